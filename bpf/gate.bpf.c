@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The gate in front of a target: one body, three entry points (tcx, tc, XDP).
+ *
+ *   frame -> parse -> which target? -> decide -> stamp, hold or tell, count -> pass or drop
+ *
+ * While the gate is open a packet costs the parse, one or two hash lookups, and a counter.
+ */
+#include "gate.h"
+#include <bpf/bpf_helpers.h>
+#include "decide.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Set by the daemon before the load; the verifier removes the branches not taken. */
+const volatile bool gate_can_replay = true;
+const volatile bool gate_has_coarse_clock = true; /* kernel >= 5.11 */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, GATE_KEYS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct gate_target_key);
+	__type(value, __u32);
+} gate_targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GATE_TARGETS_MAX);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct gate_control);
+} gate_controls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} gate_heartbeat SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GATE_TARGETS_MAX);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct gate_activity);
+} gate_activities SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, GATE_VERDICT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} gate_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, GATE_RING_BYTES);
+} gate_ring SEC(".maps");
+
+/* A record is put together here: the frame's length varies, and a reservation may not. */
+struct gate_record {
+	struct gate_event event;
+	__u8 frame[GATE_FRAME_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gate_record);
+} gate_scratch SEC(".maps");
+
+/* The entry points differ in this only: how a frame is read, and what they return. */
+struct gate_frame {
+	struct __sk_buff *skb; /* NULL in XDP */
+	struct xdp_md *xdp;    /* NULL in tc and tcx */
+	__u32 ifindex;
+};
+
+static __always_inline __u64 gate_now_ns(void)
+{
+	return gate_has_coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
+}
+
+static __always_inline void gate_count(__u32 verdict)
+{
+	__u64 *count = bpf_map_lookup_elem(&gate_counters, &verdict);
+
+	if (count)
+		(*count)++;
+}
+
+static __always_inline __u32 *gate_find_target(const struct gate_packet *p)
+{
+	struct gate_target_key key = {
+		.addr = p->flow.daddr,
+		.port_be = p->flow.dport_be,
+		.protocol = p->flow.protocol,
+	};
+	__u32 *target_id = bpf_map_lookup_elem(&gate_targets, &key);
+
+	if (target_id)
+		return target_id;
+	key.addr = (struct gate_addr){};
+	return bpf_map_lookup_elem(&gate_targets, &key);
+}
+
+static __always_inline bool gate_is_stale(__u64 now_ns)
+{
+	__u32 zero = 0;
+	__u64 *heartbeat_ns = bpf_map_lookup_elem(&gate_heartbeat, &zero);
+
+	return !heartbeat_ns || now_ns > *heartbeat_ns + GATE_STALE_NS;
+}
+
+/* Stored at most once a GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
+static __always_inline void gate_stamp(__u64 *stamp_ns, __u64 now_ns)
+{
+	if (now_ns - *stamp_ns >= GATE_STAMP_NS)
+		*stamp_ns = now_ns;
+}
+
+static __always_inline long gate_copy(const struct gate_frame *f, struct gate_record *record,
+				      __u32 len)
+{
+	if (f->skb)
+		return bpf_skb_load_bytes(f->skb, 0, record->frame, len);
+	return bpf_xdp_load_bytes(f->xdp, 0, record->frame, len);
+}
+
+static __always_inline struct gate_record *gate_record_new(const struct gate_frame *f,
+							   const struct gate_packet *p,
+							   __u32 target_id, __u32 verdict)
+{
+	__u32 zero = 0;
+	struct gate_record *record = bpf_map_lookup_elem(&gate_scratch, &zero);
+
+	if (!record)
+		return 0;
+	record->event = (struct gate_event){
+		.flow = p->flow,
+		.seen_ns = bpf_ktime_get_ns(),
+		.target_id = target_id,
+		.ifindex = f->ifindex,
+		.l3_offset = p->l3_offset,
+		.l4_offset = p->l4_offset,
+		.verdict = verdict,
+	};
+	if (f->skb && f->skb->vlan_present) {
+		record->event.vlan_tci = f->skb->vlan_tci;
+		record->event.vlan_proto_be = f->skb->vlan_proto;
+	}
+	return record;
+}
+
+static __always_inline bool gate_hold(const struct gate_frame *f, const struct gate_packet *p,
+				      __u32 target_id, __u32 verdict)
+{
+	struct gate_record *record = gate_record_new(f, p, target_id, verdict);
+	__u32 len = p->frame_len;
+
+	/* The lower bound only pleases the verifier (all kernels): a parsed frame is longer. */
+	if (!record || len < 1 || len > GATE_FRAME_MAX || gate_copy(f, record, len))
+		return false;
+	record->event.frame_len = len;
+	return !bpf_ringbuf_output(&gate_ring, record, sizeof(record->event) + len, 0);
+}
+
+static __always_inline void gate_tell(const struct gate_frame *f, const struct gate_packet *p,
+				      __u32 target_id, __u32 verdict, struct gate_activity *activity,
+				      __u64 now_ns)
+{
+	struct gate_record *record;
+
+	if (now_ns - activity->wake_ns < GATE_STAMP_NS)
+		return;
+	record = gate_record_new(f, p, target_id, verdict);
+	if (!record || bpf_ringbuf_output(&gate_ring, record, sizeof(record->event), 0))
+		return; /* the next packet tries again, and the daemon looks at last_ns */
+	activity->wake_ns = now_ns;
+}
+
+/* The packet is a target's: decide, and carry it out. */
+static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
+						     const struct gate_packet *p, __u32 target_id)
+{
+	struct gate_control *control = bpf_map_lookup_elem(&gate_controls, &target_id);
+	struct gate_activity *activity = bpf_map_lookup_elem(&gate_activities, &target_id);
+	struct gate_view view = { .can_replay = gate_can_replay };
+	enum gate_verdict verdict;
+	__u64 now_ns;
+
+	if (!control || !activity)
+		return GATE_PASS_OTHER;
+	now_ns = gate_now_ns();
+	view.is_closed = control->is_closed;
+	view.is_stale = view.is_closed && gate_is_stale(now_ns);
+	view.is_probe = control->probe_port_be && control->probe_port_be == p->flow.sport_be;
+
+	verdict = gate_decide(p, &view);
+	if (verdict == GATE_PASS_QUIET || verdict == GATE_PASS_PROBE)
+		return verdict;
+	gate_stamp(&activity->last_ns, now_ns);
+	if (gate_holds(verdict) && !gate_hold(f, p, target_id, verdict))
+		return gate_decide_unheld(verdict);
+	if (gate_tells(verdict))
+		gate_tell(f, p, target_id, verdict, activity, now_ns);
+	return verdict;
+}
+
+static __always_inline enum gate_verdict gate_judge(const struct gate_frame *f,
+						    enum parse_result parsed,
+						    const struct gate_packet *p)
+{
+	__u32 *target_id;
+
+	if (parsed == PARSE_OTHER)
+		return GATE_PASS_OTHER;
+	if (parsed == PARSE_LATER_FRAGMENT)
+		return GATE_PASS_FRAGMENT;
+	if (parsed != PARSE_OK)
+		return GATE_PASS_UNPARSED;
+	target_id = gate_find_target(p);
+	if (!target_id)
+		return GATE_PASS_OTHER;
+	return gate_target(f, p, *target_id);
+}
+
+static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb,
+							struct gate_packet *p)
+{
+	struct parse_bytes bytes = {
+		.start = (void *)(long)skb->data,
+		.end = (void *)(long)skb->data_end,
+		.frame_len = skb->len,
+	};
+
+	*p = (struct gate_packet){ .is_aggregate = skb->gso_size > 0 };
+	return parse_frame(&bytes, p);
+}
+
+static __always_inline bool gate_drops_skb(struct __sk_buff *skb)
+{
+	struct gate_frame frame = { .skb = skb, .ifindex = skb->ifindex };
+	struct gate_packet packet;
+	enum parse_result parsed;
+	enum gate_verdict verdict;
+
+	/* PACKET_OTHERHOST: a promiscuous interface sees what is not for this machine. */
+	if (skb->pkt_type == 3) {
+		gate_count(GATE_PASS_OTHER);
+		return false;
+	}
+	parsed = gate_parse_skb(skb, &packet);
+	if (parsed == PARSE_SHORT && !bpf_skb_pull_data(skb, 0))
+		parsed = gate_parse_skb(skb, &packet);
+	verdict = gate_judge(&frame, parsed, &packet);
+	gate_count(verdict);
+	return gate_drops(verdict);
+}
+
+/*
+ * TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs as well. The section
+ * is not "tcx/ingress" because Debian 12's bpftool does not know it; datapath.c sets the type.
+ */
+SEC("tc")
+int gate_tcx(struct __sk_buff *skb)
+{
+	return gate_drops_skb(skb) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int gate_tc(struct __sk_buff *skb)
+{
+	return gate_drops_skb(skb) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+SEC("xdp")
+int gate_xdp(struct xdp_md *xdp)
+{
+	struct gate_frame frame = { .xdp = xdp, .ifindex = xdp->ingress_ifindex };
+	struct parse_bytes bytes = {
+		.start = (void *)(long)xdp->data,
+		.end = (void *)(long)xdp->data_end,
+	};
+	struct gate_packet packet = {};
+	enum gate_verdict verdict;
+
+	bytes.frame_len = (char *)bytes.end - (char *)bytes.start;
+	verdict = gate_judge(&frame, parse_frame(&bytes, &packet), &packet);
+	gate_count(verdict);
+	return gate_drops(verdict) ? XDP_DROP : XDP_PASS;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The contract between the gate (bpf/) and the daemon (userspace/): every struct, constant and
+ * map that crosses the border. Each map has one writer, named where the map is described.
+ *
+ *   map              key                value                  writer     reader
+ *   gate_targets     gate_target_key    u32 target id          daemon     gate
+ *   gate_controls    u32 target id      gate_control           daemon     gate
+ *   gate_heartbeat   u32 0              u64 ns                 daemon     gate
+ *   gate_activities  u32 target id      gate_activity          gate       daemon
+ *   gate_counters    u32 gate_verdict   u64 per CPU            gate       daemon
+ *   gate_ring        -                  gate_event + frame     gate       daemon
+ *
+ * All times are nanoseconds of CLOCK_MONOTONIC; the gate reads the coarse clock, which lags the
+ * precise one by up to a tick (4 ms at 250 Hz).
+ */
+#ifndef DOZE_GATE_H
+#define DOZE_GATE_H
+
+#ifdef __bpf__
+#include "vmlinux.h"
+#else
+#include <linux/types.h>
+#endif
+
+#define GATE_TARGETS_MAX 1024 /* targets, that is pods, behind one gate */
+#define GATE_KEYS_MAX	 8192 /* address + port + protocol entries for all of them */
+#define GATE_RING_BYTES	 (1 << 20)
+
+/*
+ * The longest frame that is held. A replayed frame must fit one page next to the kernel's own
+ * headroom and skb_shared_info (net/bpf/test_run.c: bpf_prog_test_run_xdp), about 3.4 kB on
+ * 4 kB pages; a SYN never comes near it, a datagram on lo can. A longer one is passed, and wakes.
+ */
+#define GATE_FRAME_MAX 3072
+
+/* The activity stamp is stored, and a wake without a frame is told, at most this often. */
+#define GATE_STAMP_NS 1000000ULL
+
+/* A daemon that has not written its heartbeat for this long is gone or stuck: the gate opens. */
+#define GATE_STALE_NS 3000000000ULL
+
+/* An address as 16 bytes in network order; IPv4 is written as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
+struct gate_addr {
+	__u8 bytes[16];
+};
+
+/* All zero bytes in addr: any address of the interfaces the gate is attached to. */
+struct gate_target_key {
+	struct gate_addr addr;
+	__be16 port_be;
+	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 pad;      /* zero: it is part of the key */
+};
+_Static_assert(sizeof(struct gate_target_key) == 20, "a hash key without hidden padding");
+
+struct gate_control {
+	__u32 is_closed;
+	/* Source port of the daemon's own readiness probe: never held, never activity. 0: none. */
+	__be16 probe_port_be;
+	__u16 pad;
+};
+_Static_assert(sizeof(struct gate_control) == 8, "shared layout");
+
+struct gate_activity {
+	__u64 last_ns; /* the last SYN, payload or datagram of a client */
+	__u64 wake_ns; /* the last wake that was told without a frame */
+};
+_Static_assert(sizeof(struct gate_activity) == 16, "shared layout");
+
+struct gate_flow {
+	struct gate_addr saddr;
+	struct gate_addr daddr;
+	__be16 sport_be;
+	__be16 dport_be;
+	__u8 protocol;
+	__u8 pad[3]; /* zero: flows are compared as bytes */
+};
+_Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
+
+/*
+ * What the gate did with a packet. Each has a counter, and its name is the counter's name.
+ * pass_*: went on its way. wake_*: went on its way and woke the target.
+ * hold_*: copied to the ring and dropped, to be replayed. drop_*: dropped without a copy.
+ */
+#define GATE_VERDICTS(X)                                                                           \
+	X(PASS_OTHER, "pass_other", "not for a target")                                           \
+	X(PASS_FRAGMENT, "pass_fragment", "a later fragment, which carries no port")              \
+	X(PASS_UNPARSED, "pass_unparsed", "malformed, or too deep for the parser")                \
+	X(PASS_OPEN, "pass_open", "activity at an open gate")                                     \
+	X(PASS_QUIET, "pass_quiet", "ACK, keep-alive, FIN, RST: no activity, never held")         \
+	X(PASS_PROBE, "pass_probe", "the daemon's own readiness probe")                           \
+	X(PASS_STALE, "pass_stale", "closed, but the daemon's heartbeat is too old")              \
+	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")      \
+	X(WAKE_FRAGMENT, "wake_fragment", "first fragment, gate closed: cannot be held whole")    \
+	X(WAKE_TOO_LONG, "wake_too_long", "gate closed, longer than can be replayed")             \
+	X(WAKE_DATAGRAM, "wake_datagram", "a datagram, gate closed, replay is off")               \
+	X(WAKE_RING_FULL, "wake_ring_full", "a datagram, gate closed, no room in the ring")       \
+	X(HOLD_SYN, "hold_syn", "a SYN, held for replay")                                         \
+	X(HOLD_DATAGRAM, "hold_datagram", "a UDP datagram, held for replay")                      \
+	X(DROP_NO_REPLAY, "drop_no_replay", "a SYN, replay is off: TCP sends it again")           \
+	X(DROP_RING_FULL, "drop_ring_full", "a SYN, no room in the ring: TCP sends it again")
+
+enum gate_verdict {
+#define X(id, name, help) GATE_##id,
+	GATE_VERDICTS(X)
+#undef X
+		GATE_VERDICT_COUNT,
+};
+
+/* One record of the ring; frame_len bytes of the frame, from its Ethernet header on, follow. */
+struct gate_event {
+	struct gate_flow flow;
+	__u64 seen_ns;
+	__u32 target_id;
+	__u32 ifindex;
+	__u16 frame_len; /* 0: a wake without a frame */
+	__u16 l3_offset; /* of the IP header in the frame */
+	__u16 l4_offset; /* of the TCP or UDP header in the frame */
+	__u16 vlan_tci;	 /* the tag that the driver took out of the frame, host order */
+	__be16 vlan_proto_be; /* 0: no such tag */
+	__u8 verdict;
+	__u8 pad[5];
+};
+_Static_assert(sizeof(struct gate_event) == 72, "shared layout");
+
+#endif
