@@ -9,7 +9,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 SEC("xdp")
-int replay_pass(struct xdp_md *xdp)
+int replay_pass(struct xdp_md *xdp __attribute__((unused)))
 {
 	return XDP_PASS;
 }

@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs what building and testing doze needs, on Debian 12 and 13. Does nothing when all of it
+# is there. Debian 12's libbpf (1.1) cannot attach to tcx: it is taken from bookworm-backports.
+set -eu
+
+# build: clang llvm make bpftool and the libraries; test: cmocka iproute2 python3;
+# bench: iperf3 wrk; check: the linters.
+packages='clang llvm make bpftool pkg-config
+	libbpf-dev libcurl4-openssl-dev libevent-dev uthash-dev libcap-dev
+	libcmocka-dev iproute2 python3 iperf3 wrk
+	clang-format clang-tidy cppcheck shellcheck'
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# 0 if the installed version of package $1 is at least $2.
+is_at_least() {
+	dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo 0)" ge "$2"
+}
+
+missing_packages() {
+	for package in $packages; do
+		is_installed "$package" || printf '%s ' "$package"
+	done
+}
+
+# tests/ build with AddressSanitizer and libFuzzer, whose runtime has clang's version in its name.
+add_clang_runtime() {
+	major=$(apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+	[ -z "$major" ] || packages="$packages libclang-rt-$major-dev"
+}
+
+add_backports() {
+	list=/etc/apt/sources.list.d/doze-backports.list
+	[ -e "$list" ] || echo 'deb http://deb.debian.org/debian bookworm-backports main' >"$list"
+	apt-get update -q
+	apt-get install -q -y --no-install-recommends -t bookworm-backports libbpf-dev
+}
+
+if [ ! -r /etc/os-release ] || ! command -v apt-get >/dev/null; then
+	say "this is no Debian: install by hand: $packages"
+	exit 0
+fi
+# shellcheck source=/dev/null
+. /etc/os-release
+export DEBIAN_FRONTEND=noninteractive
+
+add_clang_runtime
+missing=$(missing_packages)
+wants_backports=no
+if [ "${VERSION_CODENAME:-}" = bookworm ] && ! is_at_least libbpf-dev 1.3; then
+	wants_backports=yes
+fi
+[ -n "$missing" ] || [ $wants_backports = yes ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	say "needs root to install: ${missing}libbpf-dev (>= 1.3)"
+	exit 1
+fi
+say "installing: $missing"
+# apt-cache knows nothing of clang on a machine that has never updated its lists.
+apt-get update -q
+add_clang_runtime
+missing=$(missing_packages | sed 's/libbpf-dev //')
+[ $wants_backports = no ] || add_backports
+# shellcheck disable=SC2086
+apt-get install -q -y --no-install-recommends $missing libbpf-dev

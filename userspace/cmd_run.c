@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: MIT
+/* `doze run`: one target on this machine, put to sleep by its cgroup. No cluster needed. */
+#include "cmd_run.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "backend_cgroup.h"
+#include "cgroup.h"
+#include "config.h"
+#include "interfaces.h"
+#include "log.h"
+#include "portlock.h"
+#include "privilege.h"
+#include "process.h"
+#include "target.h"
+#include "util.h"
+
+#define RUN_EXIT_USAGE 2
+
+/* What is left in the cgroup when the command has ended gets this long after SIGTERM. */
+#define RUN_GRACE_MS 5000
+
+struct run {
+	struct config config;
+	struct event_base *base;
+	struct watchdog *watchdog;
+	struct process process;
+	struct cgroup cgroup;
+	struct netns ns;
+	int portlock_fds[CONFIG_PORTS_MAX];
+	size_t portlocks_len;
+	struct replay *replay;
+	struct datapath *datapath;
+	struct backend *backend;
+	struct http *http;
+	struct target_port ports[CONFIG_PORTS_MAX];
+	struct target *target;
+	struct interfaces *interfaces;
+	int signal_fd;
+	struct event *on_signal, *on_ring, *on_exit;
+};
+
+static void run_print_help(void)
+{
+	fputs("Usage: doze run -p PORT [FLAG]... -- COMMAND [ARGUMENT]...\n"
+	      "       doze run -p PORT [FLAG]... --pid PID\n"
+	      "\n"
+	      "Puts a process to sleep in place when nobody calls its ports, and wakes it on the\n"
+	      "first packet. The client's SYN is held meanwhile and delivered when the process is\n"
+	      "ready. Nothing is between client and process: no proxy, no other port.\n"
+	      "\n"
+	      "Flags, each with its environment variable (a flag wins):\n\n",
+	      stdout);
+	config_print_flags(stdout);
+	fputs("\n"
+	      "Needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW and write access to the cgroups\n"
+	      "(root has all of them); --pid into another network namespace needs CAP_SYS_ADMIN.\n"
+	      "\n"
+	      "Signals: SIGINT, SIGTERM and SIGHUP wake the process and are passed on to it. After\n"
+	      "SIGKILL of doze a watchdog thaws the process, and the gate is gone with doze. With\n"
+	      "--pid a signal ends doze alone: the process is left awake.\n"
+	      "\n"
+	      "Exit status: that of the command (128 + N if signal N ended it); 2 if the flags are\n"
+	      "wrong; 1 if something else is. With --pid: 0.\n",
+	      stdout);
+}
+
+/* --- events --- */
+
+static void run_on_ring(evutil_socket_t fd, short what, void *arg)
+{
+	struct run *run = arg;
+
+	(void)fd;
+	(void)what;
+	datapath_consume(run->datapath);
+	target_act(run->target);
+}
+
+static void run_on_gate_event(void *arg, const struct gate_event *event, const void *frame)
+{
+	struct run *run = arg;
+
+	target_take(run->target, event, frame);
+}
+
+static int run_on_interface(void *arg, unsigned int ifindex, const char *name)
+{
+	struct run *run = arg;
+
+	return datapath_attach(run->datapath, ifindex, name);
+}
+
+static void run_on_interface_gone(void *arg, unsigned int ifindex, const char *name)
+{
+	struct run *run = arg;
+
+	log_info("interface is gone", "interface=%s", name);
+	datapath_forget(run->datapath, ifindex);
+}
+
+static void run_on_process_exit(evutil_socket_t fd, short what, void *arg)
+{
+	struct run *run = arg;
+
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(run->base);
+}
+
+/*
+ * The process is awake when the signal reaches it. A signal of the terminal (SI_KERNEL) went to
+ * the whole foreground group, and so to a child of ours as well: it must not get it twice.
+ */
+static void run_pass_on(struct run *run, const struct signalfd_siginfo *info)
+{
+	int r;
+
+	log_info("passing a signal on", "signal=%u", info->ssi_signo);
+	target_stop(run->target);
+	if (!run->process.is_child) {
+		event_base_loopbreak(run->base);
+		return;
+	}
+	if (info->ssi_code == SI_KERNEL)
+		return;
+	r = process_signal(&run->process, (int)info->ssi_signo);
+	if (r < 0 && r != -ESRCH)
+		log_err(r, "cannot signal pid %d", (int)run->process.pid);
+}
+
+static void run_on_signal(evutil_socket_t fd, short what, void *arg)
+{
+	struct signalfd_siginfo info;
+
+	(void)what;
+	while (read(fd, &info, sizeof(info)) == sizeof(info))
+		run_pass_on(arg, &info);
+}
+
+/* --- setting up: each step logs its own failure --- */
+
+static int run_block_signals(struct run *run)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return run->signal_fd < 0 ? log_err(-errno, "cannot wait for signals") : 0;
+}
+
+static int run_check_privileges(struct run *run)
+{
+	const struct privilege_needs needs = { .enters_netns = run->config.pid != 0 };
+
+	return privilege_check(&needs);
+}
+
+static int run_find_process(struct run *run)
+{
+	return run->config.pid ? process_adopt(&run->process, run->config.pid) : 0;
+}
+
+static int run_open_netns(struct run *run)
+{
+	return netns_open(&run->ns, run->config.pid);
+}
+
+static int run_lock_ports(struct run *run)
+{
+	int r = netns_enter(&run->ns);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < run->config.ports_len && r >= 0; i++) {
+		r = portlock_take(run->config.ports[i].port, run->config.ports[i].protocol);
+		if (r >= 0)
+			run->portlock_fds[run->portlocks_len++] = r;
+	}
+	netns_leave(&run->ns);
+	return r < 0 ? r : 0;
+}
+
+/* Freeze unless told otherwise; where nothing can freeze, what was not asked for gives way. */
+static enum backend_cgroup_mode run_choose_mode(const struct run *run,
+						const struct cgroup_mounts *mounts)
+{
+	if (run->config.asleep == CONFIG_ASLEEP_THROTTLE)
+		return BACKEND_CGROUP_THROTTLE;
+	if (run->config.asleep == CONFIG_ASLEEP_DEFAULT &&
+	    !mounts->controls[CGROUP_FREEZER].version && mounts->controls[CGROUP_CPU].version) {
+		log_warn("no cgroup freezer on this machine", "asleep=throttle");
+		return BACKEND_CGROUP_THROTTLE;
+	}
+	return BACKEND_CGROUP_FREEZE;
+}
+
+static int run_open_cgroup(struct run *run, const struct cgroup_mounts *mounts,
+			   enum backend_cgroup_mode mode)
+{
+	const struct cgroup_needs needs = {
+		.needs_freezer = mode == BACKEND_CGROUP_FREEZE,
+		.needs_cpu = mode == BACKEND_CGROUP_THROTTLE,
+	};
+
+	cgroup_sweep(mounts);
+	if (run->config.pid)
+		return cgroup_of_pid(&run->cgroup, mounts, &needs, run->config.pid);
+	return cgroup_create(&run->cgroup, mounts, &needs);
+}
+
+static int run_open_backend(struct run *run)
+{
+	struct backend_cgroup_settings settings = {
+		.asleep_millicpu = run->config.asleep_millicpu,
+	};
+	_cleanup_(freep) struct cgroup_mounts *mounts = calloc(1, sizeof(*mounts));
+	int r = mounts ? cgroup_find_mounts(mounts) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	settings.mode = run_choose_mode(run, mounts);
+	r = run_open_cgroup(run, mounts, settings.mode);
+	if (r < 0)
+		return r;
+	log_info("cgroup", "asleep=%s version=%d",
+		 settings.mode == BACKEND_CGROUP_FREEZE ? "freeze" : "throttle",
+		 run->cgroup.controls[settings.mode == BACKEND_CGROUP_FREEZE ? CGROUP_FREEZER
+									      : CGROUP_CPU]
+			 .version);
+	return backend_cgroup_new(&run->backend, run->base, &run->cgroup, &settings,
+				  run->watchdog);
+}
+
+static int run_open_loop(struct run *run)
+{
+	run->base = event_base_new();
+	if (!run->base)
+		return log_err(-ENOMEM, "cannot make the event loop");
+	return http_new(&run->http, run->base);
+}
+
+/* A kernel that cannot replay is no reason to stop: it has said so, and SYNs are only dropped. */
+static int run_open_replay(struct run *run)
+{
+	int r = run->config.can_replay ? replay_new(&run->replay, &run->ns) : 0;
+
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
+static int run_open_datapath(struct run *run)
+{
+	static const enum datapath_hook hooks[] = {
+		[CONFIG_HOOK_AUTO] = DATAPATH_HOOK_AUTO,
+		[CONFIG_HOOK_TCX] = DATAPATH_HOOK_TCX,
+		[CONFIG_HOOK_TC] = DATAPATH_HOOK_TC,
+		[CONFIG_HOOK_XDP] = DATAPATH_HOOK_XDP,
+	};
+	const struct datapath_settings settings = {
+		.hook = hooks[run->config.hook],
+		.can_replay = run->replay != NULL,
+		.tc_handle = run->config.ports[0].port,
+		.on_event = run_on_gate_event,
+		.arg = run,
+	};
+
+	return datapath_new(&run->datapath, &settings);
+}
+
+static int run_make_target(struct run *run)
+{
+	const struct target_edges edges = {
+		.base = run->base,
+		.datapath = run->datapath,
+		.replay = run->replay,
+		.backend = run->backend,
+		.http = run->http,
+		.watchdog = run->watchdog,
+		.ns = &run->ns,
+	};
+	const struct target_settings settings = {
+		.ports = run->ports,
+		.ports_len = run->config.ports_len,
+		.idle_ns = run->config.idle_ns,
+		.wake_timeout_ns = run->config.wake_timeout_ns,
+		.is_probed = run->config.ready != CONFIG_READY_NONE,
+		.probe_kind = run->config.ready == CONFIG_READY_HTTP ? PROBE_HTTP : PROBE_TCP,
+		.probe_path = run->config.ready_path,
+	};
+
+	for (size_t i = 0; i < run->config.ports_len; i++)
+		run->ports[i] = (struct target_port){ run->config.ports[i].port,
+						      run->config.ports[i].protocol };
+	return target_new(&run->target, &edges, &settings);
+}
+
+static int run_open_interfaces(struct run *run)
+{
+	const struct interfaces_settings settings = {
+		.names = run->config.interfaces,
+		.names_len = run->config.interfaces_len,
+		.appeared = run_on_interface,
+		.gone = run_on_interface_gone,
+		.arg = run,
+	};
+
+	return interfaces_new(&run->interfaces, run->base, &run->ns, &settings);
+}
+
+static int run_start_process(struct run *run)
+{
+	if (run->config.pid)
+		return 0;
+	return process_start(&run->process, run->config.command, &run->cgroup);
+}
+
+static struct event *run_watch(struct run *run, int fd, event_callback_fn on_readable)
+{
+	struct event *event = event_new(run->base, fd, EV_READ | EV_PERSIST, on_readable, run);
+
+	if (event)
+		event_add(event, NULL);
+	return event;
+}
+
+static int run_watch_events(struct run *run)
+{
+	run->on_signal = run_watch(run, run->signal_fd, run_on_signal);
+	run->on_ring = run_watch(run, datapath_ring_fd(run->datapath), run_on_ring);
+	run->on_exit = run_watch(run, run->process.pidfd, run_on_process_exit);
+	if (!run->on_signal || !run->on_ring || !run->on_exit)
+		return log_err(-ENOMEM, "cannot watch for events");
+	return 0;
+}
+
+static int run_set_up(struct run *run)
+{
+	static int (*const steps[])(struct run *) = {
+		run_check_privileges,
+		run_find_process,
+		run_block_signals,
+		run_open_netns,
+		run_lock_ports,
+		run_open_loop,
+		run_open_backend,
+		run_open_replay,
+		run_open_datapath,
+		run_make_target,
+		run_open_interfaces,
+		run_start_process,
+		run_watch_events,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		int r = steps[i](run);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- taking down: the reverse --- */
+
+static void run_log_counters(struct run *run)
+{
+	uint64_t counters[GATE_VERDICT_COUNT];
+
+	if (datapath_read_counters(run->datapath, counters) < 0)
+		return;
+	for (int verdict = 0; verdict < GATE_VERDICT_COUNT; verdict++) {
+		if (counters[verdict])
+			log_info("gate counter", "verdict=%s packets=%" PRIu64,
+				 datapath_counter_name((enum gate_verdict)verdict),
+				 counters[verdict]);
+	}
+	if (run->replay) {
+		const struct replay_counters *r = replay_counters(run->replay);
+
+		log_info("replay counters",
+			 "replayed=%" PRIu64 " dropped_checksum=%" PRIu64
+			 " dropped_refused=%" PRIu64,
+			 r->replayed, r->dropped_checksum, r->dropped_refused);
+	}
+}
+
+/* The command has ended; what it left running in its cgroup ends with it. */
+static void run_end_cgroup(struct run *run)
+{
+	const struct timespec pause = { .tv_nsec = 5 * (long)NS_PER_MS };
+	uint64_t kill_ns = monotonic_ns() + RUN_GRACE_MS * NS_PER_MS;
+	uint64_t give_up_ns = kill_ns + RUN_GRACE_MS * NS_PER_MS;
+
+	cgroup_signal(&run->cgroup, SIGTERM);
+	while (cgroup_remove(&run->cgroup) == -EBUSY) {
+		uint64_t now_ns = monotonic_ns();
+
+		if (now_ns >= give_up_ns) {
+			log_err(-EBUSY, "cannot end all processes of the cgroup: the next doze "
+					"run removes it");
+			return;
+		}
+		if (now_ns >= kill_ns)
+			cgroup_signal(&run->cgroup, SIGKILL);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void run_free_event(struct event **event)
+{
+	if (*event)
+		event_free(*event);
+	*event = NULL;
+}
+
+static void run_take_down(struct run *run)
+{
+	if (run->target)
+		target_stop(run->target);
+	run_end_cgroup(run);
+	interfaces_free(&run->interfaces);
+	run_free_event(&run->on_signal);
+	run_free_event(&run->on_ring);
+	run_free_event(&run->on_exit);
+	target_free(&run->target);
+	backend_free(&run->backend);
+	if (netns_enter(&run->ns) == 0) {
+		datapath_free(&run->datapath); /* tc filters are removed where they are */
+		netns_leave(&run->ns);
+	}
+	replay_free(&run->replay);
+	http_free(&run->http);
+	if (run->base)
+		event_base_free(run->base);
+	for (size_t i = 0; i < run->portlocks_len; i++)
+		close(run->portlock_fds[i]);
+	netns_close(&run->ns);
+	process_release(&run->process);
+	closep(&run->signal_fd);
+	watchdog_free(&run->watchdog);
+	config_free(&run->config);
+}
+
+static int run_main(struct run *run)
+{
+	int status = 0;
+
+	log_info("watching", "port=%u/%s idle_after_ms=%" PRIu64 " pid=%d",
+		 run->config.ports[0].port, config_protocol_name(run->config.ports[0].protocol),
+		 run->config.idle_ns / NS_PER_MS, (int)run->process.pid);
+	target_start(run->target);
+	event_base_dispatch(run->base);
+	if (run->process.is_child)
+		status = process_wait(&run->process);
+	run_log_counters(run);
+	return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	static struct run run = {
+		.process = PROCESS_NONE,
+		.cgroup = CGROUP_EMPTY,
+		.ns = NETNS_NONE,
+		.signal_fd = -1,
+	};
+	char error[CONFIG_ERROR_MAX];
+	int status = 1;
+
+	if (config_parse(&run.config, argc, argv, error) < 0) {
+		fprintf(stderr, "doze run: %s (doze run --help lists all flags)\n", error);
+		config_free(&run.config);
+		return RUN_EXIT_USAGE;
+	}
+	if (run.config.wants_help) {
+		run_print_help();
+		config_free(&run.config);
+		return 0;
+	}
+	log_set_level(run.config.log_level);
+	/* Before anything is opened that the watchdog would inherit. */
+	if (watchdog_start(&run.watchdog) == 0 && run_set_up(&run) == 0)
+		status = run_main(&run);
+	run_take_down(&run);
+	return status;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The settings of `doze run`, from the environment and the command line, validated. A setting has
+ * one name: flag --idle-after, environment DOZE_IDLE_AFTER. A flag wins over the environment.
+ */
+#ifndef DOZE_CONFIG_H
+#define DOZE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "log.h"
+
+#define CONFIG_PORTS_MAX      64
+#define CONFIG_INTERFACES_MAX 64
+#define CONFIG_ERROR_MAX      512
+
+enum config_asleep {
+	CONFIG_ASLEEP_DEFAULT, /* freeze, or throttle where nothing can freeze */
+	CONFIG_ASLEEP_FREEZE,
+	CONFIG_ASLEEP_THROTTLE,
+};
+
+enum config_hook {
+	CONFIG_HOOK_AUTO,
+	CONFIG_HOOK_TCX,
+	CONFIG_HOOK_TC,
+	CONFIG_HOOK_XDP,
+};
+
+enum config_ready {
+	CONFIG_READY_TCP,
+	CONFIG_READY_HTTP,
+	CONFIG_READY_NONE,
+};
+
+struct config_port {
+	uint16_t port;
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+};
+
+struct config {
+	struct config_port ports[CONFIG_PORTS_MAX];
+	size_t ports_len;
+	const char *interfaces[CONFIG_INTERFACES_MAX]; /* none: every one that has an address */
+	size_t interfaces_len;
+	uint64_t idle_ns;
+	uint64_t wake_timeout_ns;
+	enum config_asleep asleep;
+	uint32_t asleep_millicpu; /* of throttle */
+	enum config_hook hook;
+	bool can_replay;
+	enum config_ready ready;
+	const char *ready_path; /* of CONFIG_READY_HTTP; begins with a slash */
+	enum log_level log_level;
+	pid_t pid;	/* 0: a command is started instead */
+	char **command; /* NULL-terminated, points into argv; NULL: pid is set */
+	bool wants_help;
+	char *env_values[16]; /* copies of the environment's values, which the above point into */
+	size_t env_values_len;
+};
+
+/*
+ * Parses argv[1..]; argv[0] is the subcommand. The strings in *out point into argv, or belong to
+ * *out where they come from the environment. -EINVAL with a sentence in error that quotes the
+ * value. config_free() also after a failure.
+ */
+int config_parse(struct config *out, int argc, char **argv, char error[CONFIG_ERROR_MAX]);
+void config_free(struct config *c);
+
+/* Every flag with its environment name and meaning, as `doze run --help` prints it. */
+void config_print_flags(FILE *out);
+
+const char *config_protocol_name(uint8_t protocol);
+
+#endif

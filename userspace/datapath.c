@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT
+/* Loads and attaches the gate with libbpf, and shares three maps with it by mmap. */
+#include "datapath.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+
+#include "driver.h"
+#include "gate.skel.h"
+#include "log.h"
+#include "util.h"
+
+/* <linux/bpf.h>, kernel 6.6; that of Debian 12 is older. */
+#define DATAPATH_BPF_TCX_INGRESS 46
+#define DATAPATH_BPF_F_BEFORE	 (1U << 3)
+
+/* tc runs filters in the order of their priority; ours is high, so that ours is first. */
+#define DATAPATH_TC_PRIORITY 1
+
+#define DATAPATH_LINKS_MAX 256
+
+struct datapath_link {
+	unsigned int ifindex;
+	enum datapath_hook hook;
+	struct bpf_link *link;	/* tcx, XDP: ends with us */
+	bool made_qdisc;	/* tc: clsact is ours to remove */
+	uint32_t tc_handle;
+};
+
+struct datapath {
+	struct datapath_settings settings;
+	struct gate_bpf *skel;
+	struct ring_buffer *ring;
+	struct gate_control *controls;		 /* mmap of gate_controls */
+	const struct gate_activity *activities; /* mmap of gate_activities */
+	uint64_t *heartbeat_ns;			 /* mmap of gate_heartbeat */
+	bool has_tcx;
+	struct datapath_link links[DATAPATH_LINKS_MAX];
+	size_t links_len;
+};
+
+static const char *const datapath_hook_names[] = {
+	[DATAPATH_HOOK_AUTO] = "auto",
+	[DATAPATH_HOOK_TCX] = "tcx",
+	[DATAPATH_HOOK_TC] = "tc",
+	[DATAPATH_HOOK_XDP] = "xdp",
+};
+
+static int datapath_on_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char text[512];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(text, sizeof(text), format, args);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("libbpf", "text=\"%s\"", text);
+	return 0;
+}
+
+static bool datapath_kernel_is_at_least(unsigned int major, unsigned int minor)
+{
+	struct utsname name;
+	unsigned int has_major = 0, has_minor = 0;
+
+	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &has_major, &has_minor) != 2)
+		return false;
+	return has_major > major || (has_major == major && has_minor >= minor);
+}
+
+/* Only the programs that may be attached are loaded: an older kernel knows not all of them. */
+static void datapath_choose_programs(struct datapath *d)
+{
+	enum datapath_hook hook = d->settings.hook;
+	bool is_auto = hook == DATAPATH_HOOK_AUTO;
+
+	/* gate_xdp copies frames with bpf_xdp_load_bytes(), kernel 5.18. */
+	bool has_xdp = datapath_kernel_is_at_least(5, 18) || !d->settings.can_replay;
+
+	d->has_tcx = datapath_kernel_is_at_least(6, 6);
+	bpf_program__set_autoload(d->skel->progs.gate_tcx,
+				  hook == DATAPATH_HOOK_TCX || (is_auto && d->has_tcx));
+	bpf_program__set_autoload(d->skel->progs.gate_tc, hook == DATAPATH_HOOK_TC || is_auto);
+	bpf_program__set_autoload(d->skel->progs.gate_xdp,
+				  hook == DATAPATH_HOOK_XDP || (is_auto && has_xdp));
+	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx,
+					      (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS);
+}
+
+static int datapath_load(struct datapath *d)
+{
+	int r;
+
+	d->skel = gate_bpf__open();
+	if (!d->skel)
+		return log_err(-errno, "cannot read the gate's program");
+	datapath_choose_programs(d);
+	d->skel->rodata->gate_can_replay = d->settings.can_replay;
+	d->skel->rodata->gate_has_coarse_clock = datapath_kernel_is_at_least(5, 11);
+	r = gate_bpf__load(d->skel);
+	if (r < 0)
+		return log_err(r, "cannot load the gate for --hook=%s: --log-level=debug shows why",
+			       datapath_hook_names[d->settings.hook]);
+	return 0;
+}
+
+static void *datapath_mmap(const struct bpf_map *map, int protection)
+{
+	size_t len = (size_t)bpf_map__max_entries(map) * bpf_map__value_size(map);
+	void *shared = mmap(NULL, len, protection, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return shared == MAP_FAILED ? NULL : shared;
+}
+
+static void datapath_munmap(const struct bpf_map *map, void *shared)
+{
+	if (shared)
+		munmap(shared, (size_t)bpf_map__max_entries(map) * bpf_map__value_size(map));
+}
+
+static int datapath_on_record(void *arg, void *record, size_t len)
+{
+	const struct datapath *d = arg;
+	const struct gate_event *event = record;
+
+	/* The ring is ours and the gate's alone, but a length is checked before it is believed. */
+	if (len >= sizeof(*event) && len - sizeof(*event) >= event->frame_len)
+		d->settings.on_event(d->settings.arg, event, event + 1);
+	return 0;
+}
+
+static int datapath_map(struct datapath *d)
+{
+	d->controls = datapath_mmap(d->skel->maps.gate_controls, PROT_READ | PROT_WRITE);
+	d->heartbeat_ns = datapath_mmap(d->skel->maps.gate_heartbeat, PROT_READ | PROT_WRITE);
+	d->activities = datapath_mmap(d->skel->maps.gate_activities, PROT_READ);
+	if (!d->controls || !d->heartbeat_ns || !d->activities)
+		return log_err(-errno, "cannot map the gate's maps");
+	d->ring = ring_buffer__new(bpf_map__fd(d->skel->maps.gate_ring), datapath_on_record, d,
+				   NULL);
+	if (!d->ring)
+		return log_err(-errno, "cannot map the gate's ring");
+	return 0;
+}
+
+int datapath_new(struct datapath **out, const struct datapath_settings *settings)
+{
+	_cleanup_(datapath_free) struct datapath *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return log_err(-ENOMEM, "cannot load the gate");
+	d->settings = *settings;
+	libbpf_set_print(datapath_on_libbpf);
+	r = datapath_load(d);
+	if (r == 0)
+		r = datapath_map(d);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(d);
+	return 0;
+}
+
+static int datapath_attach_tcx(struct datapath *d, struct datapath_link *link)
+{
+	/* At the head: the gate must see a packet before another program drops or redirects it. */
+	LIBBPF_OPTS(bpf_tcx_opts, options, .flags = DATAPATH_BPF_F_BEFORE);
+
+	link->link = bpf_program__attach_tcx(d->skel->progs.gate_tcx, (int)link->ifindex, &options);
+	return link->link ? 0 : -errno;
+}
+
+static int datapath_attach_xdp(struct datapath *d, struct datapath_link *link)
+{
+	link->link = bpf_program__attach_xdp(d->skel->progs.gate_xdp, (int)link->ifindex);
+	return link->link ? 0 : -errno;
+}
+
+/* A filter outlives its process. One with our handle is of a doze that was killed. */
+static void datapath_clean_tc(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *ours)
+{
+	LIBBPF_OPTS(bpf_tc_opts, stale, .handle = ours->handle, .priority = ours->priority);
+
+	if (bpf_tc_detach(hook, &stale) == 0)
+		log_warn("removed the filter of a killed doze", "ifindex=%d", hook->ifindex);
+}
+
+static int datapath_attach_tc(struct datapath *d, struct datapath_link *link)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)link->ifindex,
+		    .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = d->settings.tc_handle,
+		    .priority = DATAPATH_TC_PRIORITY);
+	int r = bpf_tc_hook_create(&hook);
+
+	/* EEXIST: someone else uses this qdisc, and we leave it to them. */
+	if (r < 0 && r != -EEXIST)
+		return r;
+	link->made_qdisc = r == 0;
+	link->tc_handle = options.handle;
+	if (!link->made_qdisc)
+		datapath_clean_tc(&hook, &options);
+	options.prog_fd = bpf_program__fd(d->skel->progs.gate_tc);
+	r = bpf_tc_attach(&hook, &options);
+	if (r < 0 && link->made_qdisc) {
+		hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+		bpf_tc_hook_destroy(&hook);
+	}
+	return r;
+}
+
+static void datapath_detach_tc(const struct datapath_link *link)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)link->ifindex,
+		    .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = link->tc_handle,
+		    .priority = DATAPATH_TC_PRIORITY);
+
+	bpf_tc_detach(&hook, &options);
+	if (!link->made_qdisc)
+		return;
+	/* Both points: libbpf takes that to mean the qdisc itself. */
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	bpf_tc_hook_destroy(&hook);
+}
+
+static void datapath_detach(const struct datapath_link *link)
+{
+	if (link->hook == DATAPATH_HOOK_TC)
+		datapath_detach_tc(link);
+	else
+		bpf_link__destroy(link->link);
+}
+
+static int datapath_try(struct datapath *d, struct datapath_link *link, enum datapath_hook hook)
+{
+	link->hook = hook;
+	if (hook == DATAPATH_HOOK_XDP)
+		return datapath_attach_xdp(d, link);
+	if (hook == DATAPATH_HOOK_TCX)
+		return datapath_attach_tcx(d, link);
+	return datapath_attach_tc(d, link);
+}
+
+static void datapath_log_attached(const struct datapath_link *link, const char *name,
+				  const char *driver, const char *why)
+{
+	log_info("gate attached", "interface=%s hook=%s driver=%s why=\"%s\"", name,
+		 datapath_hook_names[link->hook], *driver ? driver : "none", why);
+}
+
+/* XDP where the driver earns it, tcx where the kernel has it, tc everywhere. */
+static int datapath_attach_auto(struct datapath *d, struct datapath_link *link, const char *name,
+				const char *driver)
+{
+	const char *why = "kernel older than 6.6, which has no tcx";
+	int r;
+
+	if (driver_has_fast_xdp(driver) && bpf_program__autoload(d->skel->progs.gate_xdp)) {
+		r = datapath_try(d, link, DATAPATH_HOOK_XDP);
+		if (r == 0) {
+			datapath_log_attached(link, name, driver, "a driver with native XDP");
+			return 0;
+		}
+		log_warn_err(r, "no XDP on '%s', although its driver '%s' has it", name, driver);
+	}
+	if (d->has_tcx) {
+		r = datapath_try(d, link, DATAPATH_HOOK_TCX);
+		if (r == 0) {
+			datapath_log_attached(link, name, driver,
+					      "cheaper than XDP with this driver");
+			return 0;
+		}
+		why = "tcx was refused";
+	}
+	r = datapath_try(d, link, DATAPATH_HOOK_TC);
+	if (r == 0)
+		datapath_log_attached(link, name, driver, why);
+	return r;
+}
+
+static int datapath_attach_asked(struct datapath *d, struct datapath_link *link, const char *name,
+				 const char *driver)
+{
+	int r = datapath_try(d, link, d->settings.hook);
+
+	if (r == 0)
+		datapath_log_attached(link, name, driver, "asked for");
+	return r;
+}
+
+int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name)
+{
+	struct datapath_link *link = &d->links[d->links_len];
+	char driver[DRIVER_NAME_MAX];
+	int type = driver_link_type(name);
+	int r;
+
+	if (d->links_len == DATAPATH_LINKS_MAX)
+		return log_err(-ENOSPC, "too many interfaces: '%s' gets no gate", name);
+	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK)
+		return log_err(-EPROTONOSUPPORT,
+			       "interface '%s' has no Ethernet header: name those that have one "
+			       "with --interface",
+			       name);
+	*link = (struct datapath_link){ .ifindex = ifindex };
+	driver_name(driver, name);
+	r = d->settings.hook == DATAPATH_HOOK_AUTO ? datapath_attach_auto(d, link, name, driver)
+						   : datapath_attach_asked(d, link, name, driver);
+	if (r < 0)
+		return log_err(r, "cannot attach the gate to '%s' with --hook=%s", name,
+			       datapath_hook_names[d->settings.hook]);
+	d->links_len++;
+	return 0;
+}
+
+void datapath_forget(struct datapath *d, unsigned int ifindex)
+{
+	for (size_t i = 0; i < d->links_len; i++) {
+		if (d->links[i].ifindex != ifindex)
+			continue;
+		if (d->links[i].link)
+			bpf_link__destroy(d->links[i].link);
+		d->links[i] = d->links[--d->links_len];
+		return;
+	}
+}
+
+void datapath_free(struct datapath **d)
+{
+	if (!*d)
+		return;
+	for (size_t i = 0; i < (*d)->links_len; i++)
+		datapath_detach(&(*d)->links[i]);
+	ring_buffer__free((*d)->ring);
+	if ((*d)->skel) {
+		const __typeof__((*d)->skel->maps) *maps = &(*d)->skel->maps;
+
+		datapath_munmap(maps->gate_controls, (*d)->controls);
+		datapath_munmap(maps->gate_heartbeat, (*d)->heartbeat_ns);
+		datapath_munmap(maps->gate_activities, (void *)(*d)->activities);
+	}
+	gate_bpf__destroy((*d)->skel);
+	free(*d);
+	*d = NULL;
+}
+
+int datapath_add_key(struct datapath *d, const struct gate_target_key *key, uint32_t target_id)
+{
+	int r = bpf_map__update_elem(d->skel->maps.gate_targets, key, sizeof(*key), &target_id,
+				     sizeof(target_id), BPF_NOEXIST);
+
+	return r < 0 ? log_err(r, "cannot tell the gate of port '%d'", ntohs(key->port_be)) : 0;
+}
+
+void datapath_beat(struct datapath *d)
+{
+	__atomic_store_n(d->heartbeat_ns, monotonic_ns(), __ATOMIC_RELAXED);
+}
+
+/* The beat comes first: a gate that is closed without one would count as stale. */
+void datapath_close_gate(struct datapath *d, uint32_t target_id)
+{
+	datapath_beat(d);
+	__atomic_store_n(&d->controls[target_id].is_closed, 1, __ATOMIC_SEQ_CST);
+}
+
+void datapath_open_gate(struct datapath *d, uint32_t target_id)
+{
+	__atomic_store_n(&d->controls[target_id].is_closed, 0, __ATOMIC_SEQ_CST);
+}
+
+void datapath_set_probe_port(struct datapath *d, uint32_t target_id, uint16_t port)
+{
+	__atomic_store_n(&d->controls[target_id].probe_port_be, htons(port), __ATOMIC_SEQ_CST);
+}
+
+uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id)
+{
+	return __atomic_load_n(&d->activities[target_id].last_ns, __ATOMIC_RELAXED);
+}
+
+int datapath_ring_fd(const struct datapath *d)
+{
+	return ring_buffer__epoll_fd(d->ring);
+}
+
+void datapath_consume(struct datapath *d)
+{
+	int r = ring_buffer__consume(d->ring);
+
+	if (r < 0)
+		log_err(r, "cannot read the gate's ring");
+}
+
+int datapath_read_counters(const struct datapath *d, uint64_t out[GATE_VERDICT_COUNT])
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_(freep) uint64_t *values = NULL;
+
+	if (cpus < 0)
+		return cpus;
+	values = calloc((size_t)cpus, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (uint32_t verdict = 0; verdict < GATE_VERDICT_COUNT; verdict++) {
+		int r = bpf_map__lookup_elem(d->skel->maps.gate_counters, &verdict, sizeof(verdict),
+					     values, (size_t)cpus * sizeof(*values), 0);
+
+		if (r < 0)
+			return r;
+		out[verdict] = 0;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			out[verdict] += values[cpu];
+	}
+	return 0;
+}
+
+const char *datapath_counter_name(enum gate_verdict verdict)
+{
+	static const char *const names[] = {
+#define X(id, name, help) [GATE_##id] = name,
+		GATE_VERDICTS(X)
+#undef X
+	};
+
+	return names[verdict];
+}

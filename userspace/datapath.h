@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's side of the gate: loads the programs, attaches them to interfaces, opens and
+ * closes the gate of each target, and hands over what the gate has held. It decides nothing.
+ */
+#ifndef DOZE_DATAPATH_H
+#define DOZE_DATAPATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gate.h"
+
+enum datapath_hook {
+	DATAPATH_HOOK_AUTO,
+	DATAPATH_HOOK_TCX,
+	DATAPATH_HOOK_TC,
+	DATAPATH_HOOK_XDP,
+};
+
+/* One record of the ring; frame has event->frame_len bytes and is valid during the call. */
+typedef void (*datapath_event_fn)(void *arg, const struct gate_event *event, const void *frame);
+
+struct datapath_settings {
+	enum datapath_hook hook;
+	bool can_replay; /* false: a SYN is dropped without a copy */
+	/* Tells our tc filters from those of another doze on the same interface: a port of ours. */
+	uint16_t tc_handle;
+	datapath_event_fn on_event;
+	void *arg;
+};
+
+struct datapath;
+
+/* Loads the gate, attached to nothing. Logs its errors; -errno, -EPERM, -EOPNOTSUPP. */
+int datapath_new(struct datapath **out, const struct datapath_settings *settings);
+
+/* Detaches everything. Traffic flows as if we had never been here. */
+void datapath_free(struct datapath **d);
+
+/*
+ * To be called in the network namespace of the interface. Logs which hook it took and why, or
+ * its error. datapath_forget(): the interface is gone.
+ */
+int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name);
+void datapath_forget(struct datapath *d, unsigned int ifindex);
+
+/* From now on packets for key are those of the target with this id, < GATE_TARGETS_MAX. */
+int datapath_add_key(struct datapath *d, const struct gate_target_key *key, uint32_t target_id);
+
+/* The gate is closed only as long as datapath_beat() is called, every second or so. */
+void datapath_close_gate(struct datapath *d, uint32_t target_id);
+void datapath_open_gate(struct datapath *d, uint32_t target_id);
+void datapath_beat(struct datapath *d);
+
+/* Connections from this local port pass the closed gate; 0 ends that. */
+void datapath_set_probe_port(struct datapath *d, uint32_t target_id, uint16_t port);
+
+/* The last activity of a target, by CLOCK_MONOTONIC; 0: none yet. */
+uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id);
+
+/* Readable when the ring has records; datapath_consume() calls on_event() for each of them. */
+int datapath_ring_fd(const struct datapath *d);
+void datapath_consume(struct datapath *d);
+
+/* The sum over all CPUs of each verdict's counter. */
+int datapath_read_counters(const struct datapath *d, uint64_t out[GATE_VERDICT_COUNT]);
+
+/* The counter's name, such as "hold_syn". */
+const char *datapath_counter_name(enum gate_verdict verdict);
+
+#endif

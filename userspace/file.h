@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Small kernel files (/proc, /sys): read or written whole, in one system call where it matters. */
+#ifndef DOZE_FILE_H
+#define DOZE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The whole file as a string, at most 1 MiB; the caller frees *out. -errno, -EFBIG. */
+int file_read(const char *path, char **out);
+
+/* Writes text in a single write(2) to a file that exists. -errno, as the kernel file returns it. */
+int file_write(const char *path, const char *text);
+
+/* The number that follows key and a space at the start of a line, or the file's only number when
+ * key is NULL. -errno, -EINVAL when there is none. */
+int file_read_u64(const char *path, const char *key, uint64_t *out);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Logging to stderr, one line of key=value fields for each message:
+ *
+ *   time=2026-01-31T12:00:00.123Z level=info msg="asleep" target=tcp/8080
+ */
+#ifndef DOZE_LOG_H
+#define DOZE_LOG_H
+
+enum log_level {
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_ERROR,
+};
+
+/* Messages below this level are dropped; LOG_LEVEL_INFO unless set. */
+void log_set_level(enum log_level level);
+
+/* 0 and *out for "debug", "info", "warn", "error"; -EINVAL for anything else. */
+int log_parse_level(const char *text, enum log_level *out);
+
+/*
+ * msg is a constant sentence; fields is a printf format that yields "key=value key=value", or
+ * NULL. A value with spaces is the caller's to quote.
+ */
+void log_debug(const char *msg, const char *fields, ...) __attribute__((format(printf, 2, 3)));
+void log_info(const char *msg, const char *fields, ...) __attribute__((format(printf, 2, 3)));
+void log_warn(const char *msg, const char *fields, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * What was tried, and on what, as a printf format; why it failed is taken from r, a negative
+ * errno (0: no reason is added). Returns r, so that a caller can log and pass the code up.
+ */
+int log_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same as a warning: something failed that we can do without. */
+int log_warn_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

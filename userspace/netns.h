@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The network namespace of a target. It is entered only for the calls that need it, and left at
+ * once: the sockets and links that were made inside stay there.
+ */
+#ifndef DOZE_NETNS_H
+#define DOZE_NETNS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct netns {
+	int fd;	     /* the target's */
+	int home_fd; /* ours */
+	bool is_home; /* both are the same: entering does nothing */
+};
+
+#define NETNS_NONE ((struct netns){ .fd = -1, .home_fd = -1, .is_home = true })
+
+/* pid 0: our own. Logs its errors, -errno. */
+int netns_open(struct netns *out, pid_t pid);
+void netns_close(struct netns *ns);
+
+/* Every netns_enter() that returned 0 is followed by netns_leave(). Logs its errors, -errno. */
+int netns_enter(const struct netns *ns);
+void netns_leave(const struct netns *ns);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Which capabilities this process lacks, told by name before anything is touched. */
+#ifndef DOZE_PRIVILEGE_H
+#define DOZE_PRIVILEGE_H
+
+#include <stdbool.h>
+
+struct privilege_needs {
+	bool enters_netns; /* another process's network namespace: setns(2) */
+};
+
+/* 0; or -EPERM, after an error line that names the first capability that is missing and its use. */
+int privilege_check(const struct privilege_needs *needs);
+
+#endif

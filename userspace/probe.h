@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Our own readiness probe: asks the application, again and again, whether it is ready. It tries
+ * every address in turn, then pauses, a little longer each time. The gate lets it through while
+ * closed, because it is told the probe's local port before the probe connects.
+ */
+#ifndef DOZE_PROBE_H
+#define DOZE_PROBE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gate.h"
+#include "http.h"
+#include "netns.h"
+
+#define PROBE_ADDRESSES_MAX 3
+
+struct probe_address {
+	struct gate_addr addr;
+	uint16_t port;
+};
+
+enum probe_kind {
+	PROBE_TCP,  /* ready when a connection is accepted */
+	PROBE_HTTP, /* ready when GET path is answered with 200 to 399, as the kubelet has it */
+};
+
+/* The local port of a probe that is about to connect; 0: it is over. */
+typedef void (*probe_port_fn)(void *arg, uint16_t port);
+typedef void (*probe_ready_fn)(void *arg);
+
+struct probe_settings {
+	enum probe_kind kind;
+	const char *path;	 /* of PROBE_HTTP; borrowed */
+	const struct netns *ns;	 /* borrowed */
+	probe_port_fn port_changed;
+	probe_ready_fn ready; /* never from within probe_start() */
+	void *arg;
+};
+
+struct probe;
+
+/* http is borrowed, and outlives the probe. -ENOMEM, logged. */
+int probe_new(struct probe **out, struct event_base *base, struct http *http,
+	      const struct probe_settings *settings);
+void probe_free(struct probe **p);
+
+/* Starts afresh with at most PROBE_ADDRESSES_MAX addresses; ends with ready() or probe_stop(). */
+void probe_start(struct probe *p, const struct probe_address *addresses, size_t len);
+void probe_stop(struct probe *p);
+
+#endif

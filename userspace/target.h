@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The conductor of one target: takes what the edges report (a held frame, a size reached, a probe
+ * answered, a timer), asks the scaler what follows, and lets the edges do it.
+ */
+#ifndef DOZE_TARGET_H
+#define DOZE_TARGET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "datapath.h"
+#include "http.h"
+#include "netns.h"
+#include "probe.h"
+#include "replay.h"
+#include "watchdog.h"
+
+struct target_port {
+	uint16_t port;
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+};
+
+struct target_settings {
+	uint32_t id; /* in the gate's maps */
+	const struct target_port *ports; /* borrowed, not empty */
+	size_t ports_len;
+	uint64_t idle_ns;
+	uint64_t wake_timeout_ns;
+	bool is_probed; /* false: ready as soon as the size is full */
+	enum probe_kind probe_kind;
+	const char *probe_path;
+};
+
+/* What a target works with; all borrowed, and outliving it. */
+struct target_edges {
+	struct event_base *base;
+	struct datapath *datapath;
+	struct replay *replay; /* NULL: replay is off */
+	struct backend *backend;
+	struct http *http;
+	struct watchdog *watchdog;
+	const struct netns *ns;
+};
+
+struct target;
+
+/* Tells the gate of the ports. The caller owns *out. Logs its errors, -errno. */
+int target_new(struct target **out, const struct target_edges *edges,
+	       const struct target_settings *settings);
+void target_free(struct target **t);
+
+/* The application has been started: from now on it is asked whether it is ready, then may sleep. */
+void target_start(struct target *t);
+
+/* The full size, and the gate open, before this returns; nothing happens to the target after. */
+void target_stop(struct target *t);
+
+/* A record of the gate's ring for this target, as datapath_consume() hands it over. */
+void target_take(struct target *t, const struct gate_event *event, const void *frame);
+
+/* After datapath_consume(): acts on what target_take() has taken. */
+void target_act(struct target *t);
+
+#endif
