@@ -9,7 +9,7 @@ set -eu
 packages='clang llvm make bpftool pkg-config
 	libbpf-dev libcurl4-openssl-dev libevent-dev uthash-dev libcap-dev
 	libcmocka-dev iproute2 python3 iperf3 wrk
-	clang-format clang-tidy cppcheck shellcheck'
+	clang-format clang-tidy shellcheck'
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 

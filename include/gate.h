@@ -40,7 +40,7 @@
 /* A daemon that has not written its heartbeat for this long is gone or stuck: the gate opens. */
 #define GATE_STALE_NS 3000000000ULL
 
-/* An address as 16 bytes in network order; IPv4 is written as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
+/* An address as 16 bytes in network order; IPv4 is ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
 struct gate_addr {
 	__u8 bytes[16];
 };
@@ -84,28 +84,28 @@ _Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
  * hold_*: copied to the ring and dropped, to be replayed. drop_*: dropped without a copy.
  */
 #define GATE_VERDICTS(X)                                                                           \
-	X(PASS_OTHER, "pass_other", "not for a target")                                           \
-	X(PASS_FRAGMENT, "pass_fragment", "a later fragment, which carries no port")              \
-	X(PASS_UNPARSED, "pass_unparsed", "malformed, or too deep for the parser")                \
-	X(PASS_OPEN, "pass_open", "activity at an open gate")                                     \
-	X(PASS_QUIET, "pass_quiet", "ACK, keep-alive, FIN, RST: no activity, never held")         \
-	X(PASS_PROBE, "pass_probe", "the daemon's own readiness probe")                           \
-	X(PASS_STALE, "pass_stale", "closed, but the daemon's heartbeat is too old")              \
-	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")      \
-	X(WAKE_FRAGMENT, "wake_fragment", "first fragment, gate closed: cannot be held whole")    \
-	X(WAKE_TOO_LONG, "wake_too_long", "gate closed, longer than can be replayed")             \
-	X(WAKE_DATAGRAM, "wake_datagram", "a datagram, gate closed, replay is off")               \
-	X(WAKE_RING_FULL, "wake_ring_full", "a datagram, gate closed, no room in the ring")       \
-	X(HOLD_SYN, "hold_syn", "a SYN, held for replay")                                         \
-	X(HOLD_DATAGRAM, "hold_datagram", "a UDP datagram, held for replay")                      \
-	X(DROP_NO_REPLAY, "drop_no_replay", "a SYN, replay is off: TCP sends it again")           \
+	X(PASS_OTHER, "pass_other", "not for a target")                                            \
+	X(PASS_FRAGMENT, "pass_fragment", "a later fragment, which carries no port")               \
+	X(PASS_UNPARSED, "pass_unparsed", "malformed, or too deep for the parser")                 \
+	X(PASS_OPEN, "pass_open", "activity at an open gate")                                      \
+	X(PASS_QUIET, "pass_quiet", "ACK, keep-alive, FIN, RST: no activity, never held")          \
+	X(PASS_PROBE, "pass_probe", "the daemon's own readiness probe")                            \
+	X(PASS_STALE, "pass_stale", "closed, but the daemon's heartbeat is too old")               \
+	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")       \
+	X(WAKE_FRAGMENT, "wake_fragment", "first fragment, gate closed: cannot be held whole")     \
+	X(WAKE_TOO_LONG, "wake_too_long", "gate closed, longer than can be replayed")              \
+	X(WAKE_DATAGRAM, "wake_datagram", "a datagram, gate closed, replay is off")                \
+	X(WAKE_RING_FULL, "wake_ring_full", "a datagram, gate closed, no room in the ring")        \
+	X(HOLD_SYN, "hold_syn", "a SYN, held for replay")                                          \
+	X(HOLD_DATAGRAM, "hold_datagram", "a UDP datagram, held for replay")                       \
+	X(DROP_NO_REPLAY, "drop_no_replay", "a SYN, replay is off: TCP sends it again")            \
 	X(DROP_RING_FULL, "drop_ring_full", "a SYN, no room in the ring: TCP sends it again")
 
 enum gate_verdict {
 #define X(id, name, help) GATE_##id,
 	GATE_VERDICTS(X)
 #undef X
-		GATE_VERDICT_COUNT,
+	GATE_VERDICT_COUNT,
 };
 
 /* One record of the ring; frame_len bytes of the frame, from its Ethernet header on, follow. */
@@ -114,10 +114,10 @@ struct gate_event {
 	__u64 seen_ns;
 	__u32 target_id;
 	__u32 ifindex;
-	__u16 frame_len; /* 0: a wake without a frame */
-	__u16 l3_offset; /* of the IP header in the frame */
-	__u16 l4_offset; /* of the TCP or UDP header in the frame */
-	__u16 vlan_tci;	 /* the tag that the driver took out of the frame, host order */
+	__u16 frame_len;      /* 0: a wake without a frame */
+	__u16 l3_offset;      /* of the IP header in the frame */
+	__u16 l4_offset;      /* of the TCP or UDP header in the frame */
+	__u16 vlan_tci;	      /* the tag that the driver took out of the frame, host order */
 	__be16 vlan_proto_be; /* 0: no such tag */
 	__u8 verdict;
 	__u8 pad[5];

@@ -1,2 +1,80 @@
 # SPDX-License-Identifier: MIT
-# What the tests need; included by the Makefile.
+# What tests, checks, benchmarks and fuzzers need; included by the Makefile.
+
+SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+TEST_CFLAGS := -O1 -g -std=gnu11 -Wall -Wextra -Wshadow $(SANITIZE)
+TEST_CPPFLAGS := $(CPPFLAGS) -I. -Itests
+
+TEST_OBJECTS := $(SOURCES:userspace/%.c=$(B)/asan/userspace/%.o) $(B)/asan/tests/packet.o
+TEST_LIBRARY := $(B)/asan/libdoze.a
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
+E2E_TESTS  := $(wildcard tests/e2e/test_*.py)
+FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+FUZZ_SECONDS := 60
+
+test: deps ## install what is missing, build, run every test
+	@$(MAKE) --no-print-directory run-tests
+
+.PHONY: run-tests
+run-tests: doze $(UNIT_TESTS) $(BPF_TESTS)
+	@tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(E2E_TESTS)
+
+demo: deps ## install what is missing, build, show a process falling asleep and waking
+	@$(MAKE) --no-print-directory doze >/dev/null
+	@python3 tests/demo/demo.py
+
+check: deps ## linters and layout; silent when content
+	@$(MAKE) --no-print-directory $(SKELS) >/dev/null
+	@tests/check/check.sh $(CPPFLAGS)
+
+bench: deps ## measure latency, throughput and cost per packet, against a baseline each
+	@$(MAKE) --no-print-directory doze $(B)/tests/bench/bench_gate $(B)/tests/bench/server \
+		$(B)/tests/bench/client >/dev/null
+	@python3 tests/bench/bench.py $(BENCH_FLAGS)
+
+fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
+	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
+	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+
+.PHONY: kernels
+kernels: deps ## test on other kernels, under qemu (downloads them)
+	@$(MAKE) --no-print-directory doze >/dev/null
+	@tests/kernels/run.sh $(KERNELS)
+
+$(TEST_LIBRARY): $(filter-out $(B)/asan/userspace/main.o,$(TEST_OBJECTS))
+	rm -f $@
+	ar rcs $@ $^
+
+$(B)/asan/%.o: %.c Makefile tests/tests.mk | $(SKELS)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/unit/%: tests/unit/%.c $(TEST_LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
+
+$(B)/tests/bpf/%: tests/bpf/%.c $(TEST_LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
+
+# A fuzzer names the sources it covers on a line "needs:" of its own, so that they are built with
+# the fuzzer's instrumentation.
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(SOURCES) tests/tests.mk
+	@mkdir -p $(@D)
+	$(CC) -O1 -g -std=gnu11 -Wall -Wextra -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined $(TEST_CPPFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+		$$(sed -n 's,^/\* needs: \(.*\) \*/$$,\1,p' $< | sed 's/^none$$//')
+
+$(B)/bench/%.bpf.o: tests/bench/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+$(B)/bench/%.skel.h: $(B)/bench/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+$(B)/tests/bench/%: tests/bench/%.c | $(SKELS) $(B)/bench/empty.skel.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I. -isystem $(B)/bench -o $@ $< -lbpf

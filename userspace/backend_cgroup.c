@@ -107,8 +107,7 @@ static void backend_freeze(struct backend_cgroup *b)
 
 	if (r < 0) {
 		backend_done(b, BACKEND_ASLEEP,
-			     log_err(r, "cannot freeze '%s'",
-				     b->cg->controls[CGROUP_FREEZER].dir));
+			     log_err(r, "cannot freeze '%s'", b->cg->controls[CGROUP_FREEZER].dir));
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
@@ -187,8 +186,8 @@ static void backend_format_asleep(struct backend_cgroup *b, uint64_t period_us, 
 	uint64_t quota_us = max_u64(period_us * millicpu / 1000, BACKEND_QUOTA_MIN_US);
 
 	if (b->cg->controls[CGROUP_CPU].version == 2)
-		snprintf(b->asleep_quota, sizeof(b->asleep_quota), "%" PRIu64 " %" PRIu64,
-			 quota_us, period_us);
+		snprintf(b->asleep_quota, sizeof(b->asleep_quota), "%" PRIu64 " %" PRIu64, quota_us,
+			 period_us);
 	else
 		snprintf(b->asleep_quota, sizeof(b->asleep_quota), "%" PRIu64, quota_us);
 }

@@ -155,8 +155,7 @@ static bool cgroup_is_line_of(const char *line, const char *end, int version,
 	*path_out = path + 1;
 	if (version == 2)
 		return strncmp(line, "0::", 3) == 0;
-	return cgroup_list_has(controllers, (size_t)(path - controllers),
-			       cgroup_v1_names[control]);
+	return cgroup_list_has(controllers, (size_t)(path - controllers), cgroup_v1_names[control]);
 }
 
 int cgroup_parse_path(char out[PATH_MAX], const char *text, int version,
@@ -292,8 +291,8 @@ static bool cgroup_is_same_dir(int fd, const char *dir)
 {
 	struct stat opened, named;
 
-	return fstat(fd, &opened) == 0 && stat(dir, &named) == 0 &&
-	       opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+	return fstat(fd, &opened) == 0 && stat(dir, &named) == 0 && opened.st_ino == named.st_ino &&
+	       opened.st_dev == named.st_dev;
 }
 
 /* Where the lock is: a hierarchy that every doze of this machine uses. */
@@ -338,8 +337,7 @@ static int cgroup_create_all(struct cgroup *cg, const struct cgroup_mounts *moun
 			continue;
 		r = cgroup_create_in(cg, &mounts->controls[control], control, name);
 		if (r < 0)
-			return log_err(r, "cannot make the cgroup '%s'",
-				       cg->controls[control].dir);
+			return log_err(r, "cannot make the cgroup '%s'", cg->controls[control].dir);
 	}
 	return 0;
 }
@@ -389,10 +387,11 @@ static int cgroup_check_shared(const char *path, const char *own_path, pid_t pid
 			       const char *controller)
 {
 	if (strcmp(path, "/") == 0)
-		return log_err(-EINVAL,
-			       "pid '%d' is in the root cgroup of '%s', with the whole machine: start "
-			       "it with doze run -- COMMAND, or give it a cgroup of its own",
-			       (int)pid, controller);
+		return log_err(
+			-EINVAL,
+			"pid '%d' is in the root cgroup of '%s', with the whole machine: start "
+			"it with doze run -- COMMAND, or give it a cgroup of its own",
+			(int)pid, controller);
 	if (cgroup_is_within(own_path, path))
 		return log_err(-EINVAL,
 			       "pid '%d' is in the cgroup '%s', and so is doze itself: start doze "

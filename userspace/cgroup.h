@@ -22,7 +22,7 @@ enum cgroup_control {
 };
 
 struct cgroup_mount {
-	int version; /* 1, 2; 0: not mounted */
+	int version;	      /* 1, 2; 0: not mounted */
 	char root[PATH_MAX];  /* which part of the hierarchy is mounted, "/" for all of it */
 	char point[PATH_MAX]; /* where */
 };

@@ -236,11 +236,11 @@ static int run_open_backend(struct run *run)
 		return r;
 	log_info("cgroup", "asleep=%s version=%d",
 		 settings.mode == BACKEND_CGROUP_FREEZE ? "freeze" : "throttle",
-		 run->cgroup.controls[settings.mode == BACKEND_CGROUP_FREEZE ? CGROUP_FREEZER
-									      : CGROUP_CPU]
+		 run->cgroup
+			 .controls[settings.mode == BACKEND_CGROUP_FREEZE ? CGROUP_FREEZER
+									  : CGROUP_CPU]
 			 .version);
-	return backend_cgroup_new(&run->backend, run->base, &run->cgroup, &settings,
-				  run->watchdog);
+	return backend_cgroup_new(&run->backend, run->base, &run->cgroup, &settings, run->watchdog);
 }
 
 static int run_open_loop(struct run *run)
@@ -347,18 +347,9 @@ static int run_watch_events(struct run *run)
 static int run_set_up(struct run *run)
 {
 	static int (*const steps[])(struct run *) = {
-		run_check_privileges,
-		run_find_process,
-		run_block_signals,
-		run_open_netns,
-		run_lock_ports,
-		run_open_loop,
-		run_open_backend,
-		run_open_replay,
-		run_open_datapath,
-		run_make_target,
-		run_open_interfaces,
-		run_start_process,
+		run_check_privileges, run_find_process, run_block_signals,   run_open_netns,
+		run_lock_ports,	      run_open_loop,	run_open_backend,    run_open_replay,
+		run_open_datapath,    run_make_target,	run_open_interfaces, run_start_process,
 		run_watch_events,
 	};
 

@@ -188,7 +188,7 @@ static const char *config_set_pid(struct config *c, char *value)
 static const char *config_set_log_level(struct config *c, char *value)
 {
 	return log_parse_level(value, &c->log_level) == 0 ? NULL
-							   : "is none of debug, info, warn, error";
+							  : "is none of debug, info, warn, error";
 }
 
 static const struct config_setting config_settings[] = {
@@ -316,8 +316,7 @@ static void config_getopt_init(struct config_getopt *g)
 		}
 	}
 	*s = 'h';
-	g->longs[CONFIG_SETTINGS] =
-		(struct option){ "help", no_argument, NULL, CONFIG_LONG_HELP };
+	g->longs[CONFIG_SETTINGS] = (struct option){ "help", no_argument, NULL, CONFIG_LONG_HELP };
 }
 
 static const struct config_setting *config_find(int opt)
@@ -339,8 +338,7 @@ static void config_forget_list(struct config *c, const struct config_setting *se
 		c->interfaces_len = 0;
 }
 
-static int config_parse_flags(struct config *c, int argc, char **argv,
-			      char error[CONFIG_ERROR_MAX])
+static int config_parse_flags(struct config *c, int argc, char **argv, char error[CONFIG_ERROR_MAX])
 {
 	struct config_getopt g;
 	bool is_seen[CONFIG_SETTINGS] = { false };

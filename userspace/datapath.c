@@ -30,8 +30,8 @@
 struct datapath_link {
 	unsigned int ifindex;
 	enum datapath_hook hook;
-	struct bpf_link *link;	/* tcx, XDP: ends with us */
-	bool made_qdisc;	/* tc: clsact is ours to remove */
+	struct bpf_link *link; /* tcx, XDP: ends with us */
+	bool made_qdisc;       /* tc: clsact is ours to remove */
 	uint32_t tc_handle;
 };
 
@@ -39,9 +39,9 @@ struct datapath {
 	struct datapath_settings settings;
 	struct gate_bpf *skel;
 	struct ring_buffer *ring;
-	struct gate_control *controls;		 /* mmap of gate_controls */
+	struct gate_control *controls;		/* mmap of gate_controls */
 	const struct gate_activity *activities; /* mmap of gate_activities */
-	uint64_t *heartbeat_ns;			 /* mmap of gate_heartbeat */
+	uint64_t *heartbeat_ns;			/* mmap of gate_heartbeat */
 	bool has_tcx;
 	struct datapath_link links[DATAPATH_LINKS_MAX];
 	size_t links_len;

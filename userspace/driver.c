@@ -44,8 +44,8 @@ int driver_link_type(const char *interface)
 bool driver_has_fast_xdp(const char *driver)
 {
 	static const char *const drivers[] = {
-		"bnxt_en", "i40e", "ice", "igb", "igc", "ixgbe", "ixgbevf", "mlx4_en",
-		"mlx5_core", "nfp", "qede", "sfc",
+		"bnxt_en", "i40e",    "ice",	   "igb", "igc",  "ixgbe",
+		"ixgbevf", "mlx4_en", "mlx5_core", "nfp", "qede", "sfc",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {

@@ -21,9 +21,9 @@ struct hold_frame {
 /* What has happened to the frames since the start. */
 struct hold_counters {
 	uint64_t held;
-	uint64_t folded;	     /* replaced an older SYN of its flow */
-	uint64_t dropped_full;	     /* the oldest, to make room */
-	uint64_t dropped_flow_full;  /* a datagram of a flow that has enough of them here */
+	uint64_t folded;	    /* replaced an older SYN of its flow */
+	uint64_t dropped_full;	    /* the oldest, to make room */
+	uint64_t dropped_flow_full; /* a datagram of a flow that has enough of them here */
 	uint64_t dropped_no_memory;
 };
 

@@ -36,7 +36,8 @@ static void http_finish(struct http *h)
 static void http_on_socket(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
-	int action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+	int action = (what & EV_READ ? CURL_CSELECT_IN : 0) |
+		     (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
 	int running;
 
 	curl_multi_socket_action(h->multi, fd, action, &running);

@@ -54,7 +54,7 @@ static void log_vappend(struct log_line *line, const char *format, va_list args)
 }
 
 __attribute__((format(printf, 2, 3))) static void log_append(struct log_line *line,
-							      const char *format, ...)
+							     const char *format, ...)
 {
 	va_list args;
 

@@ -23,8 +23,8 @@ static bool netns_is_same(int a, int b)
 {
 	struct stat stat_a, stat_b;
 
-	return fstat(a, &stat_a) == 0 && fstat(b, &stat_b) == 0 &&
-	       stat_a.st_ino == stat_b.st_ino && stat_a.st_dev == stat_b.st_dev;
+	return fstat(a, &stat_a) == 0 && fstat(b, &stat_b) == 0 && stat_a.st_ino == stat_b.st_ino &&
+	       stat_a.st_dev == stat_b.st_dev;
 }
 
 int netns_open(struct netns *out, pid_t pid)

@@ -10,8 +10,8 @@
 #include <sys/types.h>
 
 struct netns {
-	int fd;	     /* the target's */
-	int home_fd; /* ours */
+	int fd;	      /* the target's */
+	int home_fd;  /* ours */
 	bool is_home; /* both are the same: entering does nothing */
 };
 

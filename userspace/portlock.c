@@ -28,9 +28,10 @@ int portlock_take(uint16_t port, uint8_t protocol)
 		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) == 0)
 		return TAKE_FD(fd);
 	if (errno == EADDRINUSE)
-		return log_err(-EADDRINUSE,
-			       "port '%u/%s' has a gate already in this network namespace: stop the "
-			       "other doze first",
-			       port, name);
+		return log_err(
+			-EADDRINUSE,
+			"port '%u/%s' has a gate already in this network namespace: stop the "
+			"other doze first",
+			port, name);
 	return log_err(-errno, "cannot lock port '%u/%s'", port, name);
 }

@@ -45,14 +45,16 @@ static int probe_socket(const struct netns *ns, int family)
 /* A local port before the connect, so that the gate knows it before the SYN. 0: none. */
 static uint16_t probe_bind(int fd, int family)
 {
-	struct sockaddr_storage address = { .ss_family = (sa_family_t)family };
-	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	} address = { .any.sa_family = (sa_family_t)family };
+	socklen_t len = family == AF_INET ? sizeof(address.ipv4) : sizeof(address.ipv6);
 
-	if (bind(fd, (struct sockaddr *)&address, len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+	if (bind(fd, &address.any, len) < 0 || getsockname(fd, &address.any, &len) < 0)
 		return 0;
-	return ntohs(family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
-				       : ((struct sockaddr_in6 *)&address)->sin6_port);
+	return ntohs(family == AF_INET ? address.ipv4.sin_port : address.ipv6.sin6_port);
 }
 
 static curl_socket_t probe_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)

@@ -32,8 +32,8 @@ typedef void (*probe_ready_fn)(void *arg);
 
 struct probe_settings {
 	enum probe_kind kind;
-	const char *path;	 /* of PROBE_HTTP; borrowed */
-	const struct netns *ns;	 /* borrowed */
+	const char *path;	/* of PROBE_HTTP; borrowed */
+	const struct netns *ns; /* borrowed */
 	probe_port_fn port_changed;
 	probe_ready_fn ready; /* never from within probe_start() */
 	void *arg;

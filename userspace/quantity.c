@@ -55,7 +55,7 @@ static const struct {
 	uint64_t ns;
 } quantity_units[] = {
 	/* Before "m", which is the beginning of "ms". */
-	{ "ms", NS_PER_MS }, { "us", NS_PER_US }, { "s", NS_PER_S },
+	{ "ms", NS_PER_MS },	{ "us", NS_PER_US },	  { "s", NS_PER_S },
 	{ "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },
 };
 
@@ -91,7 +91,8 @@ int quantity_parse_duration(const char *text, uint64_t *ns_out)
 			return -EINVAL;
 		if (n.whole > QUANTITY_DURATION_MAX_NS / unit_ns)
 			return -ERANGE;
-		/* unit_ns has at least three zeroes: nothing overflows, and what is lost is < 1 ns. */
+		/* unit_ns has at least three zeroes: nothing overflows, and what is lost is < 1 ns.
+		 */
 		total_ns += n.whole * unit_ns + n.billionths * (unit_ns / 1000) / (NS_PER_S / 1000);
 		if (total_ns > QUANTITY_DURATION_MAX_NS)
 			return -ERANGE;

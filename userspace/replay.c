@@ -170,10 +170,11 @@ static int replay_try(const struct replay *r)
 	memcpy(frame + 2 * ETH_ALEN, &type_be, sizeof(type_be));
 	error = replay_inject(r, REPLAY_LO_IFINDEX, frame, sizeof(frame));
 	if (error < 0)
-		return log_warn_err(-EOPNOTSUPP,
-				    "this kernel cannot replay (it needs 5.18): a SYN that arrives "
-				    "while asleep is dropped, and the client sends it again after a "
-				    "second");
+		return log_warn_err(
+			-EOPNOTSUPP,
+			"this kernel cannot replay (it needs 5.18): a SYN that arrives "
+			"while asleep is dropped, and the client sends it again after a "
+			"second");
 	return 0;
 }
 

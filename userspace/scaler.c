@@ -29,7 +29,8 @@ static unsigned int scaler_enter_growing(struct scaler *s, uint64_t now_ns)
 
 static uint64_t scaler_idle_deadline_ns(const struct scaler *s)
 {
-	return s->activity_ns + s->settings.idle_ns;
+	return max_u64(s->activity_ns + s->settings.idle_ns,
+		       s->since_ns + s->settings.awake_min_ns);
 }
 
 static unsigned int scaler_step_awake(struct scaler *s, enum scaler_event event, uint64_t now_ns,
@@ -46,8 +47,8 @@ static unsigned int scaler_step_awake(struct scaler *s, enum scaler_event event,
 }
 
 /* The gate is closed, the size still full: whatever comes now costs nothing but an open gate. */
-static unsigned int scaler_step_settling(struct scaler *s, enum scaler_event event,
-					 uint64_t now_ns, uint64_t activity_ns)
+static unsigned int scaler_step_settling(struct scaler *s, enum scaler_event event, uint64_t now_ns,
+					 uint64_t activity_ns)
 {
 	if (event == SCALER_TRAFFIC || activity_ns > s->activity_ns)
 		return scaler_enter_awake(s, now_ns, max_u64(s->activity_ns, activity_ns));
@@ -103,8 +104,7 @@ static unsigned int scaler_tick_growing(struct scaler *s, uint64_t now_ns)
 	return effects;
 }
 
-static unsigned int scaler_step_growing(struct scaler *s, enum scaler_event event,
-					uint64_t now_ns)
+static unsigned int scaler_step_growing(struct scaler *s, enum scaler_event event, uint64_t now_ns)
 {
 	switch (event) {
 	case SCALER_GROWN:
@@ -122,14 +122,12 @@ static unsigned int scaler_step_growing(struct scaler *s, enum scaler_event even
 	}
 }
 
-static unsigned int scaler_step_probing(struct scaler *s, enum scaler_event event,
-					uint64_t now_ns)
+static unsigned int scaler_step_probing(struct scaler *s, enum scaler_event event, uint64_t now_ns)
 {
 	if (event == SCALER_READY)
 		return scaler_enter_awake(s, now_ns, now_ns);
 	if (event == SCALER_TICK && scaler_is_late(s, now_ns))
-		return SCALER_STOP_PROBE | SCALER_TIMED_OUT |
-		       scaler_enter_awake(s, now_ns, now_ns);
+		return SCALER_STOP_PROBE | SCALER_TIMED_OUT | scaler_enter_awake(s, now_ns, now_ns);
 	return 0;
 }
 

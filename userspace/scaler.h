@@ -48,7 +48,7 @@ enum scaler_event {
 enum scaler_effect {
 	SCALER_CLOSE_GATE = 1 << 0,
 	SCALER_SHRINK = 1 << 1,
-	SCALER_GROW = 1 << 2,	   /* supersedes a shrink that is in flight */
+	SCALER_GROW = 1 << 2, /* supersedes a shrink that is in flight */
 	SCALER_STOP_PROBE = 1 << 3,
 	SCALER_PROBE = 1 << 4,
 	SCALER_OPEN_GATE = 1 << 5, /* then replay every held frame */
@@ -58,6 +58,7 @@ enum scaler_effect {
 /* Nanoseconds, as all times here. */
 struct scaler_settings {
 	uint64_t idle_ns;	  /* without activity for so long: sleep */
+	uint64_t awake_min_ns;	  /* but not before it has been awake for so long */
 	uint64_t settle_ns;	  /* from closing the gate to the last look at the activity */
 	uint64_t wake_timeout_ns; /* from the waking packet to an open gate, come what may */
 	uint64_t retry_min_ns;	  /* the first pause after a failed grow; it doubles */

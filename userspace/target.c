@@ -19,6 +19,13 @@
 #define TARGET_RETRY_MIN_NS (10 * NS_PER_MS)
 #define TARGET_RETRY_MAX_NS (5 * NS_PER_S)
 
+/*
+ * Where SYNs are dropped instead of replayed, the target must still be awake when they are sent
+ * again: after 1 s (RFC 6298, 2.1), or 3 s by older stacks. Else an idle time as long as that
+ * would put it to sleep each time just before the client tries again, for ever.
+ */
+#define TARGET_RESEND_NS (4 * NS_PER_S)
+
 /* 4096 clients that connect while one sleeps; of UDP a burst each. */
 #define TARGET_FRAMES_MAX    4096
 #define TARGET_DATAGRAMS_MAX 64
@@ -112,9 +119,8 @@ static void target_raise(struct target *t, enum scaler_event event)
 static size_t target_probe_addresses(struct target *t,
 				     struct probe_address out[PROBE_ADDRESSES_MAX])
 {
-	static const struct gate_addr loopback_ipv4 = {
-		.bytes = { [10] = 0xff, 0xff, 127, 0, 0, 1 }
-	};
+	static const struct gate_addr loopback_ipv4 = { .bytes = {
+								[10] = 0xff, 0xff, 127, 0, 0, 1 } };
 	static const struct gate_addr loopback_ipv6 = { .bytes = { [15] = 1 } };
 	const struct hold_frame *newest = hold_newest(t->hold);
 	uint16_t port = t->probe_port.port;
@@ -141,7 +147,14 @@ static void target_probe(struct target *t)
 
 static unsigned int target_replay(struct target *t)
 {
-	return t->edges.replay ? replay_all(t->edges.replay, t->hold) : 0;
+	unsigned int replayed;
+
+	if (!t->edges.replay)
+		return 0;
+	replayed = replay_all(t->edges.replay, t->hold);
+	if (replay_counters(t->edges.replay)->dropped_refused)
+		t->scaler.settings.awake_min_ns = TARGET_RESEND_NS;
+	return replayed;
 }
 
 static void target_format_client(const struct gate_flow *flow, char *out, size_t room)
@@ -165,9 +178,6 @@ static void target_log_wake(struct target *t, unsigned int replayed)
 	uint64_t now_ns = monotonic_ns();
 	char client[INET6_ADDRSTRLEN + 16];
 
-	t->wake.is_pending = false;
-	if (!t->asleep_since_ns)
-		return; /* it had not fallen asleep yet */
 	target_format_client(&t->wake.first.flow, client, sizeof(client));
 	log_info("awake",
 		 "target=%s reason=%s client=%s slept_ms=%" PRIu64 " cpu_asleep_us=%" PRIu64
@@ -176,6 +186,16 @@ static void target_log_wake(struct target *t, unsigned int replayed)
 		 (t->wake.taken_ns - t->asleep_since_ns) / NS_PER_MS, t->wake.asleep_cpu_us,
 		 target_since_ms(t, t->wake.taken_ns), target_since_ms(t, t->wake.resized_ns),
 		 target_since_ms(t, t->wake.ready_ns), target_since_ms(t, now_ns), replayed);
+}
+
+/* Silent when it had not fallen asleep yet. */
+static void target_note_awake(struct target *t, unsigned int replayed)
+{
+	if (t->asleep_since_ns && t->wake.is_pending)
+		target_log_wake(t, replayed);
+	else if (t->asleep_since_ns)
+		log_info("awake", "target=%s reason=no_packet", t->name);
+	t->wake.is_pending = false;
 	t->asleep_since_ns = 0;
 }
 
@@ -185,7 +205,7 @@ static void target_open_gate(struct target *t)
 	datapath_open_gate(t->edges.datapath, t->settings.id);
 	event_del(t->beat);
 	datapath_consume(t->edges.datapath);
-	target_log_wake(t, target_replay(t));
+	target_note_awake(t, target_replay(t));
 	watchdog_rest(t->edges.watchdog);
 }
 
@@ -252,8 +272,8 @@ static void target_note_state(struct target *t, enum scaler_state before)
 static void target_step(struct target *t, enum scaler_event event)
 {
 	enum scaler_state before = t->scaler.state;
-	unsigned int effects =
-		scaler_step(&t->scaler, event, monotonic_ns(), target_activity_ns(t));
+	unsigned int effects = scaler_step(&t->scaler, event, monotonic_ns(),
+					   target_activity_ns(t));
 
 	target_note_state(t, before);
 	for (size_t i = 0; i < ARRAY_LEN(target_effects); i++) {
@@ -426,6 +446,7 @@ int target_new(struct target **out, const struct target_edges *edges,
 {
 	const struct scaler_settings scaler_settings = {
 		.idle_ns = settings->idle_ns,
+		.awake_min_ns = edges->replay ? 0 : TARGET_RESEND_NS,
 		.settle_ns = TARGET_SETTLE_NS,
 		.wake_timeout_ns = settings->wake_timeout_ns,
 		.retry_min_ns = TARGET_RETRY_MIN_NS,

@@ -23,7 +23,7 @@ struct target_port {
 };
 
 struct target_settings {
-	uint32_t id; /* in the gate's maps */
+	uint32_t id;			 /* in the gate's maps */
 	const struct target_port *ports; /* borrowed, not empty */
 	size_t ports_len;
 	uint64_t idle_ns;

@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: tests/check/check.sh CPPFLAGS...
+# Layout, linters and the rules of the tree. Silent when content.
+set -u
+failed=0
+
+fail() { failed=1; }
+
+# Newer versions lay out some lines differently, and would complain of each other's work.
+check_layout() {
+	case $(clang-format --version) in
+	*'version 14.'*) ;;
+	*) return ;;
+	esac
+	git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror || fail
+}
+
+check_c() {
+	clang-tidy --quiet userspace/*.c -- -std=gnu11 "$@" 2>/dev/null || fail
+}
+
+check_shell() {
+	git ls-files '*.sh' .ci/run | xargs shellcheck || fail
+}
+
+check_python() {
+	git ls-files '*.py' | xargs python3 -W error -c \
+		'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' || fail
+}
+
+check_licences() {
+	git ls-files '*.c' '*.h' '*.py' '*.sh' '*.mk' Makefile | while read -r file; do
+		head -n 3 "$file" | grep -q 'SPDX-License-Identifier:' || echo "$file: no SPDX line"
+	done | grep . && fail
+}
+
+check_layout
+check_c "$@"
+check_shell
+check_python
+check_licences
+python3 tests/check/includes.py || fail
+exit $failed

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs test programs that speak TAP, shows what failed, and ends with one line of totals.
+
+usage: tests/run.py PROGRAM...        a .py file is run with this Python
+
+A program that ends badly without a failed test, or prints fewer results than it planned, counts as
+one more failure: nothing passes by crashing.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+LIMIT_S = 900
+RESULT = re.compile(r"^(not )?ok \d+(.*)")
+PLAN = re.compile(r"^1\.\.(\d+)")
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def count(output):
+    totals, planned, seen = Totals(), 0, 0
+    for line in output.splitlines():
+        plan, result = PLAN.match(line), RESULT.match(line)
+        if plan:
+            planned += int(plan.group(1))
+        if not result:
+            continue
+        seen += 1
+        if re.search(r"#\s*skip", result.group(2), re.IGNORECASE):
+            totals.skipped += 1
+            print("  " + line)
+        elif result.group(1):
+            totals.failed += 1
+        else:
+            totals.passed += 1
+    return totals, planned, seen
+
+
+def run(program):
+    command = [sys.executable, program] if program.endswith(".py") else [program]
+    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
+    try:
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=LIMIT_S, text=True,
+                              errors="replace")
+        output, status = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as late:
+        output, status = (late.stdout or b"").decode(errors="replace"), f"no end in {LIMIT_S} s"
+    totals, planned, seen = count(output)
+    if (status != 0 and not totals.failed) or seen != planned or not seen:
+        totals.failed += 1
+        output += f"\n# {program}: status {status}, {planned} planned, {seen} seen\n"
+    if totals.failed:
+        print(output)
+    return totals
+
+
+def main():
+    all_totals = Totals()
+    for program in sys.argv[1:]:
+        print(f"{program} ...", flush=True)
+        start = time.monotonic()
+        totals = run(program)
+        print(f"{program}: {totals} ({time.monotonic() - start:.1f} s)", flush=True)
+        all_totals.add(totals)
+    print(all_totals)
+    return 1 if all_totals.failed or not all_totals.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
