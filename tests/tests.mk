@@ -27,7 +27,7 @@ demo: deps ## install what is missing, build, show a process falling asleep and 
 	@python3 tests/demo/demo.py
 
 check: deps ## linters and layout; silent when content
-	@$(MAKE) --no-print-directory $(SKELS) >/dev/null
+	@$(MAKE) --no-print-directory doze >/dev/null
 	@tests/check/check.sh $(CPPFLAGS)
 
 bench: deps ## measure latency, throughput and cost per packet, against a baseline each
