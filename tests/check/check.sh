@@ -25,8 +25,8 @@ check_shell() {
 }
 
 check_python() {
-	git ls-files '*.py' | xargs python3 -W error -c \
-		'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' || fail
+	git ls-files '*.py' | xargs python3 -W error -c 'import ast, pathlib, sys
+for name in sys.argv[1:]: ast.parse(pathlib.Path(name).read_text(), name)' || fail
 }
 
 check_licences() {

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+/* The gate's decision on the host: each verdict, what is activity, and what a verdict entails. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bpf/decide.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum {
+	TCP = PARSE_PROTO_TCP,
+	UDP = PARSE_PROTO_UDP,
+
+	FIN = PARSE_TCP_FIN,
+	SYN = PARSE_TCP_SYN,
+	RST = PARSE_TCP_RST,
+	ACK = PARSE_TCP_ACK,
+
+	FRAGMENT = 1, /* the first of several */
+	GLUED = 2,    /* several datagrams in one */
+
+	MAX = GATE_FRAME_MAX,
+};
+
+static const char *const verdict_names[] = {
+#define X(id, name, help) [GATE_##id] = name,
+	GATE_VERDICTS(X)
+#undef X
+};
+
+static struct gate_packet packet_of(__u8 protocol, __u8 tcp_flags, __u32 payload_len)
+{
+	return (struct gate_packet){
+		.flow = { .protocol = protocol },
+		.tcp_flags = tcp_flags,
+		.payload_len = payload_len,
+		.frame_len = 54 + payload_len,
+	};
+}
+
+static const struct gate_view open_gate = { .can_replay = true };
+static const struct gate_view open_gate_stale = { .is_stale = true, .can_replay = true };
+static const struct gate_view open_to_probe = { .is_probe = true, .can_replay = true };
+static const struct gate_view closed = { .is_closed = true, .can_replay = true };
+static const struct gate_view closed_stale = {
+	.is_closed = true,
+	.is_stale = true,
+	.can_replay = true,
+};
+static const struct gate_view closed_to_probe = {
+	.is_closed = true,
+	.is_probe = true,
+	.can_replay = true,
+};
+static const struct gate_view closed_stale_to_probe = {
+	.is_closed = true,
+	.is_stale = true,
+	.is_probe = true,
+	.can_replay = true,
+};
+static const struct gate_view no_replay = { .is_closed = true };
+
+struct decision {
+	const struct gate_view *view;
+	__u8 protocol;
+	__u8 tcp_flags;
+	__u32 payload_len;
+	__u32 frame_len;
+	int special;
+	enum gate_verdict verdict;
+};
+
+/* clang-format off: a row stays a row */
+static const struct decision decisions[] = {
+	/* gate                 packet: flags, payload, frame       verdict */
+	{ &open_gate, TCP, SYN, 0, 60, 0, GATE_PASS_OPEN },
+	{ &open_gate, TCP, SYN, 99, 153, 0, GATE_PASS_OPEN },
+	{ &open_gate, TCP, ACK, 99, 153, 0, GATE_PASS_OPEN },
+	{ &open_gate, TCP, ACK | FIN, 1, 60, 0, GATE_PASS_OPEN },
+	{ &open_gate, UDP, 0, 0, 60, 0, GATE_PASS_OPEN },
+	{ &open_gate, UDP, 0, 0, 1500, FRAGMENT, GATE_PASS_OPEN },
+	{ &open_gate, UDP, 0, 0, MAX + 1, GLUED, GATE_PASS_OPEN },
+	{ &open_gate_stale, TCP, SYN, 0, 60, 0, GATE_PASS_OPEN },
+
+	/* Nobody is there: neither stamped, nor held, at any gate. */
+	{ &open_gate, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed, TCP, ACK | FIN, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed, TCP, RST, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed, TCP, RST | ACK, 9, 63, 0, GATE_PASS_QUIET },
+	{ &closed, TCP, SYN | ACK, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed, TCP, SYN | FIN, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed, TCP, SYN | RST, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed_stale, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
+	{ &no_replay, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
+
+	/* A probe is looked at before everything else. */
+	{ &open_to_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
+	{ &closed_to_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
+	{ &closed_to_probe, TCP, ACK, 99, 153, 0, GATE_PASS_PROBE },
+	{ &closed_to_probe, TCP, RST, 0, 60, 0, GATE_PASS_PROBE },
+	{ &closed_to_probe, UDP, 0, 0, 60, 0, GATE_PASS_PROBE },
+	{ &closed_stale_to_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
+
+	/* Nobody would replay what is held now. */
+	{ &closed_stale, TCP, SYN, 0, 60, 0, GATE_PASS_STALE },
+	{ &closed_stale, TCP, ACK, 99, 153, 0, GATE_PASS_STALE },
+	{ &closed_stale, UDP, 0, 0, 60, 0, GATE_PASS_STALE },
+
+	/* Held whole, or not at all. */
+	{ &closed, TCP, SYN, 0, 60, 0, GATE_HOLD_SYN },
+	{ &closed, TCP, SYN, 99, 153, 0, GATE_HOLD_SYN },
+	{ &closed, TCP, SYN, 99, MAX, 0, GATE_HOLD_SYN },
+	{ &closed, TCP, SYN, 99, MAX + 1, 0, GATE_WAKE_TOO_LONG },
+	{ &closed, TCP, SYN, 0, 60, FRAGMENT, GATE_WAKE_FRAGMENT },
+	{ &closed, UDP, 0, 0, 60, 0, GATE_HOLD_DATAGRAM },
+	{ &closed, UDP, 0, 0, MAX, 0, GATE_HOLD_DATAGRAM },
+	{ &closed, UDP, 0, 0, MAX + 1, 0, GATE_WAKE_TOO_LONG },
+	{ &closed, UDP, 0, 0, 60, GLUED, GATE_WAKE_TOO_LONG },
+	{ &closed, UDP, 0, 0, 1500, FRAGMENT, GATE_WAKE_FRAGMENT },
+	{ &closed, UDP, 0, 0, MAX + 1, FRAGMENT, GATE_WAKE_FRAGMENT },
+	{ &closed, TCP, ACK, 99, 153, 0, GATE_WAKE_PAYLOAD },
+	{ &closed, TCP, ACK, 64000, 64054, GLUED, GATE_WAKE_PAYLOAD },
+	{ &closed, TCP, ACK, 99, 153, FRAGMENT, GATE_WAKE_PAYLOAD },
+	{ &closed, TCP, ACK | FIN, 1, 60, 0, GATE_WAKE_PAYLOAD },
+
+	/* TCP sends its SYN again. Nobody sends a datagram again. */
+	{ &no_replay, TCP, SYN, 0, 60, 0, GATE_DROP_NO_REPLAY },
+	{ &no_replay, TCP, ACK, 99, 153, 0, GATE_WAKE_PAYLOAD },
+	{ &no_replay, UDP, 0, 0, 60, 0, GATE_WAKE_DATAGRAM },
+	{ &no_replay, UDP, 0, 0, 1500, FRAGMENT, GATE_WAKE_FRAGMENT },
+	{ &no_replay, UDP, 0, 0, MAX + 1, 0, GATE_WAKE_TOO_LONG },
+};
+/* clang-format on */
+
+static void each_packet_gets_its_verdict(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(decisions); i++) {
+		const struct decision *d = &decisions[i];
+		struct gate_packet p = packet_of(d->protocol, d->tcp_flags, d->payload_len);
+		enum gate_verdict verdict;
+
+		p.frame_len = d->frame_len;
+		p.is_first_fragment = d->special == FRAGMENT;
+		p.is_aggregate = d->special == GLUED;
+		verdict = gate_decide(&p, d->view);
+		if (verdict != d->verdict)
+			fail_msg("row %zu: %s, not %s", i, verdict_names[verdict],
+				 verdict_names[d->verdict]);
+	}
+}
+
+/* Indexed by the four flags that matter. */
+static const struct {
+	bool without_payload;
+	bool with_payload;
+} activities[32] = {
+	[0] = { false, true }, /* no sender does this, but payload is payload */
+	[FIN] = { false, true },
+	[SYN] = { true, true }, /* with payload: TCP Fast Open (RFC 7413) */
+	[SYN | FIN] = { false, false },
+	[RST] = { false, false }, /* with payload: a reason for humans (RFC 9293, 3.5.3) */
+	[RST | FIN] = { false, false },
+	[RST | SYN] = { false, false },
+	[RST | SYN | FIN] = { false, false },
+	[ACK] = { false, true },
+	[ACK | FIN] = { false, true },
+	[ACK | SYN] = { false, false },
+	[ACK | SYN | FIN] = { false, false },
+	[ACK | RST] = { false, false },
+	[ACK | RST | FIN] = { false, false },
+	[ACK | RST | SYN] = { false, false },
+	[ACK | RST | SYN | FIN] = { false, false },
+};
+
+/* PSH, URG, ECE and CWR, which is to say all the other flags, change nothing. */
+static void tcp_is_activity_by_four_flags_and_its_payload(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= 0xff; flags++) {
+		unsigned int row = flags & (FIN | SYN | RST | ACK);
+		struct gate_packet bare = packet_of(TCP, (__u8)flags, 0);
+		struct gate_packet full = packet_of(TCP, (__u8)flags, 1);
+
+		if (gate_is_activity(&bare) != activities[row].without_payload ||
+		    gate_is_activity(&full) != activities[row].with_payload)
+			fail_msg("flags 0x%02x", flags);
+	}
+}
+
+/* A parser's leftovers in the TCP fields must not matter. */
+static void every_datagram_is_activity(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= 0xff; flags++) {
+		struct gate_packet p = packet_of(UDP, (__u8)flags, flags & 1);
+
+		assert_true(gate_is_activity(&p));
+	}
+}
+
+static void what_is_held_is_activity(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= 0xff; flags++) {
+		struct gate_packet p = packet_of(TCP, (__u8)flags, 0);
+
+		assert_int_equal(gate_holds(gate_decide(&p, &closed)), gate_is_syn(&p));
+		if (gate_is_syn(&p))
+			assert_true(gate_is_activity(&p));
+	}
+}
+
+static void without_room_a_datagram_passes_and_a_syn_is_dropped(void **state)
+{
+	(void)state;
+	assert_int_equal(gate_decide_unheld(GATE_HOLD_DATAGRAM), GATE_WAKE_RING_FULL);
+	assert_int_equal(gate_decide_unheld(GATE_HOLD_SYN), GATE_DROP_RING_FULL);
+	assert_false(gate_drops(GATE_WAKE_RING_FULL));
+	assert_true(gate_drops(GATE_DROP_RING_FULL));
+}
+
+/*
+ * A full ring wakes by the records that are in it already. A SYN that replay would have held is
+ * told instead, so that the next one finds the target awake.
+ */
+static bool must_tell(const char *name)
+{
+	if (strcmp(name, "wake_ring_full") == 0)
+		return false;
+	return strncmp(name, "wake_", 5) == 0 || strcmp(name, "drop_no_replay") == 0;
+}
+
+/* The first word of a verdict's name is a promise (include/gate.h). */
+static void every_verdict_does_what_its_name_says(void **state)
+{
+	(void)state;
+	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
+		const char *name = verdict_names[v];
+		bool holds = strncmp(name, "hold_", 5) == 0;
+		bool drops = holds || strncmp(name, "drop_", 5) == 0;
+		bool passes = strncmp(name, "pass_", 5) == 0 || strncmp(name, "wake_", 5) == 0;
+
+		if (drops == passes || gate_holds(v) != holds || gate_drops(v) != drops ||
+		    gate_tells(v) != must_tell(name))
+			fail_msg("%s", name);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_packet_gets_its_verdict),
+		cmocka_unit_test(tcp_is_activity_by_four_flags_and_its_payload),
+		cmocka_unit_test(every_datagram_is_activity),
+		cmocka_unit_test(what_is_held_is_activity),
+		cmocka_unit_test(without_room_a_datagram_passes_and_a_syn_is_dropped),
+		cmocka_unit_test(every_verdict_does_what_its_name_says),
+	};
+
+	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
+}
