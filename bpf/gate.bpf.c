@@ -249,6 +249,14 @@ static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb,
 	return parse_frame(&bytes, p);
 }
 
+/* A length of 0 would be the linear part's, and so pull nothing; one beyond the skb's fails. */
+static __always_inline long gate_pull(struct __sk_buff *skb)
+{
+	__u32 len = skb->len;
+
+	return bpf_skb_pull_data(skb, len < PARSE_OFFSET_MAX ? len : PARSE_OFFSET_MAX);
+}
+
 static __always_inline bool gate_drops_skb(struct __sk_buff *skb)
 {
 	struct gate_frame frame = { .context = skb, .is_xdp = false, .ifindex = skb->ifindex };
@@ -262,7 +270,7 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb)
 		return false;
 	}
 	parsed = gate_parse_skb(skb, &packet);
-	if (parsed == PARSE_SHORT && !bpf_skb_pull_data(skb, 0))
+	if (parsed == PARSE_SHORT && !gate_pull(skb))
 		parsed = gate_parse_skb(skb, &packet);
 	verdict = gate_judge(&frame, parsed, &packet);
 	gate_count(verdict);

@@ -1,0 +1,1247 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The gate in the kernel: frames are put through its three entry points by BPF_PROG_RUN, and what
+ * it returns, counts, stamps and puts into the ring is compared with what the verdict promises.
+ *
+ * What BPF_PROG_RUN cannot make (a frame in pieces, a VLAN tag that the driver took out) is sent
+ * over lo of a network namespace of its own.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cmocka.h>
+
+#include "gate.h"
+#include "gate.skel.h"
+#include "packet.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* <linux/bpf.h>, kernel 6.6; that of Debian 12 is older. */
+#define GATE_BPF_TCX_INGRESS 46
+
+enum {
+	RETURN_PASS_SKB = -1, /* TC_ACT_UNSPEC, TCX_NEXT */
+	RETURN_DROP_SKB = 2,  /* TC_ACT_SHOT, TCX_DROP */
+	RETURN_PASS_XDP = 2,
+	RETURN_DROP_XDP = 1,
+};
+
+enum {
+	TARGET = 7,
+	TARGET_EXACT = 9,
+};
+
+enum hook {
+	HOOK_TCX,
+	HOOK_TC,
+	HOOK_XDP,
+	HOOK_COUNT,
+};
+
+static const char *const hook_names[] = { "tcx", "tc", "xdp" };
+
+static const char *const verdict_names[] = {
+#define X(id, name, help) [GATE_##id] = name,
+	GATE_VERDICTS(X)
+#undef X
+};
+
+/* By any test of this run. The last test asks for all of them. */
+static bool is_seen[GATE_VERDICT_COUNT];
+
+struct record {
+	struct gate_event event;
+	__u8 frame[GATE_FRAME_MAX];
+};
+
+/* A gate that is loaded, but attached nowhere. */
+struct rig {
+	struct gate_bpf *skel; /* NULL: it cannot be loaded here */
+	struct ring_buffer *ring;
+	unsigned int records; /* consumed since the last rig_clear() */
+	size_t record_len;
+	struct record record; /* the last one */
+};
+
+static struct rig with_replay, without_replay;
+
+static bool kernel_is_at_least(unsigned int major, unsigned int minor)
+{
+	struct utsname name;
+	unsigned int has_major = 0, has_minor = 0;
+
+	assert_int_equal(uname(&name), 0);
+	assert_int_equal(sscanf(name.release, "%u.%u", &has_major, &has_minor), 2);
+	return has_major > major || (has_major == major && has_minor >= minor);
+}
+
+static __u64 clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(clock, &t), 0);
+	return (__u64)t.tv_sec * 1000000000ULL + (__u64)t.tv_nsec;
+}
+
+/* Setting up and tearing down. */
+
+static int rig_on_record(void *arg, void *data, size_t len)
+{
+	struct rig *r = arg;
+
+	r->records++;
+	r->record_len = len;
+	memset(&r->record, 0, sizeof(r->record));
+	memcpy(&r->record, data, len < sizeof(r->record) ? len : sizeof(r->record));
+	return 0;
+}
+
+static bool rig_has_hook(const struct rig *r, enum hook hook)
+{
+	/* bpf_xdp_load_bytes(), by which a frame is held, is of kernel 5.18. */
+	return hook != HOOK_XDP || kernel_is_at_least(5, 18) || r == &without_replay;
+}
+
+static void rig_new(struct rig *r, bool can_replay)
+{
+	struct gate_bpf *skel = gate_bpf__open();
+	int error;
+
+	assert_non_null(skel);
+	skel->rodata->gate_can_replay = can_replay;
+	skel->rodata->gate_has_coarse_clock = kernel_is_at_least(5, 11);
+	bpf_program__set_autoload(skel->progs.gate_xdp, rig_has_hook(r, HOOK_XDP));
+	/* A kernel without tcx knows no such type, and runs the program as it runs gate_tc. */
+	if (kernel_is_at_least(6, 6))
+		bpf_program__set_expected_attach_type(skel->progs.gate_tcx,
+						      (enum bpf_attach_type)GATE_BPF_TCX_INGRESS);
+	error = gate_bpf__load(skel);
+	if (error == -EPERM || error == -ENOSYS) {
+		print_message("skipped: the gate cannot be loaded: %s\n", strerror(-error));
+		gate_bpf__destroy(skel);
+		return;
+	}
+	assert_int_equal(error, 0);
+	r->skel = skel;
+	r->ring = ring_buffer__new(bpf_map__fd(skel->maps.gate_ring), rig_on_record, r, NULL);
+	assert_non_null(r->ring);
+}
+
+static void rig_free(struct rig *r)
+{
+	ring_buffer__free(r->ring);
+	gate_bpf__destroy(r->skel);
+	*r = (struct rig){ 0 };
+}
+
+static int rigs_new(void **state)
+{
+	(void)state;
+	rig_new(&with_replay, true);
+	rig_new(&without_replay, false);
+	return 0;
+}
+
+static int rigs_free(void **state)
+{
+	(void)state;
+	rig_free(&with_replay);
+	rig_free(&without_replay);
+	return 0;
+}
+
+static void skip_without(const struct rig *r)
+{
+	if (!r->skel)
+		skip(); /* rig_new() has said why */
+}
+
+/* The daemon's side of the maps. */
+
+static struct gate_target_key target_key(const struct gate_addr *addr, __u16 port, __u8 protocol)
+{
+	struct gate_target_key key = { .port_be = htons(port), .protocol = protocol };
+
+	if (addr)
+		key.addr = *addr;
+	return key;
+}
+
+static void map_set(const struct bpf_map *map, const void *key, const void *value)
+{
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY), 0);
+}
+
+/* addr: NULL for any address. */
+static void rig_add_key(struct rig *r, const struct gate_addr *addr, __u16 port, __u8 protocol,
+			__u32 target_id)
+{
+	struct gate_target_key key = target_key(addr, port, protocol);
+
+	map_set(r->skel->maps.gate_targets, &key, &target_id);
+}
+
+static void rig_remove_key(struct rig *r, const struct gate_addr *addr, __u16 port, __u8 protocol)
+{
+	struct gate_target_key key = target_key(addr, port, protocol);
+
+	bpf_map_delete_elem(bpf_map__fd(r->skel->maps.gate_targets), &key);
+}
+
+static void rig_set_control(struct rig *r, __u32 target_id, bool is_closed, __u16 probe_port)
+{
+	struct gate_control control = {
+		.is_closed = is_closed,
+		.probe_port_be = htons(probe_port),
+	};
+
+	map_set(r->skel->maps.gate_controls, &target_id, &control);
+}
+
+static void rig_set_heartbeat(struct rig *r, __u64 heartbeat_ns)
+{
+	__u32 zero = 0;
+
+	map_set(r->skel->maps.gate_heartbeat, &zero, &heartbeat_ns);
+}
+
+static struct gate_activity rig_activity(struct rig *r, __u32 target_id)
+{
+	struct gate_activity activity;
+
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.gate_activities), &target_id,
+					     &activity),
+			 0);
+	return activity;
+}
+
+static void rig_set_activity(struct rig *r, __u32 target_id, __u64 last_ns, __u64 wake_ns)
+{
+	struct gate_activity activity = { .last_ns = last_ns, .wake_ns = wake_ns };
+
+	map_set(r->skel->maps.gate_activities, &target_id, &activity);
+}
+
+/* Nothing was seen, told or held yet. */
+static void rig_clear(struct rig *r)
+{
+	rig_set_activity(r, TARGET, 0, 0);
+	rig_set_activity(r, TARGET_EXACT, 0, 0);
+	ring_buffer__consume(r->ring);
+	r->records = 0;
+}
+
+enum gate_state {
+	OPEN,
+	OPEN_PROBED,
+	CLOSED,
+	CLOSED_PROBED,
+	STALE,
+	STALE_PROBED,
+};
+
+/* One target, any address, TCP and UDP. */
+static void rig_set_state(struct rig *r, enum gate_state state)
+{
+	bool is_closed = state != OPEN && state != OPEN_PROBED;
+	bool is_probed = state == OPEN_PROBED || state == CLOSED_PROBED || state == STALE_PROBED;
+	bool is_stale = state == STALE || state == STALE_PROBED;
+	__u64 now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	rig_add_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP, TARGET);
+	rig_add_key(r, NULL, PACKET_SERVER_PORT, PACKET_UDP, TARGET);
+	rig_set_control(r, TARGET, is_closed, is_probed ? PACKET_CLIENT_PORT : 0);
+	rig_set_heartbeat(r, is_stale ? 0 : now_ns);
+	rig_clear(r);
+}
+
+/* Running the gate. */
+
+struct counters {
+	__u64 of[GATE_VERDICT_COUNT];
+};
+
+static struct counters rig_counters(struct rig *r)
+{
+	int fd = bpf_map__fd(r->skel->maps.gate_counters);
+	int cpus = libbpf_num_possible_cpus();
+	__u64 *per_cpu = calloc((size_t)cpus, sizeof(*per_cpu));
+	struct counters sums = { 0 };
+
+	assert_true(cpus > 0);
+	assert_non_null(per_cpu);
+	for (__u32 v = 0; v < GATE_VERDICT_COUNT; v++) {
+		assert_int_equal(bpf_map_lookup_elem(fd, &v, per_cpu), 0);
+		for (int cpu = 0; cpu < cpus; cpu++)
+			sums.of[v] += per_cpu[cpu];
+	}
+	free(per_cpu);
+	return sums;
+}
+
+/* The one verdict that was counted, and that times times. */
+static enum gate_verdict counted(const struct counters *before, const struct counters *after,
+				 __u64 times)
+{
+	int found = -1;
+
+	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
+		if (after->of[v] == before->of[v])
+			continue;
+		assert_int_equal(found, -1);
+		assert_int_equal(after->of[v] - before->of[v], times);
+		found = v;
+	}
+	assert_int_not_equal(found, -1);
+	is_seen[found] = true;
+	return (enum gate_verdict)found;
+}
+
+static int rig_fd(struct rig *r, enum hook hook)
+{
+	const struct bpf_program *const programs[] = {
+		[HOOK_TCX] = r->skel->progs.gate_tcx,
+		[HOOK_TC] = r->skel->progs.gate_tc,
+		[HOOK_XDP] = r->skel->progs.gate_xdp,
+	};
+
+	return bpf_program__fd(programs[hook]);
+}
+
+static int expected_return(enum hook hook, enum gate_verdict verdict)
+{
+	bool drops = strncmp(verdict_names[verdict], "hold_", 5) == 0 ||
+		     strncmp(verdict_names[verdict], "drop_", 5) == 0;
+
+	if (hook == HOOK_XDP)
+		return drops ? RETURN_DROP_XDP : RETURN_PASS_XDP;
+	return drops ? RETURN_DROP_SKB : RETURN_PASS_SKB;
+}
+
+/*
+ * The kernel refuses to run a frame without an Ethernet header, and a recent one also an skb
+ * without the IP header that its EtherType announces. No frame of this kind reaches a hook.
+ */
+static bool kernel_may_refuse(enum hook hook, const struct packet *p, size_t len)
+{
+	unsigned int ethertype = (unsigned int)p->bytes[12] << 8 | p->bytes[13];
+
+	if (len < 14 || hook == HOOK_XDP)
+		return len < 14;
+	return (ethertype == 0x0800 && len < 14 + 20) || (ethertype == 0x86dd && len < 14 + 40);
+}
+
+/* Puts the first len bytes of a frame through a hook, repeat times. -1: the kernel refuses. */
+static int run_some(struct rig *r, enum hook hook, const struct packet *p, size_t len, int repeat)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = p->bytes, .data_size_in = (__u32)len,
+		    .repeat = repeat);
+	struct counters before = rig_counters(r), after;
+	int error = bpf_prog_test_run_opts(rig_fd(r, hook), &options);
+	enum gate_verdict verdict;
+
+	if (error == -EINVAL && kernel_may_refuse(hook, p, len))
+		return -1;
+	assert_int_equal(error, 0);
+	after = rig_counters(r);
+	verdict = counted(&before, &after, (__u64)repeat);
+	assert_int_equal((int)options.retval, expected_return(hook, verdict));
+	return (int)verdict;
+}
+
+static int run_once(struct rig *r, enum hook hook, const struct packet *p)
+{
+	return run_some(r, hook, p, p->len, 1);
+}
+
+/* Checking what it did. */
+
+static void assert_verdict(enum hook hook, int got, int want)
+{
+	if (got != want)
+		fail_msg("%s: %s, not %s", hook_names[hook], verdict_names[got],
+			 verdict_names[want]);
+}
+
+static bool is_stamped(enum gate_verdict v)
+{
+	return v != GATE_PASS_OTHER && v != GATE_PASS_FRAGMENT && v != GATE_PASS_UNPARSED &&
+	       v != GATE_PASS_QUIET && v != GATE_PASS_PROBE;
+}
+
+static bool is_told(enum gate_verdict v)
+{
+	return v == GATE_WAKE_PAYLOAD || v == GATE_WAKE_FRAGMENT || v == GATE_WAKE_TOO_LONG ||
+	       v == GATE_WAKE_DATAGRAM || v == GATE_DROP_NO_REPLAY;
+}
+
+static bool is_held(enum gate_verdict v)
+{
+	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
+}
+
+static void addr_from(struct gate_addr *out, const __u8 *bytes, bool is_ipv6)
+{
+	*out = (struct gate_addr){ { [10] = 0xff, 0xff } };
+	if (is_ipv6)
+		memcpy(out->bytes, bytes, 16);
+	else
+		memcpy(out->bytes + 12, bytes, 4);
+}
+
+static struct gate_flow flow_of(const struct packet *p)
+{
+	const __u8 *ip = p->bytes + p->l3;
+	bool is_ipv6 = ip[0] >> 4 == 6;
+	struct gate_flow flow = { 0 };
+
+	addr_from(&flow.saddr, ip + (is_ipv6 ? 8 : 12), is_ipv6);
+	addr_from(&flow.daddr, ip + (is_ipv6 ? 24 : 16), is_ipv6);
+	memcpy(&flow.sport_be, p->bytes + p->l4, 2);
+	memcpy(&flow.dport_be, p->bytes + p->l4 + 2, 2);
+	return flow;
+}
+
+static void assert_record(const struct rig *r, const struct packet *p, enum gate_verdict verdict,
+			  __u64 before_ns)
+{
+	static const __u8 zero[sizeof(r->record.event.pad)];
+	const struct gate_event *event = &r->record.event;
+	struct gate_flow flow = flow_of(p);
+
+	flow.protocol = event->flow.protocol;
+	assert_true(flow.protocol == PACKET_TCP || flow.protocol == PACKET_UDP);
+	assert_int_equal(r->records, 1);
+	assert_memory_equal(&event->flow, &flow, sizeof(flow));
+	assert_int_equal(event->verdict, verdict);
+	assert_int_equal(event->target_id, TARGET);
+	assert_int_equal(event->ifindex, if_nametoindex("lo"));
+	assert_int_equal(event->l3_offset, p->l3);
+	assert_int_equal(event->l4_offset, p->l4);
+	assert_int_equal(event->vlan_proto_be, 0);
+	assert_memory_equal(event->pad, zero, sizeof(zero));
+	assert_in_range(event->seen_ns, before_ns, clock_ns(CLOCK_MONOTONIC));
+	assert_int_equal(event->frame_len, is_held(verdict) ? p->len : 0);
+	assert_int_equal(r->record_len, sizeof(*event) + event->frame_len);
+	assert_memory_equal(r->record.frame, p->bytes, event->frame_len);
+}
+
+/* One frame through one hook, at a gate that has seen nothing yet; the kernel may refuse: -1. */
+static int run_hook(struct rig *r, enum hook hook, const struct packet *p, size_t len)
+{
+	__u64 before_ns = clock_ns(CLOCK_MONOTONIC);
+	struct gate_activity activity;
+	int verdict;
+
+	rig_clear(r);
+	verdict = run_some(r, hook, p, len, 1);
+	if (verdict < 0)
+		return verdict;
+	ring_buffer__consume(r->ring);
+	activity = rig_activity(r, TARGET);
+	if (is_held(verdict) || is_told(verdict))
+		assert_record(r, p, verdict, before_ns);
+	else
+		assert_int_equal(r->records, 0);
+	assert_int_equal(activity.last_ns != 0, is_stamped(verdict));
+	assert_int_equal(activity.wake_ns != 0, is_told(verdict));
+	return verdict;
+}
+
+/* Every hook there is must give the same verdict, and do what it promises. */
+static void assert_all_hooks(struct rig *r, const struct packet *p, enum gate_verdict verdict)
+{
+	for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+		if (rig_has_hook(r, hook))
+			assert_verdict(hook, run_hook(r, hook, p, p->len), verdict);
+	}
+}
+
+/* What happens to each kind of packet. */
+
+struct scene {
+	const char *name;
+	struct packet_spec spec;
+	enum gate_state state;
+	enum gate_verdict verdict;
+};
+
+#define SYN	       .tcp_flags = PACKET_SYN
+#define ACK	       .tcp_flags = PACKET_ACK
+#define UDP	       .protocol = PACKET_UDP
+#define FIRST_FRAGMENT .more_fragments = 1
+#define LATER_FRAGMENT .fragment_offset = 1480
+
+/* clang-format off: a row stays a row */
+static const struct scene scenes[] = {
+	{ "SYN", { SYN }, OPEN, GATE_PASS_OPEN },
+	{ "payload", { ACK, .payload_len = 5 }, OPEN, GATE_PASS_OPEN },
+	{ "payload over IPv6", { .ip = 6, ACK, .payload_len = 5 }, OPEN, GATE_PASS_OPEN },
+	{ "datagram", { UDP, .payload_len = 5 }, OPEN, GATE_PASS_OPEN },
+	{ "first fragment", { UDP, .payload_len = 8, FIRST_FRAGMENT }, OPEN, GATE_PASS_OPEN },
+	{ "long datagram", { UDP, .payload_len = GATE_FRAME_MAX }, OPEN, GATE_PASS_OPEN },
+	{ "ACK", { ACK }, OPEN, GATE_PASS_QUIET },
+	{ "FIN", { .tcp_flags = PACKET_FIN | PACKET_ACK }, OPEN, GATE_PASS_QUIET },
+	{ "RST", { .tcp_flags = PACKET_RST }, OPEN, GATE_PASS_QUIET },
+	{ "padded ACK", { ACK, .padding_len = 6 }, OPEN, GATE_PASS_QUIET },
+
+	{ "SYN", { SYN }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN over IPv6", { .ip = 6, SYN }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN for ECN (RFC 3168)", { .tcp_flags = PACKET_SYN | 0xc0 }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN with options", { SYN, .tcp_options_len = 20 }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN of TCP Fast Open", { SYN, .payload_len = 200 }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN with IPv4 options", { SYN, .ip_options_len = 40 }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN, padded", { SYN, .padding_len = 6 }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN in a VLAN", { .vlans = 1, SYN }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN in two VLANs", { .vlans = 2, .ip = 6, SYN }, CLOSED, GATE_HOLD_SYN },
+	{ "SYN behind eight extension headers",
+	  { .ip = 6, .extensions = "hDDDrfad", SYN },
+	  CLOSED,
+	  GATE_HOLD_SYN },
+	{ "SYN, checksum not finished",
+	  { SYN, .checksum = PACKET_CHECKSUM_PARTIAL },
+	  CLOSED,
+	  GATE_HOLD_SYN },
+	{ "SYN as long as can be",
+	  { SYN, .payload_len = GATE_FRAME_MAX - 54 },
+	  CLOSED,
+	  GATE_HOLD_SYN },
+	{ "SYN one byte longer",
+	  { SYN, .payload_len = GATE_FRAME_MAX - 53 },
+	  CLOSED,
+	  GATE_WAKE_TOO_LONG },
+	{ "SYN in fragments", { SYN, FIRST_FRAGMENT }, CLOSED, GATE_WAKE_FRAGMENT },
+
+	{ "datagram", { UDP, .payload_len = 5 }, CLOSED, GATE_HOLD_DATAGRAM },
+	{ "datagram over IPv6", { .ip = 6, UDP, .payload_len = 5 }, CLOSED, GATE_HOLD_DATAGRAM },
+	{ "datagram without a checksum",
+	  { UDP, .checksum = PACKET_CHECKSUM_NONE },
+	  CLOSED,
+	  GATE_HOLD_DATAGRAM },
+	{ "empty datagram", { UDP }, CLOSED, GATE_HOLD_DATAGRAM },
+	{ "empty datagram, padded", { UDP, .padding_len = 18 }, CLOSED, GATE_HOLD_DATAGRAM },
+	{ "broadcast datagram",
+	  { UDP, .destination = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, .server = 255 },
+	  CLOSED,
+	  GATE_HOLD_DATAGRAM },
+	{ "the only fragment", { .ip = 6, .extensions = "f", UDP }, CLOSED, GATE_HOLD_DATAGRAM },
+	{ "first fragment", { UDP, FIRST_FRAGMENT }, CLOSED, GATE_WAKE_FRAGMENT },
+	{ "first IPv6 fragment",
+	  { .ip = 6, .extensions = "hf", UDP, FIRST_FRAGMENT },
+	  CLOSED,
+	  GATE_WAKE_FRAGMENT },
+	{ "long datagram", { UDP, .payload_len = GATE_FRAME_MAX }, CLOSED, GATE_WAKE_TOO_LONG },
+
+	{ "payload", { ACK, .payload_len = 5 }, CLOSED, GATE_WAKE_PAYLOAD },
+	{ "one byte of payload, padded",
+	  { ACK, .payload_len = 1, .padding_len = 5 },
+	  CLOSED,
+	  GATE_WAKE_PAYLOAD },
+	{ "payload with FIN",
+	  { .tcp_flags = PACKET_FIN | PACKET_ACK, .payload_len = 1 },
+	  CLOSED,
+	  GATE_WAKE_PAYLOAD },
+	{ "long payload", { ACK, .payload_len = GATE_FRAME_MAX }, CLOSED, GATE_WAKE_PAYLOAD },
+	{ "ACK, as a keep-alive is", { ACK }, CLOSED, GATE_PASS_QUIET },
+	{ "ACK, padded", { ACK, .padding_len = 6 }, CLOSED, GATE_PASS_QUIET },
+	{ "FIN", { .tcp_flags = PACKET_FIN | PACKET_ACK }, CLOSED, GATE_PASS_QUIET },
+	{ "RST", { .tcp_flags = PACKET_RST }, CLOSED, GATE_PASS_QUIET },
+	{ "SYN|ACK", { .tcp_flags = PACKET_SYN | PACKET_ACK }, CLOSED, GATE_PASS_QUIET },
+	{ "SYN|FIN", { .tcp_flags = PACKET_SYN | PACKET_FIN }, CLOSED, GATE_PASS_QUIET },
+	{ "SYN|RST", { .tcp_flags = PACKET_SYN | PACKET_RST }, CLOSED, GATE_PASS_QUIET },
+
+	{ "the probe's SYN", { SYN }, OPEN_PROBED, GATE_PASS_PROBE },
+	{ "the probe's SYN", { SYN }, CLOSED_PROBED, GATE_PASS_PROBE },
+	{ "the probe's request", { ACK, .payload_len = 80 }, CLOSED_PROBED, GATE_PASS_PROBE },
+	{ "the probe's ACK", { ACK }, CLOSED_PROBED, GATE_PASS_PROBE },
+	{ "the probe's SYN", { SYN }, STALE_PROBED, GATE_PASS_PROBE },
+	{ "SYN of a client meanwhile",
+	  { SYN, .client_port = PACKET_CLIENT_PORT + 1 },
+	  CLOSED_PROBED,
+	  GATE_HOLD_SYN },
+
+	{ "SYN", { SYN }, STALE, GATE_PASS_STALE },
+	{ "payload", { ACK, .payload_len = 5 }, STALE, GATE_PASS_STALE },
+	{ "datagram", { UDP }, STALE, GATE_PASS_STALE },
+	{ "ACK", { ACK }, STALE, GATE_PASS_QUIET },
+
+	{ "ARP", { .ethertype = 0x0806 }, CLOSED, GATE_PASS_OTHER },
+	{ "ICMP", { .protocol = 1, .payload_len = 8 }, CLOSED, GATE_PASS_OTHER },
+	{ "SYN in three VLANs", { .vlans = 3, SYN }, CLOSED, GATE_PASS_OTHER },
+	{ "another port", { SYN, .server_port = 8081 }, CLOSED, GATE_PASS_OTHER },
+	{ "a server's answer",
+	  { SYN, .client_port = PACKET_SERVER_PORT, .server_port = PACKET_CLIENT_PORT },
+	  CLOSED,
+	  GATE_PASS_OTHER },
+	{ "later fragment",
+	  { UDP, .payload_len = 64, LATER_FRAGMENT },
+	  CLOSED,
+	  GATE_PASS_FRAGMENT },
+	{ "later IPv6 fragment",
+	  { .ip = 6, .extensions = "f", UDP, .payload_len = 64, LATER_FRAGMENT },
+	  CLOSED,
+	  GATE_PASS_FRAGMENT },
+};
+/* clang-format on */
+
+/* clang-format off: a row stays a row */
+static const struct scene scenes_without_replay[] = {
+	{ "SYN", { SYN }, OPEN, GATE_PASS_OPEN },
+	{ "SYN", { SYN }, CLOSED, GATE_DROP_NO_REPLAY },
+	{ "SYN over IPv6", { .ip = 6, SYN }, CLOSED, GATE_DROP_NO_REPLAY },
+	{ "SYN in fragments", { SYN, FIRST_FRAGMENT }, CLOSED, GATE_WAKE_FRAGMENT },
+	{ "SYN too long to be held",
+	  { SYN, .payload_len = GATE_FRAME_MAX },
+	  CLOSED,
+	  GATE_WAKE_TOO_LONG },
+	{ "datagram", { UDP }, CLOSED, GATE_WAKE_DATAGRAM },
+	{ "payload", { ACK, .payload_len = 5 }, CLOSED, GATE_WAKE_PAYLOAD },
+	{ "ACK", { ACK }, CLOSED, GATE_PASS_QUIET },
+	{ "SYN", { SYN }, STALE, GATE_PASS_STALE },
+	{ "the probe's SYN", { SYN }, CLOSED_PROBED, GATE_PASS_PROBE },
+};
+/* clang-format on */
+
+static void play(struct rig *r, const struct scene *table, size_t len)
+{
+	static const char *const states[] = {
+		[OPEN] = "open",     [OPEN_PROBED] = "open, probed",
+		[CLOSED] = "closed", [CLOSED_PROBED] = "closed, probed",
+		[STALE] = "stale",   [STALE_PROBED] = "stale, probed",
+	};
+
+	for (size_t i = 0; i < len; i++) {
+		struct packet p;
+
+		print_message("  %-14s %s\n", states[table[i].state], table[i].name);
+		packet_build(&p, &table[i].spec);
+		rig_set_state(r, table[i].state);
+		assert_all_hooks(r, &p, table[i].verdict);
+	}
+}
+
+static void every_packet_gets_its_verdict_in_all_hooks(void **state)
+{
+	(void)state;
+	skip_without(&with_replay);
+	play(&with_replay, scenes, COUNT(scenes));
+}
+
+static void without_replay_a_syn_is_dropped_and_a_datagram_passes(void **state)
+{
+	(void)state;
+	skip_without(&without_replay);
+	play(&without_replay, scenes_without_replay, COUNT(scenes_without_replay));
+}
+
+static void what_is_malformed_passes_a_closed_gate(void **state)
+{
+	(void)state;
+	skip_without(&with_replay);
+	rig_set_state(&with_replay, CLOSED);
+	for (size_t i = 0; i < packet_malformed_len; i++) {
+		struct packet p;
+
+		print_message("  %s\n", packet_malformed[i].name);
+		packet_build_malformed(&p, &packet_malformed[i]);
+		assert_all_hooks(&with_replay, &p, GATE_PASS_UNPARSED);
+	}
+}
+
+static void a_frame_cut_at_any_byte_passes_a_closed_gate(void **state)
+{
+	static const struct packet_spec specs[] = {
+		{ SYN, .ip_options_len = 12 },
+		{ SYN, .vlans = 2, .ip = 6, .extensions = "hdrfad" },
+		{ UDP, .payload_len = 16 },
+	};
+	struct rig *r = &with_replay;
+
+	(void)state;
+	skip_without(r);
+	rig_set_state(r, CLOSED);
+	for (size_t i = 0; i < COUNT(specs); i++) {
+		struct packet p;
+
+		packet_build(&p, &specs[i]);
+		for (size_t len = 0; len < p.len; len++) {
+			for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+				int verdict = -1;
+
+				if (rig_has_hook(r, hook))
+					verdict = run_hook(r, hook, &p, len);
+				if (verdict >= 0)
+					assert_verdict(hook, verdict, GATE_PASS_UNPARSED);
+			}
+		}
+		assert_all_hooks(r, &p, i == 2 ? GATE_HOLD_DATAGRAM : GATE_HOLD_SYN);
+	}
+}
+
+/* A probe port of 0 says that there is none; a source port of 0 is odd, but may be sent. */
+static void a_client_at_port_zero_is_no_probe(void **state)
+{
+	struct packet p;
+
+	(void)state;
+	skip_without(&with_replay);
+	rig_set_state(&with_replay, CLOSED);
+	packet_build(&p, &(struct packet_spec){ SYN });
+	memset(p.bytes + p.l4, 0, 2);
+	assert_all_hooks(&with_replay, &p, GATE_HOLD_SYN);
+}
+
+/* Which target a packet is for. */
+
+static const struct gate_addr server4 = { { [10] = 0xff, 0xff, 192, 0, 2, PACKET_SERVER } };
+static const struct gate_addr server6 = { { 0x20, 0x01, 0x0d, 0xb8, [15] = PACKET_SERVER } };
+
+static void assert_target(struct rig *r, const struct packet_spec *spec, __u32 target_id)
+{
+	struct packet p;
+
+	packet_build(&p, spec);
+	for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+		if (!rig_has_hook(r, hook))
+			continue;
+		rig_clear(r);
+		assert_verdict(hook, run_once(r, hook, &p), GATE_HOLD_SYN);
+		ring_buffer__consume(r->ring);
+		assert_int_equal(r->record.event.target_id, target_id);
+		assert_int_not_equal(rig_activity(r, target_id).last_ns, 0);
+		assert_int_equal(rig_activity(r, TARGET + TARGET_EXACT - target_id).last_ns, 0);
+	}
+}
+
+static void an_exact_address_wins_over_any_address(void **state)
+{
+	struct rig *r = &with_replay;
+
+	(void)state;
+	skip_without(r);
+	rig_set_state(r, CLOSED);
+	rig_set_control(r, TARGET_EXACT, true, 0);
+	rig_add_key(r, &server4, PACKET_SERVER_PORT, PACKET_TCP, TARGET_EXACT);
+	rig_add_key(r, &server6, PACKET_SERVER_PORT, PACKET_TCP, TARGET_EXACT);
+
+	assert_target(r, &(struct packet_spec){ SYN }, TARGET_EXACT);
+	assert_target(r, &(struct packet_spec){ .ip = 6, SYN }, TARGET_EXACT);
+	assert_target(r, &(struct packet_spec){ SYN, .server = 81 }, TARGET);
+	assert_target(r, &(struct packet_spec){ .ip = 6, SYN, .server = 81 }, TARGET);
+
+	rig_remove_key(r, &server4, PACKET_SERVER_PORT, PACKET_TCP);
+	rig_remove_key(r, &server6, PACKET_SERVER_PORT, PACKET_TCP);
+	assert_target(r, &(struct packet_spec){ SYN }, TARGET);
+}
+
+static void an_exact_address_needs_no_wildcard(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	rig_set_state(r, CLOSED);
+	rig_remove_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP);
+	rig_add_key(r, &server4, PACKET_SERVER_PORT, PACKET_TCP, TARGET);
+
+	packet_build(&p, &(struct packet_spec){ SYN });
+	assert_all_hooks(r, &p, GATE_HOLD_SYN);
+	packet_build(&p, &(struct packet_spec){ SYN, .server = 81 });
+	assert_all_hooks(r, &p, GATE_PASS_OTHER);
+	rig_remove_key(r, &server4, PACKET_SERVER_PORT, PACKET_TCP);
+}
+
+static void tcp_and_udp_of_one_port_are_two_targets(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet syn, datagram;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&syn, &(struct packet_spec){ SYN });
+	packet_build(&datagram, &(struct packet_spec){ UDP });
+
+	rig_set_state(r, CLOSED);
+	rig_remove_key(r, NULL, PACKET_SERVER_PORT, PACKET_UDP);
+	assert_all_hooks(r, &syn, GATE_HOLD_SYN);
+	assert_all_hooks(r, &datagram, GATE_PASS_OTHER);
+
+	rig_set_state(r, CLOSED);
+	rig_remove_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP);
+	assert_all_hooks(r, &syn, GATE_PASS_OTHER);
+	assert_all_hooks(r, &datagram, GATE_HOLD_DATAGRAM);
+}
+
+static void a_target_id_beyond_the_maps_passes(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	rig_set_state(r, CLOSED);
+	rig_add_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP, GATE_TARGETS_MAX);
+	packet_build(&p, &(struct packet_spec){ SYN });
+	assert_all_hooks(r, &p, GATE_PASS_OTHER);
+}
+
+/* What only an skb knows. */
+
+static void what_is_for_another_machine_passes(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	rig_set_state(r, CLOSED);
+	packet_build(&p, &(struct packet_spec){ SYN, .destination = { 2, 0, 0, 0, 0, 9 } });
+	assert_verdict(HOOK_TCX, run_hook(r, HOOK_TCX, &p, p.len), GATE_PASS_OTHER);
+	assert_verdict(HOOK_TC, run_hook(r, HOOK_TC, &p, p.len), GATE_PASS_OTHER);
+	/* XDP runs before the kernel looks at the address. */
+	if (rig_has_hook(r, HOOK_XDP))
+		assert_verdict(HOOK_XDP, run_hook(r, HOOK_XDP, &p, p.len), GATE_HOLD_SYN);
+}
+
+static void glued_datagrams_pass_and_wake(void **state)
+{
+	struct __sk_buff context = { .gso_segs = 2, .gso_size = 512 };
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ UDP, .payload_len = 1024 });
+	for (enum hook hook = HOOK_TCX; hook <= HOOK_TC; hook++) {
+		LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = p.bytes,
+			    .data_size_in = (__u32)p.len, .ctx_in = &context,
+			    .ctx_size_in = sizeof(context));
+		struct counters before, after;
+
+		rig_set_state(r, CLOSED);
+		before = rig_counters(r);
+		assert_int_equal(bpf_prog_test_run_opts(rig_fd(r, hook), &options), 0);
+		after = rig_counters(r);
+		assert_verdict(hook, counted(&before, &after, 1), GATE_WAKE_TOO_LONG);
+		assert_int_equal((int)options.retval, RETURN_PASS_SKB);
+		assert_int_equal(ring_buffer__consume(r->ring), 1);
+	}
+}
+
+/* Time. */
+
+static void a_heartbeat_may_be_late_but_not_too_late(void **state)
+{
+	static const __u64 second_ns = 1000000000ULL;
+	struct rig *r = &with_replay;
+	struct packet p;
+	__u64 now_ns;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ SYN });
+	rig_set_state(r, CLOSED);
+	now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	/* Slack of a second either way: the test may be slow, and the gate's clock is coarse. */
+	rig_set_heartbeat(r, now_ns - GATE_STALE_NS - second_ns);
+	assert_all_hooks(r, &p, GATE_PASS_STALE);
+	rig_set_heartbeat(r, now_ns - GATE_STALE_NS + second_ns);
+	assert_all_hooks(r, &p, GATE_HOLD_SYN);
+	/* The coarse clock lags: a heartbeat may be ahead of it. */
+	rig_set_heartbeat(r, now_ns + second_ns);
+	assert_all_hooks(r, &p, GATE_HOLD_SYN);
+}
+
+/*
+ * Runs a packet at a gate whose stamps are age_ns old, within one tick of the coarse clock, so that
+ * the age is exact, and returns that tick.
+ */
+static __u64 run_aged(struct rig *r, enum hook hook, const struct packet *p, __u64 age_ns)
+{
+	__u64 tick_ns;
+
+	do {
+		rig_clear(r);
+		tick_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+		rig_set_activity(r, TARGET, tick_ns - age_ns, tick_ns - age_ns);
+		run_once(r, hook, p);
+	} while (clock_ns(CLOCK_MONOTONIC_COARSE) != tick_ns);
+	ring_buffer__consume(r->ring);
+	return tick_ns;
+}
+
+static const struct {
+	__u64 age_ns;
+	bool is_renewed;
+} ages[] = {
+	{ 0, false },
+	{ GATE_STAMP_NS - 1, false },
+	{ GATE_STAMP_NS, true },
+	{ 1000 * GATE_STAMP_NS, true },
+};
+
+static void a_stamp_is_renewed_and_a_wake_told_once_a_millisecond(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	if (!kernel_is_at_least(5, 11)) {
+		print_message("skipped: the gate's clock is coarse since kernel 5.11 only\n");
+		skip();
+	}
+	packet_build(&p, &(struct packet_spec){ ACK, .payload_len = 5 });
+	rig_set_state(r, CLOSED);
+	for (size_t i = 0; i < COUNT(ages); i++) {
+		for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+			__u64 age_ns = ages[i].age_ns, tick_ns, stamp_ns;
+
+			if (!rig_has_hook(r, hook))
+				continue;
+			tick_ns = run_aged(r, hook, &p, age_ns);
+			stamp_ns = ages[i].is_renewed ? tick_ns : tick_ns - age_ns;
+			assert_int_equal(rig_activity(r, TARGET).last_ns, stamp_ns);
+			assert_int_equal(rig_activity(r, TARGET).wake_ns, stamp_ns);
+			assert_int_equal(r->records, ages[i].is_renewed);
+		}
+	}
+}
+
+static void a_syn_is_held_however_recent_the_last_wake(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ SYN });
+	rig_set_state(r, CLOSED);
+	for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+		if (!rig_has_hook(r, hook))
+			continue;
+		rig_clear(r);
+		assert_verdict(hook, run_some(r, hook, &p, p.len, 100), GATE_HOLD_SYN);
+		ring_buffer__consume(r->ring);
+		assert_int_equal(r->records, 100);
+	}
+}
+
+/* The ring. */
+
+/* Big records first, then small ones into the room that is left; nobody consumes. */
+static void fill_ring(struct rig *r)
+{
+	struct packet big, small;
+
+	packet_build(&big, &(struct packet_spec){ UDP, .payload_len = GATE_FRAME_MAX - 42 });
+	packet_build(&small, &(struct packet_spec){ UDP });
+	while (run_once(r, HOOK_TCX, &big) == GATE_HOLD_DATAGRAM)
+		;
+	while (run_once(r, HOOK_TCX, &small) == GATE_HOLD_DATAGRAM)
+		;
+}
+
+static void a_full_ring_drops_a_syn_and_passes_a_datagram(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet syn, datagram;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&syn, &(struct packet_spec){ SYN });
+	packet_build(&datagram, &(struct packet_spec){ UDP });
+	rig_set_state(r, CLOSED);
+	fill_ring(r);
+	for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+		if (!rig_has_hook(r, hook))
+			continue;
+		rig_set_activity(r, TARGET, 0, 0);
+		assert_verdict(hook, run_once(r, hook, &syn), GATE_DROP_RING_FULL);
+		assert_int_not_equal(rig_activity(r, TARGET).last_ns, 0);
+		rig_set_activity(r, TARGET, 0, 0);
+		assert_verdict(hook, run_once(r, hook, &datagram), GATE_WAKE_RING_FULL);
+		assert_int_not_equal(rig_activity(r, TARGET).last_ns, 0);
+	}
+
+	ring_buffer__consume(r->ring);
+	assert_in_range(r->records, GATE_RING_BYTES / sizeof(struct record) - 2,
+			GATE_RING_BYTES / sizeof(struct gate_event));
+	rig_set_state(r, CLOSED);
+	assert_all_hooks(r, &syn, GATE_HOLD_SYN);
+	assert_all_hooks(r, &datagram, GATE_HOLD_DATAGRAM);
+}
+
+static void a_wake_that_finds_no_room_is_told_by_the_next_packet(void **state)
+{
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ ACK, .payload_len = 5 });
+	rig_set_state(r, CLOSED);
+	fill_ring(r);
+	/* A wake has no frame: one may still fit where no datagram does. */
+	run_once(r, HOOK_TCX, &p);
+	for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+		if (!rig_has_hook(r, hook))
+			continue;
+		rig_set_activity(r, TARGET, 0, 0);
+		assert_verdict(hook, run_once(r, hook, &p), GATE_WAKE_PAYLOAD);
+		assert_int_not_equal(rig_activity(r, TARGET).last_ns, 0);
+		assert_int_equal(rig_activity(r, TARGET).wake_ns, 0);
+	}
+	rig_clear(r);
+	assert_all_hooks(r, &p, GATE_WAKE_PAYLOAD);
+}
+
+/* What BPF_PROG_RUN cannot make. */
+
+static struct {
+	bool is_entered;
+	int outside; /* the network namespace to go back to */
+	struct bpf_link *link;
+	int socket; /* AF_PACKET on lo; a frame follows a virtio_net_hdr */
+} lo;
+
+static int set_up(const char *interface)
+{
+	int socket_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { .ifr_flags = IFF_UP };
+	int r;
+
+	strncpy(request.ifr_name, interface, IFNAMSIZ - 1);
+	r = ioctl(socket_fd, SIOCSIFFLAGS, &request);
+	close(socket_fd);
+	return r;
+}
+
+static void lo_enter_namespace(void)
+{
+	lo.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_true(lo.outside >= 0);
+	if (unshare(CLONE_NEWNET) < 0) {
+		print_message("skipped: no network namespace: %s\n", strerror(errno));
+		close(lo.outside);
+		skip();
+	}
+	lo.is_entered = true;
+	lo.socket = -1;
+}
+
+/* The gate, closed, at tcx of lo, in a namespace of its own. */
+static void lo_attach(struct rig *r)
+{
+	int on = 1;
+
+	skip_without(r);
+	if (!kernel_is_at_least(6, 6)) {
+		print_message("skipped: tcx needs kernel 6.6\n");
+		skip();
+	}
+	lo_enter_namespace();
+	assert_int_equal(set_up("lo"), 0);
+	lo.link = bpf_program__attach_tcx(r->skel->progs.gate_tcx, (int)if_nametoindex("lo"), NULL);
+	assert_non_null(lo.link);
+	lo.socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	assert_true(lo.socket >= 0);
+	assert_int_equal(setsockopt(lo.socket, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
+	rig_set_state(r, CLOSED);
+}
+
+/* After each test, also one that failed or was skipped half-way. */
+static int lo_leave(void **state)
+{
+	int r;
+
+	(void)state;
+	if (!lo.is_entered)
+		return 0;
+	bpf_link__destroy(lo.link);
+	if (lo.socket >= 0)
+		close(lo.socket);
+	r = setns(lo.outside, CLONE_NEWNET);
+	close(lo.outside);
+	memset(&lo, 0, sizeof(lo));
+	return r;
+}
+
+/* linear: how much of the frame the kernel puts before the skb's fragments; 0: all of it. */
+static void lo_send(const __u8 *frame, size_t len, __u16 linear)
+{
+	struct {
+		struct virtio_net_hdr head;
+		__u8 frame[8192];
+	} message = { .head = { .hdr_len = linear } };
+	struct sockaddr_ll to = {
+		.sll_family = AF_PACKET,
+		.sll_ifindex = (int)if_nametoindex("lo"),
+	};
+	size_t message_len = offsetof(typeof(message), frame) + len;
+
+	assert_true(len <= sizeof(message.frame));
+	memcpy(message.frame, frame, len);
+	assert_int_equal(
+		sendto(lo.socket, &message, message_len, 0, (struct sockaddr *)&to, sizeof(to)),
+		message_len);
+}
+
+/* The kernel may receive later what was sent over lo. */
+static const struct gate_event *await_record(struct rig *r)
+{
+	assert_int_equal(ring_buffer__poll(r->ring, 5000), 1);
+	is_seen[r->record.event.verdict] = true;
+	return &r->record.event;
+}
+
+/* Puts a SYN with payload on lo, of which only the Ethernet header is in the linear part. */
+static void send_in_fragments(const struct packet *p, size_t len)
+{
+	static __u8 frame[6000];
+	size_t ip_payload_len = len - p->l3 - 40;
+
+	assert_true(len <= sizeof(frame));
+	memcpy(frame, p->bytes, p->len);
+	frame[p->l3 + 4] = (__u8)(ip_payload_len >> 8);
+	frame[p->l3 + 5] = (__u8)ip_payload_len;
+	lo_send(frame, len, 14);
+}
+
+/* Around 4096, beyond which no header is looked for. Below a page the kernel makes no fragments. */
+static void headers_in_a_fragment_of_the_skb_are_found(void **state)
+{
+	static const size_t lens[] = { 4090, 4096, 4097, 6000 };
+	struct rig *r = &with_replay;
+	struct gate_flow flow;
+	struct packet p;
+
+	(void)state;
+	lo_attach(r);
+	packet_build(&p, &(struct packet_spec){ .ip = 6, .extensions = "hdrfad", SYN });
+	flow = flow_of(&p);
+	flow.protocol = PACKET_TCP;
+	for (size_t i = 0; i < COUNT(lens); i++) {
+		const struct gate_event *event;
+
+		rig_clear(r);
+		send_in_fragments(&p, lens[i]);
+		event = await_record(r);
+		assert_int_equal(event->verdict, GATE_WAKE_TOO_LONG);
+		assert_int_equal(event->l4_offset, p.l4);
+		assert_memory_equal(&event->flow, &flow, sizeof(flow));
+	}
+}
+
+static void a_datagram_in_pieces_is_held_whole(void **state)
+{
+	struct sockaddr_in server = {
+		.sin_family = AF_INET,
+		.sin_port = htons(PACKET_SERVER_PORT),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct rig *r = &with_replay;
+	const struct gate_event *event;
+	__u8 payload[2000];
+	int client;
+
+	(void)state;
+	lo_attach(r);
+	for (size_t i = 0; i < sizeof(payload); i++)
+		payload[i] = (__u8)i;
+	client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&server, sizeof(server)), 0);
+	/* The second piece becomes a fragment of the skb. */
+	assert_int_equal(send(client, payload, 100, MSG_MORE), 100);
+	assert_int_equal(send(client, payload + 100, sizeof(payload) - 100, 0), 1900);
+	event = await_record(r);
+	assert_int_equal(event->verdict, GATE_HOLD_DATAGRAM);
+	assert_int_equal(event->frame_len, 42 + sizeof(payload));
+	assert_memory_equal(r->record.frame + 42, payload, sizeof(payload));
+	close(client);
+}
+
+static void a_vlan_tag_that_was_taken_out_is_kept_in_the_record(void **state)
+{
+	struct rig *r = &with_replay;
+	const struct gate_event *event;
+	struct packet tagged, plain;
+
+	(void)state;
+	lo_attach(r);
+	packet_build(&tagged, &(struct packet_spec){ .vlans = 1, SYN });
+	packet_build(&plain, &(struct packet_spec){ SYN });
+	lo_send(tagged.bytes, tagged.len, 0);
+	event = await_record(r);
+	assert_int_equal(event->verdict, GATE_HOLD_SYN);
+	assert_int_equal(event->vlan_tci, 42);
+	assert_int_equal(event->vlan_proto_be, htons(0x8100));
+	assert_int_equal(event->frame_len, plain.len);
+	assert_int_equal(event->l3_offset, plain.l3);
+	assert_memory_equal(r->record.frame, plain.bytes, plain.len);
+}
+
+/* Runs last. Each verdict can be reached here. */
+static void every_verdict_was_seen(void **state)
+{
+	(void)state;
+	skip_without(&with_replay);
+	skip_without(&without_replay);
+	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
+		if (!is_seen[v])
+			fail_msg("%s", verdict_names[v]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_packet_gets_its_verdict_in_all_hooks),
+		cmocka_unit_test(without_replay_a_syn_is_dropped_and_a_datagram_passes),
+		cmocka_unit_test(what_is_malformed_passes_a_closed_gate),
+		cmocka_unit_test(a_frame_cut_at_any_byte_passes_a_closed_gate),
+		cmocka_unit_test(a_client_at_port_zero_is_no_probe),
+		cmocka_unit_test(an_exact_address_wins_over_any_address),
+		cmocka_unit_test(an_exact_address_needs_no_wildcard),
+		cmocka_unit_test(tcp_and_udp_of_one_port_are_two_targets),
+		cmocka_unit_test(a_target_id_beyond_the_maps_passes),
+		cmocka_unit_test(what_is_for_another_machine_passes),
+		cmocka_unit_test(glued_datagrams_pass_and_wake),
+		cmocka_unit_test(a_heartbeat_may_be_late_but_not_too_late),
+		cmocka_unit_test(a_stamp_is_renewed_and_a_wake_told_once_a_millisecond),
+		cmocka_unit_test(a_syn_is_held_however_recent_the_last_wake),
+		cmocka_unit_test(a_full_ring_drops_a_syn_and_passes_a_datagram),
+		cmocka_unit_test(a_wake_that_finds_no_room_is_told_by_the_next_packet),
+		cmocka_unit_test_teardown(headers_in_a_fragment_of_the_skb_are_found, lo_leave),
+		cmocka_unit_test_teardown(a_datagram_in_pieces_is_held_whole, lo_leave),
+		cmocka_unit_test_teardown(a_vlan_tag_that_was_taken_out_is_kept_in_the_record,
+					  lo_leave),
+		cmocka_unit_test(every_verdict_was_seen),
+	};
+
+	return cmocka_run_group_tests_name("gate", tests, rigs_new, rigs_free);
+}
