@@ -20,7 +20,10 @@ typedef __u64 __be64;
 typedef __u32 __wsum;
 
 typedef _Bool bool;
-enum { false, true };
+enum {
+	false,
+	true
+};
 
 /* linux/bpf.h: enum bpf_map_type */
 enum bpf_map_type {
@@ -40,7 +43,10 @@ enum xdp_action {
 	XDP_PASS = 2,
 };
 
-enum { TC_ACT_UNSPEC = -1, TC_ACT_SHOT = 2 };
+enum {
+	TC_ACT_UNSPEC = -1,
+	TC_ACT_SHOT = 2
+};
 
 struct xdp_md {
 	__u32 data;

@@ -7,14 +7,21 @@
  * While the gate is open a packet costs the parse, one or two hash lookups, and a counter.
  */
 #include "gate.h"
-#include <bpf/bpf_helpers.h>
 #include "decide.h"
+#include <bpf/bpf_helpers.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
 /* Set by the daemon before the load; the verifier removes the branches not taken. */
 const volatile bool gate_can_replay = true;
 const volatile bool gate_has_coarse_clock = true; /* kernel >= 5.11 */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GATE_PORTS);
+	__type(key, __u32);
+	__type(value, struct gate_port);
+} gate_ports SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -76,7 +83,7 @@ struct {
 /* The entry points differ in this only: how a frame is read, and what they return. */
 struct gate_frame {
 	void *context;
-	bool is_xdp; /* a constant in each entry point: the verifier must not see the other's branch */
+	bool is_xdp; /* a constant in each entry point: the other's branch must not be verified */
 	__u32 ifindex;
 };
 
@@ -93,7 +100,7 @@ static __always_inline void gate_count(__u32 verdict)
 		(*count)++;
 }
 
-static __always_inline __u32 *gate_find_target(const struct gate_packet *p)
+static __always_inline __u32 *gate_search_target(const struct gate_packet *p)
 {
 	struct gate_target_key key = {
 		.addr = p->flow.daddr,
@@ -106,6 +113,28 @@ static __always_inline __u32 *gate_find_target(const struct gate_packet *p)
 		return target_id;
 	key.addr = (struct gate_addr){};
 	return bpf_map_lookup_elem(&gate_targets, &key);
+}
+
+/* An array lookup is a few instructions, a hash lookup is a call and a hash of 20 bytes. */
+static __always_inline bool gate_find_target(const struct gate_packet *p, __u32 *target_id_out)
+{
+	__u32 number = PARSE_SWAP16(p->flow.dport_be);
+	const struct gate_port *port = bpf_map_lookup_elem(&gate_ports, &number);
+	__u32 *target_id;
+	__u32 value;
+
+	if (!port)
+		return false;
+	value = p->flow.protocol == PARSE_PROTO_UDP ? port->udp : port->tcp;
+	if (value != GATE_PORT_SEARCH) {
+		*target_id_out = value - 1;
+		return value != 0;
+	}
+	target_id = gate_search_target(p);
+	if (!target_id)
+		return false;
+	*target_id_out = *target_id;
+	return true;
 }
 
 static __always_inline bool gate_is_stale(__u64 now_ns)
@@ -177,8 +206,8 @@ static __always_inline bool gate_hold(const struct gate_frame *f, const struct g
 }
 
 static __always_inline void gate_tell(const struct gate_frame *f, const struct gate_packet *p,
-				      __u32 target_id, __u32 verdict, struct gate_activity *activity,
-				      __u64 now_ns)
+				      __u32 target_id, __u32 verdict,
+				      struct gate_activity *activity, __u64 now_ns)
 {
 	struct gate_record *record;
 
@@ -218,11 +247,10 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	return verdict;
 }
 
-static __always_inline enum gate_verdict gate_judge(const struct gate_frame *f,
-						    enum parse_result parsed,
-						    const struct gate_packet *p)
+static __always_inline enum gate_verdict
+gate_judge(const struct gate_frame *f, enum parse_result parsed, const struct gate_packet *p)
 {
-	__u32 *target_id;
+	__u32 target_id;
 
 	if (parsed == PARSE_OTHER)
 		return GATE_PASS_OTHER;
@@ -230,19 +258,19 @@ static __always_inline enum gate_verdict gate_judge(const struct gate_frame *f,
 		return GATE_PASS_FRAGMENT;
 	if (parsed != PARSE_OK)
 		return GATE_PASS_UNPARSED;
-	target_id = gate_find_target(p);
-	if (!target_id)
+	if (!gate_find_target(p, &target_id))
 		return GATE_PASS_OTHER;
-	return gate_target(f, p, *target_id);
+	return gate_target(f, p, target_id);
 }
 
-static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb,
+static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb, bool has_ethernet,
 							struct gate_packet *p)
 {
 	struct parse_bytes bytes = {
 		.start = (void *)(long)skb->data,
 		.end = (void *)(long)skb->data_end,
 		.frame_len = skb->len,
+		.ethertype = has_ethernet ? 0 : PARSE_SWAP16(skb->protocol),
 	};
 
 	*p = (struct gate_packet){ .is_aggregate = skb->gso_size > 0 };
@@ -257,7 +285,7 @@ static __always_inline long gate_pull(struct __sk_buff *skb)
 	return bpf_skb_pull_data(skb, len < PARSE_OFFSET_MAX ? len : PARSE_OFFSET_MAX);
 }
 
-static __always_inline bool gate_drops_skb(struct __sk_buff *skb)
+static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ethernet)
 {
 	struct gate_frame frame = { .context = skb, .is_xdp = false, .ifindex = skb->ifindex };
 	struct gate_packet packet;
@@ -269,9 +297,9 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb)
 		gate_count(GATE_PASS_OTHER);
 		return false;
 	}
-	parsed = gate_parse_skb(skb, &packet);
+	parsed = gate_parse_skb(skb, has_ethernet, &packet);
 	if (parsed == PARSE_SHORT && !gate_pull(skb))
-		parsed = gate_parse_skb(skb, &packet);
+		parsed = gate_parse_skb(skb, has_ethernet, &packet);
 	verdict = gate_judge(&frame, parsed, &packet);
 	gate_count(verdict);
 	return gate_drops(verdict);
@@ -284,13 +312,26 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb)
 SEC("tc")
 int gate_tcx(struct __sk_buff *skb)
 {
-	return gate_drops_skb(skb) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	return gate_drops_skb(skb, true) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 SEC("tc")
 int gate_tc(struct __sk_buff *skb)
 {
-	return gate_drops_skb(skb) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	return gate_drops_skb(skb, true) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+/* For links whose packets begin with the IP header: tun, WireGuard, IP tunnels. */
+SEC("tc")
+int gate_tcx_ip(struct __sk_buff *skb)
+{
+	return gate_drops_skb(skb, false) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int gate_tc_ip(struct __sk_buff *skb)
+{
+	return gate_drops_skb(skb, false) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 SEC("xdp")

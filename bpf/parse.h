@@ -112,6 +112,7 @@ struct parse_bytes {
 	const void *start;
 	const void *end;
 	__u32 frame_len;
+	__u16 ethertype; /* of a link without Ethernet header; 0: the frame begins with one */
 };
 
 struct gate_packet {
@@ -160,15 +161,20 @@ static __always_inline enum parse_result parse_missing(const struct parse_bytes 
 						       __u32 len)
 {
 	return offset <= PARSE_OFFSET_MAX && offset + len <= b->frame_len ? PARSE_SHORT
-									   : PARSE_MALFORMED;
+									  : PARSE_MALFORMED;
 }
 
 static __always_inline enum parse_result parse_link(const struct parse_bytes *b,
 						    struct parse_cursor *c)
 {
-	const struct parse_ethernet *eth = parse_header(b, 0, sizeof(*eth));
+	const struct parse_ethernet *eth;
 	const struct parse_vlan *vlan;
 
+	if (b->ethertype) {
+		c->ethertype = b->ethertype;
+		return PARSE_OK;
+	}
+	eth = parse_header(b, 0, sizeof(*eth));
 	if (!eth)
 		return parse_missing(b, 0, sizeof(*eth));
 	c->offset = sizeof(*eth);
@@ -191,8 +197,8 @@ static __always_inline void parse_mapped(struct gate_addr *out, const __u8 ipv4[
 	__builtin_memcpy(out->bytes + 12, ipv4, 4);
 }
 
-static __always_inline enum parse_result
-parse_ipv4(const struct parse_bytes *b, struct parse_cursor *c, struct gate_packet *out)
+static __always_inline enum parse_result parse_ipv4(const struct parse_bytes *b,
+						    struct parse_cursor *c, struct gate_packet *out)
 {
 	const struct parse_ipv4 *ip = parse_header(b, c->offset, sizeof(*ip));
 	__u32 header_len, total_len;
@@ -268,8 +274,8 @@ parse_extensions(const struct parse_bytes *b, struct parse_cursor *c, struct gat
 	return parse_is_extension(c->protocol) ? PARSE_MALFORMED : PARSE_OK;
 }
 
-static __always_inline enum parse_result
-parse_ipv6(const struct parse_bytes *b, struct parse_cursor *c, struct gate_packet *out)
+static __always_inline enum parse_result parse_ipv6(const struct parse_bytes *b,
+						    struct parse_cursor *c, struct gate_packet *out)
 {
 	const struct parse_ipv6 *ip = parse_header(b, c->offset, sizeof(*ip));
 	__u32 payload_len;

@@ -4,6 +4,7 @@
  * map that crosses the border. Each map has one writer, named where the map is described.
  *
  *   map              key                value                  writer     reader
+ *   gate_ports       u32 port           gate_port              daemon     gate
  *   gate_targets     gate_target_key    u32 target id          daemon     gate
  *   gate_controls    u32 target id      gate_control           daemon     gate
  *   gate_heartbeat   u32 0              u64 ns                 daemon     gate
@@ -53,6 +54,25 @@ struct gate_target_key {
 	__u8 pad;      /* zero: it is part of the key */
 };
 _Static_assert(sizeof(struct gate_target_key) == 20, "a hash key without hidden padding");
+
+/*
+ * What gate_targets has for a port, so that most packets need no search: nothing (0), one key for
+ * any address (its target id + 1), or more than that (GATE_PORT_SEARCH).
+ */
+struct gate_port {
+	__u32 tcp;
+	__u32 udp;
+};
+_Static_assert(sizeof(struct gate_port) == 8, "shared layout");
+
+#define GATE_PORTS	 65536
+#define GATE_PORT_SEARCH 0xffffffffU
+
+/* The new value for a port that gets one more key. */
+static inline __u32 gate_port_with_key(__u32 before, _Bool is_any_address, __u32 target_id)
+{
+	return is_any_address && before == 0 ? target_id + 1 : GATE_PORT_SEARCH;
+}
 
 struct gate_control {
 	__u32 is_closed;

@@ -30,6 +30,7 @@
 struct datapath_link {
 	unsigned int ifindex;
 	enum datapath_hook hook;
+	bool has_ethernet;     /* else its packets begin with the IP header */
 	struct bpf_link *link; /* tcx, XDP: ends with us */
 	bool made_qdisc;       /* tc: clsact is ours to remove */
 	uint32_t tc_handle;
@@ -86,12 +87,18 @@ static void datapath_choose_programs(struct datapath *d)
 	bool has_xdp = datapath_kernel_is_at_least(5, 18) || !d->settings.can_replay;
 
 	d->has_tcx = datapath_kernel_is_at_least(6, 6);
-	bpf_program__set_autoload(d->skel->progs.gate_tcx,
-				  hook == DATAPATH_HOOK_TCX || (is_auto && d->has_tcx));
-	bpf_program__set_autoload(d->skel->progs.gate_tc, hook == DATAPATH_HOOK_TC || is_auto);
+	bool loads_tcx = hook == DATAPATH_HOOK_TCX || (is_auto && d->has_tcx);
+	bool loads_tc = hook == DATAPATH_HOOK_TC || is_auto;
+
+	bpf_program__set_autoload(d->skel->progs.gate_tcx, loads_tcx);
+	bpf_program__set_autoload(d->skel->progs.gate_tcx_ip, loads_tcx);
+	bpf_program__set_autoload(d->skel->progs.gate_tc, loads_tc);
+	bpf_program__set_autoload(d->skel->progs.gate_tc_ip, loads_tc);
 	bpf_program__set_autoload(d->skel->progs.gate_xdp,
 				  hook == DATAPATH_HOOK_XDP || (is_auto && has_xdp));
 	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx,
+					      (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS);
+	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx_ip,
 					      (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS);
 }
 
@@ -174,12 +181,16 @@ static int datapath_attach_tcx(struct datapath *d, struct datapath_link *link)
 	/* At the head: the gate must see a packet before another program drops or redirects it. */
 	LIBBPF_OPTS(bpf_tcx_opts, options, .flags = DATAPATH_BPF_F_BEFORE);
 
-	link->link = bpf_program__attach_tcx(d->skel->progs.gate_tcx, (int)link->ifindex, &options);
+	link->link = bpf_program__attach_tcx(link->has_ethernet ? d->skel->progs.gate_tcx
+								: d->skel->progs.gate_tcx_ip,
+					     (int)link->ifindex, &options);
 	return link->link ? 0 : -errno;
 }
 
 static int datapath_attach_xdp(struct datapath *d, struct datapath_link *link)
 {
+	if (!link->has_ethernet)
+		return -EPROTONOSUPPORT; /* --hook=auto has not come here */
 	link->link = bpf_program__attach_xdp(d->skel->progs.gate_xdp, (int)link->ifindex);
 	return link->link ? 0 : -errno;
 }
@@ -208,7 +219,8 @@ static int datapath_attach_tc(struct datapath *d, struct datapath_link *link)
 	link->tc_handle = options.handle;
 	if (!link->made_qdisc)
 		datapath_clean_tc(&hook, &options);
-	options.prog_fd = bpf_program__fd(d->skel->progs.gate_tc);
+	options.prog_fd = bpf_program__fd(link->has_ethernet ? d->skel->progs.gate_tc
+							     : d->skel->progs.gate_tc_ip);
 	r = bpf_tc_attach(&hook, &options);
 	if (r < 0 && link->made_qdisc) {
 		hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
@@ -306,12 +318,10 @@ int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name)
 
 	if (d->links_len == DATAPATH_LINKS_MAX)
 		return log_err(-ENOSPC, "too many interfaces: '%s' gets no gate", name);
-	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK)
-		return log_err(-EPROTONOSUPPORT,
-			       "interface '%s' has no Ethernet header: name those that have one "
-			       "with --interface",
-			       name);
-	*link = (struct datapath_link){ .ifindex = ifindex };
+	*link = (struct datapath_link){
+		.ifindex = ifindex,
+		.has_ethernet = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK,
+	};
 	driver_name(driver, name);
 	r = d->settings.hook == DATAPATH_HOOK_AUTO ? datapath_attach_auto(d, link, name, driver)
 						   : datapath_attach_asked(d, link, name, driver);
@@ -353,11 +363,32 @@ void datapath_free(struct datapath **d)
 	*d = NULL;
 }
 
+/* The search first, so that the index never leads to a key that is not there yet. */
+static int datapath_index_key(struct datapath *d, const struct gate_target_key *key,
+			      uint32_t target_id)
+{
+	static const struct gate_addr any;
+	bool is_any = memcmp(&key->addr, &any, sizeof(any)) == 0;
+	uint32_t number = ntohs(key->port_be);
+	struct gate_port port;
+	uint32_t *value = key->protocol == IPPROTO_UDP ? &port.udp : &port.tcp;
+	int r = bpf_map__lookup_elem(d->skel->maps.gate_ports, &number, sizeof(number), &port,
+				     sizeof(port), 0);
+
+	if (r < 0)
+		return r;
+	*value = gate_port_with_key(*value, is_any, target_id);
+	return bpf_map__update_elem(d->skel->maps.gate_ports, &number, sizeof(number), &port,
+				    sizeof(port), BPF_ANY);
+}
+
 int datapath_add_key(struct datapath *d, const struct gate_target_key *key, uint32_t target_id)
 {
 	int r = bpf_map__update_elem(d->skel->maps.gate_targets, key, sizeof(*key), &target_id,
 				     sizeof(target_id), BPF_NOEXIST);
 
+	if (r == 0)
+		r = datapath_index_key(d, key, target_id);
 	return r < 0 ? log_err(r, "cannot tell the gate of port '%d'", ntohs(key->port_be)) : 0;
 }
 

@@ -40,12 +40,21 @@ static bool interfaces_is_named(const struct interfaces *i, const char *name)
 	return false;
 }
 
-static bool interfaces_is_wanted(const struct interfaces *i, const struct ifaddrs *a)
+static bool interfaces_has_address(const struct ifaddrs *all, const char *name)
 {
-	if (i->settings.names_len)
-		return interfaces_is_named(i, a->ifa_name);
-	return a->ifa_addr && (a->ifa_flags & IFF_UP) &&
-	       (a->ifa_addr->sa_family == AF_INET || a->ifa_addr->sa_family == AF_INET6);
+	for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
+		if (strcmp(a->ifa_name, name) == 0 && (a->ifa_flags & IFF_UP) && a->ifa_addr &&
+		    (a->ifa_addr->sa_family == AF_INET || a->ifa_addr->sa_family == AF_INET6))
+			return true;
+	}
+	return false;
+}
+
+static bool interfaces_is_wanted(const struct interfaces *i, const struct ifaddrs *all,
+				 const char *name)
+{
+	return i->settings.names_len ? interfaces_is_named(i, name)
+				     : interfaces_has_address(all, name);
 }
 
 static bool interfaces_is_used(const struct interfaces *i, unsigned int ifindex)
@@ -57,17 +66,11 @@ static bool interfaces_is_used(const struct interfaces *i, unsigned int ifindex)
 	return false;
 }
 
-/* 0 when it is used already. */
-static int interfaces_use(struct interfaces *i, const char *name)
+static int interfaces_use(struct interfaces *i, unsigned int ifindex, const char *name)
 {
-	unsigned int ifindex = if_nametoindex(name);
 	struct interfaces_one *one = &i->used[i->used_len];
 	int r;
 
-	if (!ifindex)
-		return 0; /* gone in the meantime */
-	if (interfaces_is_used(i, ifindex))
-		return 0;
 	if (i->used_len == INTERFACES_MAX)
 		return log_err(-ENOSPC, "too many interfaces: '%s' gets no gate", name);
 	r = i->settings.appeared(i->settings.arg, ifindex, name);
@@ -95,19 +98,33 @@ static void interfaces_forget_gone(struct interfaces *i)
 }
 
 /* The first error, after all have been tried. */
-static int interfaces_scan(struct interfaces *i)
+static int interfaces_use_new(struct interfaces *i, const struct ifaddrs *all)
 {
-	struct ifaddrs *all = NULL;
+	struct if_nameindex *names = if_nameindex();
 	int r = 0;
 
-	if (getifaddrs(&all) < 0)
+	if (!names)
 		return log_err(-errno, "cannot list the interfaces");
-	for (struct ifaddrs *a = all; a; a = a->ifa_next) {
-		int used = interfaces_is_wanted(i, a) ? interfaces_use(i, a->ifa_name) : 0;
+	for (const struct if_nameindex *n = names; n->if_index; n++) {
+		int used = 0;
 
+		if (!interfaces_is_used(i, n->if_index) && interfaces_is_wanted(i, all, n->if_name))
+			used = interfaces_use(i, n->if_index, n->if_name);
 		if (used < 0 && r == 0)
 			r = used;
 	}
+	if_freenameindex(names);
+	return r;
+}
+
+static int interfaces_scan(struct interfaces *i)
+{
+	struct ifaddrs *all = NULL;
+	int r;
+
+	if (getifaddrs(&all) < 0)
+		return log_err(-errno, "cannot list the interfaces");
+	r = interfaces_use_new(i, all);
 	freeifaddrs(all);
 	return r;
 }

@@ -46,16 +46,17 @@ static int replay_inject(const struct replay *r, unsigned int ifindex, const voi
 	return error;
 }
 
+static bool replay_is_ipv4(const struct hold_frame *frame)
+{
+	return frame->bytes[frame->event.l3_offset] >> 4 == 4;
+}
+
 /* A frame as it was on the wire: the driver has taken the outer VLAN tag out of it. */
 static size_t replay_insert_vlan(uint8_t *out, const struct hold_frame *frame)
 {
 	const struct gate_event *event = &frame->event;
 	uint16_t tci_be = htons(event->vlan_tci);
 
-	if (!event->vlan_proto_be || event->frame_len < 2 * ETH_ALEN) {
-		memcpy(out, frame->bytes, event->frame_len);
-		return event->frame_len;
-	}
 	memcpy(out, frame->bytes, 2 * ETH_ALEN);
 	memcpy(out + 2 * ETH_ALEN, &event->vlan_proto_be, 2);
 	memcpy(out + 2 * ETH_ALEN + 2, &tci_be, 2);
@@ -64,17 +65,28 @@ static size_t replay_insert_vlan(uint8_t *out, const struct hold_frame *frame)
 	return event->frame_len + (size_t)REPLAY_VLAN_LEN;
 }
 
-static int replay_on_interface(const struct replay *r, const struct hold_frame *frame)
+/* The kernel takes an Ethernet header off every replayed frame, so one without gets one. */
+static size_t replay_insert_ethernet(uint8_t *out, const struct hold_frame *frame)
 {
-	uint8_t bytes[GATE_FRAME_MAX + REPLAY_VLAN_LEN];
-	size_t len = replay_insert_vlan(bytes, frame);
+	uint16_t type_be = htons(replay_is_ipv4(frame) ? ETH_P_IP : ETH_P_IPV6);
 
-	return replay_inject(r, frame->event.ifindex, bytes, len);
+	memset(out, 0, 2 * ETH_ALEN); /* such an interface has no address: zeros mean itself */
+	memcpy(out + 2 * ETH_ALEN, &type_be, sizeof(type_be));
+	memcpy(out + ETH_HLEN, frame->bytes, frame->event.frame_len);
+	return frame->event.frame_len + (size_t)ETH_HLEN;
 }
 
-static bool replay_is_ipv4(const struct hold_frame *frame)
+static int replay_on_interface(const struct replay *r, const struct hold_frame *frame)
 {
-	return frame->bytes[frame->event.l3_offset] >> 4 == 4;
+	const struct gate_event *event = &frame->event;
+	uint8_t bytes[GATE_FRAME_MAX + ETH_HLEN];
+
+	if (event->l3_offset == 0)
+		return replay_inject(r, event->ifindex, bytes,
+				     replay_insert_ethernet(bytes, frame));
+	if (event->vlan_proto_be)
+		return replay_inject(r, event->ifindex, bytes, replay_insert_vlan(bytes, frame));
+	return replay_inject(r, event->ifindex, frame->bytes, event->frame_len);
 }
 
 static int replay_send(int fd, const struct hold_frame *frame, const struct sockaddr *to,

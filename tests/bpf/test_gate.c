@@ -194,13 +194,32 @@ static void map_set(const struct bpf_map *map, const void *key, const void *valu
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY), 0);
 }
 
+/* As the daemon does: what is in gate_targets for this port. */
+static void rig_index_key(struct rig *r, const struct gate_target_key *key, __u32 target_id)
+{
+	static const struct gate_addr any;
+	bool is_any = memcmp(&key->addr, &any, sizeof(any)) == 0;
+	__u32 number = ntohs(key->port_be);
+	struct gate_port port;
+	__u32 *value = key->protocol == PACKET_UDP ? &port.udp : &port.tcp;
+
+	assert_int_equal(
+		bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.gate_ports), &number, &port), 0);
+	*value = gate_port_with_key(*value, is_any, target_id);
+	map_set(r->skel->maps.gate_ports, &number, &port);
+}
+
 /* addr: NULL for any address. */
 static void rig_add_key(struct rig *r, const struct gate_addr *addr, __u16 port, __u8 protocol,
 			__u32 target_id)
 {
 	struct gate_target_key key = target_key(addr, port, protocol);
 
-	map_set(r->skel->maps.gate_targets, &key, &target_id);
+	if (bpf_map_update_elem(bpf_map__fd(r->skel->maps.gate_targets), &key, &target_id,
+				BPF_NOEXIST) == 0)
+		rig_index_key(r, &key, target_id);
+	else
+		map_set(r->skel->maps.gate_targets, &key, &target_id);
 }
 
 static void rig_remove_key(struct rig *r, const struct gate_addr *addr, __u16 port, __u8 protocol)
@@ -208,6 +227,7 @@ static void rig_remove_key(struct rig *r, const struct gate_addr *addr, __u16 po
 	struct gate_target_key key = target_key(addr, port, protocol);
 
 	bpf_map_delete_elem(bpf_map__fd(r->skel->maps.gate_targets), &key);
+	rig_index_key(r, &key, 0); /* not empty: from now on the gate has to search */
 }
 
 static void rig_set_control(struct rig *r, __u32 target_id, bool is_closed, __u16 probe_port)
