@@ -7,15 +7,12 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "backend_cgroup.h"
 #include "cgroup.h"
 #include "config.h"
-#include "interfaces.h"
+#include "daemon.h"
 #include "log.h"
-#include "portlock.h"
 #include "privilege.h"
 #include "process.h"
 #include "target.h"
@@ -28,22 +25,13 @@
 
 struct run {
 	struct config config;
-	struct event_base *base;
+	struct target_port ports[CONFIG_PORTS_MAX];
 	struct watchdog *watchdog;
 	struct process process;
 	struct cgroup cgroup;
-	struct netns ns;
-	int portlock_fds[CONFIG_PORTS_MAX];
-	size_t portlocks_len;
-	struct replay *replay;
-	struct datapath *datapath;
 	struct backend *backend;
-	struct http *http;
-	struct target_port ports[CONFIG_PORTS_MAX];
-	struct target *target;
-	struct interfaces *interfaces;
-	int signal_fd;
-	struct event *on_signal, *on_ring, *on_exit;
+	struct daemon daemon;
+	struct event *on_exit;
 };
 
 static void run_print_help(void)
@@ -73,59 +61,28 @@ static void run_print_help(void)
 
 /* --- events --- */
 
-static void run_on_ring(evutil_socket_t fd, short what, void *arg)
-{
-	struct run *run = arg;
-
-	(void)fd;
-	(void)what;
-	datapath_consume(run->datapath);
-	target_act(run->target);
-}
-
-static void run_on_gate_event(void *arg, const struct gate_event *event, const void *frame)
-{
-	struct run *run = arg;
-
-	target_take(run->target, event, frame);
-}
-
-static int run_on_interface(void *arg, unsigned int ifindex, const char *name)
-{
-	struct run *run = arg;
-
-	return datapath_attach(run->datapath, ifindex, name);
-}
-
-static void run_on_interface_gone(void *arg, unsigned int ifindex, const char *name)
-{
-	struct run *run = arg;
-
-	log_info("interface is gone", "interface=%s", name);
-	datapath_forget(run->datapath, ifindex);
-}
-
 static void run_on_process_exit(evutil_socket_t fd, short what, void *arg)
 {
 	struct run *run = arg;
 
 	(void)fd;
 	(void)what;
-	event_base_loopbreak(run->base);
+	daemon_leave(&run->daemon);
 }
 
 /*
  * The process is awake when the signal reaches it. A signal of the terminal (SI_KERNEL) went to
  * the whole foreground group, and so to a child of ours as well: it must not get it twice.
  */
-static void run_pass_on(struct run *run, const struct signalfd_siginfo *info)
+static void run_on_signal(void *arg, const struct signalfd_siginfo *info)
 {
+	struct run *run = arg;
 	int r;
 
 	log_info("passing a signal on", "signal=%u", info->ssi_signo);
-	target_stop(run->target);
+	target_stop(run->daemon.target);
 	if (!run->process.is_child) {
-		event_base_loopbreak(run->base);
+		daemon_leave(&run->daemon);
 		return;
 	}
 	if (info->ssi_code == SI_KERNEL)
@@ -135,30 +92,7 @@ static void run_pass_on(struct run *run, const struct signalfd_siginfo *info)
 		log_err(r, "cannot signal pid %d", (int)run->process.pid);
 }
 
-static void run_on_signal(evutil_socket_t fd, short what, void *arg)
-{
-	struct signalfd_siginfo info;
-
-	(void)what;
-	while (read(fd, &info, sizeof(info)) == sizeof(info))
-		run_pass_on(arg, &info);
-}
-
 /* --- setting up: each step logs its own failure --- */
-
-static int run_block_signals(struct run *run)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return run->signal_fd < 0 ? log_err(-errno, "cannot wait for signals") : 0;
-}
 
 static int run_check_privileges(struct run *run)
 {
@@ -170,26 +104,6 @@ static int run_check_privileges(struct run *run)
 static int run_find_process(struct run *run)
 {
 	return run->config.pid ? process_adopt(&run->process, run->config.pid) : 0;
-}
-
-static int run_open_netns(struct run *run)
-{
-	return netns_open(&run->ns, run->config.pid);
-}
-
-static int run_lock_ports(struct run *run)
-{
-	int r = netns_enter(&run->ns);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < run->config.ports_len && r >= 0; i++) {
-		r = portlock_take(run->config.ports[i].port, run->config.ports[i].protocol);
-		if (r >= 0)
-			run->portlock_fds[run->portlocks_len++] = r;
-	}
-	netns_leave(&run->ns);
-	return r < 0 ? r : 0;
 }
 
 /* Freeze unless told otherwise; where nothing can freeze, what was not asked for gives way. */
@@ -240,26 +154,16 @@ static int run_open_backend(struct run *run)
 			 .controls[settings.mode == BACKEND_CGROUP_FREEZE ? CGROUP_FREEZER
 									  : CGROUP_CPU]
 			 .version);
-	return backend_cgroup_new(&run->backend, run->base, &run->cgroup, &settings, run->watchdog);
+	return backend_cgroup_new(&run->backend, run->daemon.base, &run->cgroup, &settings,
+				  run->watchdog);
 }
 
 static int run_open_loop(struct run *run)
 {
-	run->base = event_base_new();
-	if (!run->base)
-		return log_err(-ENOMEM, "cannot make the event loop");
-	return http_new(&run->http, run->base);
+	return daemon_open_loop(&run->daemon, run_on_signal, run);
 }
 
-/* A kernel that cannot replay is no reason to stop: it has said so, and SYNs are only dropped. */
-static int run_open_replay(struct run *run)
-{
-	int r = run->config.can_replay ? replay_new(&run->replay, &run->ns) : 0;
-
-	return r == -EOPNOTSUPP ? 0 : r;
-}
-
-static int run_open_datapath(struct run *run)
+static int run_open_gate(struct run *run)
 {
 	static const enum datapath_hook hooks[] = {
 		[CONFIG_HOOK_AUTO] = DATAPATH_HOOK_AUTO,
@@ -267,28 +171,22 @@ static int run_open_datapath(struct run *run)
 		[CONFIG_HOOK_TC] = DATAPATH_HOOK_TC,
 		[CONFIG_HOOK_XDP] = DATAPATH_HOOK_XDP,
 	};
-	const struct datapath_settings settings = {
+	const struct daemon_gate_settings settings = {
+		.netns_pid = run->config.pid,
 		.hook = hooks[run->config.hook],
-		.can_replay = run->replay != NULL,
-		.tc_handle = run->config.ports[0].port,
-		.on_event = run_on_gate_event,
-		.arg = run,
+		.can_replay = run->config.can_replay,
+		.ports = run->ports,
+		.ports_len = run->config.ports_len,
 	};
 
-	return datapath_new(&run->datapath, &settings);
+	for (size_t i = 0; i < run->config.ports_len; i++)
+		run->ports[i] = (struct target_port){ run->config.ports[i].port,
+						      run->config.ports[i].protocol };
+	return daemon_open_gate(&run->daemon, &settings);
 }
 
-static int run_make_target(struct run *run)
+static int run_open_target(struct run *run)
 {
-	const struct target_edges edges = {
-		.base = run->base,
-		.datapath = run->datapath,
-		.replay = run->replay,
-		.backend = run->backend,
-		.http = run->http,
-		.watchdog = run->watchdog,
-		.ns = &run->ns,
-	};
 	const struct target_settings settings = {
 		.ports = run->ports,
 		.ports_len = run->config.ports_len,
@@ -299,23 +197,8 @@ static int run_make_target(struct run *run)
 		.probe_path = run->config.ready_path,
 	};
 
-	for (size_t i = 0; i < run->config.ports_len; i++)
-		run->ports[i] = (struct target_port){ run->config.ports[i].port,
-						      run->config.ports[i].protocol };
-	return target_new(&run->target, &edges, &settings);
-}
-
-static int run_open_interfaces(struct run *run)
-{
-	const struct interfaces_settings settings = {
-		.names = run->config.interfaces,
-		.names_len = run->config.interfaces_len,
-		.appeared = run_on_interface,
-		.gone = run_on_interface_gone,
-		.arg = run,
-	};
-
-	return interfaces_new(&run->interfaces, run->base, &run->ns, &settings);
+	return daemon_open_target(&run->daemon, run->backend, run->watchdog, &settings,
+				  run->config.interfaces, run->config.interfaces_len);
 }
 
 static int run_start_process(struct run *run)
@@ -325,32 +208,20 @@ static int run_start_process(struct run *run)
 	return process_start(&run->process, run->config.command, &run->cgroup);
 }
 
-static struct event *run_watch(struct run *run, int fd, event_callback_fn on_readable)
+static int run_watch_process(struct run *run)
 {
-	struct event *event = event_new(run->base, fd, EV_READ | EV_PERSIST, on_readable, run);
-
-	if (event)
-		event_add(event, NULL);
-	return event;
-}
-
-static int run_watch_events(struct run *run)
-{
-	run->on_signal = run_watch(run, run->signal_fd, run_on_signal);
-	run->on_ring = run_watch(run, datapath_ring_fd(run->datapath), run_on_ring);
-	run->on_exit = run_watch(run, run->process.pidfd, run_on_process_exit);
-	if (!run->on_signal || !run->on_ring || !run->on_exit)
-		return log_err(-ENOMEM, "cannot watch for events");
+	run->on_exit = event_new(run->daemon.base, run->process.pidfd, EV_READ, run_on_process_exit,
+				 run);
+	if (!run->on_exit || event_add(run->on_exit, NULL) < 0)
+		return log_err(-ENOMEM, "cannot watch pid %d", (int)run->process.pid);
 	return 0;
 }
 
 static int run_set_up(struct run *run)
 {
 	static int (*const steps[])(struct run *) = {
-		run_check_privileges, run_find_process, run_block_signals,   run_open_netns,
-		run_lock_ports,	      run_open_loop,	run_open_backend,    run_open_replay,
-		run_open_datapath,    run_make_target,	run_open_interfaces, run_start_process,
-		run_watch_events,
+		run_check_privileges, run_find_process, run_open_loop,	   run_open_gate,
+		run_open_backend,     run_open_target,	run_start_process, run_watch_process,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -363,28 +234,6 @@ static int run_set_up(struct run *run)
 }
 
 /* --- taking down: the reverse --- */
-
-static void run_log_counters(struct run *run)
-{
-	uint64_t counters[GATE_VERDICT_COUNT];
-
-	if (datapath_read_counters(run->datapath, counters) < 0)
-		return;
-	for (int verdict = 0; verdict < GATE_VERDICT_COUNT; verdict++) {
-		if (counters[verdict])
-			log_info("gate counter", "verdict=%s packets=%" PRIu64,
-				 datapath_counter_name((enum gate_verdict)verdict),
-				 counters[verdict]);
-	}
-	if (run->replay) {
-		const struct replay_counters *r = replay_counters(run->replay);
-
-		log_info("replay counters",
-			 "replayed=%" PRIu64 " dropped_checksum=%" PRIu64
-			 " dropped_refused=%" PRIu64,
-			 r->replayed, r->dropped_checksum, r->dropped_refused);
-	}
-}
 
 /* The command has ended; what it left running in its cgroup ends with it. */
 static void run_end_cgroup(struct run *run)
@@ -408,37 +257,17 @@ static void run_end_cgroup(struct run *run)
 	}
 }
 
-static void run_free_event(struct event **event)
-{
-	if (*event)
-		event_free(*event);
-	*event = NULL;
-}
-
 static void run_take_down(struct run *run)
 {
-	if (run->target)
-		target_stop(run->target);
+	if (run->daemon.target)
+		target_stop(run->daemon.target);
 	run_end_cgroup(run);
-	interfaces_free(&run->interfaces);
-	run_free_event(&run->on_signal);
-	run_free_event(&run->on_ring);
-	run_free_event(&run->on_exit);
-	target_free(&run->target);
+	daemon_close(&run->daemon);
 	backend_free(&run->backend);
-	if (netns_enter(&run->ns) == 0) {
-		datapath_free(&run->datapath); /* tc filters are removed where they are */
-		netns_leave(&run->ns);
-	}
-	replay_free(&run->replay);
-	http_free(&run->http);
-	if (run->base)
-		event_base_free(run->base);
-	for (size_t i = 0; i < run->portlocks_len; i++)
-		close(run->portlock_fds[i]);
-	netns_close(&run->ns);
+	if (run->on_exit)
+		event_free(run->on_exit);
+	daemon_free(&run->daemon);
 	process_release(&run->process);
-	closep(&run->signal_fd);
 	watchdog_free(&run->watchdog);
 	config_free(&run->config);
 }
@@ -450,11 +279,11 @@ static int run_main(struct run *run)
 	log_info("watching", "port=%u/%s idle_after_ms=%" PRIu64 " pid=%d",
 		 run->config.ports[0].port, config_protocol_name(run->config.ports[0].protocol),
 		 run->config.idle_ns / NS_PER_MS, (int)run->process.pid);
-	target_start(run->target);
-	event_base_dispatch(run->base);
+	target_start(run->daemon.target);
+	daemon_run(&run->daemon);
 	if (run->process.is_child)
 		status = process_wait(&run->process);
-	run_log_counters(run);
+	daemon_log_counters(&run->daemon);
 	return status;
 }
 
@@ -463,8 +292,7 @@ int cmd_run(int argc, char **argv)
 	static struct run run = {
 		.process = PROCESS_NONE,
 		.cgroup = CGROUP_EMPTY,
-		.ns = NETNS_NONE,
-		.signal_fd = -1,
+		.daemon = DAEMON_CLOSED,
 	};
 	char error[CONFIG_ERROR_MAX];
 	int status = 1;

@@ -12,6 +12,7 @@ import sys
 LAYERS = [
     ["main"],
     ["cmd_run"],
+    ["daemon"],
     ["target"],
     ["backend_cgroup", "datapath", "interfaces", "portlock", "probe", "privilege", "process",
      "replay"],
