@@ -187,14 +187,17 @@ static int run_open_gate(struct run *run)
 
 static int run_open_target(struct run *run)
 {
+	static const enum probe_kind kinds[] = {
+		[CONFIG_READY_TCP] = PROBE_TCP,
+		[CONFIG_READY_HTTP] = PROBE_HTTP,
+		[CONFIG_READY_NONE] = PROBE_NONE,
+	};
 	const struct target_settings settings = {
 		.ports = run->ports,
 		.ports_len = run->config.ports_len,
 		.idle_ns = run->config.idle_ns,
 		.wake_timeout_ns = run->config.wake_timeout_ns,
-		.is_probed = run->config.ready != CONFIG_READY_NONE,
-		.probe_kind = run->config.ready == CONFIG_READY_HTTP ? PROBE_HTTP : PROBE_TCP,
-		.probe_path = run->config.ready_path,
+		.probe = { .kind = kinds[run->config.ready], .path = run->config.ready_path },
 	};
 
 	return daemon_open_target(&run->daemon, run->backend, run->watchdog, &settings,

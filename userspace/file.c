@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,6 +68,33 @@ int file_write(const char *path, const char *text)
 	if (n < 0)
 		return -errno;
 	return (size_t)n == strlen(text) ? 0 : -EIO;
+}
+
+static int file_write_synced(const char *path, const char *text)
+{
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	size_t len = strlen(text);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != (ssize_t)len)
+		return errno ? -errno : -EIO;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+int file_replace(const char *path, const char *text)
+{
+	char beside[PATH_MAX];
+	int r;
+
+	if (snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
+		return -ENAMETOOLONG;
+	r = file_write_synced(beside, text);
+	if (r == 0 && rename(beside, path) < 0)
+		r = -errno;
+	if (r < 0)
+		unlink(beside);
+	return r;
 }
 
 static const char *file_find_key(const char *text, const char *key)

@@ -12,6 +12,12 @@ int file_read(const char *path, char **out);
 /* Writes text in a single write(2) to a file that exists. -errno, as the kernel file returns it. */
 int file_write(const char *path, const char *text);
 
+/*
+ * Replaces the file at path by one with that text, or leaves it as it was: written beside it,
+ * synced, and renamed. -errno.
+ */
+int file_replace(const char *path, const char *text);
+
 /* The number that follows key and a space at the start of a line, or the file's only number when
  * key is NULL. -errno, -EINVAL when there is none. */
 int file_read_u64(const char *path, const char *key, uint64_t *out);

@@ -7,6 +7,7 @@
 #ifndef DOZE_PROBE_H
 #define DOZE_PROBE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +15,8 @@
 #include "http.h"
 #include "netns.h"
 
-#define PROBE_ADDRESSES_MAX 3
+#define PROBE_ADDRESSES_MAX 16
+#define PROBE_HEADERS_MAX   16
 
 struct probe_address {
 	struct gate_addr addr;
@@ -24,6 +26,19 @@ struct probe_address {
 enum probe_kind {
 	PROBE_TCP,  /* ready when a connection is accepted */
 	PROBE_HTTP, /* ready when GET path is answered with 200 to 399, as the kubelet has it */
+	PROBE_GRPC, /* ready when grpc.health.v1.Health/Check answers SERVING */
+	PROBE_NONE, /* not asked: ready as soon as the size is full */
+};
+
+/* What is asked. All pointers are borrowed. */
+struct probe_spec {
+	enum probe_kind kind;
+	uint16_t port;	  /* 0: the port that the newest client wants */
+	bool is_https;	  /* without a look at the certificate, as the kubelet has it */
+	const char *path; /* of PROBE_HTTP */
+	const char *headers[PROBE_HEADERS_MAX]; /* of PROBE_HTTP, "Name: value" */
+	size_t headers_len;
+	const char *service; /* of PROBE_GRPC, "" for the server as a whole */
 };
 
 /* The local port of a probe that is about to connect; 0: it is over. */
@@ -31,8 +46,7 @@ typedef void (*probe_port_fn)(void *arg, uint16_t port);
 typedef void (*probe_ready_fn)(void *arg);
 
 struct probe_settings {
-	enum probe_kind kind;
-	const char *path;	/* of PROBE_HTTP; borrowed */
+	struct probe_spec spec;
 	const struct netns *ns; /* borrowed */
 	probe_port_fn port_changed;
 	probe_ready_fn ready; /* never from within probe_start() */

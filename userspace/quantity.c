@@ -12,6 +12,8 @@
 #define QUANTITY_DURATION_MAX_NS (1000 * 24 * 3600 * NS_PER_S)
 #define QUANTITY_MILLICPU_MAX	 (1024 * 1000)
 
+#define QUANTITY_KUBE_CPU_MAX 1000000
+
 /* A decimal number as an integer and billionths of it, both without rounding. */
 struct quantity_number {
 	uint64_t whole;
@@ -124,6 +126,36 @@ int quantity_parse_cpu(const char *text, uint32_t *millicpu_out)
 		return -ERANGE;
 	*millicpu_out = (uint32_t)millicpu;
 	return 0;
+}
+
+/* The suffixes of apimachinery's resource.Quantity, in billionths of a CPU. */
+static const struct {
+	const char *suffix;
+	uint64_t billionths;
+} quantity_cpu_units[] = {
+	{ "n", 1 }, { "u", 1000 }, { "m", 1000000 }, { "", NS_PER_S }, { "k", 1000 * NS_PER_S },
+};
+
+int quantity_parse_kube_cpu(const char *text, int64_t *millicpu_out)
+{
+	struct quantity_number n;
+	int r = quantity_parse_number(&text, &n);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(quantity_cpu_units); i++) {
+		uint64_t unit = quantity_cpu_units[i].billionths, billionths;
+
+		if (strcmp(text, quantity_cpu_units[i].suffix) != 0)
+			continue;
+		if (n.whole > QUANTITY_KUBE_CPU_MAX * NS_PER_S / unit)
+			return -ERANGE;
+		/* In thousandths first: the product of two billions would overflow. */
+		billionths = n.whole * unit + (n.billionths / 1000) * unit / 1000000;
+		*millicpu_out = (int64_t)((billionths + 999999) / 1000000);
+		return 0;
+	}
+	return -EINVAL;
 }
 
 int quantity_parse_port(const char *text, uint16_t *port_out, uint8_t *protocol_out)

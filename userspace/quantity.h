@@ -19,6 +19,12 @@ int quantity_parse_duration(const char *text, uint64_t *ns_out);
  */
 int quantity_parse_cpu(const char *text, uint32_t *millicpu_out);
 
+/*
+ * CPU in any form that an API server sends: also 0, 1k, and finer than 1m, which rounds up as
+ * Kubernetes does. -EINVAL when it is none, -ERANGE above a million CPUs.
+ */
+int quantity_parse_kube_cpu(const char *text, int64_t *millicpu_out);
+
 /* A port of 1 to 65535, with or without /tcp or /udp. -EINVAL when it is none, -ERANGE outside. */
 int quantity_parse_port(const char *text, uint16_t *port_out, uint8_t *protocol_out);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "addresses.h"
 #include "hold.h"
 #include "log.h"
 #include "scaler.h"
@@ -92,7 +93,8 @@ static void target_close_gate(struct target *t)
 
 	datapath_close_gate(t->edges.datapath, t->settings.id);
 	event_add(t->beat, &second);
-	watchdog_beat(t->edges.watchdog);
+	if (t->edges.watchdog)
+		watchdog_beat(t->edges.watchdog);
 }
 
 static void target_shrink(struct target *t)
@@ -115,31 +117,33 @@ static void target_raise(struct target *t, enum scaler_event event)
 	t->pending |= 1U << event;
 }
 
-/* Where the newest client wanted to go is where readiness matters. */
+/*
+ * Where the newest client wanted to go is where readiness matters. Else the loopback addresses,
+ * and for an application that is bound to another address alone, every one that there is.
+ */
 static size_t target_probe_addresses(struct target *t,
 				     struct probe_address out[PROBE_ADDRESSES_MAX])
 {
-	static const struct gate_addr loopback_ipv4 = { .bytes = {
-								[10] = 0xff, 0xff, 127, 0, 0, 1 } };
-	static const struct gate_addr loopback_ipv6 = { .bytes = { [15] = 1 } };
 	const struct hold_frame *newest = hold_newest(t->hold);
+	struct gate_addr addrs[PROBE_ADDRESSES_MAX];
 	uint16_t port = t->probe_port.port;
-	size_t n = 0;
+	size_t n = 0, addrs_len;
 
 	if (newest && newest->event.flow.protocol == IPPROTO_TCP) {
 		port = ntohs(newest->event.flow.dport_be);
-		out[n++] = (struct probe_address){ newest->event.flow.daddr, port };
+		addrs[n++] = newest->event.flow.daddr;
 	}
-	out[n++] = (struct probe_address){ loopback_ipv4, port };
-	out[n++] = (struct probe_address){ loopback_ipv6, port };
-	return n;
+	addrs_len = n + addresses_list(t->edges.ns, addrs + n, PROBE_ADDRESSES_MAX - n);
+	for (size_t i = 0; i < addrs_len; i++)
+		out[i] = (struct probe_address){ addrs[i], port };
+	return addrs_len;
 }
 
 static void target_probe(struct target *t)
 {
 	struct probe_address addresses[PROBE_ADDRESSES_MAX];
 
-	if (!t->settings.is_probed)
+	if (t->settings.probe.kind == PROBE_NONE)
 		target_raise(t, SCALER_READY);
 	else
 		probe_start(t->probe, addresses, target_probe_addresses(t, addresses));
@@ -206,7 +210,8 @@ static void target_open_gate(struct target *t)
 	event_del(t->beat);
 	datapath_consume(t->edges.datapath);
 	target_note_awake(t, target_replay(t));
-	watchdog_rest(t->edges.watchdog);
+	if (t->edges.watchdog)
+		watchdog_rest(t->edges.watchdog);
 }
 
 static void target_say_timed_out(struct target *t)
@@ -322,7 +327,8 @@ static void target_on_beat(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	datapath_beat(t->edges.datapath);
-	watchdog_beat(t->edges.watchdog);
+	if (t->edges.watchdog)
+		watchdog_beat(t->edges.watchdog);
 	if (!target_has_missed_traffic(t))
 		return;
 	log_warn("traffic that the gate could not tell of", "target=%s", t->name);
@@ -381,6 +387,12 @@ void target_start(struct target *t)
 	target_dispatch(t, SCALER_TICK);
 }
 
+void target_restarted(struct target *t)
+{
+	log_info("the application was started anew", "target=%s", t->name);
+	target_dispatch(t, SCALER_TRAFFIC);
+}
+
 void target_stop(struct target *t)
 {
 	target_dispatch(t, SCALER_STOP);
@@ -403,7 +415,8 @@ static void target_choose_probe_port(struct target *t)
 			return;
 		}
 	}
-	t->settings.is_probed = false;
+	if (!t->settings.probe.port)
+		t->settings.probe.kind = PROBE_NONE;
 }
 
 static int target_add_keys(const struct target *t)
@@ -424,8 +437,7 @@ static int target_add_keys(const struct target *t)
 static int target_make_parts(struct target *t)
 {
 	const struct probe_settings probe_settings = {
-		.kind = t->settings.probe_kind,
-		.path = t->settings.probe_path,
+		.spec = t->settings.probe,
 		.ns = t->edges.ns,
 		.port_changed = target_on_probe_port,
 		.ready = target_on_ready,

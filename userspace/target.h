@@ -28,9 +28,7 @@ struct target_settings {
 	size_t ports_len;
 	uint64_t idle_ns;
 	uint64_t wake_timeout_ns;
-	bool is_probed; /* false: ready as soon as the size is full */
-	enum probe_kind probe_kind;
-	const char *probe_path;
+	struct probe_spec probe;
 };
 
 /* What a target works with; all borrowed, and outliving it. */
@@ -40,7 +38,7 @@ struct target_edges {
 	struct replay *replay; /* NULL: replay is off */
 	struct backend *backend;
 	struct http *http;
-	struct watchdog *watchdog;
+	struct watchdog *watchdog; /* NULL: none */
 	const struct netns *ns;
 };
 
@@ -53,6 +51,9 @@ void target_free(struct target **t);
 
 /* The application has been started: from now on it is asked whether it is ready, then may sleep. */
 void target_start(struct target *t);
+
+/* The application was started anew while asleep: wakes the target, as a packet would. */
+void target_restarted(struct target *t);
 
 /* The full size, and the gate open, before this returns; nothing happens to the target after. */
 void target_stop(struct target *t);

@@ -14,17 +14,19 @@ LAYERS = [
     ["cmd_run"],
     ["daemon"],
     ["target"],
-    ["backend_cgroup", "datapath", "interfaces", "portlock", "probe", "privilege", "process",
+    ["addresses", "backend_cgroup", "backend_kube", "datapath", "interfaces", "portlock", "probe", "privilege", "process",
      "replay"],
+    ["kube"],
     ["backend", "cgroup", "driver", "http", "netns", "watchdog"],
-    ["checksum", "config", "hold", "scaler"],
+    ["kube_size"],
+    ["checksum", "config", "hold", "kube_pod", "scaler"],
     ["quantity"],
     ["file", "log", "util", "version"],
 ]
 SIBLINGS = {("file", "util"), ("log", "util"), ("config", "log")}
 
 # The core decides, and has no way to do.
-CORE = ["checksum", "hold", "quantity", "scaler"]
+CORE = ["checksum", "hold", "kube_pod", "quantity", "scaler"]
 IO_HEADERS = re.compile(r"^(sys/(socket|epoll|mman)|bpf/|event2/|curl/|fcntl|unistd|time|stdio)")
 
 

@@ -1,0 +1,700 @@
+// SPDX-License-Identifier: MIT
+/* PATCH, read back, try again; see the header for the order. */
+#include "backend_kube.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "log.h"
+#include "util.h"
+
+/* How often the pod is read while something is being waited for: growing from the first. */
+#define KUBE_POLL_MIN_NS (20 * NS_PER_MS)
+#define KUBE_POLL_MAX_NS (30 * NS_PER_S)
+/* And while it sleeps, to see a container that was started anew. */
+#define KUBE_ASLEEP_POLL_NS (5 * NS_PER_S)
+
+#define KUBE_SHRINK_TIMEOUT_NS (30 * NS_PER_S)
+
+/* A random part of every pause, so that a recovering server is not met by all at once. */
+#define KUBE_JITTER_NS (50 * NS_PER_MS)
+
+enum kube_phase {
+	KUBE_IDLE,
+	KUBE_SHRINK_READ, /* GET before the patch down */
+	KUBE_SHRINK_PATCH,
+	KUBE_SHRINK_CHECK, /* GET until it is actuated */
+	KUBE_ASLEEP,	   /* GET now and then */
+	KUBE_GROW_PATCH,
+	KUBE_GROW_GRANT, /* Guaranteed: GET until it is granted */
+	KUBE_RESTORE, /* full as far as the target is concerned; requests, and the order, remain */
+};
+
+struct backend_kube {
+	struct backend base;
+	struct backend_kube_settings settings;
+	struct kube *kube;
+	struct kube_sizes sizes;
+	struct event *timer;
+	enum kube_phase phase;
+	struct kube_request *request; /* of the phase */
+	struct kube_request *down;    /* a patch down that was superseded while in flight */
+	uint64_t poll_ns, shrink_until_ns;
+	int restart_counts[KUBE_CONTAINERS_MAX]; /* when it fell asleep */
+	bool has_resize_path, has_said_pending, is_gone;
+	bool may_be_small; /* a patch down was sent, and full has not been seen since */
+	size_t prepare_step;
+	backend_kube_ready_fn ready;
+	void *ready_arg;
+};
+
+static void kube_next(struct backend_kube *b);
+
+/* --- requests --- */
+
+static void kube_path(const struct backend_kube *b, char *out, size_t room, const char *suffix)
+{
+	snprintf(out, room, "/api/v1/namespaces/%s/pods/%s%s", b->settings.namespace,
+		 b->settings.name, suffix);
+}
+
+static struct kube_request *kube_get_pod(struct backend_kube *b, kube_answer_fn answer)
+{
+	char path[512];
+
+	kube_path(b, path, sizeof(path), "");
+	return kube_start(b->kube, "GET", path, NULL, answer, b);
+}
+
+static struct kube_request *kube_patch(struct backend_kube *b, enum kube_step step,
+				       const char *query, kube_answer_fn answer)
+{
+	_cleanup_(freep) char *body = kube_size_patch(&b->sizes, step);
+	char path[512], suffix[128];
+
+	snprintf(suffix, sizeof(suffix), "%s?fieldManager=doze%s",
+		 b->has_resize_path ? "/resize" : "", query);
+	kube_path(b, path, sizeof(path), suffix);
+	return body ? kube_start(b->kube, "PATCH", path, body, answer, b) : NULL;
+}
+
+/* --- what an answer means --- */
+
+static int kube_errno(const struct kube_answer *a)
+{
+	if (a->status >= 200 && a->status < 300)
+		return 0;
+	switch (a->status) {
+	case 401:
+	case 403:
+		return -EACCES;
+	case 404:
+		return -ESRCH;
+	case 409:
+	case 429:
+		return -EAGAIN;
+	case 400:
+	case 415:
+	case 422:
+		return -EINVAL;
+	default:
+		return -EIO;
+	}
+}
+
+/* A 403 of RBAC says which right is missing; the one of a quota or a full node is no RBAC. */
+static void kube_explain(const struct kube_answer *a, const char *doing, const char *rule)
+{
+	char message[KUBE_ERROR_MAX];
+	bool is_rbac;
+
+	kube_answer_message(a, message, sizeof(message));
+	is_rbac = a->status == 403 && strstr(message, " cannot ") != NULL;
+	log_err(0, "%s: %s%s%s (HTTP %ld)", doing, message,
+		is_rbac ? ": its Role lacks the rule " : "", is_rbac ? rule : "", a->status);
+}
+
+#define KUBE_RULE_GET	"resources: [pods], verbs: [get]"
+#define KUBE_RULE_PATCH "resources: [pods/resize], verbs: [patch]"
+
+static void kube_note_gone(struct backend_kube *b)
+{
+	if (b->is_gone)
+		return;
+	b->is_gone = true;
+	log_info("the pod is gone or going", "pod=%s/%s", b->settings.namespace, b->settings.name);
+	b->settings.gone(b->settings.arg);
+}
+
+static struct kube_pod *kube_read(const struct kube_answer *a)
+{
+	struct kube_pod *pod = NULL;
+
+	if (kube_errno(a) == 0)
+		kube_pod_parse(&pod, a->body, a->body_len);
+	return pod;
+}
+
+/* --- timers --- */
+
+static void kube_wait(struct backend_kube *b, uint64_t pause_ns)
+{
+	uint64_t jitter_ns = (uint64_t)random() % KUBE_JITTER_NS;
+	uint64_t us = (pause_ns + (pause_ns > KUBE_POLL_MIN_NS ? jitter_ns : 0)) / NS_PER_US;
+	const struct timeval in = { .tv_sec = (time_t)(us / 1000000),
+				    .tv_usec = (suseconds_t)(us % 1000000) };
+
+	event_add(b->timer, &in);
+}
+
+static void kube_wait_longer(struct backend_kube *b)
+{
+	kube_wait(b, b->poll_ns);
+	b->poll_ns = min_u64(2 * b->poll_ns, KUBE_POLL_MAX_NS);
+}
+
+static void kube_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	kube_next(arg);
+}
+
+static void kube_enter(struct backend_kube *b, enum kube_phase phase)
+{
+	event_del(b->timer);
+	b->phase = phase;
+	b->poll_ns = KUBE_POLL_MIN_NS;
+}
+
+/* --- down --- */
+
+static void kube_done(struct backend_kube *b, enum backend_size size, int r)
+{
+	b->base.done(b->base.done_arg, size, r);
+}
+
+static void kube_shrink_failed(struct backend_kube *b, int r)
+{
+	kube_enter(b, KUBE_IDLE);
+	kube_done(b, BACKEND_ASLEEP, r);
+}
+
+static int kube_write_state(struct backend_kube *b)
+{
+	_cleanup_(freep) char *text = kube_size_format(&b->sizes);
+	int r = text ? file_replace(b->settings.state_file, text) : -ENOMEM;
+
+	return r < 0 ? log_err(r, "cannot write the state file '%s'", b->settings.state_file) : 0;
+}
+
+/* Not before the kubelet, too, has found the containers started and ready. */
+static bool kube_is_settled(const struct backend_kube *b, const struct kube_pod *pod)
+{
+	for (size_t i = 0; i < b->sizes.len; i++) {
+		const struct kube_container *c = kube_pod_find(pod, b->sizes.sizes[i].name);
+
+		if (!c || !c->is_started || !c->is_ready)
+			return false;
+	}
+	return true;
+}
+
+static int kube_plan(struct backend_kube *b, const struct kube_pod *pod)
+{
+	struct kube_sizes known = b->sizes;
+	char error[KUBE_SIZE_ERROR_MAX];
+	int r = kube_size_plan(&b->sizes, pod, &b->settings.choice, &known, error);
+
+	if (r < 0) {
+		b->sizes = known;
+		return log_err(r, "cannot put the pod to sleep: %s", error);
+	}
+	return 0;
+}
+
+static void kube_note_restarts(struct backend_kube *b, const struct kube_pod *pod)
+{
+	for (size_t i = 0; i < b->sizes.len; i++) {
+		const struct kube_container *c = kube_pod_find(pod, b->sizes.sizes[i].name);
+
+		b->restart_counts[i] = c ? c->restart_count : 0;
+	}
+}
+
+static bool kube_has_restarted(const struct backend_kube *b, const struct kube_pod *pod)
+{
+	for (size_t i = 0; i < b->sizes.len; i++) {
+		const struct kube_container *c = kube_pod_find(pod, b->sizes.sizes[i].name);
+
+		if (c && c->restart_count != b->restart_counts[i])
+			return true;
+	}
+	return false;
+}
+
+static void kube_on_shrink_patch(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	int r = kube_errno(a);
+
+	b->request = NULL;
+	if (r == -ESRCH)
+		kube_note_gone(b);
+	if (r < 0) {
+		kube_explain(a, "cannot shrink the pod", KUBE_RULE_PATCH);
+		kube_shrink_failed(b, r);
+		return;
+	}
+	kube_enter(b, KUBE_SHRINK_CHECK);
+	kube_wait_longer(b);
+}
+
+static void kube_on_shrink_read(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+	int r = pod ? 0 : -EIO;
+
+	b->request = NULL;
+	if (!pod)
+		kube_explain(a, "cannot read the pod", KUBE_RULE_GET);
+	if (kube_errno(a) == -ESRCH || (pod && pod->is_terminating))
+		kube_note_gone(b);
+	if (pod && (pod->is_terminating || !kube_is_settled(b, pod)))
+		r = -EAGAIN;
+	if (r == 0)
+		r = kube_plan(b, pod);
+	if (r == 0)
+		r = kube_write_state(b);
+	if (r < 0) {
+		kube_shrink_failed(b, r);
+		return;
+	}
+	kube_note_restarts(b, pod);
+	b->may_be_small = true;
+	kube_enter(b, KUBE_SHRINK_PATCH);
+	kube_next(b);
+}
+
+static void kube_on_shrink_check(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+
+	b->request = NULL;
+	if (pod && kube_size_is_actuated(&b->sizes, pod, KUBE_STEP_ASLEEP)) {
+		kube_enter(b, KUBE_ASLEEP);
+		kube_wait(b, KUBE_ASLEEP_POLL_NS);
+		kube_done(b, BACKEND_ASLEEP, 0);
+	} else if (monotonic_ns() >= b->shrink_until_ns) {
+		kube_shrink_failed(b, log_err(-ETIMEDOUT, "the kubelet does not shrink the pod"));
+	} else {
+		kube_wait_longer(b);
+	}
+}
+
+static void kube_on_asleep_read(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+
+	b->request = NULL;
+	kube_wait(b, KUBE_ASLEEP_POLL_NS);
+	if (kube_errno(a) == -ESRCH || (pod && pod->is_terminating))
+		kube_note_gone(b);
+	else if (pod && kube_has_restarted(b, pod))
+		b->settings.restarted(b->settings.arg);
+}
+
+/* --- up --- */
+
+static void kube_say_pending(struct backend_kube *b, const char *reason, const char *message)
+{
+	if (b->has_said_pending)
+		return;
+	b->has_said_pending = true;
+	log_warn("the cluster does not grant the full size yet", "reason=%s message=\"%s\"", reason,
+		 message);
+}
+
+static enum kube_step kube_first_step(const struct backend_kube *b)
+{
+	return b->sizes.qos == KUBE_QOS_GUARANTEED ? KUBE_STEP_FULL : KUBE_STEP_LIMIT;
+}
+
+static void kube_grown(struct backend_kube *b)
+{
+	kube_enter(b, KUBE_RESTORE);
+	kube_wait_longer(b);
+	kube_done(b, BACKEND_FULL, 0);
+}
+
+/* After an answer that says no: in a while again. The target goes on waiting, up to its timeout. */
+static void kube_grow_refused(struct backend_kube *b, const struct kube_answer *a)
+{
+	char message[KUBE_ERROR_MAX], reason[64];
+
+	kube_answer_message(a, message, sizeof(message));
+	kube_answer_reason(a, reason, sizeof(reason));
+	kube_say_pending(b, *reason ? reason : "none", message);
+	if (a->retry_after_s > 0)
+		kube_wait(b, (uint64_t)a->retry_after_s * NS_PER_S);
+	else
+		kube_wait_longer(b);
+}
+
+static void kube_on_grow_patch(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	int r = kube_errno(a);
+
+	b->request = NULL;
+	if (r == -ESRCH) {
+		kube_note_gone(b);
+		kube_grown(b); /* nothing is left to wait for: open the gate */
+	} else if (a->status == 409) {
+		kube_next(b); /* on fresh data, which the server has and we need not */
+	} else if (r < 0) {
+		if (r == -EACCES)
+			kube_explain(a, "cannot grow the pod", KUBE_RULE_PATCH);
+		kube_grow_refused(b, a);
+	} else if (kube_first_step(b) == KUBE_STEP_LIMIT) {
+		kube_grown(b);
+	} else {
+		kube_enter(b, KUBE_GROW_GRANT);
+		kube_wait_longer(b);
+	}
+}
+
+static void kube_on_grow_grant(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+
+	b->request = NULL;
+	if (pod && kube_size_is_granted(&b->sizes, pod, KUBE_STEP_FULL)) {
+		kube_grown(b);
+		return;
+	}
+	if (pod && pod->pending_reason)
+		kube_say_pending(b, pod->pending_reason, pod->pending_message);
+	if (pod && !kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL))
+		kube_enter(b, KUBE_GROW_PATCH); /* a patch down came after ours */
+	kube_wait_longer(b);
+}
+
+static void kube_on_restore_patch(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+
+	b->request = NULL;
+	if (kube_errno(a) == -ESRCH) {
+		kube_note_gone(b);
+		kube_enter(b, KUBE_IDLE);
+	} else if (kube_errno(a) < 0) {
+		kube_grow_refused(b, a);
+	} else {
+		kube_wait_longer(b);
+	}
+}
+
+static void kube_on_restore_read(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+
+	b->request = NULL;
+	if (pod && !kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL)) {
+		b->request = kube_patch(b, KUBE_STEP_FULL, "", kube_on_restore_patch);
+		if (b->request)
+			return;
+	}
+	if (pod && pod->pending_reason)
+		kube_say_pending(b, pod->pending_reason, pod->pending_message);
+	if (pod && !b->down && kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL) &&
+	    kube_size_is_actuated(&b->sizes, pod, KUBE_STEP_FULL)) {
+		if (b->has_said_pending)
+			log_info("the full size is granted", NULL);
+		b->may_be_small = false;
+		kube_enter(b, KUBE_IDLE);
+		return;
+	}
+	if (kube_errno(a) == -ESRCH || (pod && pod->is_terminating))
+		kube_note_gone(b);
+	kube_wait_longer(b);
+}
+
+/* The answer to a patch down that we no longer want: if it came last, it counts. */
+static void kube_on_superseded(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+
+	(void)a;
+	b->down = NULL;
+	if (b->phase == KUBE_GROW_GRANT || b->phase == KUBE_RESTORE || b->phase == KUBE_IDLE) {
+		kube_cancel(&b->request);
+		kube_enter(b, b->phase == KUBE_GROW_GRANT ? KUBE_GROW_GRANT : KUBE_RESTORE);
+		kube_next(b);
+	}
+}
+
+/* --- the phases --- */
+
+static struct kube_request *kube_start_phase(struct backend_kube *b)
+{
+	switch (b->phase) {
+	case KUBE_SHRINK_READ:
+		return kube_get_pod(b, kube_on_shrink_read);
+	case KUBE_SHRINK_PATCH:
+		return kube_patch(b, KUBE_STEP_ASLEEP, "", kube_on_shrink_patch);
+	case KUBE_SHRINK_CHECK:
+		return kube_get_pod(b, kube_on_shrink_check);
+	case KUBE_ASLEEP:
+		return kube_get_pod(b, kube_on_asleep_read);
+	case KUBE_GROW_PATCH:
+		return kube_patch(b, kube_first_step(b), "", kube_on_grow_patch);
+	case KUBE_GROW_GRANT:
+		return kube_get_pod(b, kube_on_grow_grant);
+	case KUBE_RESTORE:
+		return kube_get_pod(b, kube_on_restore_read);
+	case KUBE_IDLE:
+		break;
+	}
+	return NULL;
+}
+
+static void kube_next(struct backend_kube *b)
+{
+	if (b->phase == KUBE_IDLE)
+		return;
+	kube_cancel(&b->request);
+	b->request = kube_start_phase(b);
+	if (!b->request)
+		kube_wait_longer(b); /* no memory, or no token to be read: in a while */
+}
+
+static void kube_shrink(struct backend_kube *b)
+{
+	kube_cancel(&b->request);
+	kube_cancel(&b->down);
+	kube_enter(b, KUBE_SHRINK_READ);
+	b->shrink_until_ns = monotonic_ns() + KUBE_SHRINK_TIMEOUT_NS;
+	kube_next(b);
+}
+
+static void kube_grow(struct backend_kube *b)
+{
+	if (!b->may_be_small) {
+		kube_cancel(&b->request);
+		kube_enter(b, KUBE_IDLE);
+		kube_done(b, BACKEND_FULL, 0);
+		return;
+	}
+	/* It cannot be taken back, and the patch up does not wait for it. */
+	if (b->phase == KUBE_SHRINK_PATCH && b->request) {
+		kube_redirect(b->request, kube_on_superseded, b);
+		b->down = TAKE_PTR(b->request);
+	}
+	kube_enter(b, KUBE_GROW_PATCH);
+	b->has_said_pending = false;
+	kube_next(b);
+}
+
+static void backend_kube_resize(struct backend *base, enum backend_size size)
+{
+	struct backend_kube *b = (struct backend_kube *)base;
+
+	if (size == BACKEND_ASLEEP)
+		kube_shrink(b);
+	else
+		kube_grow(b);
+}
+
+/* The cgroup of another container cannot be seen from here. */
+static int backend_kube_usage_us(struct backend *base, uint64_t *out)
+{
+	(void)base;
+	(void)out;
+	return -ENODEV;
+}
+
+static void backend_kube_free(struct backend **base)
+{
+	struct backend_kube *b = (struct backend_kube *)*base;
+
+	kube_cancel(&b->request);
+	kube_cancel(&b->down);
+	if (b->timer)
+		event_free(b->timer);
+	free(b);
+	*base = NULL;
+}
+
+static const struct backend_ops backend_kube_ops = {
+	.name = "kube",
+	.resize = backend_kube_resize,
+	.usage_us = backend_kube_usage_us,
+	.free = backend_kube_free,
+};
+
+int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
+		     const struct backend_kube_settings *settings)
+{
+	_cleanup_(backend_free) struct backend *owned = NULL;
+	struct backend_kube *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return log_err(-ENOMEM, "cannot make the kube backend");
+	owned = &b->base;
+	b->base.ops = &backend_kube_ops;
+	b->settings = *settings;
+	b->kube = kube;
+	b->has_resize_path = true;
+	b->timer = evtimer_new(base, kube_on_timer, b);
+	if (!b->timer)
+		return log_err(-ENOMEM, "cannot make the kube backend");
+	*out = TAKE_PTR(owned);
+	return 0;
+}
+
+bool backend_kube_is_full(const struct backend *base)
+{
+	return !((const struct backend_kube *)base)->may_be_small;
+}
+
+/* --- preparing: one question after the other --- */
+
+static void kube_prepare_next(struct backend_kube *b);
+
+static void kube_prepared(struct backend_kube *b, const struct kube_pod *pod, int r)
+{
+	b->ready(b->ready_arg, pod, r);
+}
+
+/* Kubernetes 1.33 and newer list pods/resize; 1.27 to 1.32 take the patch on the pod itself. */
+static void kube_on_discovery(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+
+	b->request = NULL;
+	if (kube_errno(a) == 0)
+		b->has_resize_path = strstr(a->body, "\"pods/resize\"") != NULL;
+	if (!b->has_resize_path)
+		log_warn("the API server has no pods/resize: patching the pod itself", NULL);
+	kube_prepare_next(b);
+}
+
+/* What full is may be known from before a crash. */
+static void kube_read_state(struct backend_kube *b, const struct kube_pod *pod)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = file_read(b->settings.state_file, &text);
+
+	if (r == -ENOENT)
+		return;
+	if (r == 0)
+		r = kube_size_parse(&b->sizes, text, pod->uid);
+	if (r == -ESTALE)
+		log_warn("the state file is of another pod", "file=%s", b->settings.state_file);
+	else if (r < 0)
+		log_err(r, "cannot use the state file '%s'", b->settings.state_file);
+	if (r < 0)
+		b->sizes = (struct kube_sizes){ 0 };
+}
+
+/* -EAGAIN: worth another try. */
+static int kube_prepare_errno(const struct kube_answer *a)
+{
+	int r = kube_errno(a);
+
+	return r == -EIO ? -EAGAIN : r;
+}
+
+static void kube_on_prepare_read(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+	int r = kube_prepare_errno(a);
+
+	b->request = NULL;
+	if (r == 0 && !pod)
+		r = -EINVAL;
+	if (r < 0) {
+		kube_explain(a, "cannot read the pod", KUBE_RULE_GET);
+		kube_prepared(b, NULL, r);
+		return;
+	}
+	kube_read_state(b, pod);
+	r = kube_plan(b, pod);
+	if (r == 0) {
+		b->may_be_small = !kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL);
+		kube_prepare_next(b);
+	} else {
+		kube_prepared(b, NULL, r);
+	}
+}
+
+static void kube_on_dry_run(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	int r = kube_prepare_errno(a);
+
+	b->request = NULL;
+	if (r < 0) {
+		kube_explain(a, "the API server refuses the sizes", KUBE_RULE_PATCH);
+		kube_prepared(b, NULL, r);
+		return;
+	}
+	kube_prepare_next(b);
+}
+
+static void kube_on_prepare_last(void *arg, const struct kube_answer *a)
+{
+	struct backend_kube *b = arg;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+
+	b->request = NULL;
+	kube_prepared(b, pod, pod ? 0 : -EAGAIN);
+}
+
+static struct kube_request *kube_prepare_start(struct backend_kube *b)
+{
+	switch (b->prepare_step++) {
+	case 0:
+		return kube_start(b->kube, "GET", "/api/v1", NULL, kube_on_discovery, b);
+	case 1:
+		return kube_get_pod(b, kube_on_prepare_read);
+	case 2:
+		return kube_patch(b, KUBE_STEP_ASLEEP, "&dryRun=All", kube_on_dry_run);
+	case 3:
+		return kube_patch(b, kube_first_step(b), "&dryRun=All", kube_on_dry_run);
+	case 4:
+		return kube_patch(b, KUBE_STEP_FULL, "&dryRun=All", kube_on_dry_run);
+	default:
+		return kube_get_pod(b, kube_on_prepare_last);
+	}
+}
+
+static void kube_prepare_next(struct backend_kube *b)
+{
+	b->request = kube_prepare_start(b);
+	if (!b->request)
+		kube_prepared(b, NULL, -ENOMEM);
+}
+
+int backend_kube_prepare(struct backend *base, backend_kube_ready_fn ready, void *arg)
+{
+	struct backend_kube *b = (struct backend_kube *)base;
+
+	b->ready = ready;
+	b->ready_arg = arg;
+	b->prepare_step = 0;
+	b->request = kube_prepare_start(b);
+	return b->request ? 0 : log_err(-ENOMEM, "cannot ask the API server");
+}

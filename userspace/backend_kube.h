@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Resizes the containers of a pod through the API server: PATCH pods/NAME/resize.
+ *
+ *   down  GET the pod (its full size may have changed), write the state file, PATCH, GET until the
+ *         kubelet has actuated it
+ *   up    at once, also while a down is in flight. Burstable: the limits alone, which nobody has to
+ *         grant; full is reached with the answer, and the requests are asked for afterwards, again
+ *         and again. Guaranteed: both, and full is reached when the kubelet has granted it.
+ *
+ * Whatever order the server has seen them in: while awake the pod is read until its spec asks for
+ * the full size and the kubelet has actuated it.
+ */
+#ifndef DOZE_BACKEND_KUBE_H
+#define DOZE_BACKEND_KUBE_H
+
+#include "backend.h"
+#include "kube.h"
+#include "kube_pod.h"
+#include "kube_size.h"
+
+struct event_base;
+
+struct backend_kube_settings {
+	const char *namespace, *name;	/* of the pod; borrowed */
+	const char *state_file;		/* borrowed */
+	struct kube_size_choice choice; /* borrowed */
+	/* A container was started anew while asleep: it has the asleep size, and must grow. */
+	void (*restarted)(void *arg);
+	/* The pod is gone, or going. */
+	void (*gone)(void *arg);
+	void *arg;
+};
+
+/* The pod as it was last seen, and whether doze has asked the server all it needs. */
+typedef void (*backend_kube_ready_fn)(void *arg, const struct kube_pod *pod, int r);
+
+/*
+ * kube is borrowed. backend_kube_prepare() then asks the server what it can do, reads the pod, and
+ * tries each patch without effect (dryRun), and calls ready(): r is 0, or -errno, logged in one
+ * line, when this pod cannot be put to sleep. Logs its errors, -ENOMEM.
+ */
+int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
+		     const struct backend_kube_settings *settings);
+int backend_kube_prepare(struct backend *b, backend_kube_ready_fn ready, void *arg);
+
+/* Whether the pod has its full size, requests and all, as far as is known. */
+bool backend_kube_is_full(const struct backend *b);
+
+#endif

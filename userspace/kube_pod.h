@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What doze reads of a Pod object, as an API server of Kubernetes 1.27 or newer sends it. Pure:
+ * text in, struct out. What is absent, or of another type than the API says, reads as absent.
+ * https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+ */
+#ifndef DOZE_KUBE_POD_H
+#define DOZE_KUBE_POD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KUBE_CONTAINERS_MAX 64
+#define KUBE_PORTS_MAX	    64
+#define KUBE_HEADERS_MAX    16
+
+/* No request, or no limit: for a limit that means unlimited. */
+#define KUBE_CPU_NONE (-1)
+
+struct kube_cpu {
+	int64_t request_millicpu;
+	int64_t limit_millicpu;
+};
+
+struct kube_port {
+	const char *name; /* "" if it has none */
+	uint16_t port;
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+};
+
+enum kube_probe_kind {
+	KUBE_PROBE_NONE,
+	KUBE_PROBE_HTTP,
+	KUBE_PROBE_TCP,
+	KUBE_PROBE_GRPC,
+	KUBE_PROBE_EXEC,
+};
+
+struct kube_header {
+	const char *name, *value;
+};
+
+struct kube_probe {
+	enum kube_probe_kind kind;
+	uint16_t port;	       /* 0: port_name names it, or there is none */
+	const char *port_name; /* NULL unless the port is given by name */
+	const char *path;      /* of httpGet; "/" if it has none */
+	const char *host;      /* of httpGet and tcpSocket; NULL: the pod's address */
+	const char *service;   /* of grpc; "" if it has none */
+	bool is_https;
+	struct kube_header headers[KUBE_HEADERS_MAX];
+	size_t headers_len;
+};
+
+struct kube_container {
+	const char *name;
+	bool is_sidecar;	 /* an init container with restartPolicy Always */
+	bool restarts_on_resize; /* resizePolicy: RestartContainer for cpu */
+	bool has_startup_probe;
+	struct kube_cpu spec;
+	struct kube_port ports[KUBE_PORTS_MAX];
+	size_t ports_len;
+	struct kube_probe readiness;
+	/* Of its status; "" and 0 before it has one. */
+	const char *container_id;
+	int restart_count;
+	bool is_started, is_ready;
+	struct kube_cpu actual;	    /* what the kubelet has actuated */
+	int64_t allocated_millicpu; /* the request it has granted */
+};
+
+enum kube_qos {
+	KUBE_QOS_BEST_EFFORT,
+	KUBE_QOS_BURSTABLE,
+	KUBE_QOS_GUARANTEED
+};
+
+struct kube_pod {
+	const char *name, *namespace, *uid;
+	int64_t generation, observed_generation;
+	enum kube_qos qos;
+	bool is_terminating;
+	/* Condition PodResizePending: "Deferred", "Infeasible" or NULL, and why. */
+	const char *pending_reason, *pending_message;
+	/* Condition PodResizeInProgress with reason Error: why, else NULL. */
+	const char *error_message;
+	/* Annotation doze.dev/full: what full is, as the owner has written it down; or NULL. */
+	const char *recorded_full;
+	struct kube_container containers[KUBE_CONTAINERS_MAX]; /* sidecars first */
+	size_t containers_len;
+	void *json; /* what the strings point into */
+};
+
+/* The caller frees *out. -EINVAL: no JSON, no Pod, or without name and uid; -E2BIG. */
+int kube_pod_parse(struct kube_pod **out, const char *text, size_t len);
+void kube_pod_free(struct kube_pod **pod);
+
+/* NULL if there is none of that name. */
+const struct kube_container *kube_pod_find(const struct kube_pod *pod, const char *name);
+
+/* The port of a probe, by number or by name. -ENOENT: the container has no port of that name. */
+int kube_probe_port(const struct kube_container *c, uint16_t *out);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What full and asleep mean for each container of a pod, and the bodies of the patches between
+ * them. Pure. The rules are Kubernetes' own (k8s.io/kubernetes pkg/apis/core/validation):
+ *
+ *   Guaranteed  request = limit stays so:           10m / 10m
+ *   Burstable   request below limit, or the pod could turn Guaranteed:   1m / 10m
+ *   BestEffort  cannot be resized at all
+ *   no limit    none is added: it could never be taken away again
+ *   a limit of 0 means unlimited: never sent
+ */
+#ifndef DOZE_KUBE_SIZE_H
+#define DOZE_KUBE_SIZE_H
+
+#include "kube_pod.h"
+
+#define KUBE_SIZE_ERROR_MAX 512
+
+enum kube_step {
+	KUBE_STEP_FULL,	  /* requests and limits */
+	KUBE_STEP_LIMIT,  /* the limits alone: needs nothing from the scheduler */
+	KUBE_STEP_ASLEEP, /* both */
+};
+
+struct kube_size {
+	char name[64];
+	bool is_sidecar;
+	struct kube_cpu full, asleep;
+};
+
+struct kube_sizes {
+	char pod_uid[64];
+	enum kube_qos qos;
+	struct kube_size sizes[KUBE_CONTAINERS_MAX];
+	size_t len;
+};
+
+struct kube_size_choice {
+	const char *const
+		*names; /* the containers to resize; none: all but sidecars and own_name */
+	size_t names_len;
+	const char *own_name;	  /* doze's own container; NULL if it is not known */
+	uint32_t asleep_millicpu; /* a multiple of 10 */
+};
+
+/*
+ * Plans for what pod looks like now. A container that is asleep already takes its full size from
+ * known (a state file's), else from the pod's annotation doze.dev/full. Containers that cannot be
+ * put to sleep are left out, unless they were named. -EINVAL with a sentence in error when nothing
+ * is left, or the full size of a sleeping container is not known.
+ */
+int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
+		   const struct kube_size_choice *choice, const struct kube_sizes *known,
+		   char error[KUBE_SIZE_ERROR_MAX]);
+
+/* A strategic merge patch, guarded by the pod's uid; the caller free()s it. NULL: no memory. */
+char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step);
+
+/* Whether the pod's spec asks for that step; whether the kubelet has granted it; has done it. */
+bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *pod,
+			enum kube_step step);
+bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod *pod,
+			  enum kube_step step);
+bool kube_size_is_actuated(const struct kube_sizes *sizes, const struct kube_pod *pod,
+			   enum kube_step step);
+
+/*
+ * The state file's text, and back: what full is, for the pod of that uid. The caller free()s it.
+ * -EINVAL: truncated or none of ours; -ESTALE: of another pod.
+ */
+char *kube_size_format(const struct kube_sizes *sizes);
+int kube_size_parse(struct kube_sizes *out, const char *text, const char *pod_uid);
+
+#endif
