@@ -7,7 +7,7 @@ set -eu
 # build: clang llvm make bpftool and the libraries; test: cmocka iproute2 python3;
 # bench: iperf3 wrk; check: the linters.
 packages='clang llvm make bpftool pkg-config
-	libbpf-dev libcurl4-openssl-dev libevent-dev uthash-dev libcap-dev
+	libbpf-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libssl-dev libevent-dev uthash-dev libcap-dev
 	libcmocka-dev iproute2 python3 iperf3 wrk
 	clang-format clang-tidy shellcheck'
 

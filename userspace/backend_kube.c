@@ -563,6 +563,11 @@ int backend_kube_new(struct backend **out, struct event_base *base, struct kube 
 	return 0;
 }
 
+const struct kube_sizes *backend_kube_sizes(const struct backend *base)
+{
+	return &((const struct backend_kube *)base)->sizes;
+}
+
 bool backend_kube_is_full(const struct backend *base)
 {
 	return !((const struct backend_kube *)base)->may_be_small;
@@ -572,7 +577,7 @@ bool backend_kube_is_full(const struct backend *base)
 
 static void kube_prepare_next(struct backend_kube *b);
 
-static void kube_prepared(struct backend_kube *b, const struct kube_pod *pod, int r)
+static void kube_prepared(struct backend_kube *b, struct kube_pod *pod, int r)
 {
 	b->ready(b->ready_arg, pod, r);
 }
@@ -658,9 +663,11 @@ static void kube_on_prepare_last(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
 	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+	int r;
 
 	b->request = NULL;
-	kube_prepared(b, pod, pod ? 0 : -EAGAIN);
+	r = pod ? 0 : -EAGAIN;
+	kube_prepared(b, TAKE_PTR(pod), r);
 }
 
 static struct kube_request *kube_prepare_start(struct backend_kube *b)

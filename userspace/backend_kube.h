@@ -32,17 +32,21 @@ struct backend_kube_settings {
 	void *arg;
 };
 
-/* The pod as it was last seen, and whether doze has asked the server all it needs. */
-typedef void (*backend_kube_ready_fn)(void *arg, const struct kube_pod *pod, int r);
+/* pod is the callee's from now on; NULL if r is not 0. */
+typedef void (*backend_kube_ready_fn)(void *arg, struct kube_pod *pod, int r);
 
 /*
  * kube is borrowed. backend_kube_prepare() then asks the server what it can do, reads the pod, and
- * tries each patch without effect (dryRun), and calls ready(): r is 0, or -errno, logged in one
- * line, when this pod cannot be put to sleep. Logs its errors, -ENOMEM.
+ * tries each patch without effect (dryRun), and calls ready(): r is 0; -EAGAIN, when the server did
+ * not answer and another try may help; or another -errno when this pod cannot be put to sleep. Each
+ * failure is logged in one line.
  */
 int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
 		     const struct backend_kube_settings *settings);
 int backend_kube_prepare(struct backend *b, backend_kube_ready_fn ready, void *arg);
+
+/* The containers that are put to sleep, once prepared. */
+const struct kube_sizes *backend_kube_sizes(const struct backend *b);
 
 /* Whether the pod has its full size, requests and all, as far as is known. */
 bool backend_kube_is_full(const struct backend *b);

@@ -45,7 +45,7 @@ static void run_print_help(void)
 	      "\n"
 	      "Flags, each with its environment variable (a flag wins):\n\n",
 	      stdout);
-	config_print_flags(stdout);
+	config_print_flags(stdout, CONFIG_RUN);
 	fputs("\n"
 	      "Needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW and write access to the cgroups\n"
 	      "(root has all of them); --pid into another network namespace needs CAP_SYS_ADMIN.\n"
@@ -96,7 +96,10 @@ static void run_on_signal(void *arg, const struct signalfd_siginfo *info)
 
 static int run_check_privileges(struct run *run)
 {
-	const struct privilege_needs needs = { .enters_netns = run->config.pid != 0 };
+	const struct privilege_needs needs = {
+		.enters_netns = run->config.pid != 0,
+		.replays_on_lo = run->config.can_replay,
+	};
 
 	return privilege_check(&needs);
 }
@@ -300,7 +303,7 @@ int cmd_run(int argc, char **argv)
 	char error[CONFIG_ERROR_MAX];
 	int status = 1;
 
-	if (config_parse(&run.config, argc, argv, error) < 0) {
+	if (config_parse(&run.config, CONFIG_RUN, argc, argv, error) < 0) {
 		fprintf(stderr, "doze run: %s (doze run --help lists all flags)\n", error);
 		config_free(&run.config);
 		return RUN_EXIT_USAGE;

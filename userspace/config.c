@@ -24,7 +24,8 @@ struct config_setting {
 	char letter;	  /* a short flag, or 0 */
 	const char *argument;
 	config_set_fn set;
-	bool is_list; /* the environment holds several, separated by commas */
+	bool is_list;	       /* the environment holds several, separated by commas */
+	unsigned int commands; /* bits of enum config_command */
 	const char *help;
 };
 
@@ -145,6 +146,16 @@ static const char *config_set_replay(struct config *c, char *value)
 	return c->can_replay || strcmp(value, "off") == 0 ? NULL : "is neither on nor off";
 }
 
+/* RFC 1123 labels and subdomains, which every name of Kubernetes is. */
+static bool config_is_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || len > 253 || !isalnum((unsigned char)*name))
+		return false;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len;
+}
+
 /* What a URL path may hold unescaped, so that nothing can leave the request line. */
 static bool config_is_path(const char *path)
 {
@@ -191,36 +202,103 @@ static const char *config_set_log_level(struct config *c, char *value)
 							  : "is none of debug, info, warn, error";
 }
 
+static const char *config_set_container(struct config *c, char *value)
+{
+	if (!config_is_name(value))
+		return "is not the name of a container";
+	if (c->containers_len == CONFIG_CONTAINERS_MAX)
+		return "is one container too many; at most 32 are possible";
+	c->containers[c->containers_len++] = value;
+	return NULL;
+}
+
+static const char *config_set_pod_name(struct config *c, char *value)
+{
+	c->pod_name = value;
+	return config_is_name(value) ? NULL : "is not the name of a pod";
+}
+
+static const char *config_set_pod_namespace(struct config *c, char *value)
+{
+	c->pod_namespace = value;
+	return config_is_name(value) ? NULL : "is not the name of a namespace";
+}
+
+static const char *config_set_own_container(struct config *c, char *value)
+{
+	c->own_container = value;
+	return config_is_name(value) ? NULL : "is not the name of a container";
+}
+
+static const char *config_set_state_file(struct config *c, char *value)
+{
+	c->state_file = value;
+	return *value == '/' ? NULL : "is not an absolute path";
+}
+
+static const char *config_set_kubeconfig(struct config *c, char *value)
+{
+	c->kubeconfig = value;
+	return *value ? NULL : "is not a path";
+}
+
+static const char *config_set_service_account_dir(struct config *c, char *value)
+{
+	c->service_account_dir = value;
+	return *value == '/' ? NULL : "is not an absolute path";
+}
+
+#define CONFIG_BOTH (CONFIG_RUN | CONFIG_SIDECAR)
+
 static const struct config_setting config_settings[] = {
-	{ "port", 'p', "PORT", config_set_port, true,
+	{ "port", 'p', "PORT", config_set_port, true, CONFIG_BOTH,
 	  "A port to watch, such as 8080, 8080/tcp or 53/udp. Repeat it for more. The first\n"
-	  "TCP port is the one that readiness is asked on." },
-	{ "idle-after", 0, "DURATION", config_set_idle_after, false,
+	  "TCP port is the one that readiness is asked on. In a pod the default is every\n"
+	  "containerPort of the containers that are put to sleep." },
+	{ "idle-after", 0, "DURATION", config_set_idle_after, false, CONFIG_BOTH,
 	  "Sleep when nobody has called for this long: 500ms, 30s, 5m. Default 5m." },
-	{ "asleep", 0, "freeze|throttle", config_set_asleep, false,
+	{ "asleep", 0, "freeze|throttle", config_set_asleep, false, CONFIG_RUN,
 	  "What sleep is: freeze (no CPU at all) or throttle (--asleep-cpu). Default freeze,\n"
 	  "or throttle on a machine that cannot freeze." },
-	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, false,
-	  "CPU while asleep with --asleep=throttle, from 10m on. Default 10m." },
-	{ "ready", 0, "tcp|http:/PATH|none", config_set_ready, false,
+	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, false, CONFIG_BOTH,
+	  "CPU while asleep, from 10m on. Default 10m. For doze run, of --asleep=throttle; in a\n"
+	  "pod a multiple of 10m." },
+	{ "ready", 0, "tcp|http:/PATH|none", config_set_ready, false, CONFIG_RUN,
 	  "How to tell that the application is ready after it woke: it accepts a TCP\n"
 	  "connection, or answers GET /PATH with 200 to 399, or is not asked. Default tcp." },
-	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, false,
+	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, false, CONFIG_BOTH,
 	  "Let the traffic through after this long even if the application is not ready.\n"
 	  "Default 30s." },
-	{ "replay", 0, "on|off", config_set_replay, false,
+	{ "replay", 0, "on|off", config_set_replay, false, CONFIG_BOTH,
 	  "on: a held SYN is delivered when the application is ready. off: it is dropped, and\n"
 	  "the client's kernel sends it again after a second. Default on." },
-	{ "interface", 'i', "NAME", config_set_interface, true,
+	{ "interface", 'i', "NAME", config_set_interface, true, CONFIG_BOTH,
 	  "Put the gate on this interface only. Repeat it for more. Default: every interface\n"
 	  "that has an address, also those that come later." },
-	{ "hook", 0, "auto|tcx|tc|xdp", config_set_hook, false,
+	{ "hook", 0, "auto|tcx|tc|xdp", config_set_hook, false, CONFIG_BOTH,
 	  "Where the gate is attached. auto: XDP on network cards whose driver has it, else\n"
 	  "tcx, else tc (kernel < 6.6). Default auto." },
-	{ "pid", 0, "PID", config_set_pid, false,
+	{ "pid", 0, "PID", config_set_pid, false, CONFIG_RUN,
 	  "Instead of a command: a process that runs already, with all of its cgroup, in its\n"
 	  "own network namespace." },
-	{ "log-level", 0, "LEVEL", config_set_log_level, false,
+	{ "containers", 0, "NAME", config_set_container, true, CONFIG_SIDECAR,
+	  "Put this container to sleep. Repeat it for more. Default: every container with a CPU\n"
+	  "limit, but for doze's own and other sidecars." },
+	{ "own-container", 0, "NAME", config_set_own_container, false, CONFIG_SIDECAR,
+	  "The container that doze runs in, which never sleeps. Default doze." },
+	{ "pod-name", 0, "NAME", config_set_pod_name, false, CONFIG_SIDECAR,
+	  "The pod, which the variable POD_NAME names as well." },
+	{ "pod-namespace", 0, "NAME", config_set_pod_namespace, false, CONFIG_SIDECAR,
+	  "Its namespace, which the variable POD_NAMESPACE names as well." },
+	{ "state-file", 0, "PATH", config_set_state_file, false, CONFIG_SIDECAR,
+	  "Where doze keeps what the full size is, on a volume that outlives a restart of its\n"
+	  "container. Default /var/lib/doze/state.json." },
+	{ "kubeconfig", 0, "PATH", config_set_kubeconfig, false, CONFIG_SIDECAR,
+	  "How to reach the API server from outside a pod. Default: the service account." },
+	{ "service-account-dir", 0, "PATH", config_set_service_account_dir, false, CONFIG_SIDECAR,
+	  "Where the token and the CA are mounted.\n"
+	  "Default /var/run/secrets/kubernetes.io/serviceaccount." },
+	{ "log-level", 0, "LEVEL", config_set_log_level, false, CONFIG_BOTH,
 	  "debug, info, warn or error. Default info." },
 };
 
@@ -277,13 +355,16 @@ static char *config_env_value(struct config *c, const char *name)
 	return c->env_values[c->env_values_len++] = strdup(value);
 }
 
-static int config_parse_env(struct config *c, char error[CONFIG_ERROR_MAX])
+static int config_parse_env(struct config *c, enum config_command command,
+			    char error[CONFIG_ERROR_MAX])
 {
 	for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
 		char name[64];
 		char *value;
 		int r;
 
+		if (!(config_settings[i].commands & command))
+			continue;
 		config_env_name(&config_settings[i], name, sizeof(name));
 		value = config_env_value(c, name);
 		if (!value)
@@ -300,23 +381,26 @@ struct config_getopt {
 	char shorts[2 * CONFIG_SETTINGS + 4];
 };
 
-static void config_getopt_init(struct config_getopt *g)
+static void config_getopt_init(struct config_getopt *g, enum config_command command)
 {
 	char *s = g->shorts;
+	struct option *l = g->longs;
 
 	*g = (struct config_getopt){ 0 };
 	*s++ = '+'; /* stop at the command, whose flags are its own */
 	*s++ = ':'; /* tell a missing argument from an unknown flag */
 	for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
-		g->longs[i] = (struct option){ config_settings[i].name, required_argument, NULL,
-					       CONFIG_LONG_BASE + (int)i };
+		if (!(config_settings[i].commands & command))
+			continue;
+		*l++ = (struct option){ config_settings[i].name, required_argument, NULL,
+					CONFIG_LONG_BASE + (int)i };
 		if (config_settings[i].letter) {
 			*s++ = config_settings[i].letter;
 			*s++ = ':';
 		}
 	}
 	*s = 'h';
-	g->longs[CONFIG_SETTINGS] = (struct option){ "help", no_argument, NULL, CONFIG_LONG_HELP };
+	*l = (struct option){ "help", no_argument, NULL, CONFIG_LONG_HELP };
 }
 
 static const struct config_setting *config_find(int opt)
@@ -336,15 +420,18 @@ static void config_forget_list(struct config *c, const struct config_setting *se
 		c->ports_len = 0;
 	else if (setting->set == config_set_interface)
 		c->interfaces_len = 0;
+	else if (setting->set == config_set_container)
+		c->containers_len = 0;
 }
 
-static int config_parse_flags(struct config *c, int argc, char **argv, char error[CONFIG_ERROR_MAX])
+static int config_parse_flags(struct config *c, enum config_command command, int argc, char **argv,
+			      char error[CONFIG_ERROR_MAX])
 {
 	struct config_getopt g;
 	bool is_seen[CONFIG_SETTINGS] = { false };
 	int opt;
 
-	config_getopt_init(&g);
+	config_getopt_init(&g, command);
 	opterr = 0;
 	optind = 0; /* GNU: start afresh, for a second parse in one process */
 	for (;;) {
@@ -377,7 +464,7 @@ static int config_parse_flags(struct config *c, int argc, char **argv, char erro
 	}
 }
 
-static const char *config_check(const struct config *c)
+static const char *config_check_run(const struct config *c)
 {
 	if (!c->ports_len)
 		return "no port to watch: add -p PORT, such as -p 8080";
@@ -388,7 +475,25 @@ static const char *config_check(const struct config *c)
 	return NULL;
 }
 
-int config_parse(struct config *out, int argc, char **argv, char error[CONFIG_ERROR_MAX])
+static const char *config_check_sidecar(struct config *c)
+{
+	if (!c->pod_name)
+		c->pod_name = getenv("POD_NAME");
+	if (!c->pod_namespace)
+		c->pod_namespace = getenv("POD_NAMESPACE");
+	if (!c->pod_name || !config_is_name(c->pod_name))
+		return "no pod: set POD_NAME from the downward API (metadata.name)";
+	if (!c->pod_namespace || !config_is_name(c->pod_namespace))
+		return "no namespace: set POD_NAMESPACE from the downward API (metadata.namespace)";
+	if (c->asleep_millicpu % 10)
+		return "asleep-cpu: must be a multiple of 10m, as the kubelet's cgroup driver rounds it";
+	if (c->command)
+		return "doze sidecar takes no command: its target is the pod";
+	return NULL;
+}
+
+int config_parse(struct config *out, enum config_command command, int argc, char **argv,
+		 char error[CONFIG_ERROR_MAX])
 {
 	const char *wrong;
 	int r;
@@ -398,16 +503,19 @@ int config_parse(struct config *out, int argc, char **argv, char error[CONFIG_ER
 		.wake_timeout_ns = 30 * NS_PER_S,
 		.asleep_millicpu = 10,
 		.can_replay = true,
+		.own_container = "doze",
+		.state_file = "/var/lib/doze/state.json",
+		.service_account_dir = "/var/run/secrets/kubernetes.io/serviceaccount",
 		.log_level = LOG_LEVEL_INFO,
 	};
-	r = config_parse_env(out, error);
+	r = config_parse_env(out, command, error);
 	if (r == 0)
-		r = config_parse_flags(out, argc, argv, error);
+		r = config_parse_flags(out, command, argc, argv, error);
 	if (r < 0 || out->wants_help)
 		return r;
 	if (optind < argc)
 		out->command = argv + optind;
-	wrong = config_check(out);
+	wrong = command == CONFIG_RUN ? config_check_run(out) : config_check_sidecar(out);
 	if (wrong) {
 		snprintf(error, CONFIG_ERROR_MAX, "%s", wrong);
 		return -EINVAL;
@@ -433,12 +541,14 @@ static void config_print_help(FILE *out, const char *help)
 	fputc('\n', out);
 }
 
-void config_print_flags(FILE *out)
+void config_print_flags(FILE *out, enum config_command command)
 {
 	for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
 		const struct config_setting *s = &config_settings[i];
 		char env[64];
 
+		if (!(s->commands & command))
+			continue;
 		config_env_name(s, env, sizeof(env));
 		fputs("    ", out);
 		if (s->letter)

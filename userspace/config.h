@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The settings of `doze run`, from the environment and the command line, validated. A setting has
+ * The settings of a command, from the environment and the command line, validated. A setting has
  * one name: flag --idle-after, environment DOZE_IDLE_AFTER. A flag wins over the environment.
  */
 #ifndef DOZE_CONFIG_H
@@ -16,7 +16,14 @@
 
 #define CONFIG_PORTS_MAX      64
 #define CONFIG_INTERFACES_MAX 64
+#define CONFIG_CONTAINERS_MAX 32
 #define CONFIG_ERROR_MAX      512
+
+/* Bits: a setting belongs to one command or to several. */
+enum config_command {
+	CONFIG_RUN = 1 << 0,
+	CONFIG_SIDECAR = 1 << 1,
+};
 
 enum config_asleep {
 	CONFIG_ASLEEP_DEFAULT, /* freeze, or throttle where nothing can freeze */
@@ -58,8 +65,15 @@ struct config {
 	enum log_level log_level;
 	pid_t pid;	/* 0: a command is started instead */
 	char **command; /* NULL-terminated, points into argv; NULL: pid is set */
+	const char *containers[CONFIG_CONTAINERS_MAX];
+	size_t containers_len;
+	const char *pod_name, *pod_namespace;
+	const char *own_container;
+	const char *state_file;
+	const char *kubeconfig; /* NULL: the pod's service account */
+	const char *service_account_dir;
 	bool wants_help;
-	char *env_values[16]; /* copies of the environment's values, which the above point into */
+	char *env_values[32]; /* copies of the environment's values, which the above point into */
 	size_t env_values_len;
 };
 
@@ -68,11 +82,12 @@ struct config {
  * *out where they come from the environment. -EINVAL with a sentence in error that quotes the
  * value. config_free() also after a failure.
  */
-int config_parse(struct config *out, int argc, char **argv, char error[CONFIG_ERROR_MAX]);
+int config_parse(struct config *out, enum config_command command, int argc, char **argv,
+		 char error[CONFIG_ERROR_MAX]);
 void config_free(struct config *c);
 
-/* Every flag with its environment name and meaning, as `doze run --help` prints it. */
-void config_print_flags(FILE *out);
+/* Every flag of a command with its environment name and meaning, as --help prints it. */
+void config_print_flags(FILE *out, enum config_command command);
 
 const char *config_protocol_name(uint8_t protocol);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd_run.h"
+#include "cmd_sidecar.h"
 #include "util.h"
 #include "version.h"
 
@@ -25,6 +26,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", cmd_run, "start a process, or take one that runs, and let it sleep when idle" },
+	{ "sidecar", cmd_sidecar, "run in a pod, and let its other containers sleep when idle" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this text" },
 };
@@ -38,7 +40,7 @@ static int cmd_help(int argc, char **argv)
 	     "Usage: doze COMMAND [FLAG]...\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		printf("  %-8s  %s\n", commands[i].name, commands[i].help);
-	puts("\ndoze run --help lists its flags.");
+	puts("\ndoze COMMAND --help lists its flags.");
 	return 0;
 }
 

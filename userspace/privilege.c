@@ -3,6 +3,7 @@
 #include "privilege.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <sys/capability.h>
 
 #include "log.h"
@@ -16,17 +17,22 @@
 #define CAP_BPF 39
 #endif
 
+#define PRIVILEGE_ALWAYS ((size_t)-1)
+
 static const struct {
 	cap_value_t value;
 	const char *name;
 	const char *use;
-	bool is_for_netns;
+	size_t need; /* offset in struct privilege_needs, or PRIVILEGE_ALWAYS */
 } privilege_table[] = {
-	{ CAP_BPF, "CAP_BPF", "load the gate", false },
-	{ CAP_PERFMON, "CAP_PERFMON", "load the gate: its packet pointers need it", false },
-	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach the gate to interfaces", false },
-	{ CAP_NET_RAW, "CAP_NET_RAW", "replay on lo, through a raw socket", false },
-	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "enter the network namespace of --pid", true },
+	{ CAP_BPF, "CAP_BPF", "load the gate", PRIVILEGE_ALWAYS },
+	{ CAP_PERFMON, "CAP_PERFMON", "load the gate: its packet pointers need it",
+	  PRIVILEGE_ALWAYS },
+	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach the gate to interfaces", PRIVILEGE_ALWAYS },
+	{ CAP_NET_RAW, "CAP_NET_RAW", "replay on lo, through a raw socket",
+	  offsetof(struct privilege_needs, replays_on_lo) },
+	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "enter the network namespace of --pid",
+	  offsetof(struct privilege_needs, enters_netns) },
 };
 
 static bool privilege_has(cap_t caps, cap_value_t value)
@@ -44,6 +50,11 @@ static bool privilege_has_or_admin(cap_t caps, cap_value_t value)
 	return (value == CAP_BPF || value == CAP_PERFMON) && privilege_has(caps, CAP_SYS_ADMIN);
 }
 
+static bool privilege_is_needed(const struct privilege_needs *needs, size_t need)
+{
+	return need == PRIVILEGE_ALWAYS || *(const bool *)((const char *)needs + need);
+}
+
 int privilege_check(const struct privilege_needs *needs)
 {
 	cap_t caps = cap_get_proc();
@@ -52,7 +63,7 @@ int privilege_check(const struct privilege_needs *needs)
 	if (!caps)
 		return log_err(-errno, "cannot read the capabilities of this process");
 	for (size_t i = 0; i < ARRAY_LEN(privilege_table) && r == 0; i++) {
-		if (privilege_table[i].is_for_netns && !needs->enters_netns)
+		if (!privilege_is_needed(needs, privilege_table[i].need))
 			continue;
 		if (!privilege_has_or_admin(caps, privilege_table[i].value))
 			r = log_err(-EPERM, "missing capability '%s', needed to %s: run as root",

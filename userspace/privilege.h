@@ -6,7 +6,8 @@
 #include <stdbool.h>
 
 struct privilege_needs {
-	bool enters_netns; /* another process's network namespace: setns(2) */
+	bool enters_netns;  /* another process's network namespace: setns(2) */
+	bool replays_on_lo; /* must be able to; else it does without */
 };
 
 /* 0; or -EPERM, after an error line that names the first capability that is missing and its use. */

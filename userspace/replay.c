@@ -193,6 +193,10 @@ static int replay_try(const struct replay *r)
 static int replay_open_raw(struct replay *r)
 {
 	r->raw_ipv4_fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	if (r->raw_ipv4_fd < 0 && errno == EPERM) {
+		log_warn("no CAP_NET_RAW, and so no replay on lo", "interface=lo");
+		return 0;
+	}
 	if (r->raw_ipv4_fd < 0)
 		return log_err(-errno, "cannot open a raw socket");
 	r->raw_ipv6_fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);

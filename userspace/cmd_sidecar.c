@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: MIT
+/* `doze sidecar`: the pod that it runs in is the target, put to sleep through the API server. */
+#include "cmd_sidecar.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend_kube.h"
+#include "config.h"
+#include "daemon.h"
+#include "kube.h"
+#include "kubeconfig.h"
+#include "log.h"
+#include "privilege.h"
+#include "util.h"
+
+#define SIDECAR_EXIT_USAGE 2
+
+/* An API server that does not answer yet is asked again, in pauses from the first to the last. */
+#define SIDECAR_PAUSE_MIN_S 1
+#define SIDECAR_PAUSE_MAX_S 30
+
+/* On SIGTERM: so long for the API server to give the pod its full size, in steps of so much. */
+#define SIDECAR_STOP_NS	     (5 * NS_PER_S)
+#define SIDECAR_STOP_STEP_US 20000
+
+struct sidecar {
+	struct config config;
+	struct daemon daemon;
+	struct kube_access access;
+	struct kube *kube;
+	struct backend *backend;
+	struct kube_size_choice choice;
+	struct kube_pod *pod; /* as it was when we started: the probe's strings are in it */
+	struct target_port ports[CONFIG_PORTS_MAX];
+	size_t ports_len;
+	struct probe_spec probe;
+	char *headers[PROBE_HEADERS_MAX];
+	struct event *retry, *stopping;
+	int pause_s;
+	int prepared; /* 1: not yet; 0: yes; else -errno */
+	uint64_t stop_ns;
+	bool is_stopping;
+};
+
+static void sidecar_print_help(void)
+{
+	fputs("Usage: doze sidecar [FLAG]...\n"
+	      "\n"
+	      "Runs as a container of a pod. Takes the CPU of the pod's other containers to almost\n"
+	      "nothing when nobody calls, by pods/resize, and gives it back on the first packet. No\n"
+	      "port is changed, nothing is between client and application.\n"
+	      "\n"
+	      "Flags, each with its environment variable (a flag wins):\n\n",
+	      stdout);
+	config_print_flags(stdout, CONFIG_SIDECAR);
+	fputs("\n"
+	      "Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; CAP_NET_RAW to replay on lo. Of the API\n"
+	      "server it needs pods: get and pods/resize: patch. Kubernetes 1.33 or newer.\n"
+	      "\n"
+	      "Signals: SIGTERM and SIGINT open the gate and ask for the full size.\n"
+	      "\n"
+	      "Exit status: 0 after a signal or when the pod is gone; 2 if the flags are wrong; 1 if\n"
+	      "something else is.\n",
+	      stdout);
+}
+
+/* --- stopping --- */
+
+static void sidecar_on_stopping(evutil_socket_t fd, short what, void *arg)
+{
+	struct sidecar *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (backend_kube_is_full(s->backend) || monotonic_ns() >= s->stop_ns)
+		daemon_leave(&s->daemon);
+}
+
+static void sidecar_stop(struct sidecar *s)
+{
+	const struct timeval step = { .tv_usec = SIDECAR_STOP_STEP_US };
+
+	if (s->is_stopping)
+		return;
+	s->is_stopping = true;
+	if (!s->daemon.target) {
+		daemon_leave(&s->daemon);
+		return;
+	}
+	target_stop(s->daemon.target);
+	s->stop_ns = monotonic_ns() + SIDECAR_STOP_NS;
+	event_add(s->stopping, &step);
+}
+
+static void sidecar_on_signal(void *arg, const struct signalfd_siginfo *info)
+{
+	log_info("stopping", "signal=%u", info->ssi_signo);
+	sidecar_stop(arg);
+}
+
+/* Nothing is left to be resized: the gate opens, and we go as well. */
+static void sidecar_on_gone(void *arg)
+{
+	struct sidecar *s = arg;
+
+	s->is_stopping = true;
+	daemon_leave(&s->daemon);
+}
+
+static void sidecar_on_restarted(void *arg)
+{
+	struct sidecar *s = arg;
+
+	if (s->daemon.target)
+		target_restarted(s->daemon.target);
+}
+
+/* --- asking the API server --- */
+
+static void sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
+{
+	struct sidecar *s = arg;
+	const struct timeval pause = { .tv_sec = s->pause_s };
+
+	if (r == -EAGAIN) {
+		log_info("asking the API server again", "in_s=%d", s->pause_s);
+		event_add(s->retry, &pause);
+		s->pause_s = (int)min_u64(2 * (uint64_t)s->pause_s, SIDECAR_PAUSE_MAX_S);
+		return;
+	}
+	s->pod = pod;
+	s->prepared = r;
+	daemon_leave(&s->daemon);
+}
+
+static void sidecar_on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct sidecar *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (backend_kube_prepare(s->backend, sidecar_on_prepared, s) < 0)
+		daemon_leave(&s->daemon);
+}
+
+static int sidecar_open_access(struct sidecar *s)
+{
+	char error[KUBE_ERROR_MAX] = "no memory";
+	int r;
+
+	if (s->config.kubeconfig)
+		r = kubeconfig_read(&s->access, s->config.kubeconfig, error);
+	else
+		r = kube_access_in_cluster(&s->access, s->config.service_account_dir, error);
+	return r < 0 ? log_err(r == -ENOMEM ? r : 0, "%s", error), r : 0;
+}
+
+static int sidecar_open_backend(struct sidecar *s)
+{
+	const struct backend_kube_settings settings = {
+		.namespace = s->config.pod_namespace,
+		.name = s->config.pod_name,
+		.state_file = s->config.state_file,
+		.choice = {
+			.names = s->config.containers,
+			.names_len = s->config.containers_len,
+			.own_name = s->config.own_container,
+			.asleep_millicpu = s->config.asleep_millicpu,
+		},
+		.restarted = sidecar_on_restarted,
+		.gone = sidecar_on_gone,
+		.arg = s,
+	};
+	int r = kube_new(&s->kube, s->daemon.http, &s->access);
+
+	if (r < 0)
+		return r;
+	return backend_kube_new(&s->backend, s->daemon.base, s->kube, &settings);
+}
+
+static int sidecar_prepare(struct sidecar *s)
+{
+	int r;
+
+	s->pause_s = SIDECAR_PAUSE_MIN_S;
+	s->prepared = 1;
+	s->retry = evtimer_new(s->daemon.base, sidecar_on_retry, s);
+	s->stopping = event_new(s->daemon.base, -1, EV_PERSIST, sidecar_on_stopping, s);
+	if (!s->retry || !s->stopping)
+		return log_err(-ENOMEM, "cannot wait for the API server");
+	r = backend_kube_prepare(s->backend, sidecar_on_prepared, s);
+	if (r < 0)
+		return r;
+	daemon_run(&s->daemon);
+	return s->is_stopping ? -ECANCELED : s->prepared;
+}
+
+/* --- what the pod says --- */
+
+static void sidecar_add_port(struct sidecar *s, uint16_t port, uint8_t protocol)
+{
+	for (size_t i = 0; i < s->ports_len; i++) {
+		if (s->ports[i].port == port && s->ports[i].protocol == protocol)
+			return;
+	}
+	if (s->ports_len < ARRAY_LEN(s->ports))
+		s->ports[s->ports_len++] = (struct target_port){ port, protocol };
+}
+
+static const struct kube_container *sidecar_container(const struct sidecar *s, size_t i)
+{
+	return kube_pod_find(s->pod, backend_kube_sizes(s->backend)->sizes[i].name);
+}
+
+static int sidecar_find_ports(struct sidecar *s)
+{
+	for (size_t i = 0; i < s->config.ports_len; i++)
+		sidecar_add_port(s, s->config.ports[i].port, s->config.ports[i].protocol);
+	if (s->ports_len)
+		return 0;
+	for (size_t i = 0; i < backend_kube_sizes(s->backend)->len; i++) {
+		const struct kube_container *c = sidecar_container(s, i);
+
+		for (size_t n = 0; c && n < c->ports_len; n++)
+			sidecar_add_port(s, c->ports[n].port, c->ports[n].protocol);
+	}
+	if (s->ports_len)
+		return 0;
+	return log_err(-EINVAL, "the containers of pod '%s' declare no ports: give --port",
+		       s->config.pod_name);
+}
+
+static int sidecar_copy_headers(struct sidecar *s, const struct kube_probe *probe)
+{
+	for (size_t i = 0; i < probe->headers_len && i < PROBE_HEADERS_MAX; i++) {
+		if (asprintf(&s->headers[i], "%s: %s", probe->headers[i].name,
+			     probe->headers[i].value) < 0)
+			return log_err(-ENOMEM, "cannot set up the readiness probe");
+		s->probe.headers[s->probe.headers_len++] = s->headers[i];
+	}
+	return 0;
+}
+
+static int sidecar_use_probe(struct sidecar *s, const struct kube_container *c)
+{
+	static const enum probe_kind kinds[] = {
+		[KUBE_PROBE_NONE] = PROBE_TCP, [KUBE_PROBE_HTTP] = PROBE_HTTP,
+		[KUBE_PROBE_TCP] = PROBE_TCP,  [KUBE_PROBE_GRPC] = PROBE_GRPC,
+		[KUBE_PROBE_EXEC] = PROBE_TCP, /* nothing can be executed in another container */
+	};
+
+	s->probe.kind = kinds[c->readiness.kind];
+	s->probe.is_https = c->readiness.is_https;
+	s->probe.path = c->readiness.path;
+	s->probe.service = c->readiness.service;
+	if (c->readiness.kind == KUBE_PROBE_NONE || c->readiness.kind == KUBE_PROBE_EXEC)
+		return 0;
+	if (kube_probe_port(c, &s->probe.port) < 0)
+		return log_err(
+			-EINVAL,
+			"the readinessProbe of container '%s' names the port '%s', which the "
+			"container does not have",
+			c->name, c->readiness.port_name ? c->readiness.port_name : "");
+	return sidecar_copy_headers(s, &c->readiness);
+}
+
+/* The first container that has a probe of its own; without one, a TCP connection will do. */
+static int sidecar_find_probe(struct sidecar *s)
+{
+	for (size_t i = 0; i < backend_kube_sizes(s->backend)->len; i++) {
+		const struct kube_container *c = sidecar_container(s, i);
+
+		if (c && c->readiness.kind != KUBE_PROBE_NONE)
+			return sidecar_use_probe(s, c);
+	}
+	s->probe.kind = PROBE_TCP;
+	return 0;
+}
+
+/* --- the gate and the target --- */
+
+static int sidecar_open_gate(struct sidecar *s)
+{
+	static const enum datapath_hook hooks[] = {
+		[CONFIG_HOOK_AUTO] = DATAPATH_HOOK_AUTO,
+		[CONFIG_HOOK_TCX] = DATAPATH_HOOK_TCX,
+		[CONFIG_HOOK_TC] = DATAPATH_HOOK_TC,
+		[CONFIG_HOOK_XDP] = DATAPATH_HOOK_XDP,
+	};
+	const struct daemon_gate_settings settings = {
+		.hook = hooks[s->config.hook],
+		.can_replay = s->config.can_replay,
+		.ports = s->ports,
+		.ports_len = s->ports_len,
+	};
+
+	return daemon_open_gate(&s->daemon, &settings);
+}
+
+static int sidecar_open_target(struct sidecar *s)
+{
+	const struct target_settings settings = {
+		.ports = s->ports,
+		.ports_len = s->ports_len,
+		.idle_ns = s->config.idle_ns,
+		.wake_timeout_ns = s->config.wake_timeout_ns,
+		.probe = s->probe,
+	};
+
+	return daemon_open_target(&s->daemon, s->backend, NULL, &settings, s->config.interfaces,
+				  s->config.interfaces_len);
+}
+
+static int sidecar_open_loop(struct sidecar *s)
+{
+	return daemon_open_loop(&s->daemon, sidecar_on_signal, s);
+}
+
+static int sidecar_check_privileges(struct sidecar *s)
+{
+	const struct privilege_needs needs = { 0 };
+
+	(void)s;
+	return privilege_check(&needs);
+}
+
+static int sidecar_set_up(struct sidecar *s)
+{
+	static int (*const steps[])(struct sidecar * s) = {
+		sidecar_check_privileges, sidecar_open_access, sidecar_open_loop,
+		sidecar_open_backend,	  sidecar_prepare,     sidecar_find_ports,
+		sidecar_find_probe,	  sidecar_open_gate,   sidecar_open_target,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		int r = steps[i](s);
+
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+static void sidecar_main(struct sidecar *s)
+{
+	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config.pod_namespace,
+		 s->config.pod_name, s->ports[0].port, s->config.idle_ns / NS_PER_MS);
+	target_start(s->daemon.target);
+	/* We were here before: nobody has watched the gate since, so the pod does not sleep on. */
+	if (!backend_kube_is_full(s->backend)) {
+		log_info("the pod is asleep: waking it", NULL);
+		s->backend->ops->resize(s->backend, BACKEND_FULL);
+	}
+	daemon_run(&s->daemon);
+	daemon_log_counters(&s->daemon);
+}
+
+static void sidecar_take_down(struct sidecar *s)
+{
+	daemon_close(&s->daemon);
+	backend_free(&s->backend);
+	kube_free(&s->kube);
+	kube_access_free(&s->access);
+	kube_pod_free(&s->pod);
+	for (size_t i = 0; i < PROBE_HEADERS_MAX; i++)
+		free(s->headers[i]);
+	if (s->retry)
+		event_free(s->retry);
+	if (s->stopping)
+		event_free(s->stopping);
+	daemon_free(&s->daemon);
+	config_free(&s->config);
+}
+
+int cmd_sidecar(int argc, char **argv)
+{
+	static struct sidecar s = { .daemon = DAEMON_CLOSED };
+	char error[CONFIG_ERROR_MAX];
+	int r;
+
+	if (config_parse(&s.config, CONFIG_SIDECAR, argc, argv, error) < 0) {
+		fprintf(stderr, "doze sidecar: %s (doze sidecar --help lists all flags)\n", error);
+		config_free(&s.config);
+		return SIDECAR_EXIT_USAGE;
+	}
+	if (s.config.wants_help) {
+		sidecar_print_help();
+		config_free(&s.config);
+		return 0;
+	}
+	log_set_level(s.config.log_level);
+	srandom((unsigned int)(monotonic_ns() ^ (uint64_t)getpid()));
+	r = sidecar_set_up(&s);
+	if (r == 0)
+		sidecar_main(&s);
+	sidecar_take_down(&s);
+	return r == 0 || r == -ECANCELED ? 0 : 1;
+}
