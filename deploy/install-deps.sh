@@ -8,7 +8,7 @@ set -eu
 # bench: iperf3 wrk; check: the linters.
 packages='clang llvm make bpftool pkg-config
 	libbpf-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libssl-dev libevent-dev uthash-dev libcap-dev
-	libcmocka-dev iproute2 python3 iperf3 wrk
+	libcmocka-dev iproute2 python3 openssl iperf3 wrk
 	clang-format clang-tidy shellcheck'
 
 say() { printf 'deps: %s\n' "$*" >&2; }
