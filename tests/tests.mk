@@ -31,8 +31,8 @@ check: deps ## linters and layout; silent when content
 	@tests/check/check.sh $(CPPFLAGS)
 
 bench: deps ## measure latency, throughput and cost per packet, against a baseline each
-	@$(MAKE) --no-print-directory doze $(B)/tests/bench/bench_gate $(B)/tests/bench/server \
-		$(B)/tests/bench/client >/dev/null
+	@$(MAKE) --no-print-directory doze $(B)/tests/bench/bench_gate $(B)/tests/bench/gate_switch \
+		$(B)/tests/bench/server $(B)/tests/bench/client >/dev/null
 	@python3 tests/bench/bench.py $(BENCH_FLAGS)
 
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
@@ -77,4 +77,4 @@ $(B)/bench/%.skel.h: $(B)/bench/%.bpf.o
 
 $(B)/tests/bench/%: tests/bench/%.c | $(SKELS) $(B)/bench/empty.skel.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CPPFLAGS) -I. -isystem $(B)/bench -o $@ $< -lbpf
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I. -Itests -isystem $(B)/bench -MMD -MP -MF $@.d -o $@ $< -lbpf

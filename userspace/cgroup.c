@@ -95,12 +95,14 @@ static bool cgroup_field_is(const struct cgroup_field *field, const char *text)
 static void cgroup_take_mount(struct cgroup_mount *out, int version,
 			      const struct cgroup_field *root, const struct cgroup_field *point)
 {
+	struct cgroup_mount taken = { .version = version };
+
 	/* The first v1 mount wins over a later one and over any of v2. */
 	if (out->version == 1 || (out->version == 2 && version == 2))
 		return;
-	if (cgroup_unescape(out->root, root->start, root->len) &&
-	    cgroup_unescape(out->point, point->start, point->len))
-		out->version = version;
+	if (cgroup_unescape(taken.root, root->start, root->len) &&
+	    cgroup_unescape(taken.point, point->start, point->len))
+		*out = taken;
 }
 
 /* id parent major:minor root point options [tag]... - type source super-options */

@@ -114,7 +114,7 @@ int file_read_u64(const char *path, const char *key, uint64_t *out)
 {
 	_cleanup_(freep) char *text = NULL;
 	const char *number;
-	char *end;
+	uint64_t value;
 	int r = file_read(path, &text);
 
 	if (r < 0)
@@ -123,6 +123,9 @@ int file_read_u64(const char *path, const char *key, uint64_t *out)
 	if (!number || *number < '0' || *number > '9')
 		return -EINVAL;
 	errno = 0;
-	*out = strtoull(number, &end, 10);
-	return errno ? -errno : 0;
+	value = strtoull(number, NULL, 10);
+	if (errno)
+		return -errno;
+	*out = value;
+	return 0;
 }

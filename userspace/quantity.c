@@ -12,6 +12,9 @@
 #define QUANTITY_DURATION_MAX_NS (1000 * 24 * 3600 * NS_PER_S)
 #define QUANTITY_MILLICPU_MAX	 (1024 * 1000)
 
+/* More than 1000 days have microseconds, and a thousand times as much still fits. */
+#define QUANTITY_WHOLE_MAX UINT64_C(1000000000000000)
+
 #define QUANTITY_KUBE_CPU_MAX 1000000
 
 /* A decimal number as an integer and billionths of it, both without rounding. */
@@ -36,7 +39,7 @@ static int quantity_parse_number(const char **text, struct quantity_number *out)
 		return -EINVAL;
 	for (; quantity_is_digit(*c); c++) {
 		out->whole = out->whole * 10 + (uint64_t)(*c - '0');
-		if (out->whole > UINT32_MAX)
+		if (out->whole > QUANTITY_WHOLE_MAX)
 			return -ERANGE;
 	}
 	if (*c == '.') {

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the open gate costs per packet: BPF_PROG_RUN, a million times in a row, the gate and an
+ * empty program in turn.
+ *
+ *	usage: bench_gate [ROUNDS]
+ *
+ * The difference of each pair is taken, and the median over all rounds printed. The same packet
+ * each time means warm caches and a branch predictor that knows the way: the price of a packet in
+ * a busy stream. gate_tc has the same instructions as gate_tcx, and is not measured apart.
+ *
+ * make bench builds it; by hand, from the top of the tree:
+ *	clang -g -O2 -target bpf -mcpu=v2 -Iinclude -I. -c -o build/bench/empty.bpf.o \
+ *		tests/bench/empty.bpf.c
+ *	bpftool gen skeleton build/bench/empty.bpf.o name empty_bpf > build/bench/empty.skel.h
+ *	clang -O2 -D_GNU_SOURCE -Iinclude -Iuserspace -I. -isystem build/bpf -isystem build/bench \
+ *		-o build/tests/bench/bench_gate tests/bench/bench_gate.c -lbpf
+ */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "empty.skel.h"
+#include "gate_load.h"
+#include "tests/packet.c" /* the benchmarks are built from one file each */
+#include "util.h"
+
+#define BENCH_REPEAT	     1000000
+#define BENCH_ROUNDS_DEFAULT 11
+#define BENCH_ROUNDS_MAX     1000
+#define BENCH_AIM_NS	     50
+#define BENCH_TARGET_ID	     7
+#define BENCH_OTHER_PORTS    20000
+
+static const size_t bench_keys_lens[] = { 1, 1000 };
+
+struct bench_case {
+	const char *name;
+	struct packet_spec spec;
+	bool is_key_exact; /* the key names an address, 192.0.2.80; else any will do */
+	enum gate_verdict verdict;
+};
+
+static const struct bench_case bench_cases[] = {
+	{
+		.name = "payload, key of any address",
+		.spec = { .tcp_flags = PACKET_ACK, .payload_len = 100 },
+		.verdict = GATE_PASS_OPEN,
+	},
+	{
+		.name = "payload, key of this address",
+		.spec = { .tcp_flags = PACKET_ACK, .payload_len = 100 },
+		.is_key_exact = true,
+		.verdict = GATE_PASS_OPEN,
+	},
+	{
+		.name = "payload, another address",
+		.spec = { .tcp_flags = PACKET_ACK,
+			  .payload_len = 100,
+			  .server = PACKET_SERVER + 1 },
+		.is_key_exact = true,
+		.verdict = GATE_PASS_OTHER,
+	},
+	{
+		.name = "payload, another port",
+		.spec = { .tcp_flags = PACKET_ACK,
+			  .payload_len = 100,
+			  .server_port = PACKET_SERVER_PORT + 1 },
+		.verdict = GATE_PASS_OTHER,
+	},
+	{
+		.name = "IPv6 payload, key of any address",
+		.spec = { .ip = 6, .tcp_flags = PACKET_ACK, .payload_len = 100 },
+		.verdict = GATE_PASS_OPEN,
+	},
+	{
+		.name = "UDP datagram, key of any address",
+		.spec = { .protocol = PACKET_UDP, .payload_len = 100 },
+		.verdict = GATE_PASS_OPEN,
+	},
+};
+
+struct bench {
+	struct gate_bpf *gate;
+	struct empty_bpf *empty;
+	size_t rounds;
+};
+
+/* One of the gate's entry points, and the program to hold against it. */
+struct bench_entry {
+	const char *name;
+	int gate_fd;
+	int empty_fd;
+};
+
+static void bench_die(int r, const char *what)
+{
+	fprintf(stderr, "bench_gate: %s: %s\n", what, strerror(-r));
+	exit(1);
+}
+
+static void bench_load(struct bench *b)
+{
+	b->empty = empty_bpf__open_and_load();
+	b->gate = gate_load();
+	if (!b->empty || !b->gate)
+		bench_die(-errno, "cannot load the programs");
+}
+
+/* So that no round begins with the caches of another CPU. Without it, it works as well. */
+static void bench_stay_on_cpu(void)
+{
+	cpu_set_t set;
+	int cpu = sched_getcpu();
+
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* --- keys --- */
+
+static void bench_add_key(const struct bench *b, const struct gate_target_key *key)
+{
+	int r = gate_load_add_key(b->gate, key, BENCH_TARGET_ID);
+
+	if (r < 0)
+		bench_die(r, "cannot add a key");
+}
+
+/* One of the keys that no packet is for: another address if the case's key has one, or a port. */
+static void bench_make_other(struct gate_target_key *key, bool is_exact, size_t i)
+{
+	if (is_exact) /* RFC 2544's network for benchmarks */
+		key->addr = (struct gate_addr){
+			.bytes = { [10] = 0xff, 0xff, 198, 18, (__u8)(i >> 8), (__u8)i }
+		};
+	else
+		key->port_be = htons((__u16)(BENCH_OTHER_PORTS + i));
+}
+
+static void bench_set_keys(const struct bench *b, const struct bench_case *c, size_t len)
+{
+	struct gate_target_key key = {
+		.port_be = htons(PACKET_SERVER_PORT),
+		.protocol = c->spec.protocol ? c->spec.protocol : PACKET_TCP,
+	};
+
+	if (c->is_key_exact)
+		key.addr = (struct gate_addr){
+			.bytes = { [10] = 0xff, 0xff, 192, 0, 2, PACKET_SERVER }
+		};
+	gate_load_remove_keys(b->gate);
+	bench_add_key(b, &key);
+	for (size_t i = 1; i < len; i++) {
+		bench_make_other(&key, c->is_key_exact, i);
+		bench_add_key(b, &key);
+	}
+}
+
+/* --- one case --- */
+
+static __u64 bench_count(const struct bench *b, enum gate_verdict verdict)
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_(freep) __u64 *values = calloc((size_t)cpus, sizeof(*values));
+	__u64 count = 0;
+
+	if (!values ||
+	    bpf_map_lookup_elem(bpf_map__fd(b->gate->maps.gate_counters), &verdict, values) < 0)
+		bench_die(-errno, "cannot read the gate's counters");
+	for (int cpu = 0; cpu < cpus; cpu++)
+		count += values[cpu];
+	return count;
+}
+
+/* The kernel leaves the time out in which others had this CPU (net/bpf/test_run.c). */
+static double bench_run_ns(int prog_fd, const struct packet *p, int repeat)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = p->bytes, .data_size_in = (__u32)p->len,
+		    .repeat = repeat);
+	int r = bpf_prog_test_run_opts(prog_fd, &options);
+
+	if (r < 0)
+		bench_die(r, "cannot run a program");
+	return options.duration;
+}
+
+/* Figures about another verdict than the case's would be figures about something else. */
+static void bench_check_verdict(const struct bench *b, const struct bench_entry *e,
+				const struct bench_case *c, const struct packet *p)
+{
+	__u64 before = bench_count(b, c->verdict);
+
+	bench_run_ns(e->gate_fd, p, 1);
+	if (bench_count(b, c->verdict) == before + 1)
+		return;
+	fprintf(stderr, "bench_gate: %s, %s: not the verdict that the case is about\n", e->name,
+		c->name);
+	exit(1);
+}
+
+static int bench_compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double bench_median(double *values, size_t len)
+{
+	qsort(values, len, sizeof(*values), bench_compare);
+	return (values[(len - 1) / 2] + values[len / 2]) / 2;
+}
+
+static void bench_print(const char *entry, const char *name, size_t keys_len, double empty_ns,
+			double gate_ns, double difference_ns)
+{
+	char label[80];
+
+	snprintf(label, sizeof(label), "%s: %s, of %zu", entry, name, keys_len);
+	printf("%-48s  %5.0f ns  %5.0f ns  %+5.0f ns  <= %d ns  %s\n", label, empty_ns, gate_ns,
+	       difference_ns, BENCH_AIM_NS, difference_ns <= BENCH_AIM_NS ? "met" : "short");
+	fflush(stdout);
+}
+
+static void bench_case(const struct bench *b, const struct bench_entry *e,
+		       const struct bench_case *c, size_t keys_len)
+{
+	double empty_ns[BENCH_ROUNDS_MAX], gate_ns[BENCH_ROUNDS_MAX], difference[BENCH_ROUNDS_MAX];
+	struct packet packet;
+
+	packet_build(&packet, &c->spec);
+	bench_set_keys(b, c, keys_len);
+	bench_check_verdict(b, e, c, &packet);
+	for (size_t i = 0; i < b->rounds; i++) {
+		empty_ns[i] = bench_run_ns(e->empty_fd, &packet, BENCH_REPEAT);
+		gate_ns[i] = bench_run_ns(e->gate_fd, &packet, BENCH_REPEAT);
+		difference[i] = gate_ns[i] - empty_ns[i];
+	}
+	bench_print(e->name, c->name, keys_len, bench_median(empty_ns, b->rounds),
+		    bench_median(gate_ns, b->rounds), bench_median(difference, b->rounds));
+}
+
+static void bench_entry(const struct bench *b, const struct bench_entry *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(bench_cases); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(bench_keys_lens); k++)
+			bench_case(b, e, &bench_cases[i], bench_keys_lens[k]);
+	}
+}
+
+static size_t bench_parse_rounds(int argc, char **argv)
+{
+	long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : BENCH_ROUNDS_DEFAULT;
+
+	if (argc > 2 || rounds < 1 || rounds > BENCH_ROUNDS_MAX) {
+		fprintf(stderr, "usage: bench_gate [ROUNDS]   1 to %d, default %d\n",
+			BENCH_ROUNDS_MAX, BENCH_ROUNDS_DEFAULT);
+		exit(2);
+	}
+	return (size_t)rounds;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench b = { .rounds = bench_parse_rounds(argc, argv) };
+	bool has_tcx;
+
+	bench_load(&b);
+	bench_stay_on_cpu();
+	has_tcx = bpf_program__autoload(b.gate->progs.gate_tcx);
+	bench_entry(&b, &(struct bench_entry){
+				.name = has_tcx ? "tcx" : "tc",
+				.gate_fd = bpf_program__fd(has_tcx ? b.gate->progs.gate_tcx
+								   : b.gate->progs.gate_tc),
+				.empty_fd = bpf_program__fd(b.empty->progs.empty_tc),
+			});
+	bench_entry(&b, &(struct bench_entry){
+				.name = "xdp",
+				.gate_fd = bpf_program__fd(b.gate->progs.gate_xdp),
+				.empty_fd = bpf_program__fd(b.empty->progs.empty_xdp),
+			});
+	gate_bpf__destroy(b.gate);
+	empty_bpf__destroy(b.empty);
+	return 0;
+}
