@@ -203,8 +203,8 @@ static void rig_index_key(struct rig *r, const struct gate_target_key *key, __u3
 	struct gate_port port;
 	__u32 *value = key->protocol == PACKET_UDP ? &port.udp : &port.tcp;
 
-	assert_int_equal(
-		bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.gate_ports), &number, &port), 0);
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(r->skel->maps.gate_ports), &number, &port),
+			 0);
 	*value = gate_port_with_key(*value, is_any, target_id);
 	map_set(r->skel->maps.gate_ports, &number, &port);
 }
