@@ -151,6 +151,11 @@ static __always_inline const void *parse_header(const struct parse_bytes *b, __u
 	if (offset > PARSE_OFFSET_MAX)
 		return 0;
 	header = (const char *)b->start + offset;
+	/*
+	 * Only pleases the verifier (all kernels): clang 19 computes the pointer a second time for
+	 * the access, and that copy has not been compared with the end.
+	 */
+	asm volatile("" : "+r"(header));
 	if ((const char *)header + len > (const char *)b->end)
 		return 0;
 	return header;
