@@ -153,8 +153,12 @@ int quantity_parse_kube_cpu(const char *text, int64_t *millicpu_out)
 			continue;
 		if (n.whole > QUANTITY_KUBE_CPU_MAX * NS_PER_S / unit)
 			return -ERANGE;
-		/* In thousandths first: the product of two billions would overflow. */
-		billionths = n.whole * unit + (n.billionths / 1000) * unit / 1000000;
+		/*
+		 * In millionths first: the product of two billions would overflow. No multiple of
+		 * 1m lies between a number and what it is rounded up to on the way.
+		 */
+		billionths = (n.billionths + 999) / 1000 * unit;
+		billionths = n.whole * unit + (billionths + 999999) / 1000000;
 		*millicpu_out = (int64_t)((billionths + 999999) / 1000000);
 		return 0;
 	}

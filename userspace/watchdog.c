@@ -35,6 +35,7 @@ struct watchdog_message {
 struct watchdog {
 	int fd;
 	pid_t pid;
+	size_t restores_len;
 };
 
 struct watchdog_child {
@@ -150,12 +151,15 @@ int watchdog_add(struct watchdog *w, const char *path, const char *text)
 	struct watchdog_message m = { .kind = WATCHDOG_ADD };
 	size_t path_size = strlen(path) + 1, text_size = strlen(text) + 1;
 
+	if (w->restores_len == WATCHDOG_RESTORES_MAX)
+		return log_err(-ENOSPC, "cannot tell the watchdog of '%s'", path);
 	if (path_size + text_size > sizeof(m.text) - 2)
 		return log_err(-ENAMETOOLONG, "cannot tell the watchdog of '%s'", path);
 	memcpy(m.text, path, path_size);
 	memcpy(m.text + path_size, text, text_size);
 	if (send(w->fd, &m, 1 + path_size + text_size, MSG_NOSIGNAL) < 0)
 		return log_err(-errno, "cannot tell the watchdog of '%s'", path);
+	w->restores_len++;
 	return 0;
 }
 

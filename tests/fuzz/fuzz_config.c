@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Fuzzes the command line and the environment. An input is a byte that chooses the command, then
+ * arguments with a NUL between them; DOZE_NAME=VALUE goes to the environment.
+ */
+/* needs: userspace/config.c userspace/quantity.c userspace/log.c */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "util.h"
+
+#define ARGS_MAX 32
+
+#define FUZZ_CHECK(claim)                                                                          \
+	do {                                                                                       \
+		if (!(claim))                                                                      \
+			__builtin_trap();                                                          \
+	} while (0)
+
+struct fuzz_input {
+	enum config_command command;
+	int argc;
+	char *argv[ARGS_MAX + 1];
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_input_free(struct fuzz_input *in)
+{
+	for (int i = 0; i < in->argc; i++)
+		free(in->argv[i]);
+	clearenv();
+}
+
+static void fuzz_take(struct fuzz_input *in, char *word)
+{
+	char *equals = strchr(word, '=');
+
+	if (strncmp(word, "DOZE_", 5) != 0 || !equals) {
+		in->argv[in->argc++] = word;
+		return;
+	}
+	*equals = '\0';
+	setenv(word, equals + 1, 1);
+	free(word);
+}
+
+static void fuzz_split(struct fuzz_input *in, const uint8_t *data, size_t size)
+{
+	const char *at = (const char *)data, *end = at + size;
+
+	in->argv[in->argc++] = strdup("doze");
+	while (at < end && in->argc < ARGS_MAX) {
+		char *word = strndup(at, (size_t)(end - at));
+
+		FUZZ_CHECK(word);
+		at += strlen(word) + 1;
+		fuzz_take(in, word);
+	}
+}
+
+static void fuzz_check_ports(const struct config *c)
+{
+	FUZZ_CHECK(c->ports_len <= CONFIG_PORTS_MAX);
+	for (size_t i = 0; i < c->ports_len; i++) {
+		const struct config_port *p = &c->ports[i];
+
+		FUZZ_CHECK(p->port > 0);
+		FUZZ_CHECK(p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP);
+		for (size_t j = 0; j < i; j++)
+			FUZZ_CHECK(c->ports[j].port != p->port ||
+				   c->ports[j].protocol != p->protocol);
+	}
+}
+
+static void fuzz_check_names(const char *const *names, size_t len, size_t len_max)
+{
+	FUZZ_CHECK(len <= len_max);
+	for (size_t i = 0; i < len; i++)
+		FUZZ_CHECK(*names[i] != '\0' && strlen(names[i]) < 256);
+}
+
+static void fuzz_check_config(const struct config *c, const struct fuzz_input *in)
+{
+	fuzz_check_ports(c);
+	fuzz_check_names(c->interfaces, c->interfaces_len, CONFIG_INTERFACES_MAX);
+	fuzz_check_names(c->containers, c->containers_len, CONFIG_CONTAINERS_MAX);
+	FUZZ_CHECK(c->idle_ns >= 100 * NS_PER_MS && c->wake_timeout_ns >= 10 * NS_PER_MS);
+	FUZZ_CHECK(c->asleep_millicpu >= 10 && c->asleep_millicpu <= 1024000);
+	FUZZ_CHECK(c->ready != CONFIG_READY_HTTP || *c->ready_path == '/');
+	FUZZ_CHECK(c->pid >= 0);
+	if (in->command == CONFIG_RUN) {
+		FUZZ_CHECK(c->ports_len > 0);
+		FUZZ_CHECK(!c->command != !c->pid);
+		FUZZ_CHECK(!c->command || (c->command > in->argv && *c->command &&
+					   c->command < in->argv + in->argc));
+	} else {
+		FUZZ_CHECK(!c->command && !c->pid);
+		FUZZ_CHECK(*c->pod_name && *c->pod_namespace && *c->own_container);
+		FUZZ_CHECK(*c->state_file == '/' && *c->service_account_dir == '/');
+	}
+}
+
+static int fuzz_parse(struct fuzz_input *in, char error[CONFIG_ERROR_MAX])
+{
+	struct config config;
+	int r = config_parse(&config, in->command, in->argc, in->argv, error);
+
+	FUZZ_CHECK(r == 0 || r == -EINVAL);
+	FUZZ_CHECK(r == 0 || (*error && memchr(error, '\0', CONFIG_ERROR_MAX)));
+	if (r == 0 && !config.wants_help)
+		fuzz_check_config(&config, in);
+	config_free(&config);
+	return r;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_(fuzz_input_free) struct fuzz_input in = { 0 };
+	char error[CONFIG_ERROR_MAX] = "", again[CONFIG_ERROR_MAX] = "";
+
+	if (size < 1)
+		return 0;
+	clearenv();
+	in.command = data[0] & 1 ? CONFIG_SIDECAR : CONFIG_RUN;
+	if (data[0] & 2) {
+		setenv("POD_NAME", "web-0", 1);
+		setenv("POD_NAMESPACE", "shop", 1);
+	}
+	fuzz_split(&in, data + 1, size - 1);
+	/* A parse leaves nothing behind, neither in getopt nor in the environment. */
+	FUZZ_CHECK(fuzz_parse(&in, error) == fuzz_parse(&in, again));
+	FUZZ_CHECK(strcmp(error, again) == 0);
+	return 0;
+}

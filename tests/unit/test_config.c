@@ -1,0 +1,706 @@
+// SPDX-License-Identifier: MIT
+/* The command line and the environment: what they set, which of them wins, what is refused. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+#include "util.h"
+
+#define ARGS_MAX 80
+
+/* Enough of the rest for a test of one flag. */
+#define PORT	"-p", "8080"
+#define COMMAND "--", "sleep", "9"
+#define POD	"--pod-name", "web-0", "--pod-namespace", "shop"
+
+struct variable {
+	const char *name;
+	const char *value; /* none that is the default */
+};
+
+/* clang-format off: a row stays a row */
+static const struct variable run_variables[] = {
+	{ "DOZE_PORT", "8080,53/udp" },
+	{ "DOZE_INTERFACE", "eth0, lo" },
+	{ "DOZE_IDLE_AFTER", "500ms" },
+	{ "DOZE_WAKE_TIMEOUT", "5s" },
+	{ "DOZE_ASLEEP", "throttle" },
+	{ "DOZE_ASLEEP_CPU", "20m" },
+	{ "DOZE_HOOK", "tc" },
+	{ "DOZE_REPLAY", "off" },
+	{ "DOZE_READY", "http:/healthz?full=1" },
+	{ "DOZE_LOG_LEVEL", "debug" },
+	{ "DOZE_PID", "1234" },
+};
+
+static const struct variable sidecar_variables[] = {
+	{ "DOZE_PORT", "8080,53/udp" },
+	{ "DOZE_INTERFACE", "eth0, lo" },
+	{ "DOZE_IDLE_AFTER", "500ms" },
+	{ "DOZE_WAKE_TIMEOUT", "5s" },
+	{ "DOZE_ASLEEP_CPU", "20m" },
+	{ "DOZE_HOOK", "tc" },
+	{ "DOZE_REPLAY", "off" },
+	{ "DOZE_LOG_LEVEL", "debug" },
+	{ "DOZE_CONTAINERS", "app,cache" },
+	{ "DOZE_OWN_CONTAINER", "sleeper" },
+	{ "DOZE_POD_NAME", "web-0" },
+	{ "DOZE_POD_NAMESPACE", "shop" },
+	{ "DOZE_STATE_FILE", "/state/doze.json" },
+	{ "DOZE_KUBECONFIG", "kube.conf" },
+	{ "DOZE_SERVICE_ACCOUNT_DIR", "/token" },
+};
+/* clang-format on */
+
+static void set_variables(const struct variable *variables, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		setenv(variables[i].name, variables[i].value, 1);
+}
+
+static int forget_environment(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(run_variables); i++)
+		unsetenv(run_variables[i].name);
+	for (size_t i = 0; i < ARRAY_LEN(sidecar_variables); i++)
+		unsetenv(sidecar_variables[i].name);
+	unsetenv("POD_NAME");
+	unsetenv("POD_NAMESPACE");
+	return 0;
+}
+
+/* One run of config_parse(), with what it may point into. */
+struct parsed {
+	struct config config;
+	char *argv[ARGS_MAX + 2];
+	char error[CONFIG_ERROR_MAX];
+	int r;
+};
+
+static void parsed_free(struct parsed *p)
+{
+	config_free(&p->config);
+}
+
+/* args ends with NULL. */
+static void parse(struct parsed *p, enum config_command command, const char *const *args)
+{
+	int argc = 1;
+
+	memset(p, 0, sizeof(*p));
+	p->argv[0] = (char *)"doze";
+	for (; args[argc - 1]; argc++)
+		p->argv[argc] = (char *)args[argc - 1];
+	p->r = config_parse(&p->config, command, argc, p->argv, p->error);
+	if (p->r < 0)
+		assert_int_not_equal(p->error[0], '\0');
+}
+
+#define ARGS(...)	      ((const char *const[]){ __VA_ARGS__, NULL })
+#define PARSE(p, ...)	      parse((p), CONFIG_RUN, ARGS(__VA_ARGS__))
+#define PARSE_SIDECAR(p, ...) parse((p), CONFIG_SIDECAR, ARGS(__VA_ARGS__))
+
+static void expect_ok(const struct parsed *p)
+{
+	if (p->r != 0)
+		fail_msg("refused: %s", p->error);
+}
+
+static void expect_error(const struct parsed *p, const char *error)
+{
+	assert_int_equal(p->r, -EINVAL);
+	assert_string_equal(p->error, error);
+}
+
+static void a_port_and_a_command_are_enough(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+	const struct config *c = &p.config;
+
+	(void)state;
+	PARSE(&p, PORT, COMMAND);
+	expect_ok(&p);
+	assert_int_equal(c->ports_len, 1);
+	assert_int_equal(c->ports[0].port, 8080);
+	assert_int_equal(c->ports[0].protocol, IPPROTO_TCP);
+	assert_int_equal(c->interfaces_len, 0);
+	assert_true(c->idle_ns == 300 * NS_PER_S);
+	assert_true(c->wake_timeout_ns == 30 * NS_PER_S);
+	assert_int_equal(c->asleep, CONFIG_ASLEEP_DEFAULT);
+	assert_int_equal(c->asleep_millicpu, 10);
+	assert_int_equal(c->hook, CONFIG_HOOK_AUTO);
+	assert_true(c->can_replay);
+	assert_int_equal(c->ready, CONFIG_READY_TCP);
+	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+	assert_int_equal(c->pid, 0);
+	assert_string_equal(c->command[0], "sleep");
+	assert_string_equal(c->command[1], "9");
+	assert_null(c->command[2]);
+	assert_false(c->wants_help);
+}
+
+/* As run_variables and sidecar_variables have it; what both have. */
+static void expect_shared_settings(const struct config *c)
+{
+	assert_int_equal(c->ports_len, 2);
+	assert_int_equal(c->ports[0].port, 8080);
+	assert_int_equal(c->ports[0].protocol, IPPROTO_TCP);
+	assert_int_equal(c->ports[1].port, 53);
+	assert_int_equal(c->ports[1].protocol, IPPROTO_UDP);
+	assert_int_equal(c->interfaces_len, 2);
+	assert_string_equal(c->interfaces[0], "eth0");
+	assert_string_equal(c->interfaces[1], "lo");
+	assert_true(c->idle_ns == 500 * NS_PER_MS);
+	assert_true(c->wake_timeout_ns == 5 * NS_PER_S);
+	assert_int_equal(c->asleep_millicpu, 20);
+	assert_int_equal(c->hook, CONFIG_HOOK_TC);
+	assert_false(c->can_replay);
+	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+	assert_null(c->command);
+}
+
+static void expect_run_settings(const struct config *c)
+{
+	expect_shared_settings(c);
+	assert_int_equal(c->asleep, CONFIG_ASLEEP_THROTTLE);
+	assert_int_equal(c->ready, CONFIG_READY_HTTP);
+	assert_string_equal(c->ready_path, "/healthz?full=1");
+	assert_int_equal(c->pid, 1234);
+}
+
+static void expect_sidecar_settings(const struct config *c)
+{
+	expect_shared_settings(c);
+	assert_int_equal(c->containers_len, 2);
+	assert_string_equal(c->containers[0], "app");
+	assert_string_equal(c->containers[1], "cache");
+	assert_string_equal(c->own_container, "sleeper");
+	assert_string_equal(c->pod_name, "web-0");
+	assert_string_equal(c->pod_namespace, "shop");
+	assert_string_equal(c->state_file, "/state/doze.json");
+	assert_string_equal(c->kubeconfig, "kube.conf");
+	assert_string_equal(c->service_account_dir, "/token");
+}
+
+static void every_flag_of_run_sets_its_setting(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	PARSE(&p, "--port", "8080", "--port=53/udp", "--interface", "eth0", "--interface=lo",
+	      "--idle-after", "500ms", "--wake-timeout=5s", "--asleep", "throttle",
+	      "--asleep-cpu=20m", "--hook", "tc", "--replay=off", "--ready", "http:/healthz?full=1",
+	      "--log-level=debug", "--pid", "1234");
+	expect_ok(&p);
+	expect_run_settings(&p.config);
+}
+
+static void every_flag_of_sidecar_sets_its_setting(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	PARSE_SIDECAR(&p, "--port", "8080", "--port=53/udp", "--interface", "eth0",
+		      "--interface=lo", "--idle-after", "500ms", "--wake-timeout=5s",
+		      "--asleep-cpu=20m", "--hook", "tc", "--replay=off", "--log-level=debug",
+		      "--containers", "app", "--containers=cache", "--own-container", "sleeper",
+		      "--pod-name=web-0", "--pod-namespace", "shop", "--state-file",
+		      "/state/doze.json", "--kubeconfig=kube.conf", "--service-account-dir",
+		      "/token");
+	expect_ok(&p);
+	expect_sidecar_settings(&p.config);
+}
+
+/* They are copies: the environment may change. */
+static void every_flag_has_a_variable(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p, q;
+
+	(void)state;
+	set_variables(run_variables, ARRAY_LEN(run_variables));
+	parse(&p, CONFIG_RUN, (const char *const[]){ NULL });
+	forget_environment(NULL);
+	expect_ok(&p);
+	expect_run_settings(&p.config);
+
+	set_variables(sidecar_variables, ARRAY_LEN(sidecar_variables));
+	parse(&q, CONFIG_SIDECAR, (const char *const[]){ NULL });
+	forget_environment(NULL);
+	expect_ok(&q);
+	expect_sidecar_settings(&q.config);
+}
+
+static void a_variable_of_another_command_is_not_looked_at(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	setenv("DOZE_STATE_FILE", "not absolute", 1);
+	PARSE(&p, PORT, COMMAND);
+	expect_ok(&p);
+}
+
+static void a_sidecar_needs_only_the_names_of_its_pod(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+	const struct config *c = &p.config;
+
+	(void)state;
+	setenv("POD_NAME", "web-0", 1);
+	setenv("POD_NAMESPACE", "shop", 1);
+	parse(&p, CONFIG_SIDECAR, (const char *const[]){ NULL });
+	setenv("POD_NAME", "other", 1);
+	setenv("POD_NAMESPACE", "other", 1);
+	expect_ok(&p);
+	assert_string_equal(c->pod_name, "web-0");
+	assert_string_equal(c->pod_namespace, "shop");
+	assert_int_equal(c->ports_len, 0);
+	assert_int_equal(c->containers_len, 0);
+	assert_int_equal(c->asleep_millicpu, 10);
+	assert_string_equal(c->own_container, "doze");
+	assert_string_equal(c->state_file, "/var/lib/doze/state.json");
+	assert_string_equal(c->service_account_dir,
+			    "/var/run/secrets/kubernetes.io/serviceaccount");
+	assert_null(c->kubeconfig);
+}
+
+static void a_flag_wins_over_its_variable(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	setenv("DOZE_IDLE_AFTER", "1m", 1);
+	setenv("DOZE_REPLAY", "off", 1);
+	setenv("DOZE_READY", "http:/healthz", 1);
+	setenv("DOZE_HOOK", "xdp", 1);
+	PARSE(&p, PORT, "--idle-after", "2m", "--replay", "on", "--ready", "none", COMMAND);
+	expect_ok(&p);
+	assert_true(p.config.idle_ns == 120 * NS_PER_S);
+	assert_true(p.config.can_replay);
+	assert_int_equal(p.config.ready, CONFIG_READY_NONE);
+	assert_int_equal(p.config.hook, CONFIG_HOOK_XDP);
+}
+
+static void a_list_of_flags_replaces_that_of_the_environment(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p, q;
+
+	(void)state;
+	setenv("DOZE_PORT", "80,81,82", 1);
+	setenv("DOZE_INTERFACE", "eth0,eth1", 1);
+	setenv("DOZE_CONTAINERS", "app,cache", 1);
+	PARSE(&p, "-p", "81", "-p", "90", COMMAND);
+	PARSE_SIDECAR(&q, POD, "--containers", "cache");
+	expect_ok(&p);
+	expect_ok(&q);
+	assert_int_equal(p.config.ports_len, 2);
+	assert_int_equal(p.config.ports[0].port, 81);
+	assert_int_equal(p.config.ports[1].port, 90);
+	assert_int_equal(p.config.interfaces_len, 2);
+	assert_int_equal(q.config.ports_len, 3);
+	assert_int_equal(q.config.containers_len, 1);
+	assert_string_equal(q.config.containers[0], "cache");
+}
+
+static void an_empty_variable_is_none(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(run_variables); i++)
+		setenv(run_variables[i].name, "", 1);
+	PARSE(&p, PORT, COMMAND);
+	expect_ok(&p);
+	assert_true(p.config.idle_ns == 300 * NS_PER_S);
+	assert_int_equal(p.config.ports_len, 1);
+}
+
+static void a_list_in_a_variable_may_have_spaces_and_empty_items(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	setenv("DOZE_PORT", " 80, 81 ,,82,", 1);
+	PARSE(&p, COMMAND);
+	expect_ok(&p);
+	assert_int_equal(p.config.ports_len, 3);
+	assert_int_equal(p.config.ports[2].port, 82);
+}
+
+static void the_last_of_a_repeated_flag_counts(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	PARSE(&p, PORT, "--idle-after", "1s", "--idle-after", "2s", COMMAND);
+	expect_ok(&p);
+	assert_true(p.config.idle_ns == 2 * NS_PER_S);
+}
+
+static void a_port_may_be_watched_for_tcp_and_udp(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	PARSE(&p, "-p", "53/tcp", "-p", "53/udp", COMMAND);
+	expect_ok(&p);
+	assert_int_equal(p.config.ports_len, 2);
+	assert_int_equal(p.config.ports[0].protocol, IPPROTO_TCP);
+	assert_int_equal(p.config.ports[1].protocol, IPPROTO_UDP);
+	assert_string_equal(config_protocol_name(p.config.ports[0].protocol), "tcp");
+	assert_string_equal(config_protocol_name(p.config.ports[1].protocol), "udp");
+}
+
+/* clang-format off: a row stays a row */
+static const struct {
+	const char *args[ARGS_MAX];
+	size_t command; /* index of the command in args */
+} commands[] = {
+	{ { PORT, "sleep", "9" }, 2 },
+	{ { PORT, "--", "sleep", "9" }, 3 },
+	/* Flags behind the command are its own, also those that we know. */
+	{ { PORT, "--", "server", "-p", "9090", "--help" }, 3 },
+	{ { PORT, "server", "-p", "9090", "--idle-after", "never" }, 2 },
+	{ { PORT, "--", "--odd-name", "-h" }, 3 },
+	{ { PORT, "--", "env", "--", "server" }, 3 },
+	{ { PORT, "env", "--", "server" }, 2 },
+	{ { PORT, "-", "x" }, 2 },
+	{ { "-p8080", "--idle-after=1s", "sleep" }, 2 },
+};
+/* clang-format on */
+
+static void what_follows_the_command_belongs_to_it(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		const char *const *expected = commands[i].args + commands[i].command;
+		_cleanup_(parsed_free) struct parsed p;
+		size_t n = 0;
+
+		parse(&p, CONFIG_RUN, commands[i].args);
+		expect_ok(&p);
+		assert_int_equal(p.config.ports_len, 1);
+		for (; expected[n] && p.config.command[n]; n++)
+			assert_string_equal(p.config.command[n], expected[n]);
+		assert_ptr_equal(expected[n], p.config.command[n]);
+	}
+}
+
+static void help_asks_for_nothing_else(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p, q, r;
+
+	(void)state;
+	PARSE(&p, "--help");
+	PARSE(&q, "-h");
+	PARSE(&r, PORT, "-h", "--no-such-flag");
+	expect_ok(&p);
+	expect_ok(&q);
+	expect_ok(&r);
+	assert_true(p.config.wants_help && q.config.wants_help && r.config.wants_help);
+}
+
+/* getopt keeps its place in static variables, also in the middle of "-hp". */
+static void one_parse_leaves_nothing_for_the_next(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		_cleanup_(parsed_free) struct parsed p, q, r;
+
+		PARSE(&p, "-hp", "1", "2", "3");
+		assert_true(p.config.wants_help);
+		PARSE(&q, PORT, "--idle-after", "5 parsecs");
+		assert_int_equal(q.r, -EINVAL);
+		PARSE(&r, "-p", "81", "-i", "lo", COMMAND);
+		expect_ok(&r);
+		assert_int_equal(r.config.ports_len, 1);
+		assert_int_equal(r.config.ports[0].port, 81);
+		assert_int_equal(r.config.interfaces_len, 1);
+		assert_string_equal(r.config.command[0], "sleep");
+	}
+}
+
+/* clang-format off: a row stays a row */
+static const struct {
+	const char *args[8];
+	const char *error;
+} refused[] = {
+	{ { NULL }, "no port to watch: add -p PORT, such as -p 8080" },
+	{ { COMMAND }, "no port to watch: add -p PORT, such as -p 8080" },
+	{ { PORT },
+	  "nothing to run: add -- COMMAND, or --pid PID for a process that runs already" },
+	{ { PORT, "--" },
+	  "nothing to run: add -- COMMAND, or --pid PID for a process that runs already" },
+	{ { PORT, "--pid", "1", COMMAND }, "both a command and --pid are given: choose one" },
+
+	{ { "--no-such-flag", PORT, COMMAND }, "unknown flag '--no-such-flag'" },
+	{ { "--no-such-flag=1", PORT, COMMAND }, "unknown flag '--no-such-flag=1'" },
+	{ { PORT, "-x", COMMAND }, "unknown flag '-x'" },
+	{ { PORT, "-xyz", COMMAND }, "unknown flag '-xyz'" },
+	{ { "-?", PORT, COMMAND }, "unknown flag '-?'" },
+	{ { "-:", PORT, COMMAND }, "unknown flag '-:'" },
+	{ { "--help=me" }, "unknown flag '--help=me'" },
+	{ { PORT, "--re", "tcp", COMMAND }, "unknown flag '--re'" }, /* ready or replay? */
+
+	{ { "-p" }, "flag '-p' needs a value" },
+	{ { PORT, "-p" }, "flag '-p' needs a value" },
+	{ { "--port" }, "flag '--port' needs a value" },
+	{ { PORT, "--idle-after" }, "flag '--idle-after' needs a value" },
+	{ { PORT, "-i" }, "flag '-i' needs a value" },
+
+	{ { "-p", "0", COMMAND }, "--port: '0' is not a port from 1 to 65535" },
+	{ { "-p", "65536", COMMAND }, "--port: '65536' is not a port from 1 to 65535" },
+	{ { "-p", "8080/sctp", COMMAND },
+	  "--port: '8080/sctp' is not a port such as 8080 or 53/udp" },
+	{ { "-p", "http", COMMAND }, "--port: 'http' is not a port such as 8080 or 53/udp" },
+	{ { "-p", "80,81", COMMAND }, "--port: '80,81' is not a port such as 8080 or 53/udp" },
+	{ { "-p", "", COMMAND }, "--port: '' is not a port such as 8080 or 53/udp" },
+	{ { "--port=", COMMAND }, "--port: '' is not a port such as 8080 or 53/udp" },
+	{ { "-p", "--", "sleep" }, "--port: '--' is not a port such as 8080 or 53/udp" },
+	{ { PORT, PORT, COMMAND }, "--port: '8080' is given twice; name each port once" },
+	{ { PORT, "-p", "8080/tcp", COMMAND },
+	  "--port: '8080/tcp' is given twice; name each port once" },
+
+	{ { PORT, "-i", "", COMMAND },
+	  "--interface: '' is not the name of an interface, such as eth0" },
+	{ { PORT, "-i", "sixteen-letters-", COMMAND },
+	  "--interface: 'sixteen-letters-' is not the name of an interface, such as eth0" },
+	{ { PORT, "-i", "lo", "-ilo" },
+	  "--interface: 'lo' is given twice; name each interface once" },
+
+	{ { PORT, "--idle-after", "5 parsecs" },
+	  "--idle-after: '5 parsecs' is not a duration such as 30s or 5m" },
+	{ { PORT, "--idle-after=30", COMMAND },
+	  "--idle-after: '30' is not a duration such as 30s or 5m" },
+	{ { PORT, "--idle-after", "99ms" },
+	  "--idle-after: '99ms' is too short; 100ms is the least" },
+	{ { PORT, "--idle-after", "0" }, "--idle-after: '0' is too short; 100ms is the least" },
+	{ { PORT, "--idle-after", "24001h" }, "--idle-after: '24001h' is longer than 1000 days" },
+	{ { PORT, "--wake-timeout", "soon" },
+	  "--wake-timeout: 'soon' is not a duration such as 30s or 5m" },
+	{ { PORT, "--wake-timeout", "9ms" },
+	  "--wake-timeout: '9ms' is too short; 10ms is the least" },
+	{ { PORT, "--wake-timeout", "24001h" },
+	  "--wake-timeout: '24001h' is longer than 1000 days" },
+
+	{ { PORT, "--asleep", "suspend" }, "--asleep: 'suspend' is neither freeze nor throttle" },
+	{ { PORT, "--asleep", "Freeze" }, "--asleep: 'Freeze' is neither freeze nor throttle" },
+	{ { PORT, "--asleep-cpu", "9m" },
+	  "--asleep-cpu: '9m' is too little; the kernel's smallest quota is 10m" },
+	{ { PORT, "--asleep-cpu", "0" },
+	  "--asleep-cpu: '0' is out of range; zero would mean no limit, and 1024 CPUs are the most" },
+	{ { PORT, "--asleep-cpu", "1025" },
+	  "--asleep-cpu: '1025' is out of range; zero would mean no limit, and 1024 CPUs are the most" },
+	{ { PORT, "--asleep-cpu", "10%" },
+	  "--asleep-cpu: '10%' is not an amount of CPU such as 10m or 0.5" },
+
+	{ { PORT, "--hook", "xpd" }, "--hook: 'xpd' is none of auto, tcx, tc, xdp" },
+	{ { PORT, "--replay", "yes" }, "--replay: 'yes' is neither on nor off" },
+	{ { PORT, "--ready", "udp" },
+	  "--ready: 'udp' is none of tcp, none, or http:/PATH such as http:/healthz" },
+	{ { PORT, "--ready", "http:healthz" },
+	  "--ready: 'http:healthz' is none of tcp, none, or http:/PATH such as http:/healthz" },
+	{ { PORT, "--ready", "http:/a b" },
+	  "--ready: 'http:/a b' is none of tcp, none, or http:/PATH such as http:/healthz" },
+	{ { PORT, "--ready", "http:/a\r\nHost:" },
+	  "--ready: 'http:/a\r\nHost:' is none of tcp, none, or http:/PATH such as http:/healthz" },
+
+	{ { PORT, "--pid", "0" }, "--pid: '0' is not a process id such as 1234" },
+	{ { PORT, "--pid", "-1" }, "--pid: '-1' is not a process id such as 1234" },
+	{ { PORT, "--pid", " 1" }, "--pid: ' 1' is not a process id such as 1234" },
+	{ { PORT, "--pid", "12x" }, "--pid: '12x' is not a process id such as 1234" },
+	{ { PORT, "--pid", "" }, "--pid: '' is not a process id such as 1234" },
+	{ { PORT, "--pid", "2147483648" }, "--pid: '2147483648' is not a process id such as 1234" },
+	{ { PORT, "--pid", "99999999999999999999" },
+	  "--pid: '99999999999999999999' is not a process id such as 1234" },
+	{ { PORT, "--log-level", "trace" },
+	  "--log-level: 'trace' is none of debug, info, warn, error" },
+	{ { PORT, "--containers", "app" }, "unknown flag '--containers'" },
+};
+
+static const struct {
+	const char *args[8];
+	const char *error;
+} refused_sidecars[] = {
+	{ { NULL }, "no pod: set POD_NAME from the downward API (metadata.name)" },
+	{ { "--pod-name", "web-0" },
+	  "no namespace: set POD_NAMESPACE from the downward API (metadata.namespace)" },
+	{ { POD, COMMAND }, "doze sidecar takes no command: its target is the pod" },
+	{ { POD, "--pid", "1" }, "unknown flag '--pid'" },
+	{ { POD, "--containers", "" }, "--containers: '' is not the name of a container" },
+	{ { POD, "--containers", "a,b" }, "--containers: 'a,b' is not the name of a container" },
+	{ { POD, "--own-container", "Doze" },
+	  "--own-container: 'Doze' is not the name of a container" },
+	{ { "--pod-name", "web/0" }, "--pod-name: 'web/0' is not the name of a pod" },
+	{ { "--pod-name", "-web" }, "--pod-name: '-web' is not the name of a pod" },
+	{ { "--pod-name", "../x" }, "--pod-name: '../x' is not the name of a pod" },
+	{ { "--pod-namespace", "a?b" }, "--pod-namespace: 'a?b' is not the name of a namespace" },
+	{ { POD, "--state-file", "state" }, "--state-file: 'state' is not an absolute path" },
+	{ { POD, "--state-file", "" }, "--state-file: '' is not an absolute path" },
+	{ { POD, "--kubeconfig", "" }, "--kubeconfig: '' is not a path" },
+	{ { POD, "--service-account-dir", "." },
+	  "--service-account-dir: '.' is not an absolute path" },
+};
+
+static const struct {
+	const char *name, *value, *error;
+} refused_variables[] = {
+	{ "DOZE_PORT", "80,0,81", "DOZE_PORT: '0' is not a port from 1 to 65535" },
+	{ "DOZE_PORT", "80,80", "DOZE_PORT: '80' is given twice; name each port once" },
+	{ "DOZE_PORT", "80;81", "DOZE_PORT: '80;81' is not a port such as 8080 or 53/udp" },
+	{ "DOZE_IDLE_AFTER", "5 parsecs",
+	  "DOZE_IDLE_AFTER: '5 parsecs' is not a duration such as 30s or 5m" },
+	{ "DOZE_WAKE_TIMEOUT", "1ms", "DOZE_WAKE_TIMEOUT: '1ms' is too short; 10ms is the least" },
+	{ "DOZE_ASLEEP", "off", "DOZE_ASLEEP: 'off' is neither freeze nor throttle" },
+	{ "DOZE_ASLEEP_CPU", "1m",
+	  "DOZE_ASLEEP_CPU: '1m' is too little; the kernel's smallest quota is 10m" },
+	{ "DOZE_READY", "http:/a,b c",
+	  "DOZE_READY: 'http:/a,b c' is none of tcp, none, or http:/PATH such as http:/healthz" },
+	{ "DOZE_REPLAY", "true", "DOZE_REPLAY: 'true' is neither on nor off" },
+	{ "DOZE_INTERFACE", "eth0,,eth0",
+	  "DOZE_INTERFACE: 'eth0' is given twice; name each interface once" },
+	{ "DOZE_HOOK", "any", "DOZE_HOOK: 'any' is none of auto, tcx, tc, xdp" },
+	{ "DOZE_PID", "init", "DOZE_PID: 'init' is not a process id such as 1234" },
+	{ "DOZE_LOG_LEVEL", "3", "DOZE_LOG_LEVEL: '3' is none of debug, info, warn, error" },
+};
+/* clang-format on */
+
+static void what_is_wrong_is_said_with_its_value(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		_cleanup_(parsed_free) struct parsed p;
+
+		parse(&p, CONFIG_RUN, refused[i].args);
+		expect_error(&p, refused[i].error);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(refused_sidecars); i++) {
+		_cleanup_(parsed_free) struct parsed p;
+
+		parse(&p, CONFIG_SIDECAR, refused_sidecars[i].args);
+		expect_error(&p, refused_sidecars[i].error);
+	}
+}
+
+static void what_is_wrong_in_the_environment_is_said_with_its_variable(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused_variables); i++) {
+		_cleanup_(parsed_free) struct parsed p;
+
+		setenv(refused_variables[i].name, refused_variables[i].value, 1);
+		PARSE(&p, COMMAND);
+		unsetenv(refused_variables[i].name);
+		expect_error(&p, refused_variables[i].error);
+	}
+}
+
+static void a_list_holds_as_many_as_there_is_room_for(void **state)
+{
+	char ports[CONFIG_PORTS_MAX + 1][8], names[CONFIG_INTERFACES_MAX + 1][8];
+	const char *port_args[CONFIG_PORTS_MAX + 6] = { 0 };
+	const char *name_args[CONFIG_INTERFACES_MAX + 6] = { 0 };
+	_cleanup_(parsed_free) struct parsed p, q, r, s;
+
+	(void)state;
+	for (size_t i = 0; i <= CONFIG_PORTS_MAX; i++) {
+		snprintf(ports[i], sizeof(ports[i]), "-p%zu", 1000 + i);
+		port_args[i] = ports[i];
+	}
+	for (size_t i = 0; i <= CONFIG_INTERFACES_MAX; i++) {
+		snprintf(names[i], sizeof(names[i]), "-iv%zu", i);
+		name_args[i] = names[i];
+	}
+	parse(&p, CONFIG_RUN, port_args);
+	expect_error(&p, "--port: '1064' is one port too many; at most 64 are possible");
+	parse(&q, CONFIG_RUN, name_args);
+	expect_error(&q, "--interface: 'v64' is one interface too many; at most 64 are possible");
+
+	port_args[CONFIG_PORTS_MAX] = "sleep";
+	parse(&r, CONFIG_RUN, port_args);
+	expect_ok(&r);
+	assert_int_equal(r.config.ports_len, CONFIG_PORTS_MAX);
+	name_args[CONFIG_INTERFACES_MAX] = "-p80";
+	name_args[CONFIG_INTERFACES_MAX + 1] = "sleep";
+	parse(&s, CONFIG_RUN, name_args);
+	expect_ok(&s);
+	assert_int_equal(s.config.interfaces_len, CONFIG_INTERFACES_MAX);
+}
+
+static void a_value_that_is_too_long_for_the_error_is_cut(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+	char value[2 * CONFIG_ERROR_MAX];
+
+	(void)state;
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	PARSE(&p, "--idle-after", value);
+	assert_int_equal(p.r, -EINVAL);
+	assert_int_equal(strlen(p.error), CONFIG_ERROR_MAX - 1);
+}
+
+static void expect_help(enum config_command command, const struct variable *variables, size_t len)
+{
+	_cleanup_(freep) char *help = NULL;
+	size_t help_len;
+	FILE *out = open_memstream(&help, &help_len);
+
+	assert_non_null(out);
+	config_print_flags(out, command);
+	fclose(out);
+	for (size_t i = 0; i < len; i++) {
+		if (!strstr(help, variables[i].name))
+			fail_msg("%s is not in the help", variables[i].name);
+	}
+	assert_non_null(strstr(help, "-p, --port PORT   (DOZE_PORT, separated by commas)\n"));
+	assert_non_null(strstr(help, "\n    -h, --help\n"));
+}
+
+static void the_help_names_every_variable(void **state)
+{
+	(void)state;
+	expect_help(CONFIG_RUN, run_variables, ARRAY_LEN(run_variables));
+	expect_help(CONFIG_SIDECAR, sidecar_variables, ARRAY_LEN(sidecar_variables));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, forget_environment, forget_environment)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_port_and_a_command_are_enough),
+		TEST(every_flag_of_run_sets_its_setting),
+		TEST(every_flag_of_sidecar_sets_its_setting),
+		TEST(every_flag_has_a_variable),
+		TEST(a_variable_of_another_command_is_not_looked_at),
+		TEST(a_sidecar_needs_only_the_names_of_its_pod),
+		TEST(a_flag_wins_over_its_variable),
+		TEST(a_list_of_flags_replaces_that_of_the_environment),
+		TEST(an_empty_variable_is_none),
+		TEST(a_list_in_a_variable_may_have_spaces_and_empty_items),
+		TEST(the_last_of_a_repeated_flag_counts),
+		TEST(a_port_may_be_watched_for_tcp_and_udp),
+		TEST(what_follows_the_command_belongs_to_it),
+		TEST(help_asks_for_nothing_else),
+		TEST(one_parse_leaves_nothing_for_the_next),
+		TEST(what_is_wrong_is_said_with_its_value),
+		TEST(what_is_wrong_in_the_environment_is_said_with_its_variable),
+		TEST(a_list_holds_as_many_as_there_is_room_for),
+		TEST(a_value_that_is_too_long_for_the_error_is_cut),
+		TEST(the_help_names_every_variable),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

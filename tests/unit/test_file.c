@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+/* Small files, read and written whole, in a directory of their own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "file.h"
+#include "util.h"
+
+#define UNTOUCHED 77 /* what a failure must leave in *out */
+
+static char dir[] = "/tmp/doze-test-file-XXXXXX";
+static char path[64], beside[64];
+
+static int make_dir(void **state)
+{
+	(void)state;
+	strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/file", dir);
+	snprintf(beside, sizeof(beside), "%s/file.new", dir);
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	unlink(path);
+	unlink(beside);
+	return rmdir(dir);
+}
+
+static void fill(const char *text, size_t len)
+{
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(write(fd, text, len), len);
+}
+
+static void expect_content(const char *expected)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	assert_int_equal(file_read(path, &text), 0);
+	assert_string_equal(text, expected);
+}
+
+static void a_file_is_read_whole(void **state)
+{
+	(void)state;
+	fill("", 0);
+	expect_content("");
+	fill("one\ntwo\n", 8);
+	expect_content("one\ntwo\n");
+}
+
+/* Around the sizes at which the buffer grows. */
+static void a_file_of_any_size_up_to_the_limit_is_read_whole(void **state)
+{
+	static const size_t sizes[] = { 4094, 4095, 4096, 4097, 8191, 8192, 100000, (1 << 20) - 2 };
+	_cleanup_(freep) char *content = malloc(1 << 20);
+
+	(void)state;
+	assert_non_null(content);
+	memset(content, 'x', 1 << 20);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		_cleanup_(freep) char *text = NULL;
+
+		fill(content, sizes[i]);
+		assert_int_equal(file_read(path, &text), 0);
+		assert_int_equal(strlen(text), sizes[i]);
+		assert_memory_equal(text, content, sizes[i]);
+	}
+}
+
+static void a_file_that_is_too_large_is_refused(void **state)
+{
+	_cleanup_(freep) char *content = calloc(1, (1 << 20) + 1);
+	char *text = content;
+
+	(void)state;
+	fill(content, (1 << 20) + 1);
+	assert_int_equal(file_read(path, &text), -EFBIG);
+	assert_ptr_equal(text, content);
+}
+
+static void a_file_that_cannot_be_read_says_why(void **state)
+{
+	char *text = path;
+
+	(void)state;
+	assert_int_equal(file_read(path, &text), -ENOENT);
+	assert_int_equal(file_read(dir, &text), -EISDIR);
+	assert_ptr_equal(text, path);
+}
+
+static void a_file_of_the_kernel_is_read_although_its_size_is_0(void **state)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	(void)state;
+	assert_int_equal(file_read("/proc/self/mountinfo", &text), 0);
+	assert_non_null(strstr(text, " - "));
+}
+
+static void writing_needs_a_file_that_is_there(void **state)
+{
+	(void)state;
+	assert_int_equal(file_write(path, "1"), -ENOENT);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(file_write(dir, "1"), -EISDIR);
+	fill("0\n", 2);
+	assert_int_equal(file_write(path, "1\n"), 0);
+	expect_content("1\n");
+	assert_int_equal(file_write(path, ""), 0);
+}
+
+static void an_error_of_the_kernel_file_is_returned(void **state)
+{
+	(void)state;
+	assert_int_equal(file_write("/dev/full", "1"), -ENOSPC);
+	assert_int_equal(file_write("/proc/self/oom_score_adj", "much"), -EINVAL);
+}
+
+static void replacing_makes_a_file_or_takes_the_place_of_one(void **state)
+{
+	(void)state;
+	assert_int_equal(file_replace(path, "a longer text\n"), 0);
+	expect_content("a longer text\n");
+	assert_int_equal(file_replace(path, "short\n"), 0);
+	expect_content("short\n");
+	assert_int_equal(access(beside, F_OK), -1);
+}
+
+/* What a crash in the middle has left behind does not matter. */
+static void replacing_does_not_care_for_an_unfinished_one(void **state)
+{
+	(void)state;
+	assert_int_equal(file_replace(beside, "half of a much longer te"), 0);
+	assert_int_equal(file_replace(path, "whole\n"), 0);
+	expect_content("whole\n");
+}
+
+static void replacing_that_fails_leaves_the_file_as_it_was(void **state)
+{
+	char long_path[2 * 4096];
+
+	(void)state;
+	fill("before\n", 7);
+	assert_int_equal(mkdir(beside, 0700), 0);
+	assert_int_equal(file_replace(path, "after\n"), -EISDIR);
+	assert_int_equal(rmdir(beside), 0);
+	expect_content("before\n");
+
+	assert_int_equal(file_replace("/nonexistent/file", "1"), -ENOENT);
+	memset(long_path, 'x', sizeof(long_path) - 1);
+	long_path[sizeof(long_path) - 1] = '\0';
+	assert_int_equal(file_replace(long_path, "1"), -ENAMETOOLONG);
+	assert_int_equal(file_replace(dir, "1"), -EISDIR);
+	strcpy(long_path, dir);
+	strcat(long_path, ".new");
+	assert_int_equal(access(long_path, F_OK), -1);
+}
+
+/* clang-format off: a row stays a row */
+static const struct {
+	const char *content, *key;
+	int r;
+	uint64_t value;
+} numbers[] = {
+	{ "123\n", NULL, 0, 123 },
+	{ "0", NULL, 0, 0 },
+	{ "18446744073709551615\n", NULL, 0, UINT64_MAX },
+	{ "max\n", NULL, -EINVAL, 0 },
+	{ "", NULL, -EINVAL, 0 },
+	{ "-1\n", NULL, -EINVAL, 0 },
+	{ " 1\n", NULL, -EINVAL, 0 },
+	{ "18446744073709551616\n", NULL, -ERANGE, 0 },
+
+	/* cpu.stat of cgroup v2 */
+	{ "usage_usec 42\nuser_usec 40\nsystem_usec 2\n", "usage_usec", 0, 42 },
+	{ "usage_usec 42\nuser_usec 40\nsystem_usec 2\n", "system_usec", 0, 2 },
+	{ "usage_usec 42\nuser_usec 40\nsystem_usec 2", "system_usec", 0, 2 },
+	{ "usage_usec 42\nuser_usec 40\n", "usage", -EINVAL, 0 },
+	{ "usage_usec 42\nuser_usec 40\n", "usec", -EINVAL, 0 },
+	{ "usage_usec 42\nuser_usec 40\n", "nr_periods", -EINVAL, 0 },
+	{ "x usage_usec 1\nusage_usec 2\n", "usage_usec", 0, 2 },
+	{ "\n\nusage_usec 3\n", "usage_usec", 0, 3 },
+	{ "usage_usec\nusage_usec 4\n", "usage_usec", 0, 4 },
+	{ "usage_usec max\n", "usage_usec", -EINVAL, 0 },
+	{ "usage_usec ", "usage_usec", -EINVAL, 0 },
+	{ "usage_usec", "usage_usec", -EINVAL, 0 },
+	{ "usage_usec 99999999999999999999\n", "usage_usec", -ERANGE, 0 },
+	{ "", "usage_usec", -EINVAL, 0 },
+};
+/* clang-format on */
+
+static void a_number_is_read_alone_or_by_its_key(void **state)
+{
+	uint64_t value = UNTOUCHED;
+
+	(void)state;
+	assert_int_equal(file_read_u64(path, NULL, &value), -ENOENT);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		uint64_t expected = numbers[i].r == 0 ? numbers[i].value : UNTOUCHED;
+		int r;
+
+		value = UNTOUCHED;
+		fill(numbers[i].content, strlen(numbers[i].content));
+		r = file_read_u64(path, numbers[i].key, &value);
+		if (r != numbers[i].r || value != expected)
+			fail_msg("row %zu: %d, %llu", i, r, (unsigned long long)value);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_file_is_read_whole),
+		TEST(a_file_of_any_size_up_to_the_limit_is_read_whole),
+		TEST(a_file_that_is_too_large_is_refused),
+		TEST(a_file_that_cannot_be_read_says_why),
+		TEST(a_file_of_the_kernel_is_read_although_its_size_is_0),
+		TEST(writing_needs_a_file_that_is_there),
+		TEST(an_error_of_the_kernel_file_is_returned),
+		TEST(replacing_makes_a_file_or_takes_the_place_of_one),
+		TEST(replacing_does_not_care_for_an_unfinished_one),
+		TEST(replacing_that_fails_leaves_the_file_as_it_was),
+		TEST(a_number_is_read_alone_or_by_its_key),
+	};
+
+	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
+}

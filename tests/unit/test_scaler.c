@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: MIT
+/* The scaler by stories: each table is one target's life, a row for each event. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "scaler.h"
+#include "scaler_watch.h"
+#include "util.h"
+
+#define ROWS(array)    (array), ARRAY_LEN(array)
+#define NEVER_MS       UINT64_MAX
+#define RANDOM_STEPS   200000
+#define RANDOM_LAG_MAX (10 * NS_PER_MS) /* of a stamp behind the packet */
+
+static const struct scaler_settings settings = {
+	.idle_ns = 10000 * NS_PER_MS,
+	.settle_ns = 20 * NS_PER_MS,
+	.wake_timeout_ns = 30000 * NS_PER_MS,
+	.retry_min_ns = 1000 * NS_PER_MS,
+	.retry_max_ns = 5000 * NS_PER_MS,
+};
+
+struct step {
+	uint64_t ms;
+	enum scaler_event event;
+	uint64_t activity_ms;
+	enum scaler_state state;
+	unsigned int effects;
+};
+
+static void replay_with(const struct scaler_settings *with, const struct step *story, size_t len)
+{
+	struct scaler_watch w;
+
+	scaler_watch_init(&w, with, 0);
+	for (size_t i = 0; i < len; i++) {
+		const struct step *s = &story[i];
+		unsigned int effects;
+		const char *broken = scaler_watch_step(&w, s->event, s->ms * NS_PER_MS,
+						       s->activity_ms * NS_PER_MS, &effects);
+
+		if (broken)
+			fail_msg("row %zu breaks: %s", i, broken);
+		if (w.scaler.state != s->state || effects != s->effects)
+			fail_msg("row %zu: %s with effects 0x%02x, not %s with 0x%02x", i,
+				 scaler_state_name(w.scaler.state), effects,
+				 scaler_state_name(s->state), s->effects);
+	}
+}
+
+static void replay(const struct step *story, size_t len)
+{
+	replay_with(&settings, story, len);
+}
+
+/* clang-format off: a row stays a row */
+
+static void a_new_target_waits_for_its_first_answer_with_an_open_gate_and_no_timeout(void **state)
+{
+	static const struct step story[] = {
+		/* ms      event                activity state after       effects */
+		{ 0, SCALER_TICK, 0, SCALER_PROBING, 0 },
+		{ 5000, SCALER_TRAFFIC, 5000, SCALER_PROBING, 0 },
+		{ 30000, SCALER_TICK, 5000, SCALER_PROBING, 0 },
+		{ 9999999, SCALER_TICK, 5000, SCALER_PROBING, 0 },
+		/* It has just started: idle from now on, not from its last packet on. */
+		{ 9999999, SCALER_READY, 5000, SCALER_AWAKE, 0 },
+		{ 10009998, SCALER_TICK, 5000, SCALER_AWAKE, 0 },
+		{ 10009999, SCALER_TICK, 5000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void an_idle_target_is_gated_then_shrunk_then_asleep(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 9999, SCALER_TICK, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10019, SCALER_TICK, 0, SCALER_SHRINKING, 0 },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10050, SCALER_TICK, 0, SCALER_SHRINKING, 0 },
+		{ 10100, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void activity_pushes_the_deadline(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 7000, SCALER_AWAKE, 0 },
+		{ 16999, SCALER_TICK, 7000, SCALER_AWAKE, 0 },
+		{ 17000, SCALER_TICK, 16999, SCALER_AWAKE, 0 },
+		{ 26999, SCALER_TICK, 16999, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+/* A wake that was on its way when the gate opened, a size that is reached twice. */
+static void events_that_are_late_change_nothing_while_awake(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TRAFFIC, 0, SCALER_AWAKE, 0 },
+		{ 10001, SCALER_SHRUNK, 0, SCALER_AWAKE, 0 },
+		{ 10002, SCALER_SHRINK_FAILED, 0, SCALER_AWAKE, 0 },
+		{ 10003, SCALER_GROWN, 0, SCALER_AWAKE, 0 },
+		{ 10004, SCALER_GROW_FAILED, 0, SCALER_AWAKE, 0 },
+		{ 10005, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10006, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_target_stays_awake_for_its_least_time(void **state)
+{
+	static const struct scaler_settings restless = {
+		.idle_ns = 500 * NS_PER_MS,
+		.awake_min_ns = 4000 * NS_PER_MS,
+		.settle_ns = 20 * NS_PER_MS,
+		.wake_timeout_ns = 30000 * NS_PER_MS,
+	};
+	static const struct step story[] = {
+		{ 1000, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 1500, SCALER_TICK, 0, SCALER_AWAKE, 0 },
+		{ 4999, SCALER_TICK, 0, SCALER_AWAKE, 0 },
+		{ 5000, SCALER_TICK, 4600, SCALER_AWAKE, 0 },
+		{ 5100, SCALER_TICK, 4600, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay_with(&restless, ROWS(story));
+}
+
+static void traffic_while_the_gate_settles_opens_it_at_once(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10001, SCALER_TRAFFIC, 10001, SCALER_AWAKE, SCALER_OPEN_GATE },
+		{ 20000, SCALER_TICK, 10001, SCALER_AWAKE, 0 },
+		{ 20001, SCALER_TICK, 10001, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+/* The packet that slipped through while the gate was being closed: no event tells of it. */
+static void activity_that_moved_while_the_gate_settled_opens_it(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 9999, SCALER_AWAKE, SCALER_OPEN_GATE },
+		{ 19998, SCALER_TICK, 9999, SCALER_AWAKE, 0 },
+		{ 19999, SCALER_TICK, 9999, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 20019, SCALER_TICK, 9999, SCALER_SHRINKING, SCALER_SHRINK },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10030, SCALER_TRAFFIC, 10030, SCALER_GROWING, SCALER_GROW },
+		{ 10031, SCALER_SHRUNK, 10030, SCALER_GROWING, 0 },
+		{ 10032, SCALER_SHRINK_FAILED, 10030, SCALER_GROWING, 0 },
+		{ 10033, SCALER_TRAFFIC, 10033, SCALER_GROWING, 0 },
+		{ 10034, SCALER_READY, 10033, SCALER_GROWING, 0 },
+		{ 10040, SCALER_GROWN, 10033, SCALER_PROBING, SCALER_PROBE },
+		{ 10042, SCALER_READY, 10033, SCALER_AWAKE, SCALER_OPEN_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_shrink_that_failed_is_undone_with_the_gate_open(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10030, SCALER_SHRINK_FAILED, 0, SCALER_GROWING, SCALER_GROW | SCALER_OPEN_GATE },
+		/* Nobody waits behind an open gate, so nothing is late. */
+		{ 90000, SCALER_TICK, 0, SCALER_GROWING, 0 },
+		{ 90001, SCALER_GROWN, 0, SCALER_PROBING, SCALER_PROBE },
+		{ 99999, SCALER_TICK, 0, SCALER_PROBING, 0 },
+		{ 100000, SCALER_READY, 0, SCALER_AWAKE, 0 },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_sleeping_target_hears_nothing_but_traffic(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 20000, SCALER_TICK, 0, SCALER_ASLEEP, 0 },
+		{ 99999, SCALER_TICK, 0, SCALER_ASLEEP, 0 },
+		{ 99999, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 99999, SCALER_SHRINK_FAILED, 0, SCALER_ASLEEP, 0 },
+		{ 99999, SCALER_GROWN, 0, SCALER_ASLEEP, 0 },
+		{ 99999, SCALER_GROW_FAILED, 0, SCALER_ASLEEP, 0 },
+		{ 99999, SCALER_READY, 0, SCALER_ASLEEP, 0 },
+		{ 99999, SCALER_TRAFFIC, 99999, SCALER_GROWING, SCALER_GROW },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 50000, SCALER_TRAFFIC, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 50001, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		{ 50040, SCALER_GROWN, 50000, SCALER_PROBING, SCALER_PROBE },
+		{ 50041, SCALER_TICK, 50000, SCALER_PROBING, 0 },
+		{ 50042, SCALER_TRAFFIC, 50042, SCALER_PROBING, 0 },
+		{ 50050, SCALER_READY, 50042, SCALER_AWAKE, SCALER_OPEN_GATE },
+		{ 60049, SCALER_TICK, 50042, SCALER_AWAKE, 0 },
+		{ 60050, SCALER_TICK, 50042, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 50000, SCALER_TRAFFIC, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 79999, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		{ 80000, SCALER_TICK, 50000, SCALER_GROWING, SCALER_OPEN_GATE | SCALER_TIMED_OUT },
+		{ 80001, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		/* It is still not known to be ready. */
+		{ 95000, SCALER_GROWN, 50000, SCALER_PROBING, SCALER_PROBE },
+		{ 99999, SCALER_TICK, 50000, SCALER_PROBING, 0 },
+		{ 99999, SCALER_READY, 50000, SCALER_AWAKE, 0 },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+/* The timeout counts from the waking packet, not from the probe. */
+static void a_probe_that_never_answers_opens_the_gate_after_the_wake_timeout(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 50000, SCALER_TRAFFIC, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 60000, SCALER_GROWN, 50000, SCALER_PROBING, SCALER_PROBE },
+		{ 79999, SCALER_TICK, 50000, SCALER_PROBING, 0 },
+		{ 80000, SCALER_TICK, 50000, SCALER_AWAKE,
+		  SCALER_STOP_PROBE | SCALER_OPEN_GATE | SCALER_TIMED_OUT },
+		{ 89999, SCALER_TICK, 50000, SCALER_AWAKE, 0 },
+		{ 90000, SCALER_TICK, 50000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_grow_that_failed_is_tried_again_with_doubling_pauses(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 50000, SCALER_TRAFFIC, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 50000, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 50999, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		{ 51000, SCALER_TICK, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 51001, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		{ 52000, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 53999, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		{ 54000, SCALER_TICK, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 54000, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 58000, SCALER_TICK, 50000, SCALER_GROWING, SCALER_GROW },
+		/* Eight seconds would be next, but five are the most. */
+		{ 58000, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 62999, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		{ 63000, SCALER_TICK, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 63000, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 68000, SCALER_TICK, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 68001, SCALER_GROWN, 50000, SCALER_PROBING, SCALER_PROBE },
+		{ 68002, SCALER_READY, 50000, SCALER_AWAKE, SCALER_OPEN_GATE },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_grow_is_tried_again_also_after_the_gate_was_opened_late(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 50000, SCALER_TRAFFIC, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 79500, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 80000, SCALER_TICK, 50000, SCALER_GROWING, SCALER_OPEN_GATE | SCALER_TIMED_OUT },
+		{ 80500, SCALER_TICK, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 80600, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 82599, SCALER_TICK, 50000, SCALER_GROWING, 0 },
+		{ 82600, SCALER_TICK, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 82601, SCALER_GROWN, 50000, SCALER_PROBING, SCALER_PROBE },
+		{ 82602, SCALER_READY, 50000, SCALER_AWAKE, 0 },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void a_tick_that_is_late_for_both_opens_the_gate_and_tries_again(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+		{ 50000, SCALER_TRAFFIC, 50000, SCALER_GROWING, SCALER_GROW },
+		{ 79500, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+		{ 99999, SCALER_TICK, 50000, SCALER_GROWING,
+		  SCALER_GROW | SCALER_OPEN_GATE | SCALER_TIMED_OUT },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+static void the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout(void **state)
+{
+	static const struct step story[] = {
+		{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+		{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 10021, SCALER_TRAFFIC, 10021, SCALER_GROWING, SCALER_GROW },
+		{ 10021, SCALER_GROW_FAILED, 10021, SCALER_GROWING, 0 },
+		{ 11021, SCALER_TICK, 10021, SCALER_GROWING, SCALER_GROW },
+		{ 11021, SCALER_GROW_FAILED, 10021, SCALER_GROWING, 0 },
+		{ 13021, SCALER_TICK, 10021, SCALER_GROWING, SCALER_GROW },
+		{ 13022, SCALER_GROWN, 10021, SCALER_PROBING, SCALER_PROBE },
+		{ 13023, SCALER_READY, 10021, SCALER_AWAKE, SCALER_OPEN_GATE },
+		{ 23023, SCALER_TICK, 10021, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 23043, SCALER_TICK, 10021, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 40000, SCALER_TRAFFIC, 40000, SCALER_GROWING, SCALER_GROW },
+		{ 40000, SCALER_GROW_FAILED, 40000, SCALER_GROWING, 0 },
+		{ 41000, SCALER_TICK, 40000, SCALER_GROWING, SCALER_GROW },
+		{ 69999, SCALER_TICK, 40000, SCALER_GROWING, 0 },
+		{ 70000, SCALER_TICK, 40000, SCALER_GROWING, SCALER_OPEN_GATE | SCALER_TIMED_OUT },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+/* The way through every state, of which the tests below walk a part. */
+static const struct step whole_way[] = {
+	{ 0, SCALER_TICK, 0, SCALER_PROBING, 0 },
+	{ 0, SCALER_READY, 0, SCALER_AWAKE, 0 },
+	{ 10000, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	{ 10020, SCALER_TICK, 0, SCALER_SHRINKING, SCALER_SHRINK },
+	{ 10021, SCALER_SHRUNK, 0, SCALER_ASLEEP, 0 },
+	{ 50000, SCALER_TRAFFIC, 50000, SCALER_GROWING, SCALER_GROW },
+	{ 50000, SCALER_GROW_FAILED, 50000, SCALER_GROWING, 0 },
+	{ 50040, SCALER_GROWN, 50000, SCALER_PROBING, SCALER_PROBE },
+	{ 50050, SCALER_READY, 50000, SCALER_AWAKE, SCALER_OPEN_GATE },
+};
+/* clang-format on */
+
+static void a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything(void **state)
+{
+	(void)state;
+	for (size_t len = 1; len <= ARRAY_LEN(whole_way); len++) {
+		struct step story[ARRAY_LEN(whole_way) + 1 + SCALER_STOP + 1];
+		size_t n = len + 1;
+		unsigned int open_gate = 0;
+
+		memcpy(story, whole_way, len * sizeof(*story));
+		for (size_t i = 0; i < len; i++) {
+			if (story[i].effects & SCALER_CLOSE_GATE)
+				open_gate = SCALER_OPEN_GATE;
+			if (story[i].effects & SCALER_OPEN_GATE)
+				open_gate = 0;
+		}
+		story[len] = (struct step){ 60000, SCALER_STOP, 0, SCALER_AWAKE,
+					    SCALER_STOP_PROBE | SCALER_GROW | open_gate };
+		for (enum scaler_event event = SCALER_TICK; event <= SCALER_STOP; event++)
+			story[n++] = (struct step){ 99999, event, 99999, SCALER_AWAKE, 0 };
+		replay(story, n);
+	}
+}
+
+struct due {
+	uint64_t ms;
+	enum scaler_event event;
+	uint64_t activity_ms;
+	uint64_t deadline_ms; /* after the event */
+};
+
+static void wait_for_what_is_due(const struct due *story, size_t len)
+{
+	struct scaler s;
+
+	scaler_init(&s, &settings, 0);
+	assert_true(scaler_deadline_ns(&s) == UINT64_MAX);
+	for (size_t i = 0; i < len; i++) {
+		uint64_t ms;
+
+		scaler_step(&s, story[i].event, story[i].ms * NS_PER_MS,
+			    story[i].activity_ms * NS_PER_MS);
+		ms = scaler_deadline_ns(&s);
+		ms = ms == UINT64_MAX ? NEVER_MS : ms / NS_PER_MS;
+		if (ms != story[i].deadline_ms)
+			fail_msg("row %zu: due at %llu ms, not at %llu ms", i,
+				 (unsigned long long)ms, (unsigned long long)story[i].deadline_ms);
+	}
+}
+
+/* clang-format off: a row stays a row */
+static void the_deadline_is_when_something_can_change(void **state)
+{
+	static const struct due story[] = {
+		/* ms      event             activity due */
+		{ 0, SCALER_TICK, 0, NEVER_MS },
+		{ 1000, SCALER_READY, 0, 11000 },
+		{ 5000, SCALER_TICK, 4000, 14000 },
+		{ 14000, SCALER_TICK, 4000, 14020 },	     /* settled */
+		{ 14020, SCALER_TICK, 4000, NEVER_MS },	     /* shrinking */
+		{ 14021, SCALER_SHRUNK, 4000, NEVER_MS },    /* asleep */
+		{ 50000, SCALER_TRAFFIC, 50000, 80000 },     /* the wake timeout */
+		{ 50500, SCALER_GROW_FAILED, 50000, 51500 }, /* tried again */
+		{ 51500, SCALER_TICK, 50000, 80000 },
+		{ 79500, SCALER_GROW_FAILED, 50000, 80000 }, /* before the next try */
+		{ 80000, SCALER_TICK, 50000, 81500 },	     /* open, but not grown */
+		{ 81500, SCALER_TICK, 50000, NEVER_MS },
+		{ 82000, SCALER_GROWN, 50000, NEVER_MS }, /* probing, the gate open */
+		{ 83000, SCALER_READY, 50000, 93000 },
+		{ 93000, SCALER_TICK, 50000, 93020 },
+		{ 93001, SCALER_TRAFFIC, 93001, 103001 },
+		{ 103001, SCALER_TICK, 93001, 103021 },
+		{ 103021, SCALER_TICK, 93001, NEVER_MS },
+		{ 103022, SCALER_TRAFFIC, 103022, 133022 },
+		{ 103030, SCALER_GROWN, 103022, 133022 }, /* probing, the gate closed */
+		{ 133022, SCALER_TICK, 103022, 143022 },
+		{ 133023, SCALER_STOP, 103022, NEVER_MS },
+	};
+
+	(void)state;
+	wait_for_what_is_due(ROWS(story));
+}
+/* clang-format on */
+
+static void every_state_has_a_name_of_its_own(void **state)
+{
+	(void)state;
+	for (enum scaler_state a = SCALER_AWAKE; a <= SCALER_PROBING; a++) {
+		assert_non_null(scaler_state_name(a));
+		for (enum scaler_state b = SCALER_AWAKE; b < a; b++)
+			assert_string_not_equal(scaler_state_name(a), scaler_state_name(b));
+	}
+}
+
+/* xorshift64 (Marsaglia, 2003): the same numbers on each run. */
+static uint64_t random_next(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+static uint64_t random_below(uint64_t *seed, uint64_t limit)
+{
+	return random_next(seed) % limit;
+}
+
+struct random_walk {
+	struct scaler_watch watch;
+	uint64_t seed;
+	uint64_t now_ns;
+	uint64_t activity_ns;
+	bool is_seen[SCALER_PROBING + 1];
+};
+
+/* To the deadline as often as not: at random it is hardly ever hit. */
+static void random_pass_time(struct random_walk *walk)
+{
+	uint64_t deadline_ns = scaler_deadline_ns(&walk->watch.scaler);
+
+	if (random_below(&walk->seed, 2) && deadline_ns != UINT64_MAX)
+		walk->now_ns = max_u64(walk->now_ns, deadline_ns);
+	else
+		walk->now_ns += random_below(&walk->seed, 50 * NS_PER_MS);
+	if (random_below(&walk->seed, 8) == 0)
+		walk->activity_ns =
+			max_u64(walk->activity_ns,
+				walk->now_ns - random_below(&walk->seed, RANDOM_LAG_MAX));
+}
+
+static void random_step(struct random_walk *walk, size_t i)
+{
+	/* Half of them ticks, and now and then the end. */
+	enum scaler_event event = random_below(&walk->seed, 2) ? SCALER_TICK
+							       : (enum scaler_event)random_below(
+									 &walk->seed, SCALER_STOP);
+	unsigned int effects;
+	const char *broken;
+
+	random_pass_time(walk);
+	if (random_below(&walk->seed, 1000) == 0)
+		event = SCALER_STOP;
+	broken = scaler_watch_step(&walk->watch, event, walk->now_ns, walk->activity_ns, &effects);
+	if (broken)
+		fail_msg("step %zu, event %d at %llu ns, breaks: %s", i, (int)event,
+			 (unsigned long long)walk->now_ns, broken);
+	walk->is_seen[walk->watch.scaler.state] = true;
+}
+
+static void random_restart(struct random_walk *walk)
+{
+	struct scaler_settings with = {
+		.idle_ns = (100 + random_below(&walk->seed, 1000)) * NS_PER_MS,
+		.awake_min_ns = random_below(&walk->seed, 2) * 400 * NS_PER_MS,
+		.settle_ns = (1 + random_below(&walk->seed, 50)) * NS_PER_MS,
+		.wake_timeout_ns = (10 + random_below(&walk->seed, 1000)) * NS_PER_MS,
+		.retry_min_ns = (1 + random_below(&walk->seed, 50)) * NS_PER_MS,
+		.retry_max_ns = (50 + random_below(&walk->seed, 500)) * NS_PER_MS,
+	};
+
+	scaler_watch_init(&walk->watch, &with, walk->now_ns);
+}
+
+static void no_order_of_events_breaks_a_promise(void **state)
+{
+	struct random_walk walk = { .seed = 20260131, .now_ns = NS_PER_S };
+
+	(void)state;
+	random_restart(&walk);
+	for (size_t i = 0; i < RANDOM_STEPS; i++) {
+		random_step(&walk, i);
+		if (walk.watch.is_stopped && random_below(&walk.seed, 10) == 0)
+			random_restart(&walk);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(walk.is_seen); i++)
+		assert_true(walk.is_seen[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			a_new_target_waits_for_its_first_answer_with_an_open_gate_and_no_timeout),
+		cmocka_unit_test(an_idle_target_is_gated_then_shrunk_then_asleep),
+		cmocka_unit_test(activity_pushes_the_deadline),
+		cmocka_unit_test(events_that_are_late_change_nothing_while_awake),
+		cmocka_unit_test(a_target_stays_awake_for_its_least_time),
+		cmocka_unit_test(traffic_while_the_gate_settles_opens_it_at_once),
+		cmocka_unit_test(activity_that_moved_while_the_gate_settled_opens_it),
+		cmocka_unit_test(traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored),
+		cmocka_unit_test(a_shrink_that_failed_is_undone_with_the_gate_open),
+		cmocka_unit_test(a_sleeping_target_hears_nothing_but_traffic),
+		cmocka_unit_test(a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on),
+		cmocka_unit_test(a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout),
+		cmocka_unit_test(a_probe_that_never_answers_opens_the_gate_after_the_wake_timeout),
+		cmocka_unit_test(a_grow_that_failed_is_tried_again_with_doubling_pauses),
+		cmocka_unit_test(a_grow_is_tried_again_also_after_the_gate_was_opened_late),
+		cmocka_unit_test(a_tick_that_is_late_for_both_opens_the_gate_and_tries_again),
+		cmocka_unit_test(
+			the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout),
+		cmocka_unit_test(
+			a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything),
+		cmocka_unit_test(the_deadline_is_when_something_can_change),
+		cmocka_unit_test(every_state_has_a_name_of_its_own),
+		cmocka_unit_test(no_order_of_events_breaks_a_promise),
+	};
+
+	return cmocka_run_group_tests_name("scaler", tests, NULL, NULL);
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The watchdog of a real process: a forked "doze" that is killed, or falls silent. What is to be
+ * restored is a file in a directory of its own, or a FIFO, which also tells when it is written.
+ *
+ * The watchdogs that outlive their doze become our children, so that we can wait for their end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "file.h"
+#include "log.h"
+#include "util.h"
+#include "watchdog.h"
+
+#define LIMIT_MS      20000 /* for what should be over in milliseconds, or in WATCHDOG_SILENCE_MS */
+#define FIFOS	      2
+#define FIFO_TEXT_MAX 256
+
+static char dir[] = "/tmp/doze-test-watchdog-XXXXXX";
+static char file[64], fifos[FIFOS][64];
+static int fifo_fds[FIFOS];
+
+static void write_new_file(const char *path, const char *text)
+{
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		fail_msg("cannot write '%s'", path);
+}
+
+static int make_dir(void **state)
+{
+	(void)state;
+	strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(file, sizeof(file), "%s/file", dir);
+	write_new_file(file, "1");
+	for (int i = 0; i < FIFOS; i++) {
+		snprintf(fifos[i], sizeof(fifos[i]), "%s/fifo%d", dir, i);
+		if (mkfifo(fifos[i], 0600) < 0)
+			return -1;
+		/* Also for writing: it never ends. */
+		fifo_fds[i] = open(fifos[i], O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	}
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	for (int i = 0; i < FIFOS; i++) {
+		close(fifo_fds[i]);
+		unlink(fifos[i]);
+	}
+	unlink(file);
+	return rmdir(dir);
+}
+
+static void expect_file(const char *expected)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	assert_int_equal(file_read(file, &text), 0);
+	assert_string_equal(text, expected);
+}
+
+/* What the FIFO holds by now. */
+static void expect_fifo(int i, const char *expected)
+{
+	char text[FIFO_TEXT_MAX] = "";
+	ssize_t n = read(fifo_fds[i], text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	assert_string_equal(text, expected);
+}
+
+static void wait_for_fifo(int i)
+{
+	struct pollfd fd = { .fd = fifo_fds[i], .events = POLLIN };
+
+	if (poll(&fd, 1, LIMIT_MS) != 1)
+		fail_msg("nothing was restored in %d ms", LIMIT_MS);
+}
+
+/* The watchdog's, or a doze's; nobody else is our child. */
+static void wait_for_one_child(void)
+{
+	pid_t pid;
+
+	do {
+		pid = waitpid(-1, NULL, 0);
+	} while (pid < 0 && errno == EINTR);
+	assert_true(pid > 0);
+}
+
+/* What a doze does before it is killed. */
+typedef void (*doze_fn)(struct watchdog *w);
+
+static void doze_main(doze_fn prepare, int ready_fd)
+{
+	struct watchdog *w = NULL;
+
+	setpgid(0, 0);
+	alarm(LIMIT_MS / 1000);
+	if (watchdog_start(&w) < 0)
+		_exit(1);
+	prepare(w);
+	if (write(ready_fd, "", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* Returns when it is ready to be killed. */
+static pid_t doze_start(doze_fn prepare)
+{
+	int fds[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0)
+		doze_main(prepare, fds[1]);
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	close(fds[0]);
+	return pid;
+}
+
+/* The doze first, then the watchdog, when it has done its work. */
+static void wait_for_both(void)
+{
+	wait_for_one_child();
+	wait_for_one_child();
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+static void add_file(struct watchdog *w)
+{
+	if (watchdog_add(w, file, "0") < 0)
+		_exit(1);
+}
+
+static void a_killed_doze_has_its_file_restored(void **state)
+{
+	pid_t pid = doze_start(add_file);
+
+	(void)state;
+	expect_file("1");
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_file("0");
+}
+
+static void add_file_and_rest(struct watchdog *w)
+{
+	add_file(w);
+	watchdog_beat(w);
+	watchdog_rest(w);
+}
+
+/* Rest is about silence. Whoever is dead is dead. */
+static void a_killed_doze_has_its_file_restored_also_when_nothing_is_asleep(void **state)
+{
+	pid_t pid = doze_start(add_file_and_rest);
+
+	(void)state;
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_file("0");
+}
+
+static void add_several(struct watchdog *w)
+{
+	char text[8];
+
+	for (int i = 0; i < WATCHDOG_RESTORES_MAX; i++) {
+		snprintf(text, sizeof(text), "%d,", i);
+		if (watchdog_add(w, fifos[0], text) < 0)
+			_exit(1);
+	}
+}
+
+static void add_one_too_many(struct watchdog *w)
+{
+	add_several(w);
+	if (watchdog_add(w, fifos[0], "too many") != -ENOSPC)
+		_exit(1);
+}
+
+static void what_cannot_be_remembered_is_refused(void **state)
+{
+	pid_t pid = doze_start(add_one_too_many);
+
+	(void)state;
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_fifo(0, "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,");
+}
+
+static void files_are_restored_in_the_order_in_which_they_were_added(void **state)
+{
+	pid_t pid = doze_start(add_several);
+
+	(void)state;
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_fifo(0, "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,");
+}
+
+static void add_what_is_gone(struct watchdog *w)
+{
+	char gone[128];
+
+	snprintf(gone, sizeof(gone), "%s/gone", dir);
+	if (watchdog_add(w, gone, "0") < 0 || watchdog_add(w, dir, "0") < 0)
+		_exit(1);
+	add_file(w);
+}
+
+static void a_file_that_cannot_be_restored_does_not_keep_the_others_from_it(void **state)
+{
+	pid_t pid = doze_start(add_what_is_gone);
+
+	(void)state;
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_file("0");
+}
+
+/* The name is given after the signals are ignored. */
+static bool is_watchdog_up(void)
+{
+	_cleanup_(freep) char *children = NULL;
+	_cleanup_(freep) char *name = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	if (file_read(path, &children) < 0)
+		_exit(1);
+	snprintf(path, sizeof(path), "/proc/%d/comm", atoi(children));
+	return file_read(path, &name) == 0 && strcmp(name, "doze-watchdog\n") == 0;
+}
+
+static void add_file_and_see_the_watchdog(struct watchdog *w)
+{
+	uint64_t limit_ns = monotonic_ns() + LIMIT_MS * NS_PER_MS;
+
+	add_file(w);
+	while (!is_watchdog_up() && monotonic_ns() < limit_ns)
+		sched_yield();
+}
+
+/* Ctrl-C, a closed terminal: the whole process group is told to end. */
+static void the_watchdog_outlives_the_signals_that_end_a_process_group(void **state)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	char children[64];
+
+	(void)state;
+	snprintf(children, sizeof(children), "/proc/self/task/%d/children", (int)getpid());
+	if (access(children, R_OK) < 0) {
+		print_message("this kernel has no '%s'\n", children);
+		skip();
+	}
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		pid_t pid;
+
+		write_new_file(file, "1");
+		pid = doze_start(add_file_and_see_the_watchdog);
+		kill(-pid, signals[i]);
+		wait_for_both();
+		expect_file("0");
+	}
+}
+
+static void a_doze_that_ends_well_leaves_its_file_alone(void **state)
+{
+	struct watchdog *w = NULL;
+
+	(void)state;
+	assert_int_equal(watchdog_start(&w), 0);
+	assert_int_equal(watchdog_add(w, file, "0"), 0);
+	watchdog_beat(w);
+	watchdog_free(&w);
+	assert_null(w);
+	/* It has ended, so it will not write either. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	expect_file("1");
+	watchdog_free(&w);
+}
+
+/* The one that is silent while asleep is the clock for those that may be silent. */
+static void silence_restores_only_while_something_is_asleep(void **state)
+{
+	struct watchdog *never_beat = NULL, *rested = NULL, *asleep = NULL;
+	uint64_t silent_since_ns, silent_ms;
+
+	(void)state;
+	assert_int_equal(watchdog_start(&never_beat), 0);
+	assert_int_equal(watchdog_start(&rested), 0);
+	assert_int_equal(watchdog_start(&asleep), 0);
+	assert_int_equal(watchdog_add(never_beat, file, "0"), 0);
+	assert_int_equal(watchdog_add(rested, fifos[1], "x"), 0);
+	assert_int_equal(watchdog_add(asleep, fifos[0], "0"), 0);
+	watchdog_beat(rested);
+	watchdog_rest(rested);
+	watchdog_beat(asleep);
+	silent_since_ns = monotonic_ns();
+	wait_for_fifo(0);
+	silent_ms = (monotonic_ns() - silent_since_ns) / NS_PER_MS;
+	assert_in_range(silent_ms, WATCHDOG_SILENCE_MS - 10, LIMIT_MS);
+
+	/* Once, not each time that the silence has been as long again; and it goes on watching. */
+	expect_fifo(0, "0");
+	watchdog_beat(asleep);
+	wait_for_fifo(0);
+	expect_fifo(0, "0");
+
+	watchdog_free(&never_beat);
+	watchdog_free(&rested);
+	watchdog_free(&asleep);
+	expect_file("1");
+	expect_fifo(1, "");
+	expect_fifo(0, "");
+}
+
+static void a_name_that_is_too_long_is_refused_and_hurts_nobody(void **state)
+{
+	struct watchdog *w = NULL;
+	char name[8192];
+
+	(void)state;
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_int_equal(watchdog_start(&w), 0);
+	assert_int_equal(watchdog_add(w, name, "0"), -ENAMETOOLONG);
+	assert_int_equal(watchdog_add(w, "", name), -ENAMETOOLONG);
+	assert_int_equal(watchdog_add(w, file, "0"), 0);
+	watchdog_free(&w);
+	expect_file("1");
+}
+
+static pid_t only_child(void)
+{
+	_cleanup_(freep) char *children = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	return file_read(path, &children) < 0 ? 0 : atoi(children);
+}
+
+static void a_watchdog_that_was_killed_keeps_nobody_from_waking(void **state)
+{
+	struct watchdog *w = NULL;
+	siginfo_t info;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(watchdog_start(&w), 0);
+	pid = only_child();
+	if (pid == 0) {
+		print_message("this kernel does not list children\n");
+		watchdog_free(&w);
+		skip();
+	}
+	kill(pid, SIGKILL);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	watchdog_beat(w);
+	watchdog_rest(w);
+	assert_int_equal(watchdog_add(w, file, "0"), -EPIPE);
+	watchdog_free(&w);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_killed_doze_has_its_file_restored),
+		TEST(a_killed_doze_has_its_file_restored_also_when_nothing_is_asleep),
+		TEST(files_are_restored_in_the_order_in_which_they_were_added),
+		TEST(what_cannot_be_remembered_is_refused),
+		TEST(a_file_that_cannot_be_restored_does_not_keep_the_others_from_it),
+		TEST(the_watchdog_outlives_the_signals_that_end_a_process_group),
+		TEST(a_doze_that_ends_well_leaves_its_file_alone),
+		TEST(silence_restores_only_while_something_is_asleep),
+		TEST(a_name_that_is_too_long_is_refused_and_hurts_nobody),
+		TEST(a_watchdog_that_was_killed_keeps_nobody_from_waking),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return cmocka_run_group_tests_name("watchdog", tests, NULL, NULL);
+}
