@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What doze says when it cannot do what it was told: one line, the value in it, nothing left."""
+import os
+import signal
+import threading
+
+import client
+from client import Http
+from harness import Skip, app, check, equal, main, test, wait_until
+
+USAGE, FAILURE = 2, 1
+RUN = ("run", "-p", "8080")
+TRUE = ("--", "true")
+COMPLAINT = r"^doze|level=(warn|error)"
+
+
+def complains(doze, status, *words):
+    """One line above the level of information, and no word of it twice as an error."""
+    equal(doze.wait(), status, "exit status")
+    lines = doze.stderr.matching(COMPLAINT)
+    equal(len(lines), 1, f"complaints in {doze.stderr.lines}")
+    for word in words:
+        check(word in lines[0], f"{word} is not in: {lines[0]}")
+
+
+def leaves_nothing(t, net):
+    """Processes, cgroups and namespaces are looked for after every test."""
+    equal(net.gates(), set(), "gates")
+
+
+# --- the command line and the environment ---
+
+
+@test([
+    # arguments                                           what the line must have
+    (("run", "--bogus", *TRUE),                           "'--bogus'"),
+    (("run", "-z", *TRUE),                                "'-z'"),
+    (("run", "-p"),                                       "'-p'"),
+    (("run", *TRUE),                                      "-p PORT"),
+    (RUN,                                                 "-- COMMAND"),
+    ((*RUN, "--"),                                        "-- COMMAND"),
+    ((*RUN, "--pid=1", *TRUE),                            "--pid"),
+    (("run", "-p", "0", *TRUE),                           "'0'"),
+    (("run", "-p", "65536", *TRUE),                       "'65536'"),
+    (("run", "-p", "-1", *TRUE),                          "'-1'"),
+    (("run", "-p", "http", *TRUE),                        "'http'"),
+    (("run", "-p", "", *TRUE),                            "''"),
+    (("run", "-p", "8080/icmp", *TRUE),                   "'8080/icmp'"),
+    ((*RUN, "-p", "8080", *TRUE),                         "'8080' is given twice"),
+    ((*RUN, "-p", "8080/tcp", *TRUE),                     "'8080/tcp' is given twice"),
+    ((*RUN, "--idle-after=5 parsecs", *TRUE),             "'5 parsecs'"),
+    ((*RUN, "--idle-after=", *TRUE),                      "''"),
+    ((*RUN, "--idle-after=-5s", *TRUE),                   "'-5s'"),
+    ((*RUN, "--idle-after=99ms", *TRUE),                  "'99ms' is too short"),
+    ((*RUN, "--idle-after=99999999999999999999s", *TRUE), "'99999999999999999999s'"),
+    ((*RUN, "--wake-timeout=0s", *TRUE),                  "'0s'"),
+    ((*RUN, "--asleep=away", *TRUE),                      "'away'"),
+    ((*RUN, "--asleep-cpu=0", *TRUE),                     "'0'"),
+    ((*RUN, "--asleep-cpu=5m", *TRUE),                    "'5m'"),
+    ((*RUN, "--ready=gopher:/", *TRUE),                   "'gopher:/'"),
+    ((*RUN, "--ready=http:healthz", *TRUE),               "'http:healthz'"),
+    ((*RUN, "--ready=http:/a b", *TRUE),                  "'http:/a b'"),
+    ((*RUN, "--replay=maybe", *TRUE),                     "'maybe'"),
+    ((*RUN, "--hook=line", *TRUE),                        "'line'"),
+    ((*RUN, "--interface=", *TRUE),                       "''"),
+    ((*RUN, "--interface=longer-than-15-letters", *TRUE), "'longer-than-15-letters'"),
+    ((*RUN, "--log-level=loud", *TRUE),                   "'loud'"),
+    ((*RUN, "--pid=self"),                                "'self'"),
+    ((*RUN, "--pid=0"),                                   "'0'"),
+    (("walk",),                                           "'walk'"),
+    ((),                                                  "no command"),
+])
+def usage_is_wrong(t, arguments, word):
+    net = t.net()
+    complains(t.plain_doze(net, *arguments), USAGE, word)
+    leaves_nothing(t, net)
+
+
+@test([("DOZE_IDLE_AFTER", "5 parsecs", "'5 parsecs'"), ("DOZE_PORT", "80,65536", "'65536'"),
+       ("DOZE_HOOK", "line", "'line'")])
+def environment_is_wrong(t, name, value, word):
+    doze = t.plain_doze(t.net(), *RUN, *TRUE, environment={name: value})
+    complains(doze, USAGE, word, name)
+
+
+# --- what is not there ---
+
+
+@test([("/no/such/command",), ("no-such-command",), ("/etc/passwd",), ("/",)])
+def command_cannot_be_run(t, command):
+    net = t.net()
+    complains(t.plain_doze(net, *RUN, "--", command), FAILURE, f"'{command}'")
+    leaves_nothing(t, net)
+
+
+@test([((),), (("--interface=lo",),)])
+def interface_is_not_there(t, more):
+    net = t.net()
+    doze = t.plain_doze(net, *RUN, *more, "--interface=eth7", *TRUE)
+    complains(doze, FAILURE, "'eth7'")
+    leaves_nothing(t, net)
+
+
+def pid_that_is_gone(t):
+    process = t.process("true")
+    process.wait()
+    return process.pid
+
+
+def pid_of_a_thread(t):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return max(int(task) for task in os.listdir("/proc/self/task"))
+
+
+@test([("is gone", pid_that_is_gone), ("is a thread", pid_of_a_thread),
+       ("is too large", lambda t: 2**31 - 1)])
+def pid_is_no_process(t, _, find):
+    net = t.net()
+    pid = find(t)
+    complains(t.plain_doze(net, *RUN, f"--pid={pid}"), FAILURE, f"'{pid}'")
+    leaves_nothing(t, net)
+
+
+@test([("freeze", "freezer"), ("throttle", "cpu")])
+def cgroup_controller_is_not_mounted(t, asleep, controller):
+    net = t.net()
+    unmount = ("unshare", "--mount", "sh", "-c", 'umount -a -t cgroup,cgroup2; exec "$@"', "sh")
+    doze = t.plain_doze(net, *RUN, f"--asleep={asleep}", *TRUE, wrap=unmount)
+    complains(doze, FAILURE, f"'{controller}'")
+    leaves_nothing(t, net)
+
+
+@test([("tcp", "8080"), ("udp", "8080/udp")])
+def port_has_a_doze_already(t, protocol, port):
+    net = t.net()
+    first = t.doze(net, ports=(port,), command=(f"{'http' if protocol == 'tcp' else 'udp'}:8080",))
+    first.wait_asleep()
+    before = net.gates()
+    complains(t.plain_doze(net, "run", "-p", port, *TRUE), FAILURE, f"'8080/{protocol}'")
+    equal(net.gates(), before, "the gates of the first")
+    check(first.cgroup.is_frozen(), "the first was woken")
+    if protocol == "tcp":
+        with Http(net.path()) as connection:
+            connection.get()
+            equal(connection.info().retransmits, 0, "retransmissions")
+
+
+@test()
+def same_port_in_another_namespace_or_protocol_is_not_taken(t):
+    nets = t.net(), t.net()
+    dozes = [t.doze(net) for net in nets]
+    dozes.append(t.doze(nets[0], ports=("8080/udp",), command=("udp:8080",)))
+    for doze in dozes:
+        doze.wait_asleep()
+    for net in nets:
+        with Http(net.path()) as connection:
+            connection.get()
+            equal(connection.info().retransmits, 0, "retransmissions")
+
+
+# --- what this process may not do ---
+
+
+def without(*capabilities):
+    taken = ",".join("-" + name for name in capabilities)
+    return ("setpriv", f"--bounding-set={taken}", f"--inh-caps={taken}")
+
+
+@test([
+    ("CAP_BPF",       without("bpf", "sys_admin"),        TRUE),
+    ("CAP_PERFMON",   without("perfmon", "sys_admin"),    TRUE),
+    ("CAP_NET_ADMIN", without("net_admin"),               TRUE),
+    ("CAP_NET_RAW",   without("net_raw"),                 TRUE),
+    ("CAP_SYS_ADMIN", without("sys_admin"),               ("--pid=1",)),
+    ("CAP_BPF",       ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"), TRUE),
+])
+def capability_is_missing(t, name, wrap, arguments):
+    net = t.net()
+    # An own log level, so that a process without root can read nothing but its binary.
+    complains(t.plain_doze(net, *RUN, *arguments, wrap=wrap), FAILURE, f"'{name}'")
+    leaves_nothing(t, net)
+
+
+@test()
+def four_capabilities_are_enough(t):
+    """As --help says: root of nothing else but its cgroups."""
+    t.needs_replay()
+    net = t.net()
+    kept = "+bpf,+perfmon,+net_admin,+net_raw"
+    doze = t.doze(net, wrap=("setpriv", f"--bounding-set=-all,{kept}", f"--inh-caps=-all,{kept}"))
+    doze.wait_asleep()
+    for link in ("eth0", "lo"):
+        with Http(net.path(link)) as connection:
+            connection.get()
+            equal(connection.info().retransmits, 0, f"retransmissions on {link}")
+        doze.wait_asleep()
+
+
+@test()
+def net_raw_is_not_needed_without_replay(t):
+    net = t.net()
+    doze = t.doze(net, "--replay=off", wrap=without("net_raw"))
+    doze.wait_log('msg="watching"')
+    wait_until(lambda: net.listens(8080), "the application listens")
+    client.get(net.path())
+    equal(doze.stop(), 128 + signal.SIGTERM, "exit status")
+
+
+@test()
+def kernel_without_btf_is_good_enough(t):
+    """The gate reads packets and maps, and no structure of the kernel."""
+    t.needs_replay()
+    if not os.path.isdir("/sys/kernel/btf"):
+        raise Skip("this kernel has no BTF, and every other test shows it")
+    net = t.net()
+    hide = ("unshare", "--mount", "sh", "-c",
+            'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
+    doze = t.doze(net, wrap=hide)
+    doze.wait_asleep()
+    with Http(net.path()) as connection:
+        connection.get()
+        equal(connection.info().retransmits, 0, "retransmissions")
+
+
+@test([("help",), ("run", "--help"), ("version",)])
+def asking_for_help_is_no_failure(t, *arguments):
+    doze = t.plain_doze(t.net(), *arguments)
+    equal(doze.wait(), 0, "exit status")
+    equal(doze.stderr.lines, [], "stderr")
+    check(doze.stdout.lines, "nothing is said")
+
+
+if __name__ == "__main__":
+    main()
