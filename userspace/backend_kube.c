@@ -21,6 +21,11 @@
 
 #define KUBE_SHRINK_TIMEOUT_NS (30 * NS_PER_S)
 
+/* A patch down without an answer may still be carried out, until the API server gives it up. */
+#define KUBE_DOUBT_NS (60 * NS_PER_S)
+
+#define KUBE_RETRY_AFTER_MAX_S 60
+
 /* A random part of every pause, so that a recovering server is not met by all at once. */
 #define KUBE_JITTER_NS (50 * NS_PER_MS)
 
@@ -45,9 +50,13 @@ struct backend_kube {
 	struct kube_request *request; /* of the phase */
 	struct kube_request *down;    /* a patch down that was superseded while in flight */
 	uint64_t poll_ns, shrink_until_ns;
+	uint64_t shrink_not_before_ns; /* Retry-After */
+	uint64_t doubt_until_ns;
 	int restart_counts[KUBE_CONTAINERS_MAX]; /* when it fell asleep */
 	bool has_resize_path, has_said_pending, is_gone;
-	bool may_be_small; /* a patch down was sent, and full has not been seen since */
+	bool has_said_unread; /* in this phase */
+	bool may_be_small;    /* a patch down was sent, and full has not been seen since */
+	bool was_small;	      /* before that patch */
 	size_t prepare_step;
 	backend_kube_ready_fn ready;
 	void *ready_arg;
@@ -119,8 +128,13 @@ static void kube_explain(const struct kube_answer *a, const char *doing, const c
 		is_rbac ? ": its Role lacks the rule " : "", is_rbac ? rule : "", a->status);
 }
 
-#define KUBE_RULE_GET	"resources: [pods], verbs: [get]"
-#define KUBE_RULE_PATCH "resources: [pods/resize], verbs: [patch]"
+#define KUBE_RULE_GET "resources: [pods], verbs: [get]"
+
+static const char *kube_rule_patch(const struct backend_kube *b)
+{
+	return b->has_resize_path ? "resources: [pods/resize], verbs: [patch]"
+				  : "resources: [pods], verbs: [patch]";
+}
 
 static void kube_note_gone(struct backend_kube *b)
 {
@@ -137,6 +151,20 @@ static struct kube_pod *kube_read(const struct kube_answer *a)
 
 	if (kube_errno(a) == 0)
 		kube_pod_parse(&pod, a->body, a->body_len);
+	return pod;
+}
+
+/* The same for the reads that are repeated: why one fails is said once in a phase. */
+static struct kube_pod *kube_read_again(struct backend_kube *b, const struct kube_answer *a)
+{
+	struct kube_pod *pod = kube_read(a);
+
+	if (kube_errno(a) == -ESRCH || (pod && pod->is_terminating)) {
+		kube_note_gone(b);
+	} else if (!pod && !b->has_said_unread) {
+		b->has_said_unread = true;
+		kube_explain(a, "cannot read the pod", KUBE_RULE_GET);
+	}
 	return pod;
 }
 
@@ -158,6 +186,24 @@ static void kube_wait_longer(struct backend_kube *b)
 	b->poll_ns = min_u64(2 * b->poll_ns, KUBE_POLL_MAX_NS);
 }
 
+static uint64_t kube_retry_after_ns(const struct kube_answer *a)
+{
+	if (a->retry_after_s <= 0)
+		return 0;
+	return min_u64((uint64_t)a->retry_after_s, KUBE_RETRY_AFTER_MAX_S) * NS_PER_S;
+}
+
+/* As long as the server wants, or else longer than the last time. */
+static void kube_wait_after(struct backend_kube *b, const struct kube_answer *a)
+{
+	uint64_t pause_ns = kube_retry_after_ns(a);
+
+	if (pause_ns)
+		kube_wait(b, pause_ns);
+	else
+		kube_wait_longer(b);
+}
+
 static void kube_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -170,6 +216,24 @@ static void kube_enter(struct backend_kube *b, enum kube_phase phase)
 	event_del(b->timer);
 	b->phase = phase;
 	b->poll_ns = KUBE_POLL_MIN_NS;
+	b->has_said_unread = false;
+}
+
+/* Nothing is left to do; but what is in doubt is looked at now and then. */
+static void kube_settle(struct backend_kube *b)
+{
+	bool is_in_doubt = monotonic_ns() < b->doubt_until_ns;
+
+	kube_enter(b, is_in_doubt ? KUBE_RESTORE : KUBE_IDLE);
+	if (is_in_doubt)
+		kube_wait(b, KUBE_ASLEEP_POLL_NS);
+}
+
+/* Of a patch down: only a refusal proves that it never will be carried out. */
+static void kube_note_doubt(struct backend_kube *b, const struct kube_answer *a)
+{
+	if (a->status == 0 || a->status >= 500)
+		b->doubt_until_ns = monotonic_ns() + KUBE_DOUBT_NS;
 }
 
 /* --- down --- */
@@ -177,6 +241,11 @@ static void kube_enter(struct backend_kube *b, enum kube_phase phase)
 static void kube_done(struct backend_kube *b, enum backend_size size, int r)
 {
 	b->base.done(b->base.done_arg, size, r);
+}
+
+static void kube_note_retry_after(struct backend_kube *b, const struct kube_answer *a)
+{
+	b->shrink_not_before_ns = monotonic_ns() + kube_retry_after_ns(a);
 }
 
 static void kube_shrink_failed(struct backend_kube *b, int r)
@@ -244,10 +313,14 @@ static void kube_on_shrink_patch(void *arg, const struct kube_answer *a)
 	int r = kube_errno(a);
 
 	b->request = NULL;
+	kube_note_doubt(b, a);
+	if (a->status >= 400 && a->status < 500)
+		b->may_be_small = b->was_small;
 	if (r == -ESRCH)
 		kube_note_gone(b);
 	if (r < 0) {
-		kube_explain(a, "cannot shrink the pod", KUBE_RULE_PATCH);
+		kube_explain(a, "cannot shrink the pod", kube_rule_patch(b));
+		kube_note_retry_after(b, a);
 		kube_shrink_failed(b, r);
 		return;
 	}
@@ -273,10 +346,12 @@ static void kube_on_shrink_read(void *arg, const struct kube_answer *a)
 	if (r == 0)
 		r = kube_write_state(b);
 	if (r < 0) {
+		kube_note_retry_after(b, a);
 		kube_shrink_failed(b, r);
 		return;
 	}
 	kube_note_restarts(b, pod);
+	b->was_small = b->may_be_small;
 	b->may_be_small = true;
 	kube_enter(b, KUBE_SHRINK_PATCH);
 	kube_next(b);
@@ -285,30 +360,30 @@ static void kube_on_shrink_read(void *arg, const struct kube_answer *a)
 static void kube_on_shrink_check(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
-	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read_again(b, a);
 
 	b->request = NULL;
-	if (pod && kube_size_is_actuated(&b->sizes, pod, KUBE_STEP_ASLEEP)) {
+	if (b->is_gone) {
+		kube_shrink_failed(b, -ESRCH);
+	} else if (pod && kube_size_is_actuated(&b->sizes, pod, KUBE_STEP_ASLEEP)) {
 		kube_enter(b, KUBE_ASLEEP);
 		kube_wait(b, KUBE_ASLEEP_POLL_NS);
 		kube_done(b, BACKEND_ASLEEP, 0);
 	} else if (monotonic_ns() >= b->shrink_until_ns) {
 		kube_shrink_failed(b, log_err(-ETIMEDOUT, "the kubelet does not shrink the pod"));
 	} else {
-		kube_wait_longer(b);
+		kube_wait_after(b, a);
 	}
 }
 
 static void kube_on_asleep_read(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
-	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read_again(b, a);
 
 	b->request = NULL;
-	kube_wait(b, KUBE_ASLEEP_POLL_NS);
-	if (kube_errno(a) == -ESRCH || (pod && pod->is_terminating))
-		kube_note_gone(b);
-	else if (pod && kube_has_restarted(b, pod))
+	kube_wait(b, max_u64(KUBE_ASLEEP_POLL_NS, kube_retry_after_ns(a)));
+	if (!b->is_gone && pod && kube_has_restarted(b, pod))
 		b->settings.restarted(b->settings.arg);
 }
 
@@ -340,13 +415,12 @@ static void kube_grow_refused(struct backend_kube *b, const struct kube_answer *
 {
 	char message[KUBE_ERROR_MAX], reason[64];
 
+	if (kube_errno(a) == -EACCES && !b->has_said_pending)
+		kube_explain(a, "cannot grow the pod", kube_rule_patch(b));
 	kube_answer_message(a, message, sizeof(message));
 	kube_answer_reason(a, reason, sizeof(reason));
 	kube_say_pending(b, *reason ? reason : "none", message);
-	if (a->retry_after_s > 0)
-		kube_wait(b, (uint64_t)a->retry_after_s * NS_PER_S);
-	else
-		kube_wait_longer(b);
+	kube_wait_after(b, a);
 }
 
 static void kube_on_grow_patch(void *arg, const struct kube_answer *a)
@@ -358,11 +432,10 @@ static void kube_on_grow_patch(void *arg, const struct kube_answer *a)
 	if (r == -ESRCH) {
 		kube_note_gone(b);
 		kube_grown(b); /* nothing is left to wait for: open the gate */
-	} else if (a->status == 409) {
-		kube_next(b); /* on fresh data, which the server has and we need not */
+	} else if (a->status == 409 && b->poll_ns == KUBE_POLL_MIN_NS) {
+		b->poll_ns *= 2; /* at once, but not for ever */
+		kube_next(b);	 /* on fresh data, which the server has and we need not */
 	} else if (r < 0) {
-		if (r == -EACCES)
-			kube_explain(a, "cannot grow the pod", KUBE_RULE_PATCH);
 		kube_grow_refused(b, a);
 	} else if (kube_first_step(b) == KUBE_STEP_LIMIT) {
 		kube_grown(b);
@@ -375,10 +448,10 @@ static void kube_on_grow_patch(void *arg, const struct kube_answer *a)
 static void kube_on_grow_grant(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
-	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read_again(b, a);
 
 	b->request = NULL;
-	if (pod && kube_size_is_granted(&b->sizes, pod, KUBE_STEP_FULL)) {
+	if (b->is_gone || (pod && kube_size_is_granted(&b->sizes, pod, KUBE_STEP_FULL))) {
 		kube_grown(b);
 		return;
 	}
@@ -386,7 +459,7 @@ static void kube_on_grow_grant(void *arg, const struct kube_answer *a)
 		kube_say_pending(b, pod->pending_reason, pod->pending_message);
 	if (pod && !kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL))
 		kube_enter(b, KUBE_GROW_PATCH); /* a patch down came after ours */
-	kube_wait_longer(b);
+	kube_wait_after(b, a);
 }
 
 static void kube_on_restore_patch(void *arg, const struct kube_answer *a)
@@ -404,30 +477,52 @@ static void kube_on_restore_patch(void *arg, const struct kube_answer *a)
 	}
 }
 
+/*
+ * A patch down was carried out late: the limits first, as for any wake. Once full has been seen, a
+ * size that is neither is somebody else's choice.
+ */
+static bool kube_start_restore(struct backend_kube *b, const struct kube_pod *pod)
+{
+	bool is_small = kube_size_is_asked(&b->sizes, pod, KUBE_STEP_ASLEEP);
+
+	if (!is_small && (!b->may_be_small || kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL)))
+		return false;
+	b->may_be_small = true;
+	b->request = kube_patch(b, is_small ? kube_first_step(b) : KUBE_STEP_FULL, "",
+				kube_on_restore_patch);
+	return b->request != NULL;
+}
+
+static bool kube_is_restored(const struct backend_kube *b, const struct kube_pod *pod)
+{
+	if (!b->may_be_small)
+		return true;
+	return !b->down && kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL) &&
+	       kube_size_is_actuated(&b->sizes, pod, KUBE_STEP_FULL);
+}
+
 static void kube_on_restore_read(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
-	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read(a);
+	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_read_again(b, a);
 
 	b->request = NULL;
-	if (pod && !kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL)) {
-		b->request = kube_patch(b, KUBE_STEP_FULL, "", kube_on_restore_patch);
-		if (b->request)
-			return;
-	}
-	if (pod && pod->pending_reason)
-		kube_say_pending(b, pod->pending_reason, pod->pending_message);
-	if (pod && !b->down && kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL) &&
-	    kube_size_is_actuated(&b->sizes, pod, KUBE_STEP_FULL)) {
-		if (b->has_said_pending)
-			log_info("the full size is granted", NULL);
-		b->may_be_small = false;
+	if (b->is_gone) {
 		kube_enter(b, KUBE_IDLE);
 		return;
 	}
-	if (kube_errno(a) == -ESRCH || (pod && pod->is_terminating))
-		kube_note_gone(b);
-	kube_wait_longer(b);
+	if (pod && kube_start_restore(b, pod))
+		return;
+	if (pod && pod->pending_reason)
+		kube_say_pending(b, pod->pending_reason, pod->pending_message);
+	if (pod && kube_is_restored(b, pod)) {
+		if (b->may_be_small && b->has_said_pending)
+			log_info("the full size is granted", NULL);
+		b->may_be_small = false;
+		kube_settle(b);
+		return;
+	}
+	kube_wait_after(b, a);
 }
 
 /* The answer to a patch down that we no longer want: if it came last, it counts. */
@@ -435,8 +530,8 @@ static void kube_on_superseded(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
 
-	(void)a;
 	b->down = NULL;
+	kube_note_doubt(b, a);
 	if (b->phase == KUBE_GROW_GRANT || b->phase == KUBE_RESTORE || b->phase == KUBE_IDLE) {
 		kube_cancel(&b->request);
 		kube_enter(b, b->phase == KUBE_GROW_GRANT ? KUBE_GROW_GRANT : KUBE_RESTORE);
@@ -481,18 +576,25 @@ static void kube_next(struct backend_kube *b)
 
 static void kube_shrink(struct backend_kube *b)
 {
+	uint64_t now_ns = monotonic_ns();
+
 	kube_cancel(&b->request);
+	if (b->down) /* whoever wants it, it may still be carried out */
+		b->doubt_until_ns = now_ns + KUBE_DOUBT_NS;
 	kube_cancel(&b->down);
 	kube_enter(b, KUBE_SHRINK_READ);
-	b->shrink_until_ns = monotonic_ns() + KUBE_SHRINK_TIMEOUT_NS;
-	kube_next(b);
+	b->shrink_until_ns = now_ns + KUBE_SHRINK_TIMEOUT_NS;
+	if (now_ns < b->shrink_not_before_ns)
+		kube_wait(b, b->shrink_not_before_ns - now_ns);
+	else
+		kube_next(b);
 }
 
 static void kube_grow(struct backend_kube *b)
 {
 	if (!b->may_be_small) {
 		kube_cancel(&b->request);
-		kube_enter(b, KUBE_IDLE);
+		kube_settle(b);
 		kube_done(b, BACKEND_FULL, 0);
 		return;
 	}
@@ -651,12 +753,13 @@ static void kube_on_dry_run(void *arg, const struct kube_answer *a)
 	int r = kube_prepare_errno(a);
 
 	b->request = NULL;
-	if (r < 0) {
-		kube_explain(a, "the API server refuses the sizes", KUBE_RULE_PATCH);
+	if (r < 0)
+		kube_explain(a, "the API server refuses the sizes", kube_rule_patch(b));
+	/* One that sleeps already is not left alone: it is woken, as soon as that is allowed. */
+	if (r == 0 || (r != -EAGAIN && b->may_be_small))
+		kube_prepare_next(b);
+	else
 		kube_prepared(b, NULL, r);
-		return;
-	}
-	kube_prepare_next(b);
 }
 
 static void kube_on_prepare_last(void *arg, const struct kube_answer *a)

@@ -531,7 +531,11 @@ int cgroup_remove(struct cgroup *cg)
 {
 	if (!cg->is_own)
 		return 0;
-	for (int control = 0; control < CGROUP_CONTROLS; control++) {
+	/*
+	 * The directory with the lock is the first of them, and goes last: a doze that waits for
+	 * the lock makes all of them anew when it finds that one gone.
+	 */
+	for (int control = CGROUP_CONTROLS - 1; control >= 0; control--) {
 		if (!cgroup_is_first_of_dir(cg, control))
 			continue;
 		if (rmdir(cg->controls[control].dir) < 0 && errno != ENOENT)

@@ -29,6 +29,7 @@ struct run {
 	struct watchdog *watchdog;
 	struct process process;
 	struct cgroup cgroup;
+	enum backend_cgroup_mode mode;
 	struct backend *backend;
 	struct daemon daemon;
 	struct event *on_exit;
@@ -106,7 +107,9 @@ static int run_check_privileges(struct run *run)
 
 static int run_find_process(struct run *run)
 {
-	return run->config.pid ? process_adopt(&run->process, run->config.pid) : 0;
+	if (run->config.pid)
+		return process_adopt(&run->process, run->config.pid);
+	return process_find_command(run->config.command[0]);
 }
 
 /* Freeze unless told otherwise; where nothing can freeze, what was not asked for gives way. */
@@ -151,12 +154,7 @@ static int run_open_backend(struct run *run)
 	r = run_open_cgroup(run, mounts, settings.mode);
 	if (r < 0)
 		return r;
-	log_info("cgroup", "asleep=%s version=%d",
-		 settings.mode == BACKEND_CGROUP_FREEZE ? "freeze" : "throttle",
-		 run->cgroup
-			 .controls[settings.mode == BACKEND_CGROUP_FREEZE ? CGROUP_FREEZER
-									  : CGROUP_CPU]
-			 .version);
+	run->mode = settings.mode;
 	return backend_cgroup_new(&run->backend, run->daemon.base, &run->cgroup, &settings,
 				  run->watchdog);
 }
@@ -278,13 +276,23 @@ static void run_take_down(struct run *run)
 	config_free(&run->config);
 }
 
+static void run_log_watching(const struct run *run)
+{
+	bool freezes = run->mode == BACKEND_CGROUP_FREEZE;
+
+	log_info("watching",
+		 "port=%u/%s idle_after_ms=%" PRIu64 " asleep=%s cgroup_version=%d pid=%d",
+		 run->config.ports[0].port, config_protocol_name(run->config.ports[0].protocol),
+		 run->config.idle_ns / NS_PER_MS, freezes ? "freeze" : "throttle",
+		 run->cgroup.controls[freezes ? CGROUP_FREEZER : CGROUP_CPU].version,
+		 (int)run->process.pid);
+}
+
 static int run_main(struct run *run)
 {
 	int status = 0;
 
-	log_info("watching", "port=%u/%s idle_after_ms=%" PRIu64 " pid=%d",
-		 run->config.ports[0].port, config_protocol_name(run->config.ports[0].protocol),
-		 run->config.idle_ns / NS_PER_MS, (int)run->process.pid);
+	run_log_watching(run);
 	target_start(run->daemon.target);
 	daemon_run(&run->daemon);
 	if (run->process.is_child)

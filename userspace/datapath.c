@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/utsname.h>
 
+#include "clsact.h"
 #include "driver.h"
 #include "gate.skel.h"
 #include "log.h"
@@ -237,7 +238,8 @@ static void datapath_detach_tc(const struct datapath_link *link)
 		    .priority = DATAPATH_TC_PRIORITY);
 
 	bpf_tc_detach(&hook, &options);
-	if (!link->made_qdisc)
+	/* Another doze, or anyone, may have come since: the qdisc takes all its filters along. */
+	if (!link->made_qdisc || clsact_has_filters(link->ifindex))
 		return;
 	/* Both points: libbpf takes that to mean the qdisc itself. */
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;

@@ -92,6 +92,14 @@ static int size_recall(const struct kube_pod *pod, const struct kube_container *
 	return size_read_recorded(pod->recorded_full, c->name, out);
 }
 
+/* Its limit was given back, and its request was not yet: the request is no new full size. */
+static bool size_is_half_awake(const struct kube_container *c, const struct kube_size *now,
+			       const struct kube_size *known)
+{
+	return known && c->spec.limit_millicpu == known->full.limit_millicpu &&
+	       c->spec.request_millicpu == now->asleep.request_millicpu;
+}
+
 /* Why a container cannot be put to sleep, or NULL. */
 static const char *size_refusal(const struct kube_container *c, uint32_t asleep_millicpu)
 {
@@ -111,6 +119,10 @@ static int size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 	*out = (struct kube_size){ .is_sidecar = c->is_sidecar, .full = c->spec };
 	snprintf(out->name, sizeof(out->name), "%s", c->name);
 	out->asleep = size_asleep(pod, c, choice->asleep_millicpu);
+	if (size_is_half_awake(c, out, size_find(known, c->name))) {
+		out->full = size_find(known, c->name)->full;
+		return 0;
+	}
 	if (!size_is_equal(&c->spec, &out->asleep) &&
 	    c->spec.limit_millicpu != out->asleep.limit_millicpu)
 		return 0;
@@ -258,7 +270,9 @@ bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *p
 bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			  enum kube_step step)
 {
-	if (pod->pending_reason || pod->observed_generation < pod->generation)
+	/* Kubernetes 1.33 counts generations, but does not say which one the kubelet has seen. */
+	if (pod->pending_reason ||
+	    (pod->observed_generation && pod->observed_generation < pod->generation))
 		return false;
 	for (size_t i = 0; i < sizes->len; i++) {
 		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);

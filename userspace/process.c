@@ -4,7 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +23,46 @@ static int process_pidfd_open(pid_t pid)
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
 	return fd < 0 ? -errno : fd;
+}
+
+static int process_try_file(const char *path)
+{
+	struct stat file;
+
+	if (stat(path, &file) < 0)
+		return -errno;
+	return S_ISREG(file.st_mode) && access(path, X_OK) == 0 ? 0 : -EACCES;
+}
+
+/* -EACCES rather than -ENOENT if one directory has such a file and another has none. */
+static int process_search_path(const char *path, const char *command)
+{
+	int r = -ENOENT;
+
+	for (;;) {
+		int len = (int)strcspn(path, ":");
+		char file[PATH_MAX];
+		int tried = -ENAMETOOLONG;
+
+		if (snprintf(file, sizeof(file), "%.*s/%s", len ? len : 1, len ? path : ".",
+			     command) < (int)sizeof(file))
+			tried = process_try_file(file);
+		if (tried == 0 || tried == -EACCES)
+			r = tried;
+		if (tried == 0 || !path[len])
+			return r;
+		path += len + 1;
+	}
+}
+
+int process_find_command(const char *command)
+{
+	/* What execvp() uses where there is no PATH. */
+	const char *path = getenv("PATH") ? getenv("PATH") : "/bin:/usr/bin";
+	int r = strchr(command, '/') ? process_try_file(command)
+				     : process_search_path(path, command);
+
+	return r < 0 ? log_err(r, "cannot run '%s'", command) : 0;
 }
 
 /* What the child could not do, sent through a pipe that a successful exec closes. */

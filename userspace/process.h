@@ -16,6 +16,10 @@ struct process {
 
 #define PROCESS_NONE ((struct process){ .pidfd = -1 })
 
+/* Whether there is such a command, along PATH as execvp(3) looks for it. Logs its errors, -errno.
+ */
+int process_find_command(const char *command);
+
 /*
  * Starts argv in cg, with the default signal mask and dispositions, and returns once the exec has
  * succeeded. Logs its errors, with the command quoted; -errno of the exec or of what went before.
