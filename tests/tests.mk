@@ -34,6 +34,7 @@ bench: deps ## measure latency, throughput and cost per packet, against a baseli
 	@$(MAKE) --no-print-directory doze $(B)/tests/bench/bench_gate $(B)/tests/bench/gate_switch \
 		$(B)/tests/bench/server $(B)/tests/bench/client >/dev/null
 	@python3 tests/bench/bench.py $(BENCH_FLAGS)
+	@python3 tests/bench/bench_sidecar.py
 
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
