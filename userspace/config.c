@@ -206,6 +206,10 @@ static const char *config_set_container(struct config *c, char *value)
 {
 	if (!config_is_name(value))
 		return "is not the name of a container";
+	for (size_t i = 0; i < c->containers_len; i++) {
+		if (strcmp(c->containers[i], value) == 0)
+			return "is given twice; name each container once";
+	}
 	if (c->containers_len == CONFIG_CONTAINERS_MAX)
 		return "is one container too many; at most 32 are possible";
 	c->containers[c->containers_len++] = value;
@@ -345,12 +349,18 @@ static int config_set_env(struct config *c, const struct config_setting *setting
 	return 0;
 }
 
+/* A Service named doze makes Kubernetes set DOZE_PORT=tcp://10.0.0.1:80 in every pod around it. */
+static bool config_is_service_link(const char *value)
+{
+	return strncmp(value, "tcp://", 6) == 0 || strncmp(value, "udp://", 6) == 0;
+}
+
 /* A copy of the variable's value that lives as long as c; NULL: it is not set. */
 static char *config_env_value(struct config *c, const char *name)
 {
 	const char *value = getenv(name);
 
-	if (!value || !*value)
+	if (!value || !*value || config_is_service_link(value))
 		return NULL;
 	return c->env_values[c->env_values_len++] = strdup(value);
 }
@@ -413,6 +423,12 @@ static const struct config_setting *config_find(int opt)
 	return NULL;
 }
 
+/* getopt takes --asleep for --asleep-cpu where there is no other; a new flag would change that. */
+static bool config_is_whole(const struct config_setting *setting, const char *given)
+{
+	return strcspn(given, "=") == 2 + strlen(setting->name);
+}
+
 /* A list given by flags replaces that of the environment. */
 static void config_forget_list(struct config *c, const struct config_setting *setting)
 {
@@ -448,6 +464,8 @@ static int config_parse_flags(struct config *c, enum config_command command, int
 			return 0;
 		}
 		setting = config_find(opt);
+		if (setting && opt >= CONFIG_LONG_BASE && !config_is_whole(setting, argv[at]))
+			setting = NULL;
 		if (!setting) {
 			snprintf(error, CONFIG_ERROR_MAX,
 				 opt == ':' ? "flag '%s' needs a value" : "unknown flag '%s'",
@@ -485,8 +503,6 @@ static const char *config_check_sidecar(struct config *c)
 		return "no pod: set POD_NAME from the downward API (metadata.name)";
 	if (!c->pod_namespace || !config_is_name(c->pod_namespace))
 		return "no namespace: set POD_NAMESPACE from the downward API (metadata.namespace)";
-	if (c->asleep_millicpu % 10)
-		return "asleep-cpu: must be a multiple of 10m, as the kubelet's cgroup driver rounds it";
 	if (c->command)
 		return "doze sidecar takes no command: its target is the pod";
 	return NULL;
@@ -516,11 +532,17 @@ int config_parse(struct config *out, enum config_command command, int argc, char
 	if (optind < argc)
 		out->command = argv + optind;
 	wrong = command == CONFIG_RUN ? config_check_run(out) : config_check_sidecar(out);
-	if (wrong) {
+	if (wrong)
 		snprintf(error, CONFIG_ERROR_MAX, "%s", wrong);
-		return -EINVAL;
-	}
-	return 0;
+	else if (command == CONFIG_SIDECAR && out->asleep_millicpu % 10)
+		snprintf(
+			error, CONFIG_ERROR_MAX,
+			"--asleep-cpu: '%um' is no multiple of 10m, to which the kubelet's cgroup driver "
+			"rounds",
+			out->asleep_millicpu);
+	else
+		return 0;
+	return -EINVAL;
 }
 
 void config_free(struct config *c)

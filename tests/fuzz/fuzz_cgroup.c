@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Fuzzes the parsers of /proc/self/mountinfo and /proc/PID/cgroup: an input is the text. */
+/*
+ * Fuzzes the parsers of /proc/self/mountinfo and /proc/PID/cgroup: an input is the text, in which
+ * a byte of 1 stands for a thousand letters, so that names become too long soon enough.
+ */
 /* needs: userspace/cgroup.c userspace/file.c userspace/log.c */
 #include <errno.h>
 #include <stdbool.h>
@@ -10,6 +13,10 @@
 
 #include "cgroup.h"
 #include "util.h"
+
+#define FUZZ_LETTER   1
+#define FUZZ_LETTERS  1000
+#define FUZZ_TEXT_MAX (16 * PATH_MAX)
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \
@@ -53,10 +60,24 @@ static void fuzz_path(const char *text, int version, enum cgroup_control control
 	FUZZ_CHECK(strstr(text, path));
 }
 
+static char *fuzz_text(const uint8_t *data, size_t size)
+{
+	static char text[FUZZ_TEXT_MAX];
+	size_t len = 0;
+
+	for (size_t i = 0; i < size && len + FUZZ_LETTERS < sizeof(text); i++) {
+		size_t n = data[i] == FUZZ_LETTER ? FUZZ_LETTERS : 1;
+
+		memset(text + len, data[i] == FUZZ_LETTER ? 'x' : data[i], n);
+		len += n;
+	}
+	/* Of just that length, so that the address sanitizer sees each read beyond it. */
+	return strndup(text, len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	/* Of just that length, so that the address sanitizer sees each read beyond it. */
-	_cleanup_(freep) char *text = strndup((const char *)data, size);
+	_cleanup_(freep) char *text = fuzz_text(data, size);
 
 	FUZZ_CHECK(text);
 	fuzz_mountinfo(text);

@@ -14,7 +14,7 @@
 #include "config.h"
 #include "util.h"
 
-#define ARGS_MAX 32
+#define ARGS_MAX 256
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \

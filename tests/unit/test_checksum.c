@@ -26,7 +26,7 @@
  *   TCP            9c40 + 1f90 + 0102 + 0304 + 5002 + faf0           = 20ac8
  *   together       846c + 20ac8 = 28f34, folded 8f36, complement     = 70c9
  */
-/* clang-format off: a header stays a line */
+/* clang-format off */
 static const struct known {
 	const char *name;
 	const char *link;
@@ -244,7 +244,7 @@ static void a_frame_cut_anywhere_is_malformed_and_stays_as_it_is(void **state)
 	}
 }
 
-/* clang-format off: a row stays a row */
+/* clang-format off */
 static const struct {
 	const char *name;
 	size_t row;	/* of known */

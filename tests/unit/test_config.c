@@ -28,7 +28,7 @@ struct variable {
 	const char *value; /* none that is the default */
 };
 
-/* clang-format off: a row stays a row */
+/* clang-format off */
 static const struct variable run_variables[] = {
 	{ "DOZE_PORT", "8080,53/udp" },
 	{ "DOZE_INTERFACE", "eth0, lo" },
@@ -362,7 +362,7 @@ static void a_port_may_be_watched_for_tcp_and_udp(void **state)
 	assert_string_equal(config_protocol_name(p.config.ports[1].protocol), "udp");
 }
 
-/* clang-format off: a row stays a row */
+/* clang-format off */
 static const struct {
 	const char *args[ARGS_MAX];
 	size_t command; /* index of the command in args */
@@ -431,7 +431,7 @@ static void one_parse_leaves_nothing_for_the_next(void **state)
 	}
 }
 
-/* clang-format off: a row stays a row */
+/* clang-format off */
 static const struct {
 	const char *args[8];
 	const char *error;
@@ -499,9 +499,11 @@ static const struct {
 	{ { PORT, "--asleep-cpu", "9m" },
 	  "--asleep-cpu: '9m' is too little; the kernel's smallest quota is 10m" },
 	{ { PORT, "--asleep-cpu", "0" },
-	  "--asleep-cpu: '0' is out of range; zero would mean no limit, and 1024 CPUs are the most" },
+	  "--asleep-cpu: \'0\' is out of range; "
+	  "zero would mean no limit, and 1024 CPUs are the most" },
 	{ { PORT, "--asleep-cpu", "1025" },
-	  "--asleep-cpu: '1025' is out of range; zero would mean no limit, and 1024 CPUs are the most" },
+	  "--asleep-cpu: \'1025\' is out of range; "
+	  "zero would mean no limit, and 1024 CPUs are the most" },
 	{ { PORT, "--asleep-cpu", "10%" },
 	  "--asleep-cpu: '10%' is not an amount of CPU such as 10m or 0.5" },
 

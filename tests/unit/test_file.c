@@ -173,7 +173,7 @@ static void replacing_that_fails_leaves_the_file_as_it_was(void **state)
 	assert_int_equal(access(long_path, F_OK), -1);
 }
 
-/* clang-format off: a row stays a row */
+/* clang-format off */
 static const struct {
 	const char *content, *key;
 	int r;

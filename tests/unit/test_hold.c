@@ -83,7 +83,7 @@ static void expect_held(struct hold *h, const char *letters)
 	assert_string_equal(held, letters);
 }
 
-/* clang-format off: a row stays a row */
+/* clang-format off */
 
 /* The client's timestamp is in its newest SYN, and it answers to no other. */
 static void the_newest_syn_of_a_flow_is_kept_with_its_bytes_and_event(void **state)
