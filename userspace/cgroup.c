@@ -20,6 +20,9 @@
 #define CGROUP_PARENT	   "doze"
 #define CGROUP_NAME_PREFIX "run-"
 
+/* More dozes than that do not come in between. */
+#define CGROUP_TRIES 16
+
 static const char *const cgroup_v1_names[CGROUP_CONTROLS] = {
 	[CGROUP_FREEZER] = "freezer",
 	[CGROUP_CPU] = "cpu",
@@ -253,6 +256,24 @@ static bool cgroup_is_first_of_dir(const struct cgroup *cg, int control)
 	return cg->controls[control].version != 0;
 }
 
+/* The parent of all dozes goes with the last of them, perhaps between our two mkdirs. */
+static int cgroup_mkdir_in(const char *parent, const char *dir, const struct cgroup_mount *cpu_v2)
+{
+	int r = -ENOENT;
+
+	for (int i = 0; i < CGROUP_TRIES && r == -ENOENT; i++) {
+		r = cgroup_mkdir(parent);
+		if (r < 0)
+			return r;
+		if (cpu_v2) {
+			cgroup_hand_down_cpu(cpu_v2->point);
+			cgroup_hand_down_cpu(parent);
+		}
+		r = cgroup_mkdir(dir);
+	}
+	return r;
+}
+
 /* Leaves the directory's name in cg also when it fails, for the message. */
 static int cgroup_create_in(struct cgroup *cg, const struct cgroup_mount *mount, int control,
 			    const char *name)
@@ -265,13 +286,8 @@ static int cgroup_create_in(struct cgroup *cg, const struct cgroup_mount *mount,
 		r = cgroup_join(dir, parent, name);
 	if (r < 0)
 		return r;
-	r = cgroup_mkdir(parent);
-	if (r == 0 && mount->version == 2 && control == CGROUP_CPU) {
-		cgroup_hand_down_cpu(mount->point);
-		cgroup_hand_down_cpu(parent);
-	}
-	if (r == 0)
-		r = cgroup_mkdir(dir);
+	r = cgroup_mkdir_in(parent, dir,
+			    mount->version == 2 && control == CGROUP_CPU ? mount : NULL);
 	if (r == 0)
 		cg->controls[control].version = mount->version;
 	return r;
@@ -310,7 +326,7 @@ static int cgroup_lock_control(const struct cgroup_mounts *mounts)
 static int cgroup_create_locked(struct cgroup *cg, const struct cgroup_mount *mount, int control,
 				const char *name)
 {
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < CGROUP_TRIES; i++) {
 		_cleanup_(closep) int fd = -1;
 		int r = cgroup_create_in(cg, mount, control, name);
 

@@ -121,11 +121,17 @@ static int daemon_open_replay(struct daemon *d, bool can_replay)
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
+/* Of no other doze in this namespace, and the same after a restart. */
+static uint32_t daemon_tc_handle(const struct target_port *port)
+{
+	return (uint32_t)port->protocol << 16 | port->port;
+}
+
 int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings)
 {
 	struct datapath_settings datapath_settings = {
 		.hook = settings->hook,
-		.tc_handle = settings->ports[0].port,
+		.tc_handle = daemon_tc_handle(&settings->ports[0]),
 		.on_event = daemon_on_gate_event,
 		.arg = d,
 	};

@@ -24,8 +24,8 @@ typedef void (*datapath_event_fn)(void *arg, const struct gate_event *event, con
 struct datapath_settings {
 	enum datapath_hook hook;
 	bool can_replay; /* false: a SYN is dropped without a copy */
-	/* Tells our tc filters from those of another doze on the same interface: a port of ours. */
-	uint16_t tc_handle;
+	/* Tells our tc filters from those of another doze on the same interface. */
+	uint32_t tc_handle;
 	datapath_event_fn on_event;
 	void *arg;
 };

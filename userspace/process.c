@@ -57,11 +57,12 @@ static int process_search_path(const char *path, const char *command)
 
 int process_find_command(const char *command)
 {
-	/* What execvp() uses where there is no PATH. */
-	const char *path = getenv("PATH") ? getenv("PATH") : "/bin:/usr/bin";
-	int r = strchr(command, '/') ? process_try_file(command)
-				     : process_search_path(path, command);
+	const char *path = getenv("PATH");
+	int r;
 
+	if (!path)
+		path = "/bin:/usr/bin"; /* as execvp() has it */
+	r = strchr(command, '/') ? process_try_file(command) : process_search_path(path, command);
 	return r < 0 ? log_err(r, "cannot run '%s'", command) : 0;
 }
 
