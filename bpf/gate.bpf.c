@@ -191,18 +191,18 @@ static __always_inline bool gate_hold(const struct gate_frame *f, const struct g
 				      __u32 target_id, __u32 verdict)
 {
 	struct gate_record *record = gate_record_new(f, p, target_id, verdict);
-	__u64 len = p->frame_len;
+	__u64 last = (__u64)p->frame_len - 1;
 
 	/*
-	 * Two lines that only please the verifier (all kernels): the barrier keeps the compiler
-	 * from comparing another register than the one it passes on, and a parsed frame is never
-	 * empty.
+	 * Only for the verifier: the barrier keeps the compiler from comparing another register
+	 * than the one it passes on (all kernels), and before 6.8 a length that has been compared
+	 * with 0 may still be 0 to it, while one more than last cannot.
 	 */
-	asm volatile("" : "+r"(len));
-	if (!record || len < 1 || len > GATE_FRAME_MAX || gate_copy(f, record, len))
+	asm volatile("" : "+r"(last));
+	if (!record || last >= GATE_FRAME_MAX || gate_copy(f, record, last + 1))
 		return false;
-	record->event.frame_len = len;
-	return !bpf_ringbuf_output(&gate_ring, record, sizeof(record->event) + len, 0);
+	record->event.frame_len = last + 1;
+	return !bpf_ringbuf_output(&gate_ring, record, sizeof(record->event) + last + 1, 0);
 }
 
 static __always_inline void gate_tell(const struct gate_frame *f, const struct gate_packet *p,

@@ -198,10 +198,12 @@ static void kube_wait_after(struct backend_kube *b, const struct kube_answer *a)
 {
 	uint64_t pause_ns = kube_retry_after_ns(a);
 
-	if (pause_ns)
-		kube_wait(b, pause_ns);
-	else
+	if (!pause_ns) {
 		kube_wait_longer(b);
+		return;
+	}
+	b->shrink_not_before_ns = monotonic_ns() + pause_ns;
+	kube_wait(b, pause_ns);
 }
 
 static void kube_on_timer(evutil_socket_t fd, short what, void *arg)

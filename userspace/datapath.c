@@ -28,6 +28,9 @@
 
 #define DATAPATH_LINKS_MAX 256
 
+/* Of one message of libbpf, from its end. */
+#define DATAPATH_LOG_LINES 20
+
 struct datapath_link {
 	unsigned int ifindex;
 	enum datapath_hook hook;
@@ -56,15 +59,29 @@ static const char *const datapath_hook_names[] = {
 	[DATAPATH_HOOK_XDP] = "xdp",
 };
 
+/* The verifier's log has thousands of lines, and says why at its end. */
+static char *datapath_last_lines(char *text, unsigned int lines)
+{
+	char *at = text + strlen(text);
+
+	while (at > text && lines) {
+		at--;
+		if (*at == '\n')
+			lines--;
+	}
+	return at;
+}
+
 static int datapath_on_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char text[512];
+	_cleanup_(freep) char *text = NULL;
+	char *rest = NULL;
 
-	if (level == LIBBPF_DEBUG)
+	if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
 		return 0;
-	vsnprintf(text, sizeof(text), format, args);
-	text[strcspn(text, "\n")] = '\0';
-	log_debug("libbpf", "text=\"%s\"", text);
+	for (char *line = strtok_r(datapath_last_lines(text, DATAPATH_LOG_LINES), "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest))
+		log_debug("libbpf", "text=\"%s\"", line);
 	return 0;
 }
 
