@@ -114,20 +114,33 @@ def listen(port, address):
     return socket.create_server((address, port), family=family, backlog=BACKLOG)
 
 
-def serve_http(port, address):
-    listener = listen(port, address)
+def serve_http(listener):
     while True:
         connection, peer = listener.accept()
         start_thread(talk_http_quietly, connection, peer[0])
 
 
-def serve_udp(port, _):
+def bind_udp(port, _):
     server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     server.bind(("::", port))
+    return server
+
+
+def serve_udp(server):
     while True:
         data, peer = server.recvfrom(65536)
         server.sendto(data, peer)
+
+
+SERVICES = {"http": (listen, serve_http), "udp": (bind_udp, serve_udp)}
+
+
+def open_service(argument):
+    protocol, where = argument.split(":", 1)
+    port, _, address = where.partition("@")
+    open_socket, serve = SERVICES[protocol]
+    return serve, open_socket(int(port), address)
 
 
 def start_thread(function, *arguments):
@@ -152,10 +165,11 @@ def main(arguments):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, trapped)
     start_thread(readiness.tick_for_ever)
-    for service in arguments:
-        protocol, where = service.split(":", 1)
-        port, _, address = where.partition("@")
-        start_thread({"http": serve_http, "udp": serve_udp}[protocol], int(port), address)
+    # In the order given: who can connect to the last service knows that all are there.
+    services = [open_service(argument) for argument in arguments]
+    print("serving", flush=True)
+    for serve, sock in services:
+        start_thread(serve, sock)
     if trapped:
         report_signals(trapped, status)
     while True:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Clients: HTTP on one connection that is kept, and what the kernel knows of that connection."""
+import contextlib
 import hashlib
 import http.client
 import json
@@ -82,6 +83,11 @@ class Udp:
 
     def __exit__(self, *_):
         self.sock.close()
+
+    def poke(self):
+        """Sends what nobody need answer."""
+        with contextlib.suppress(ConnectionRefusedError):  # that of an earlier poke
+            self.sock.send(b"wake up")
 
     def echo(self, *datagrams):
         """Sends all of them, then returns as many answers."""

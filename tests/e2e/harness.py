@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -80,6 +81,7 @@ class Lines:
     def __init__(self, stream):
         self.lines = []
         self.read_to = 0
+        self.has_ended = False
         self.changed = threading.Condition()
         self.thread = threading.Thread(target=self._collect, args=(stream,), daemon=True)
         self.thread.start()
@@ -89,6 +91,9 @@ class Lines:
             with self.changed:
                 self.lines.append(line.rstrip("\n"))
                 self.changed.notify_all()
+        with self.changed:
+            self.has_ended = True
+            self.changed.notify_all()
 
     def wait_for(self, pattern, limit_s=EVENT_LIMIT_S):
         """The next line that matches; the lines up to it are read."""
@@ -100,6 +105,8 @@ class Lines:
                     self.read_to += 1
                     if re.search(pattern, line):
                         return line
+                if self.has_ended:
+                    raise Failure(f"no line '{pattern}' up to the end")
                 if not self.changed.wait(until_s - time.monotonic()):
                     raise Failure(f"no line '{pattern}' within {limit_s} s")
 
@@ -258,12 +265,18 @@ class Test:
         return self._keep(Doze([*wrap, DOZE, "run", "--port=8080", f"--idle-after={idle}",
                                 f"--pid={pid}", *flags], cgroup=cgroup))
 
-    def plain_doze(self, net, *arguments, wrap=(), environment=None):
+    def plain_doze(self, net, *arguments, wrap=(), environment=None, binary=DOZE):
         """doze with exactly these arguments, until it ends by itself."""
-        doze = self._keep(Doze(self.in_server(net, *wrap, DOZE, *arguments), environment))
+        doze = self._keep(Doze(self.in_server(net, *wrap, binary, *arguments), environment))
         doze.wait()
         doze.wait_for_output()
         return doze
+
+    def readable_doze(self):
+        """A copy that a user who is not root can reach."""
+        directory = self.stack.enter_context(tempfile.TemporaryDirectory(prefix=netns.PREFIX))
+        os.chmod(directory, 0o755)
+        return shutil.copy(DOZE, directory)
 
     def sweep(self, net):
         """What a killed doze has left is removed by the next one, whatever that one runs."""
@@ -340,10 +353,19 @@ def test(rows=((),)):
     """Registers a function as one test, or as one for each row of arguments."""
     def register(function):
         for row in rows:
-            name = " ".join([function.__name__.replace("_", " "), *(f"[{a}]" for a in row)])
+            name = " ".join([function.__name__.replace("_", " "), *(shown(a) for a in row)])
             tests.append((name, function, row))
         return function
     return register
+
+
+def shown(argument):
+    """An argument in the name of its test; # begins a remark in TAP."""
+    if callable(argument):
+        argument = argument.__name__.replace("_", " ")
+    if isinstance(argument, tuple):
+        argument = " ".join(argument)
+    return f"[{argument}]".replace("#", "")
 
 
 def note(text):

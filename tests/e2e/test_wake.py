@@ -142,12 +142,16 @@ def throttled_application_has_its_quota_back_when_awake(t):
 
 # --- UDP ---
 
+# With a TCP port beside it, on which readiness can be asked: an application may need longer to
+# start than these tests need to put it to sleep.
+UDP = {"command": ("udp:5353", "http:8080"), "ports": ("8080", "5353/udp")}
+
 
 @test([(hook, *path) for hook in ("auto", "xdp") for path in PATHS])
 def datagrams_to_a_frozen_application_arrive_in_order(t, hook, link, family):
     t.needs_replay()
     net = t.net()
-    doze = t.doze(net, f"--hook={hook}", command=("udp:5353",), ports=("5353/udp",))
+    doze = t.doze(net, f"--hook={hook}", **UDP)
     doze.wait_asleep()
     with Udp(net.path(link, family), 5353) as udp:
         sent = [b"first", b"second", b"third"]
@@ -163,7 +167,7 @@ def datagram_passes_and_wakes_when_replay_is_off(t):
     for family in (4, 6):
         net = t.net()
         started.append((net.path(family=family),
-                        t.doze(net, "--replay=off", command=("udp:5353",), ports=("5353/udp",))))
+                        t.doze(net, "--replay=off", **UDP)))
     for path, doze in started:
         doze.wait_asleep()
         with Udp(path, 5353) as udp:
@@ -172,10 +176,42 @@ def datagram_passes_and_wakes_when_replay_is_off(t):
 
 
 @test()
+def application_with_udp_alone_sleeps_and_wakes(t):
+    """Nobody can be asked whether it is ready: it may fall asleep before it has started."""
+    t.needs_replay()
+    net = t.net()
+    doze = t.doze(net, command=("udp:5353",), ports=("5353/udp",))
+    doze.wait_asleep()
+    with Udp(net.path(), 5353) as udp:
+        while not doze.stdout.matching("serving"):
+            udp.poke()
+            doze.wait_asleep()
+    with Udp(net.path(), 5353) as udp:
+        equal(udp.echo(b"a", b"b"), [b"a", b"b"], "answers")
+    equal(doze.wait_awake()["replayed"], "2", "frames replayed")
+
+
+@test(PATHS)
+def datagrams_that_cannot_be_held_pass_and_wake(t, link, family):
+    """Fragments on veth; on lo, whose packets are long, longer than can be replayed."""
+    t.needs_replay()
+    net = t.net()
+    doze = t.doze(net, **UDP)
+    doze.wait_asleep()
+    with Udp(net.path(link, family), 5353) as udp:
+        for length in (5000, 60000):
+            datagram = os.urandom(length)
+            equal(udp.echo(datagram), [datagram], "answer")
+            reason = "wake_too_long" if link == "lo" else "wake_fragment"
+            equal(doze.wait_awake()["reason"], reason, f"reason for {length} bytes")
+            doze.wait_asleep()
+
+
+@test()
 def one_target_has_two_tcp_ports_and_a_udp_port(t):
     t.needs_replay()
     net = t.net()
-    doze = t.doze(net, command=("http:8080", "http:8081", "udp:5353"),
+    doze = t.doze(net, command=("udp:5353", "http:8081", "http:8080"),
                   ports=("8080", "8081", "5353/udp"))
     for port in (8080, 8081):
         doze.wait_asleep()
@@ -307,7 +343,7 @@ def fifty_sleeps_and_wakes_lose_no_connection(t, link):
 
 # Closing the gate is a race, so clients come just before, while and just after it closes: nobody
 # calls for 100 ms, by a clock that may lag 4 ms; then the gate settles for 20 ms.
-DEADLINE_TENTHS_MS = range(960, 1320, 4)
+DEADLINE_TENTHS_MS = range(960, 1320, 6)
 
 
 def around_the_idle_deadline(act):
@@ -347,7 +383,7 @@ def requests_around_the_idle_deadline_are_all_answered(t):
 def datagrams_around_the_idle_deadline_are_all_answered(t):
     t.needs_replay()
     net = t.net()
-    doze = t.doze(net, command=("udp:5353",), ports=("5353/udp",))
+    doze = t.doze(net, **UDP)
     doze.wait_asleep()
     with Udp(net.path(), 5353) as udp:
         around_the_idle_deadline(lambda when: equal(udp.echo(b"ping"), [b"ping"], when))
@@ -429,11 +465,22 @@ def gate_opens_after_the_wake_timeout_come_what_may(t):
         check(connection.connect_s >= 0.29, f"connect took {connection.connect_s:.3f} s only")
 
 
+@test()
+def syn_that_is_sent_again_while_held_is_replayed_once(t):
+    t.needs_replay()
+    net = t.net()
+    doze = t.doze(net, "--ready=http:/once", "--wake-timeout=1500ms")
+    doze.wait_asleep()
+    with Http(net.path()) as connection:
+        connection.get()
+        equal(doze.wait_awake()["replayed"], "1", "frames replayed")
+        # The third would come 3 s after the first.
+        check(1.4 < connection.connect_s < 2.9, f"connect took {connection.connect_s:.3f} s")
+    doze.stop()
+    equal(doze.counters()["hold_syn"], 2, "SYNs held")
+
+
 # --- interfaces ---
-
-
-def gates_of(hook, *links):
-    return {(link, hook) for link in links}
 
 
 @test()
@@ -454,10 +501,25 @@ def gate_is_on_the_interface_that_was_named_alone(t):
     net.add_veth("eth1")
     doze = t.doze(net, "--interface=eth0", "--hook=tcx")
     doze.wait_asleep()
-    equal(net.gates(), gates_of("tcx", "eth0"), "gates")
+    equal(net.gates(), {("eth0", "tcx")}, "gates")
     with Http(net.path()) as connection:
         connection.get()
         was_replayed(connection, doze.wait_awake())
+
+
+@test([("tcx",), ("tc",)])
+def gate_of_one_doze_stays_when_another_ends(t, hook):
+    needs_hook(t, hook)
+    t.needs_replay()
+    net = t.net()
+    first = t.doze(net, f"--hook={hook}")
+    first.wait_asleep()
+    second = t.doze(net, f"--hook={hook}", ports=("8081",), command=("http:8081",))
+    second.wait_asleep()
+    first.stop()
+    with Http(net.path(), 8081) as connection:
+        connection.get()
+        was_replayed(connection, second.wait_awake())
 
 
 @test([(hook,) for hook in HOOKS])
