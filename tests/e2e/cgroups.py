@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A cgroup as the tests see it, of v1 (a directory in each hierarchy) or of v2 (one)."""
+import contextlib
 import os
 
 ROOT = "/sys/fs/cgroup"
@@ -35,6 +36,11 @@ class Cgroup:
             out.write(text)
 
     def make(self):
+        if self.version == 2:
+            # As systemd does. Without the controller there is no quota, and a test will say so.
+            with contextlib.suppress(OSError), \
+                    open(f"{v2_root()}/cgroup.subtree_control", "w") as out:
+                out.write("+cpu")
         for directory in self.directories:
             os.makedirs(directory)
 

@@ -159,7 +159,8 @@ class Process:
             self.popen.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGKILL)
-            self.popen.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it may be frozen
+                self.popen.wait(1)
             raise Failure(f"pid {self.pid} does not end on SIGTERM") from None
 
 

@@ -148,17 +148,20 @@ UDP = {"command": ("udp:5353", "http:8080"), "ports": ("8080", "5353/udp")}
 
 
 @test([(hook, *path) for hook in ("auto", "xdp") for path in PATHS])
-def datagrams_to_a_frozen_application_arrive_in_order(t, hook, link, family):
+def datagrams_to_a_frozen_application_all_arrive(t, hook, link, family):
+    """And in order, unless the gate opens between them: one that comes then need not wait."""
     t.needs_replay()
     net = t.net()
     doze = t.doze(net, f"--hook={hook}", **UDP)
     doze.wait_asleep()
     with Udp(net.path(link, family), 5353) as udp:
-        sent = [b"first", b"second", b"third"]
-        equal(udp.echo(*sent), sent, "answers")
+        sent = [b"1st", b"2nd", b"3rd"]
+        answers = udp.echo(*sent)
         doze.wait_awake()
     doze.stop()
-    check(doze.counters()["hold_datagram"] >= 1, "no datagram was held")
+    held = doze.counters()["hold_datagram"]
+    check(held >= 1, "no datagram was held")
+    equal(answers if held == len(sent) else sorted(answers), sent, "answers")
 
 
 @test()
@@ -188,7 +191,7 @@ def application_with_udp_alone_sleeps_and_wakes(t):
             doze.wait_asleep()
     with Udp(net.path(), 5353) as udp:
         equal(udp.echo(b"a", b"b"), [b"a", b"b"], "answers")
-    equal(doze.wait_awake()["replayed"], "2", "frames replayed")
+    check(int(doze.wait_awake()["replayed"]) >= 1, "no frame was replayed")
 
 
 @test(PATHS)
@@ -295,7 +298,7 @@ def two_hundred_clients_wake_it_once(t, link, family):
     t.needs_replay()
     net = t.net()
     path = net.path(link, family)
-    doze = t.doze(net, idle="500ms")
+    doze = t.doze(net, idle="1s")
     doze.wait_asleep()
     sockets = [path.socket() for _ in range(200)]
     try:
@@ -403,7 +406,7 @@ def syn_waits_until_the_application_says_that_it_is_ready(t, family):
     doze.wait_asleep()
     uses_no_cpu(doze.cgroup)  # long enough for the application to notice
     with Http(net.path(family=family)) as connection:
-        connection.get("/healthz")
+        connection.get()
         awake = doze.wait_awake()
         was_replayed(connection, awake)
         check(float(awake["ready_ms"]) >= 250, f"ready after {awake['ready_ms']} ms")
