@@ -214,12 +214,14 @@ static int datapath_attach_xdp(struct datapath *d, struct datapath_link *link)
 }
 
 /* A filter outlives its process. One with our handle is of a doze that was killed. */
-static void datapath_clean_tc(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *ours)
+static bool datapath_clean_tc(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *ours)
 {
 	LIBBPF_OPTS(bpf_tc_opts, stale, .handle = ours->handle, .priority = ours->priority);
 
-	if (bpf_tc_detach(hook, &stale) == 0)
-		log_warn("removed the filter of a killed doze", "ifindex=%d", hook->ifindex);
+	if (bpf_tc_detach(hook, &stale) < 0)
+		return false;
+	log_warn("removed the filter of a killed doze", "ifindex=%d", hook->ifindex);
+	return true;
 }
 
 static int datapath_attach_tc(struct datapath *d, struct datapath_link *link)
@@ -230,13 +232,15 @@ static int datapath_attach_tc(struct datapath *d, struct datapath_link *link)
 		    .priority = DATAPATH_TC_PRIORITY);
 	int r = bpf_tc_hook_create(&hook);
 
-	/* EEXIST: someone else uses this qdisc, and we leave it to them. */
+	/*
+	 * EEXIST: someone else uses this qdisc, and we leave it to them; unless all that it held
+	 * was the filter of a killed doze, which then had made it.
+	 */
 	if (r < 0 && r != -EEXIST)
 		return r;
-	link->made_qdisc = r == 0;
+	link->made_qdisc = r == 0 || (datapath_clean_tc(&hook, &options) &&
+				      !clsact_has_filters(link->ifindex));
 	link->tc_handle = options.handle;
-	if (!link->made_qdisc)
-		datapath_clean_tc(&hook, &options);
 	options.prog_fd = bpf_program__fd(link->has_ethernet ? d->skel->progs.gate_tc
 							     : d->skel->progs.gate_tc_ip);
 	r = bpf_tc_attach(&hook, &options);
@@ -328,6 +332,20 @@ static int datapath_attach_asked(struct datapath *d, struct datapath_link *link,
 	return r;
 }
 
+/*
+ * Before 5.14 an IP tunnel leaves the outer headers in front of what the gate reads, which can
+ * then parse nothing. ARPHRD_NONE (tun) has no outer headers.
+ */
+static void datapath_warn_of_tunnel(int type, const char *name)
+{
+	if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK || type == ARPHRD_NONE ||
+	    datapath_kernel_is_at_least(5, 14))
+		return;
+	log_warn("this kernel hides an IP tunnel's packets from the gate (it needs 5.14): they "
+		 "neither keep the target awake nor wake it",
+		 "interface=%s", name);
+}
+
 int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name)
 {
 	struct datapath_link *link = &d->links[d->links_len];
@@ -342,6 +360,7 @@ int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name)
 		.has_ethernet = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK,
 	};
 	driver_name(driver, name);
+	datapath_warn_of_tunnel(type, name);
 	r = d->settings.hook == DATAPATH_HOOK_AUTO ? datapath_attach_auto(d, link, name, driver)
 						   : datapath_attach_asked(d, link, name, driver);
 	if (r < 0)

@@ -41,6 +41,15 @@ int driver_link_type(const char *interface)
 	return r < 0 ? r : ifr.ifr_hwaddr.sa_family;
 }
 
+int driver_address(uint8_t out[DRIVER_ADDRESS_LEN], const char *interface)
+{
+	struct ifreq ifr = { 0 };
+	int r = driver_ioctl(interface, SIOCGIFHWADDR, &ifr);
+
+	memcpy(out, ifr.ifr_hwaddr.sa_data, DRIVER_ADDRESS_LEN);
+	return r;
+}
+
 bool driver_has_fast_xdp(const char *driver)
 {
 	static const char *const drivers[] = {

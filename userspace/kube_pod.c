@@ -16,6 +16,14 @@ static const cJSON *pod_get(const cJSON *object, const char *name)
 	return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
+/* An object has children as well, which are no list. */
+static const cJSON *pod_list(const cJSON *object, const char *name)
+{
+	const cJSON *item = pod_get(object, name);
+
+	return cJSON_IsArray(item) ? item : NULL;
+}
+
 static const char *pod_string(const cJSON *object, const char *name, const char *absent)
 {
 	const char *text = cJSON_GetStringValue(pod_get(object, name));
@@ -121,7 +129,7 @@ static void pod_take_probe(struct kube_probe *p, const cJSON *probe)
 		pod_take_probe_port(p, http);
 		p->path = pod_string(http, "path", "/");
 		p->is_https = strcmp(pod_string(http, "scheme", "HTTP"), "HTTPS") == 0;
-		pod_take_headers(p, pod_get(http, "httpHeaders"));
+		pod_take_headers(p, pod_list(http, "httpHeaders"));
 	} else if (cJSON_IsObject(tcp)) {
 		p->kind = KUBE_PROBE_TCP;
 		pod_take_probe_port(p, tcp);
@@ -154,35 +162,37 @@ static void pod_take_container(struct kube_pod *pod, const cJSON *spec, bool is_
 	*c = (struct kube_container){
 		.name = pod_string(spec, "name", ""),
 		.is_sidecar = is_sidecar,
-		.restarts_on_resize = pod_restarts_on_resize(pod_get(spec, "resizePolicy")),
+		.restarts_on_resize = pod_restarts_on_resize(pod_list(spec, "resizePolicy")),
 		.has_startup_probe = cJSON_IsObject(pod_get(spec, "startupProbe")),
 		.spec = pod_cpus(pod_get(spec, "resources")),
 		.container_id = "",
 		.actual = { KUBE_CPU_NONE, KUBE_CPU_NONE },
 		.allocated_millicpu = KUBE_CPU_NONE,
 	};
-	pod_take_ports(c, pod_get(spec, "ports"));
+	pod_take_ports(c, pod_list(spec, "ports"));
 	pod_take_probe(&c->readiness, pod_get(spec, "readinessProbe"));
 	pod->containers_len++;
 }
 
-static int pod_take_containers(struct kube_pod *pod, const cJSON *spec)
+/* One without a name cannot be resized: no patch can say which one is meant. */
+static bool pod_is_wanted(const cJSON *container, bool is_sidecar)
+{
+	if (!*pod_string(container, "name", ""))
+		return false;
+	return !is_sidecar || strcmp(pod_string(container, "restartPolicy", ""), "Always") == 0;
+}
+
+static int pod_take_containers(struct kube_pod *pod, const cJSON *containers, bool is_sidecar)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, pod_get(spec, "initContainers"))
+	cJSON_ArrayForEach(item, containers)
 	{
-		if (strcmp(pod_string(item, "restartPolicy", ""), "Always") != 0)
+		if (!pod_is_wanted(item, is_sidecar))
 			continue;
 		if (pod->containers_len == KUBE_CONTAINERS_MAX)
 			return -E2BIG;
-		pod_take_container(pod, item, true);
-	}
-	cJSON_ArrayForEach(item, pod_get(spec, "containers"))
-	{
-		if (pod->containers_len == KUBE_CONTAINERS_MAX)
-			return -E2BIG;
-		pod_take_container(pod, item, false);
+		pod_take_container(pod, item, is_sidecar);
 	}
 	return 0;
 }
@@ -217,7 +227,7 @@ static void pod_take_conditions(struct kube_pod *pod, const cJSON *status)
 		pod->pending_reason = resize;
 		pod->pending_message = "";
 	}
-	cJSON_ArrayForEach(item, pod_get(status, "conditions"))
+	cJSON_ArrayForEach(item, pod_list(status, "conditions"))
 	{
 		const char *type = pod_string(item, "type", "");
 		const char *reason = pod_string(item, "reason", "");
@@ -246,6 +256,7 @@ static enum kube_qos pod_qos(const cJSON *status)
 static int pod_take(struct kube_pod *pod, const cJSON *root)
 {
 	const cJSON *metadata = pod_get(root, "metadata"), *status = pod_get(root, "status");
+	const cJSON *spec = pod_get(root, "spec");
 	int r;
 
 	pod->name = pod_string(metadata, "name", "");
@@ -258,11 +269,13 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	pod->recorded_full = pod_string(pod_get(metadata, "annotations"), "doze.dev/full", NULL);
 	pod->observed_generation = pod_number(status, "observedGeneration");
 	pod->qos = pod_qos(status);
-	r = pod_take_containers(pod, pod_get(root, "spec"));
+	r = pod_take_containers(pod, pod_list(spec, "initContainers"), true);
+	if (r == 0)
+		r = pod_take_containers(pod, pod_list(spec, "containers"), false);
 	if (r < 0)
 		return r;
-	pod_take_statuses(pod, pod_get(status, "initContainerStatuses"));
-	pod_take_statuses(pod, pod_get(status, "containerStatuses"));
+	pod_take_statuses(pod, pod_list(status, "initContainerStatuses"));
+	pod_take_statuses(pod, pod_list(status, "containerStatuses"));
 	pod_take_conditions(pod, status);
 	return 0;
 }

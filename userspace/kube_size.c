@@ -61,7 +61,7 @@ static const struct kube_size *size_find(const struct kube_sizes *sizes, const c
 	return NULL;
 }
 
-/* {"app":{"request":"250m","limit":"1"}} */
+/* {"app":{"request":"250m","limit":"1"}}; a request left out is the limit, as in a manifest. */
 static int size_read_recorded(const char *recorded, const char *name, struct kube_cpu *out)
 {
 	cJSON *root = recorded ? cJSON_Parse(recorded) : NULL;
@@ -73,9 +73,11 @@ static int size_read_recorded(const char *recorded, const char *name, struct kub
 	*out = (struct kube_cpu){ KUBE_CPU_NONE, KUBE_CPU_NONE };
 	if (limit)
 		r = quantity_parse_kube_cpu(limit, &out->limit_millicpu);
-	if (r == 0 && request)
-		r = quantity_parse_kube_cpu(request, &out->request_millicpu);
+	if (r == 0)
+		r = quantity_parse_kube_cpu(request ? request : limit, &out->request_millicpu);
 	cJSON_Delete(root);
+	if (r == 0 && (out->limit_millicpu == 0 || out->request_millicpu > out->limit_millicpu))
+		return -EINVAL;
 	return r;
 }
 

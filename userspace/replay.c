@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "checksum.h"
+#include "driver.h"
 #include "log.h"
 #include "replay.skel.h"
 #include "util.h"
@@ -65,12 +67,19 @@ static size_t replay_insert_vlan(uint8_t *out, const struct hold_frame *frame)
 	return event->frame_len + (size_t)REPLAY_VLAN_LEN;
 }
 
-/* The kernel takes an Ethernet header off every replayed frame, so one without gets one. */
+/*
+ * The kernel takes an Ethernet header off every replayed frame, so one without gets one. It must
+ * be addressed to the interface, or the frame is dropped as somebody else's: an IP tunnel's
+ * address is its IP address; most other such interfaces have none, and that is zeros.
+ */
 static size_t replay_insert_ethernet(uint8_t *out, const struct hold_frame *frame)
 {
 	uint16_t type_be = htons(replay_is_ipv4(frame) ? ETH_P_IP : ETH_P_IPV6);
+	char name[IF_NAMESIZE];
 
-	memset(out, 0, 2 * ETH_ALEN); /* such an interface has no address: zeros mean itself */
+	memset(out, 0, 2 * ETH_ALEN);
+	if (if_indextoname(frame->event.ifindex, name))
+		driver_address(out, name);
 	memcpy(out + 2 * ETH_ALEN, &type_be, sizeof(type_be));
 	memcpy(out + ETH_HLEN, frame->bytes, frame->event.frame_len);
 	return frame->event.frame_len + (size_t)ETH_HLEN;
