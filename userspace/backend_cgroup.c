@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "doomed.h"
 #include "file.h"
 #include "log.h"
 #include "util.h"
@@ -26,14 +27,19 @@
 
 #define BACKEND_QUOTA_TEXT_MAX 64
 
+#define BACKEND_DOOMED_MAX 64
+
 struct backend_cgroup {
 	struct backend base;
 	const struct cgroup *cg;
 	enum backend_cgroup_mode mode;
 	char full_quota[BACKEND_QUOTA_TEXT_MAX]; /* as the file has it */
 	char asleep_quota[BACKEND_QUOTA_TEXT_MAX];
-	struct event *poll; /* while a freeze is in flight */
+	struct event *poll; /* while a freeze is in flight, or doomed processes end */
 	uint64_t poll_until_ns;
+	enum backend_size wanted;
+	pid_t doomed[BACKEND_DOOMED_MAX];
+	size_t doomed_len;
 };
 
 /* The control files of the two versions, and what is written into them. */
@@ -84,12 +90,8 @@ static void backend_poll_again(struct backend_cgroup *b)
 	event_add(b->poll, &pause);
 }
 
-static void backend_on_poll(evutil_socket_t fd, short what, void *arg)
+static void backend_poll_freeze(struct backend_cgroup *b)
 {
-	struct backend_cgroup *b = arg;
-
-	(void)fd;
-	(void)what;
 	if (backend_is_frozen(b))
 		backend_done(b, BACKEND_ASLEEP, 0);
 	else if (monotonic_ns() >= b->poll_until_ns)
@@ -98,6 +100,27 @@ static void backend_on_poll(evutil_socket_t fd, short what, void *arg)
 				     b->cg->controls[CGROUP_FREEZER].dir));
 	else
 		backend_poll_again(b);
+}
+
+/* One that does not end in time is no reason to keep the others' clients waiting. */
+static void backend_poll_doomed(struct backend_cgroup *b)
+{
+	if (doomed_are_gone(b->doomed, b->doomed_len) || monotonic_ns() >= b->poll_until_ns)
+		backend_done(b, BACKEND_FULL, 0);
+	else
+		backend_poll_again(b);
+}
+
+static void backend_on_poll(evutil_socket_t fd, short what, void *arg)
+{
+	struct backend_cgroup *b = arg;
+
+	(void)fd;
+	(void)what;
+	if (b->wanted == BACKEND_ASLEEP)
+		backend_poll_freeze(b);
+	else
+		backend_poll_doomed(b);
 }
 
 static void backend_freeze(struct backend_cgroup *b)
@@ -111,17 +134,25 @@ static void backend_freeze(struct backend_cgroup *b)
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
-	backend_on_poll(-1, 0, b);
+	backend_poll_freeze(b);
 }
 
 static void backend_thaw(struct backend_cgroup *b)
 {
 	const struct backend_freezer *freezer = backend_freezer_of(b->cg);
-	int r = cgroup_write(b->cg, CGROUP_FREEZER, freezer->file, freezer->thaw);
+	char procs_file[PATH_MAX];
+	int r;
 
-	if (r < 0)
-		log_err(r, "cannot thaw '%s'", b->cg->controls[CGROUP_FREEZER].dir);
-	backend_done(b, BACKEND_FULL, r);
+	backend_path(procs_file, b->cg, CGROUP_FREEZER, "cgroup.procs");
+	b->doomed_len = doomed_find(procs_file, b->doomed, ARRAY_LEN(b->doomed));
+	r = cgroup_write(b->cg, CGROUP_FREEZER, freezer->file, freezer->thaw);
+	if (r < 0) {
+		backend_done(b, BACKEND_FULL,
+			     log_err(r, "cannot thaw '%s'", b->cg->controls[CGROUP_FREEZER].dir));
+		return;
+	}
+	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
+	backend_poll_doomed(b);
 }
 
 static void backend_set_quota(struct backend_cgroup *b, enum backend_size size)
@@ -140,6 +171,7 @@ static void backend_cgroup_resize(struct backend *base, enum backend_size size)
 	struct backend_cgroup *b = (struct backend_cgroup *)base;
 
 	event_del(b->poll);
+	b->wanted = size;
 	if (b->mode == BACKEND_CGROUP_THROTTLE)
 		backend_set_quota(b, size);
 	else if (size == BACKEND_ASLEEP)

@@ -28,12 +28,14 @@ static yaml_node_t *config_get(yaml_document_t *doc, yaml_node_t *map, const cha
 	return NULL;
 }
 
+/* What is empty is not there, as kubectl writes and reads it. */
 static const char *config_text(yaml_document_t *doc, yaml_node_t *map, const char *key)
 {
 	yaml_node_t *node = config_get(doc, map, key);
 
-	return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value
-						      : NULL;
+	if (!node || node->type != YAML_SCALAR_NODE || !node->data.scalar.length)
+		return NULL;
+	return (const char *)node->data.scalar.value;
 }
 
 /* The entry of list (clusters, users, contexts) with that name; what it holds is under kind. */

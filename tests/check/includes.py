@@ -18,7 +18,7 @@ LAYERS = [
      "replay"],
     ["kubeconfig"],
     ["kube"],
-    ["backend", "cgroup", "clsact", "driver", "http", "netns", "watchdog"],
+    ["backend", "cgroup", "clsact", "doomed", "driver", "http", "netns", "watchdog"],
     ["kube_size"],
     ["checksum", "config", "hold", "kube_pod", "scaler"],
     ["quantity"],

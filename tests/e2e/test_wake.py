@@ -424,12 +424,12 @@ def application_that_is_bound_to_one_address_wakes(t, address, link, family):
         was_replayed(connection, doze.wait_awake())
 
 
-@test()
-def application_that_restarts_while_frozen_answers_the_syn(t):
+@test([("tcp",), ("http:/healthz",)])
+def application_that_restarts_while_frozen_answers_the_syn(t, ready):
     t.needs_replay()
     net = t.net()
     path = net.path()
-    doze = t.doze(net, "--ready=http:/healthz", command=SUPERVISOR)
+    doze = t.doze(net, f"--ready={ready}", command=SUPERVISOR)
     doze.wait_asleep()
     for _ in range(3):
         before = client.get(path)["pid"]
