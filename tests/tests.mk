@@ -10,7 +10,7 @@ TEST_LIBRARY := $(B)/asan/libdoze.a
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
-E2E_TESTS  := $(wildcard tests/e2e/test_*.py)
+E2E_TESTS  := $(wildcard tests/*/test_*.py)
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 FUZZ_SECONDS := 60
@@ -67,7 +67,7 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(SOURCES) tests/tests.mk
 	@mkdir -p $(@D)
 	$(CC) -O1 -g -std=gnu11 -Wall -Wextra -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined $(TEST_CPPFLAGS) -MMD -MP -MF $@.d -o $@ $< \
-		$$(sed -n 's,^/\* needs: \(.*\) \*/$$,\1,p' $< | sed 's/^none$$//')
+		$$(sed -n 's,^/\* needs: \(.*\) \*/$$,\1,p' $< | sed 's/^none$$//') $(LDLIBS)
 
 $(B)/bench/%.bpf.o: tests/bench/%.bpf.c
 	@mkdir -p $(@D)
