@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""deploy/: manifests that ask for no more than doze needs, and that doze itself accepts."""
+import glob
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+DEPLOY = os.path.join(ROOT, "deploy")
+DOZE = os.path.join(ROOT, "doze")
+sys.path.insert(0, os.path.join(ROOT, "tests", "fake"))
+
+import tap
+from tap import check, equal
+
+try:
+    import yaml
+except ImportError:
+    print("1..1\nok 1 - manifests # SKIP no module yaml: install python3-yaml")
+    sys.exit(0)
+
+CAPABILITIES = ["BPF", "NET_ADMIN", "NET_RAW", "PERFMON"]
+USAGE = 2
+FIELDS = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+
+
+def text_of(name):
+    with open(os.path.join(DEPLOY, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def documents(name):
+    return list(yaml.safe_load_all(text_of(name)))
+
+
+def of_kind(name, kind):
+    found = [d for d in documents(name) if d["kind"] == kind]
+    equal(len(found), 1, f"{kind} in {name}")
+    return found[0]
+
+
+class Manifest:
+    """A manifest with a pod, and the doze container in it."""
+
+    def __init__(self, name, document):
+        self.name = name
+        template = document["spec"].get("template", document)
+        self.pod = template["spec"]
+        self.containers = self.pod["containers"]
+        self.sidecars = self.pod.get("initContainers", [])
+        dozes = [c for c in self.containers + self.sidecars if c["name"] == "doze"]
+        equal(len(dozes), 1, f"{name}: containers named doze")
+        self.doze = dozes[0]
+
+    def is_native(self):
+        return self.doze in self.sidecars
+
+
+def manifests():
+    found = []
+    for path in sorted(glob.glob(os.path.join(DEPLOY, "*.yaml"))):
+        name = os.path.basename(path)
+        found += [Manifest(name, d) for d in documents(name) if d["kind"] in ("Pod", "Deployment")]
+    check(len(found) >= 3, f"manifests with a pod: {[m.name for m in found]}")
+    return found
+
+
+def help_text():
+    if not os.access(DOZE, os.X_OK):
+        raise tap.Skip("./doze is not built")
+    return subprocess.run([DOZE, "sidecar", "--help"], check=True, capture_output=True,
+                          text=True).stdout
+
+
+def default_of(flag):
+    """The default that --help states for a flag."""
+    help_of = re.search(rf"^ +--{flag} .*\n((?: {{8}}.*\n)+)", help_text(), re.MULTILINE)
+    check(help_of, f"--help does not know --{flag}")
+    default = re.search(r"Default\s+(\S+?)\.?\s*$", help_of.group(1))
+    check(default, f"--help names no default of --{flag}")
+    return default.group(1)
+
+
+# What doze may do
+
+
+def test_capabilities_are_the_four_that_doze_needs():
+    for m in manifests():
+        capabilities = m.doze["securityContext"]["capabilities"]
+        equal(sorted(capabilities["add"]), CAPABILITIES, m.name)
+        equal(capabilities["drop"], ["ALL"], m.name)
+
+
+def test_nothing_is_privileged():
+    for m in manifests():
+        context = m.doze["securityContext"]
+        equal(context["privileged"], False, m.name)
+        equal(context["allowPrivilegeEscalation"], False, m.name)
+        equal(context["readOnlyRootFilesystem"], True, m.name)
+        equal(context["seccompProfile"], {"type": "RuntimeDefault"}, m.name)
+        # No ambient capabilities: whoever is not root has none of those that are added.
+        equal(context["runAsUser"], 0, m.name)
+        for name in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"):
+            check(not m.pod.get(name), f"{m.name}: {name}")
+        equal([v["name"] for v in m.pod["volumes"] if "hostPath" in v], [], m.name)
+
+
+def test_doze_asks_nothing_for_the_application():
+    for m in manifests():
+        for container in m.containers + m.sidecars:
+            context = container.get("securityContext", {})
+            if container is not m.doze:
+                check(not context.get("privileged"), f"{m.name}: {container['name']}")
+                check("add" not in context.get("capabilities", {}), f"{m.name}: {container['name']}")
+
+
+def test_the_role_reads_pods_and_resizes_them_and_nothing_else():
+    equal(of_kind("rbac.yaml", "Role")["rules"],
+          [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+           {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]}])
+    equal(sorted(d["kind"] for d in documents("rbac.yaml")),
+          ["Role", "RoleBinding", "ServiceAccount"])
+
+
+def test_the_service_account_is_the_one_that_is_bound():
+    account = of_kind("rbac.yaml", "ServiceAccount")["metadata"]["name"]
+    binding = of_kind("rbac.yaml", "RoleBinding")
+    equal(binding["subjects"], [{"kind": "ServiceAccount", "name": account}])
+    equal(binding["roleRef"]["name"], of_kind("rbac.yaml", "Role")["metadata"]["name"])
+    equal(binding["roleRef"]["kind"], "Role")
+    for m in manifests():
+        equal(m.pod["serviceAccountName"], account, m.name)
+        check(m.pod.get("automountServiceAccountToken", True), f"{m.name}: no token")
+
+
+def test_the_policy_knows_whose_pod_it_is_by_the_token():
+    policy = of_kind("admission-policy.yaml", "ValidatingAdmissionPolicy")
+    binding = of_kind("admission-policy.yaml", "ValidatingAdmissionPolicyBinding")
+    account = of_kind("rbac.yaml", "ServiceAccount")["metadata"]["name"]
+    claim = "request.userInfo.extra['authentication.kubernetes.io/pod-name'][0]"
+    expression = policy["spec"]["validations"][0]["expression"]
+    equal(len(policy["spec"]["validations"]), 1)
+    check(f"{claim} == request.name" in expression, expression)
+    check("'authentication.kubernetes.io/pod-name' in request.userInfo.extra" in expression,
+          "a token without the claim is not refused, but fails")
+    equal(policy["spec"]["failurePolicy"], "Fail")
+    equal(policy["spec"]["matchConstraints"]["resourceRules"],
+          [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
+            "resources": ["pods/resize"]}])
+    conditions = policy["spec"]["matchConditions"]
+    equal(len(conditions), 1)
+    check(f"endsWith(':{account}')" in conditions[0]["expression"], conditions[0]["expression"])
+    equal(binding["spec"]["policyName"], policy["metadata"]["name"])
+    equal(binding["spec"]["validationActions"], ["Deny"])
+
+
+def test_whatever_gives_a_right_says_why():
+    for path in sorted(glob.glob(os.path.join(DEPLOY, "*.yaml"))):
+        name = os.path.basename(path)
+        lines = text_of(name).splitlines()
+        for number, line in enumerate(lines):
+            if re.match(rf"\s+- ({'|'.join(CAPABILITIES)})\b", line):
+                check(re.search(r"\S # \w", line), f"{name}:{number + 1}: why? {line}")
+    lines = text_of("rbac.yaml").splitlines()
+    rules = [n for n, line in enumerate(lines) if re.match(r"  - apiGroups:", line)]
+    equal(len(rules), 2, "rules")
+    for number in rules:
+        check(re.match(r"\s+# \w", lines[number - 1]), f"rbac.yaml:{number + 1}: why?")
+
+
+# What doze is told
+
+
+def test_doze_accepts_its_arguments():
+    help_text()
+    for m in manifests():
+        equal(m.doze["args"][0], "sidecar", m.name)
+        check("command" not in m.doze, f"{m.name}: the image has an entry point")
+        done = subprocess.run([DOZE, *m.doze["args"], "--log-level=debug"], timeout=30,
+                              env={"POD_NAME": "web-0", "POD_NAMESPACE": "shop"},
+                              capture_output=True, text=True)
+        # Neither a cluster nor privileges are here: it fails, but of that, and not of its flags.
+        equal(done.returncode, 1, f"{m.name}: {done.stderr}")
+        check("--help lists all flags" not in done.stderr, f"{m.name}: {done.stderr}")
+
+
+def test_a_wrong_argument_would_be_noticed():
+    help_text()
+    done = subprocess.run([DOZE, "sidecar", "--idle-afer=5m"], env={"POD_NAME": "web-0"},
+                          capture_output=True, text=True, timeout=30)
+    equal(done.returncode, USAGE)
+
+
+def test_doze_reads_every_variable_that_it_is_given():
+    text = help_text()
+    for m in manifests():
+        names = [e["name"] for e in m.doze["env"]]
+        for name in names:
+            check(re.search(rf"\b{name}\b", text), f"{m.name}: doze does not read {name}")
+        for name, field in FIELDS.items():
+            values = [e.get("valueFrom") for e in m.doze["env"] if e["name"] == name]
+            equal(values, [{"fieldRef": {"fieldPath": field}}], f"{m.name}: {name}")
+
+
+def test_no_service_link_becomes_a_setting():
+    for m in manifests():
+        equal(m.pod["enableServiceLinks"], False, m.name)
+
+
+def test_the_container_has_the_name_that_doze_expects_of_itself():
+    equal(default_of("own-container"), "doze")
+
+
+def test_the_state_file_is_on_a_volume_of_the_pod():
+    path = default_of("state-file")
+    for m in manifests():
+        mounts = [v for v in m.doze["volumeMounts"] if path.startswith(v["mountPath"] + "/")]
+        equal(len(mounts), 1, f"{m.name}: mounts that hold {path}")
+        check(not mounts[0].get("readOnly"), f"{m.name}: {path} is read-only")
+        volumes = [v for v in m.pod["volumes"] if v["name"] == mounts[0]["name"]]
+        equal(len(volumes), 1, m.name)
+        check("emptyDir" in volumes[0], f"{m.name}: does not live as long as the pod")
+    check(f"/image{os.path.dirname(path)}" in text_of("Containerfile"), "not in the image")
+
+
+# What the pod is
+
+
+def test_requests_are_limits_so_that_a_guaranteed_pod_stays_guaranteed():
+    for m in manifests():
+        resources = m.doze["resources"]
+        equal(sorted(resources["limits"]), ["cpu", "memory"], m.name)
+        equal(resources["requests"], resources["limits"], m.name)
+
+
+def test_the_application_has_a_limit_to_be_lowered():
+    for m in manifests():
+        for container in m.containers:
+            check("cpu" in container["resources"]["limits"], f"{m.name}: {container['name']}")
+
+
+def test_a_native_sidecar_restarts_always():
+    for m in manifests():
+        equal(m.doze.get("restartPolicy"), "Always" if m.is_native() else None, m.name)
+    equal({m.is_native() for m in manifests()}, {True, False}, "both kinds have an example")
+
+
+def test_doze_is_told_the_same_in_every_example():
+    told = [{k: v for k, v in m.doze.items() if k != "restartPolicy"} for m in manifests()]
+    for m, one in zip(manifests(), told):
+        equal(one, told[0], m.name)
+
+
+# The image
+
+
+def packages_of(text, pattern):
+    found = re.search(pattern, text, re.DOTALL)
+    check(found, "no list of packages")
+    return set(found.group(1).replace("\\\n", " ").split())
+
+
+def test_the_image_is_built_of_what_the_build_installs():
+    image = packages_of(text_of("Containerfile"),
+                        r"apt-get install -y --no-install-recommends((?:[^\n]|\\\n)*?[^\\])\n")
+    machine = packages_of(text_of("install-deps.sh"), r"\npackages='([^']*)'")
+    check(len(image) > 5, f"packages of the image: {image}")
+    equal(sorted(image - machine), [], "packages that install-deps.sh does not know")
+
+
+def test_the_image_holds_a_binary_and_no_shell():
+    stages = re.findall(r"^FROM (\S+)", text_of("Containerfile"), re.MULTILINE)
+    equal(stages[-1], "scratch")
+    check('ENTRYPOINT ["/doze"]' in text_of("Containerfile"))
+
+
+if __name__ == "__main__":
+    tap.main(globals())
