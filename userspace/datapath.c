@@ -288,8 +288,8 @@ static int datapath_try(struct datapath *d, struct datapath_link *link, enum dat
 static void datapath_log_attached(const struct datapath_link *link, const char *name,
 				  const char *driver, const char *why)
 {
-	log_info("gate attached", "interface=%s hook=%s driver=%s why=\"%s\"", name,
-		 datapath_hook_names[link->hook], *driver ? driver : "none", why);
+	log_info("gate attached", "interface=%s hook=%s driver=\"%s\" why=\"%s\"", name,
+		 datapath_hook_names[link->hook], driver, why);
 }
 
 /* XDP where the driver earns it, tcx where the kernel has it, tc everywhere. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Fuzzes the reader of Pod objects. The first byte of an input chooses what the rest is: the text
- * itself, or text in which each byte above 127 stands for one of the words below.
+ * itself, or choices in the grammar below.
  */
 /* needs: userspace/kube_pod.c userspace/quantity.c */
 #include <errno.h>
@@ -12,10 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grammar.h"
 #include "kube_pod.h"
 #include "util.h"
-
-#define WORD_MAX 128
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \
@@ -23,83 +22,60 @@
 			__builtin_trap();                                                          \
 	} while (0)
 
-static const char *const words[] = {
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\",",
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"},\"spec\":{",
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"},\"status\":{",
-	"},\"status\":{",
-	"\"generation\":",
-	"\"observedGeneration\":",
-	"\"deletionTimestamp\":",
-	"\"annotations\":{\"doze.dev/full\":",
-	"\"qosClass\":\"Guaranteed\"",
-	"\"resize\":\"Deferred\"",
-	"\"conditions\":[",
-	"\"type\":\"PodResizePending\"",
-	"\"type\":\"PodResizeInProgress\"",
-	"\"status\":\"True\"",
-	"\"reason\":\"Error\"",
-	"\"message\":",
-	"\"initContainers\":[",
-	"\"containers\":[",
-	"\"restartPolicy\":\"Always\"",
-	"\"resizePolicy\":[",
-	"\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"",
-	"\"initContainerStatuses\":[",
-	"\"containerStatuses\":[",
-	"\"containerID\":",
-	"\"restartCount\":",
-	"\"started\":true",
-	"\"ready\":true",
-	"\"resources\":{",
-	"\"allocatedResources\":{",
-	"\"requests\":{",
-	"\"limits\":{",
-	"\"cpu\":\"",
-	"\"ports\":[",
-	"{\"containerPort\":80}",
-	"\"containerPort\":",
-	"\"protocol\":\"UDP\"",
-	"\"protocol\":\"SCTP\"",
-	"\"name\":\"app\"",
-	"\"name\":",
-	"\"readinessProbe\":{",
-	"\"startupProbe\":{",
-	"\"httpGet\":{",
-	"\"httpHeaders\":[",
-	"\"value\":",
-	"\"tcpSocket\":{",
-	"\"grpc\":{",
-	"\"exec\":{",
-	"\"port\":",
-	"\"path\":",
-	"\"host\":",
-	"\"service\":",
-	"\"scheme\":\"HTTPS\"",
-	"{\"name\":\"app\"},",
-	"},{",
-	"}],",
-	"}]}}",
+/* clang-format off */
+static const struct grammar_rule rules[] = {
+	{ 'P', { "{\"kind\":\"Pod\",\"metadata\":$M,\"spec\":$S,\"status\":$T}",
+		 "{\"kind\":$v,\"metadata\":$M}" } },
+	{ 'M', { "{\"name\":\"web-0\",\"uid\":\"U\"}",
+		 "{\"name\":\"web-0\",\"uid\":\"U\",\"namespace\":$v,\"generation\":$v,"
+		 "\"deletionTimestamp\":$v,\"annotations\":$a}",
+		 "{\"name\":$v,\"uid\":$v}", "$v" } },
+	{ 'a', { "{}", "{\"doze.dev/full\":$v}", "$v" } },
+	{ 'S', { "{\"containers\":$C}", "{\"initContainers\":$C,\"containers\":$C}", "$v" } },
+	{ 'C', { "[]", "[$l]", "$v" } },
+	{ 'l', { "$c", "$c,$l" } },
+	{ 'c', { "{\"name\":\"$n\"}",
+		 "{\"name\":\"$n\",\"restartPolicy\":\"Always\"}",
+		 "{\"name\":\"$n\",\"resources\":$R,\"ports\":$O}",
+		 "{\"name\":\"$n\",\"ports\":$O,\"readinessProbe\":$B}",
+		 "{\"name\":\"$n\",\"resizePolicy\":$Z,\"startupProbe\":$B}",
+		 "{\"name\":$v,\"restartPolicy\":$v}", "$v" } },
+	{ 'n', { "app", "b", "doze", "" } },
+	{ 'R', { "{}", "{\"requests\":{\"cpu\":\"$q\"},\"limits\":{\"cpu\":\"$q\"}}",
+		 "{\"requests\":{\"cpu\":$v},\"limits\":$v}", "$v" } },
+	{ 'q', { "1", "10m", "250m", "1m", "0", "2", "20m", "1u", "1000000", "1000000.5", "x", "" } },
+	{ 'O', { "[]", "[$o]", "$v" } },
+	{ 'o', { "$p", "$p,$o" } },
+	{ 'p', { "{\"containerPort\":$i}", "{\"containerPort\":$i,\"name\":\"$n\"}",
+		 "{\"containerPort\":$i,\"protocol\":\"$t\"}", "$v" } },
+	{ 'i', { "80", "0", "65535", "65536", "-1", "8.5", "1e9", "$v", "\"$n\"" } },
+	{ 't', { "TCP", "UDP", "SCTP", "x" } },
+	{ 'B', { "{}", "{\"httpGet\":{\"port\":$i,\"path\":$v,\"scheme\":\"HTTPS\",\"httpHeaders\":$H}}",
+		 "{\"httpGet\":{\"port\":$i,\"host\":$v}}", "{\"tcpSocket\":{\"port\":$i,\"host\":$v}}",
+		 "{\"grpc\":{\"port\":$i,\"service\":$v}}", "{\"exec\":$v}", "{\"httpGet\":$v}", "$v" } },
+	{ 'H', { "[]", "[$h]", "$v" } },
+	{ 'h', { "{\"name\":\"$n\",\"value\":$v}", "{\"name\":$v},$h", "{\"name\":\"$n\"},$h" } },
+	{ 'Z', { "[]", "[{\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}]",
+		 "[{\"resourceName\":$v,\"restartPolicy\":$v}]", "$v" } },
+	{ 'T', { "{}", "{\"qosClass\":\"$Q\",\"conditions\":$D,\"containerStatuses\":$U}",
+		 "{\"observedGeneration\":$v,\"resize\":\"$e\",\"initContainerStatuses\":$U}",
+		 "{\"qosClass\":$v,\"resize\":$v}", "$v" } },
+	{ 'Q', { "Burstable", "Guaranteed", "BestEffort" } },
+	{ 'D', { "[]", "[$d]", "$v" } },
+	{ 'd', { "{\"type\":\"PodResize$y\",\"status\":\"True\",\"reason\":\"$e\",\"message\":$v}",
+		 "{\"type\":\"PodResize$y\",\"status\":$v,\"reason\":$v},$d", "$v" } },
+	{ 'y', { "Pending", "InProgress", "" } },
+	{ 'e', { "Deferred", "Infeasible", "Error", "" } },
+	{ 'U', { "[]", "[$u]", "$v" } },
+	{ 'u', { "{\"name\":\"$n\",\"resources\":$R,\"allocatedResources\":{\"cpu\":\"$q\"}}",
+		 "{\"name\":\"$n\",\"containerID\":$v,\"restartCount\":$v,\"started\":$v,\"ready\":$v},$u",
+		 "$v" } },
+	{ 'v', { "null", "true", "7", "-1e300", "\"x\"", "[]", "{}", "[7]", "{\"x\":{}}" } },
+	{ 0 },
 };
+/* clang-format on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static size_t fuzz_expand(char *out, const uint8_t *data, size_t size)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < size; i++) {
-		const char *word = words[data[i] % ARRAY_LEN(words)];
-
-		if (data[i] < 128) {
-			out[len++] = (char)data[i];
-			continue;
-		}
-		memcpy(out + len, word, strlen(word));
-		len += strlen(word);
-	}
-	return len;
-}
 
 static void fuzz_check_cpu(const struct kube_cpu *cpu)
 {
@@ -154,28 +130,38 @@ static void fuzz_check_pod(const struct kube_pod *pod)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The text is copied to a block of just its length, so that each read beyond it is seen. */
+static void fuzz_parse(const char *text, size_t len)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
-	_cleanup_(freep) char *text = NULL;
-	_cleanup_(freep) char *wide = malloc(size * WORD_MAX + 1);
-	size_t len = 0;
+	_cleanup_(freep) char *copy = malloc(len + 1);
 	int r;
 
-	if (size < 1)
-		return 0;
-	if (data[0] & 1)
-		len = fuzz_expand(wide, data + 1, size - 1);
-	else
-		memcpy(wide, data + 1, len = size - 1);
-	/* Of just that length, so that the address sanitizer sees each read beyond it. */
-	text = malloc(len + 1);
-	memcpy(text, wide, len);
-	text[len] = '\0';
-	r = kube_pod_parse(&pod, text, len);
+	FUZZ_CHECK(copy);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	r = kube_pod_parse(&pod, copy, len);
 	FUZZ_CHECK(r == 0 || r == -EINVAL || r == -E2BIG);
 	FUZZ_CHECK((r == 0) == (pod != NULL));
 	if (r == 0)
 		fuzz_check_pod(pod);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct grammar g;
+
+	if (size < 1)
+		return 0;
+	if (!(data[0] & 1)) {
+		fuzz_parse((const char *)data + 1, size - 1);
+		return 0;
+	}
+	g.rules = rules;
+	g.data = data + 1;
+	g.end = data + size;
+	g.len = 0;
+	grammar_expand(&g, "$P");
+	fuzz_parse(g.out, g.len);
 	return 0;
 }

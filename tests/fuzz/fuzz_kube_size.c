@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fuzzes the state file, and the plans and patches of random pods. An input is the asleep size and
- * flags in a byte, then the pod, then behind a byte 255 the state file; in both, each byte from 128
- * on stands for one of the words below.
+ * Fuzzes the state file, and the plans and patches of random pods. An input is flags and the asleep
+ * size in a byte, then choices in the grammar below; with one flag, the state file itself.
  */
 /* needs: userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
 #include <cjson/cJSON.h>
@@ -13,12 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grammar.h"
 #include "kube_size.h"
 #include "util.h"
-
-#define WORD_MAX 160
-
-#define END 255
 
 /* A million CPUs, the most that a state file keeps. */
 #define MILLICPU_MAX 1000000000
@@ -29,84 +25,46 @@
 			__builtin_trap();                                                          \
 	} while (0)
 
-static const char *const words[] = {
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"},\"status\":{\"qosClass\":"
-	"\"Burstable\"},\"spec\":{",
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"},\"status\":{\"qosClass\":"
-	"\"Guaranteed\"},\"spec\":{",
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\",\"annotations\":{"
-	"\"doze.dev/full\":\"",
-	"\"}},\"status\":{\"qosClass\":\"Burstable\"},\"spec\":{",
-	"{\\\"app\\\":{\\\"request\\\":\\\"",
-	"\\\",\\\"limit\\\":\\\"",
-	"\\\"}}",
-	"\"initContainers\":[",
-	"\"containers\":[",
-	"{\"name\":\"app\",\"resources\":{\"requests\":{\"cpu\":\"",
-	"{\"name\":\"b\",\"resources\":{\"requests\":{\"cpu\":\"",
-	"{\"name\":\"doze\",\"restartPolicy\":\"Always\",\"resources\":{\"requests\":{\"cpu\":\"",
-	"\"},\"limits\":{\"cpu\":\"",
-	"\"}}}",
-	"\"resizePolicy\":[{\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}],",
-	"1m",
-	"10m",
-	"250m",
-	"{\"version\":1,\"podUID\":\"U\",\"containers\":[",
-	"{\"name\":\"app\",\"requestMillicpu\":",
-	"{\"name\":\"b\",\"requestMillicpu\":",
-	",\"limitMillicpu\":",
-	"1000",
-	"},{",
-	"]}}",
-	"]}",
+/* clang-format off */
+static const struct grammar_rule rules[] = {
+	{ 'P', { "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\","
+		 "\"annotations\":{$a}},"
+		 "\"spec\":{\"initContainers\":[$l],\"containers\":[$l]},"
+		 "\"status\":{\"qosClass\":\"$Q\",\"containerStatuses\":[$u]}}" } },
+	{ 'Q', { "Burstable", "Guaranteed", "BestEffort" } },
+	{ 'a', { "", "\"doze.dev/full\":\"{$f}\"", "\"doze.dev/full\":$v" } },
+	{ 'f', { "\\\"$n\\\":{\\\"request\\\":\\\"$q\\\",\\\"limit\\\":\\\"$q\\\"}",
+		 "\\\"$n\\\":{\\\"limit\\\":\\\"$q\\\"},$f", "\\\"$n\\\":{},$f" } },
+	{ 'l', { "$c", "$c,$l", "" } },
+	{ 'c', { "{\"name\":\"$n\",\"restartPolicy\":\"Always\",\"resources\":$R}",
+		 "{\"name\":\"$n\",\"resizePolicy\":[{\"resourceName\":\"cpu\","
+		 "\"restartPolicy\":\"RestartContainer\"}],\"resources\":$R}" } },
+	{ 'n', { "app", "b", "c", "doze", "\303\274",
+		 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg" } },
+	{ 'R', { "{\"requests\":{\"cpu\":\"$q\"},\"limits\":{\"cpu\":\"$q\"}}",
+		 "{\"limits\":{\"cpu\":\"$q\"}}", "{\"requests\":{\"cpu\":\"$q\"}}", "{}" } },
+	{ 'q', { "1", "10m", "250m", "1m", "0", "2", "20m", "1u", "1000000", "1000000.5", "x", "" } },
+	{ 'u', { "", "{\"name\":\"$n\",\"resources\":$R,"
+		 "\"allocatedResources\":{\"cpu\":\"$q\"}},$u" } },
+	{ 'S', { "{\"version\":1,\"podUID\":\"U\",\"containers\":[$s]}",
+		 "{\"version\":$v,\"podUID\":$v,\"containers\":$v}", "$v" } },
+	{ 's', { "$k", "$k,$s", "" } },
+	{ 'k', { "{\"name\":\"$n\",\"requestMillicpu\":$m,\"limitMillicpu\":$m}",
+		 "{\"name\":$v,\"requestMillicpu\":$v,\"limitMillicpu\":$v}" } },
+	{ 'm', { "250", "1000", "1", "10", "0", "-1", "-2", "1e9", "1000000001", "0.5", "$v" } },
+	{ 'v', { "null", "true", "7", "-1e300", "\"x\"", "[]", "{}", "[7]", "{\"x\":{}}" } },
+	{ 0 },
 };
-
-struct fuzz_input {
-	struct kube_size_choice choice;
-	char *pod, *state;
-};
+/* clang-format on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void fuzz_input_free(struct fuzz_input *in)
+/* A string of just its length. */
+static char *fuzz_text(struct grammar *g, const char *symbol)
 {
-	free(in->pod);
-	free(in->state);
-}
-
-/* Up to END; a string of just its length. */
-static char *fuzz_expand(const uint8_t *data, size_t size)
-{
-	_cleanup_(freep) char *wide = malloc(size * WORD_MAX + 1);
-	size_t len = 0;
-
-	for (size_t i = 0; i < size && data[i] != END; i++) {
-		const char *word = words[data[i] % ARRAY_LEN(words)];
-
-		if (data[i] < 128) {
-			wide[len++] = (char)data[i];
-			continue;
-		}
-		memcpy(wide + len, word, strlen(word));
-		len += strlen(word);
-	}
-	wide[len] = '\0';
-	return strdup(wide);
-}
-
-static void fuzz_take(struct fuzz_input *in, const uint8_t *data, size_t size)
-{
-	static const char *const names[] = { "app", "doze" };
-	const uint8_t *end = memchr(data, END, size);
-
-	in->choice = (struct kube_size_choice){
-		.names = names,
-		.names_len = data[0] & 1 ? ARRAY_LEN(names) : 0,
-		.own_name = data[0] & 2 ? "doze" : NULL,
-		.asleep_millicpu = 10 + 10 * (data[0] >> 6),
-	};
-	in->pod = fuzz_expand(data + 1, size - 1);
-	in->state = end ? fuzz_expand(end + 1, (size_t)(data + size - end - 1)) : strdup("");
+	g->len = 0;
+	grammar_expand(g, symbol);
+	return strdup(g->out);
 }
 
 /* What a patch must never hold: a limit of 0, which means none, or an object that is no patch. */
@@ -188,26 +146,57 @@ static void fuzz_check_plan(const struct kube_sizes *sizes, const struct kube_po
 	fuzz_check_state(sizes);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static int fuzz_known(struct kube_sizes *known, const char *text)
 {
-	_cleanup_(fuzz_input_free) struct fuzz_input in = { 0 };
-	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
-	char error[KUBE_SIZE_ERROR_MAX] = "";
-	struct kube_sizes known, sizes;
-	int r, known_r;
+	int r = kube_size_parse(known, text, "U");
 
-	if (size < 1)
-		return 0;
-	fuzz_take(&in, data, size);
-	known_r = kube_size_parse(&known, in.state, "U");
-	FUZZ_CHECK(known_r == 0 || known_r == -EINVAL || known_r == -ESTALE);
-	if (known_r == 0)
-		fuzz_check_state(&known);
-	if (kube_pod_parse(&pod, in.pod, strlen(in.pod)) < 0)
-		return 0;
-	r = kube_size_plan(&sizes, pod, &in.choice, known_r == 0 ? &known : NULL, error);
+	FUZZ_CHECK(r == 0 || r == -EINVAL || r == -ESTALE);
+	if (r == 0)
+		fuzz_check_state(known);
+	return r;
+}
+
+static void fuzz_plan(const struct kube_pod *pod, uint8_t flags, const struct kube_sizes *known)
+{
+	static const char *const names[] = { "app", "doze" };
+	const struct kube_size_choice choice = {
+		.names = names,
+		.names_len = flags & 1 ? ARRAY_LEN(names) : 0,
+		.own_name = flags & 2 ? "doze" : NULL,
+		.asleep_millicpu = 10 + 10 * (uint32_t)(flags >> 6),
+	};
+	char error[KUBE_SIZE_ERROR_MAX] = "";
+	struct kube_sizes sizes;
+	int r = kube_size_plan(&sizes, pod, &choice, known, error);
+
 	FUZZ_CHECK(r == 0 || (r == -EINVAL && *error));
 	if (r == 0)
 		fuzz_check_plan(&sizes, pod);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct grammar g;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+	_cleanup_(freep) char *pod_text = NULL;
+	_cleanup_(freep) char *state = NULL;
+	struct kube_sizes known;
+	bool is_known;
+
+	if (size < 1)
+		return 0;
+	if (data[0] & 4) {
+		state = strndup((const char *)data + 1, size - 1);
+		fuzz_known(&known, state);
+		return 0;
+	}
+	g.rules = rules;
+	g.data = data + 1;
+	g.end = data + size;
+	state = fuzz_text(&g, "$S");
+	pod_text = fuzz_text(&g, "$P");
+	is_known = fuzz_known(&known, state) == 0;
+	if (kube_pod_parse(&pod, pod_text, strlen(pod_text)) == 0)
+		fuzz_plan(pod, data[0], is_known ? &known : NULL);
 	return 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Fuzzes the reader of kubeconfigs, through a file that is nowhere but in memory. The first byte of
- * an input chooses what the rest is: the text itself, or text in which each byte above 127 stands
- * for one of the words below.
+ * an input chooses what the rest is: the text itself, or choices in the grammar
+ * below.
  */
 /* clang-format off */
 /* needs: userspace/kubeconfig.c userspace/kube.c userspace/http.c userspace/file.c userspace/log.c */
@@ -16,10 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "grammar.h"
 #include "kubeconfig.h"
 #include "util.h"
-
-#define WORD_MAX 128
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \
@@ -27,68 +26,43 @@
 			__builtin_trap();                                                          \
 	} while (0)
 
-static const char *const words[] = {
-	"current-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n",
-	"current-context: a\n",
-	"contexts: [{name: a, context: {",
-	"contexts:\n- name: a\n  context:\n",
-	"cluster: a",
-	"user: a",
-	"clusters: [{name: a, cluster: {server: 'https://a/'",
-	"clusters: [{name: a, cluster: {",
-	"users: [{name: a, user: {",
-	"server: 'https://",
-	"server: 'http://",
-	"certificate-authority: ",
-	"certificate-authority-data: ",
-	"client-certificate: ",
-	"client-certificate-data: ",
-	"client-key: ",
-	"client-key-data: ",
-	"tokenFile: ",
-	"token: ",
-	"exec: {",
-	"auth-provider: {",
-	"AAAA",
-	"Q0VSVAo=",
-	"}}]\n",
-	"&x ",
-	"*x",
-	"!!str ",
-	"<<: *x",
+/* clang-format off */
+static const struct grammar_rule rules[] = {
+	{ 'K', { "current-context: $n\ncontexts: [$x]\nclusters: [$y]\nusers: [$z]\n",
+		 "current-context: $v\ncontexts: $v\nclusters: $v\nusers: $v\n",
+		 "users: [$z]\ncurrent-context: $n\ncontexts: [$x]\nclusters: &c [$y]\nmore: *c\n",
+		 "$v" } },
+	{ 'n', { "a", "b", "''", "\"\\0\"" } },
+	{ 'x', { "{name: $n, context: {cluster: $n, user: $n}}",
+		 "{name: $n, context: {cluster: $n, user: $n}}, $x",
+		 "{name: $v, context: $v}, $x", "$v" } },
+	{ 'y', { "{name: $n, cluster: {server: $s, $c}}",
+		 "{name: $n, cluster: {server: $s, $c}}, $y", "{name: $v, cluster: $v}, $y", "$v" } },
+	{ 's', { "'https://192.0.2.1'", "'https://a/'", "https://", "'http://a'", "$v" } },
+	{ 'c', { "x: y", "certificate-authority: $p", "certificate-authority-data: $d",
+		 "certificate-authority: $p, certificate-authority-data: $d" } },
+	{ 'z', { "{name: $n, user: {$u}}", "{name: $n, user: {$u}}, $z",
+		 "{name: $v, user: $v}, $z", "$v" } },
+	{ 'u', { "token: $t", "$w, $u", "" } },
+	{ 'w', { "token: $t", "tokenFile: $p", "client-certificate: $p", "client-key: $p",
+		 "client-certificate-data: $d", "client-key-data: $d", "exec: {command: x}",
+		 "auth-provider: $v", "username: x" } },
+	{ 't', { "abc", "''", "$v" } },
+	{ 'p', { "/etc/a", "a", "../a", "''", "/proc/self/fd/0", "$v" } },
+	{ 'd', { "AAAA", "Q0VSVAo=", "Q0VSVA==", "'AA== '", "QQ", "'%%%%'", "''", "'===='", "$v" } },
+	{ 'v', { "null", "~", "7", "x", "[]", "{}", "[a, [b]]", "{a: {b: c}}", "'x: y'", "!!str 7",
+		 "&a b", "*a" } },
+	{ 0 },
 };
+/* clang-format on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static size_t fuzz_expand(char *out, const uint8_t *data, size_t size)
+static int fuzz_file(const void *text, size_t len)
 {
-	size_t len = 0;
-
-	for (size_t i = 0; i < size; i++) {
-		const char *word = words[data[i] % ARRAY_LEN(words)];
-
-		if (data[i] < 128) {
-			out[len++] = (char)data[i];
-			continue;
-		}
-		memcpy(out + len, word, strlen(word));
-		len += strlen(word);
-	}
-	return len;
-}
-
-static int fuzz_file(const uint8_t *data, size_t size)
-{
-	_cleanup_(freep) char *wide = malloc(size * WORD_MAX + 1);
 	int fd = memfd_create("kubeconfig", MFD_CLOEXEC);
-	size_t len = 0;
 
-	FUZZ_CHECK(wide && fd >= 0);
-	if (data[0] & 1)
-		len = fuzz_expand(wide, data + 1, size - 1);
-	else
-		memcpy(wide, data + 1, len = size - 1);
-	FUZZ_CHECK(write(fd, wide, len) == (ssize_t)len);
+	FUZZ_CHECK(fd >= 0 && write(fd, text, len) == (ssize_t)len);
 	return fd;
 }
 
@@ -112,16 +86,13 @@ static void fuzz_check_access(const struct kube_access *a)
 	FUZZ_CHECK(!a->key_file || *a->key_file == '/');
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void fuzz_read(const void *text, size_t len)
 {
 	_cleanup_(kube_access_free) struct kube_access access = { 0 };
-	_cleanup_(closep) int fd = -1;
+	_cleanup_(closep) int fd = fuzz_file(text, len);
 	char path[64], error[KUBE_ERROR_MAX] = "";
 	int r;
 
-	if (size < 1)
-		return 0;
-	fd = fuzz_file(data, size);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	r = kubeconfig_read(&access, path, error);
 	FUZZ_CHECK(r == 0 || (r == -EINVAL && strstr(error, path)));
@@ -130,5 +101,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_close(access.ca_file, fd);
 	fuzz_close(access.cert_file, fd);
 	fuzz_close(access.key_file, fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct grammar g;
+
+	if (size < 1)
+		return 0;
+	if (!(data[0] & 1)) {
+		fuzz_read(data + 1, size - 1);
+		return 0;
+	}
+	g.rules = rules;
+	g.data = data + 1;
+	g.end = data + size;
+	g.len = 0;
+	grammar_expand(&g, "$K");
+	fuzz_read(g.out, g.len);
 	return 0;
 }

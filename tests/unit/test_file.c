@@ -2,6 +2,7 @@
 /* Small files, read and written whole, in a directory of their own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -173,6 +174,59 @@ static void replacing_that_fails_leaves_the_file_as_it_was(void **state)
 	assert_int_equal(access(long_path, F_OK), -1);
 }
 
+/* Root may write anywhere, so it becomes nobody for a while. */
+static void replacing_in_a_read_only_directory_leaves_the_file_as_it_was(void **state)
+{
+	uid_t me = geteuid();
+	int r;
+
+	(void)state;
+	fill("before\n", 7);
+	assert_int_equal(chmod(dir, 0555), 0);
+	assert_int_equal(chmod(path, 0666), 0); /* the file itself may be written */
+	if (me == 0)
+		assert_int_equal(seteuid(65534), 0);
+	r = file_replace(path, "after\n");
+	assert_int_equal(seteuid(me), 0);
+	assert_int_equal(chmod(dir, 0700), 0);
+	assert_int_equal(r, -EACCES);
+	expect_content("before\n");
+	assert_int_equal(access(beside, F_OK), -1);
+}
+
+/* The name itself is not too long, the one beside it is. */
+static void replacing_a_file_of_the_longest_name_leaves_it_as_it_was(void **state)
+{
+	char name[NAME_MAX + 1], long_path[sizeof(dir) + sizeof(name)];
+	_cleanup_(freep) char *text = NULL;
+
+	(void)state;
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	snprintf(long_path, sizeof(long_path), "%s/%s", dir, name);
+	fill("before\n", 7);
+	assert_int_equal(rename(path, long_path), 0);
+	assert_int_equal(file_replace(long_path, "after\n"), -ENAMETOOLONG);
+	assert_int_equal(file_read(long_path, &text), 0);
+	assert_string_equal(text, "before\n");
+	assert_int_equal(unlink(long_path), 0);
+}
+
+/* Whoever has it open reads on what it was: the new one is another file. */
+static void replacing_does_not_change_the_file_under_a_reader(void **state)
+{
+	_cleanup_(closep) int fd = -1;
+	char text[16] = "";
+
+	(void)state;
+	assert_int_equal(file_replace(path, "before\n"), 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(file_replace(path, "after\n"), 0);
+	assert_int_equal(read(fd, text, sizeof(text) - 1), 7);
+	assert_string_equal(text, "before\n");
+	expect_content("after\n");
+}
+
 /* clang-format off */
 static const struct {
 	const char *content, *key;
@@ -239,6 +293,9 @@ int main(void)
 		TEST(replacing_makes_a_file_or_takes_the_place_of_one),
 		TEST(replacing_does_not_care_for_an_unfinished_one),
 		TEST(replacing_that_fails_leaves_the_file_as_it_was),
+		TEST(replacing_in_a_read_only_directory_leaves_the_file_as_it_was),
+		TEST(replacing_a_file_of_the_longest_name_leaves_it_as_it_was),
+		TEST(replacing_does_not_change_the_file_under_a_reader),
 		TEST(a_number_is_read_alone_or_by_its_key),
 	};
 

@@ -37,7 +37,8 @@ static const struct {
 	  "requested: 64000, allocatable: 3920",
 	  "NodeCapacity" },
 	{ "a cause without a reason", 422, NULL,
-	  "{\"message\":\"m\",\"reason\":\"Invalid\",\"details\":{\"causes\":[{\"field\":\"spec\"}]}}",
+	  "{\"message\":\"m\",\"reason\":\"Invalid\","
+	  "\"details\":{\"causes\":[{\"field\":\"spec\"}]}}",
 	  "m", "Invalid" },
 	{ "causes that are none", 422, NULL,
 	  "{\"message\":\"m\",\"reason\":\"Invalid\",\"details\":{\"causes\":[]}}", "m",

@@ -69,15 +69,15 @@ static void assert_text(const char *text, const char *expected)
 /* How the resize that a pod asks for is doing. */
 enum resize {
 	FINE,
-	DEFERRED,
-	FAILED,
-	ENDING,
+	LATE,
+	FAIL,
+	GONE,
 };
 
 enum {
 	BURSTABLE = KUBE_QOS_BURSTABLE,
 	GUARANTEED = KUBE_QOS_GUARANTEED,
-	BEST_EFFORT = KUBE_QOS_BEST_EFFORT,
+	UNSIZED = KUBE_QOS_BEST_EFFORT,
 };
 
 /* clang-format off */
@@ -90,19 +90,19 @@ static const struct recorded {
 	enum resize resize;
 } recorded[] = {
 	/* file, class, generation: wanted and seen, spec, actual, allocated */
-	{ "burstable-awake",           BURSTABLE,   1, 1, { 250, 1000 },  { 250, 1000 },  250, FINE },
-	{ "burstable-at-1m",           BURSTABLE,   3, 3, { 1, 1 },       { 1, 1 },       1,   FINE },
-	{ "burstable-limit-asked",     BURSTABLE,   4, 3, { 10, 1000 },   { 1, 1 },       1,   FINE },
-	{ "burstable-deferred",        BURSTABLE,   6, 6, { 1900, 1900 }, { 250, 1000 },  250, DEFERRED },
-	{ "burstable-error",           BURSTABLE,   8, 8, { 250, 1000 },  { 250, 1000 },  250, FAILED },
-	{ "guaranteed-awake",          GUARANTEED,  1, 1, { 500, 500 },   { 500, 500 },   500, FINE },
-	{ "guaranteed-asleep-asked",   GUARANTEED,  6, 5, { 10, 10 },     { 500, 500 },   500, FINE },
+	{ "burstable-awake",           BURSTABLE,  1, 1, { 250, 1000 },  { 250, 1000 }, 250, FINE },
+	{ "burstable-at-1m",           BURSTABLE,  3, 3, { 1, 1 },       { 1, 1 },      1,   FINE },
+	{ "burstable-limit-asked",     BURSTABLE,  4, 3, { 10, 1000 },   { 1, 1 },      1,   FINE },
+	{ "burstable-deferred",        BURSTABLE,  6, 6, { 1900, 1900 }, { 250, 1000 }, 250, LATE },
+	{ "burstable-error",           BURSTABLE,  8, 8, { 250, 1000 },  { 250, 1000 }, 250, FAIL },
+	{ "guaranteed-awake",          GUARANTEED, 1, 1, { 500, 500 },   { 500, 500 },  500, FINE },
+	{ "guaranteed-asleep-asked",   GUARANTEED, 6, 5, { 10, 10 },     { 500, 500 },  500, FINE },
 	/* In progress without a reason is no error. */
-	{ "guaranteed-asleep-granted", GUARANTEED,  6, 6, { 10, 10 },     { 500, 500 },   10,  FINE },
-	{ "guaranteed-asleep-done",    GUARANTEED,  6, 6, { 10, 10 },     { 10, 10 },     10,  FINE },
-	{ "guaranteed-full-granted",   GUARANTEED,  7, 7, { 500, 500 },   { 10, 10 },     500, FINE },
-	{ "best-effort",               BEST_EFFORT, 1, 1, { -1, -1 },     { -1, -1 },     -1,  FINE },
-	{ "terminating",               BURSTABLE,   3, 2, { 10, 10 },     { 10, 10 },     10,  ENDING },
+	{ "guaranteed-asleep-granted", GUARANTEED, 6, 6, { 10, 10 },     { 500, 500 },  10,  FINE },
+	{ "guaranteed-asleep-done",    GUARANTEED, 6, 6, { 10, 10 },     { 10, 10 },    10,  FINE },
+	{ "guaranteed-full-granted",   GUARANTEED, 7, 7, { 500, 500 },   { 10, 10 },    500, FINE },
+	{ "best-effort",               UNSIZED,    1, 1, { -1, -1 },     { -1, -1 },    -1,  FINE },
+	{ "terminating",               BURSTABLE,  3, 2, { 10, 10 },     { 10, 10 },    10,  GONE },
 };
 /* clang-format on */
 
@@ -117,9 +117,9 @@ static void recorded_pods_are_understood(void **state)
 		assert_int_equal(pod->qos, row->qos);
 		assert_int_equal(pod->generation, row->generation);
 		assert_int_equal(pod->observed_generation, row->observed);
-		assert_int_equal(pod->is_terminating, row->resize == ENDING);
-		assert_int_equal(pod->pending_reason != NULL, row->resize == DEFERRED);
-		assert_int_equal(pod->error_message != NULL, row->resize == FAILED);
+		assert_int_equal(pod->is_terminating, row->resize == GONE);
+		assert_int_equal(pod->pending_reason != NULL, row->resize == LATE);
+		assert_int_equal(pod->error_message != NULL, row->resize == FAIL);
 		assert_int_equal(pod->containers_len, 1);
 		assert_cpu(&pod->containers[0].spec, row->spec.request_millicpu,
 			   row->spec.limit_millicpu);
@@ -241,12 +241,16 @@ static const struct probe_row {
 	{ "{\"exec\":{\"command\":[\"true\"]}}", KUBE_PROBE_EXEC, 0, NULL, NULL, NULL, false },
 	{ "{\"exec\":\"true\"}", KUBE_PROBE_NONE, 0, NULL, NULL, NULL, false },
 	{ "{\"tcpSocket\":{\"port\":81}}", KUBE_PROBE_TCP, 81, NULL, NULL, NULL, false },
-	{ "{\"tcpSocket\":{\"port\":\"admin\",\"host\":\"192.0.2.1\"}}", KUBE_PROBE_TCP, 9000, NULL, "192.0.2.1", NULL, false },
+	{ "{\"tcpSocket\":{\"port\":\"admin\",\"host\":\"192.0.2.1\"}}",
+	  KUBE_PROBE_TCP, 9000, NULL, "192.0.2.1", NULL, false },
 	{ "{\"grpc\":{\"port\":81}}", KUBE_PROBE_GRPC, 81, NULL, NULL, "", false },
-	{ "{\"grpc\":{\"port\":81,\"service\":\"live\"}}", KUBE_PROBE_GRPC, 81, NULL, NULL, "live", false },
+	{ "{\"grpc\":{\"port\":81,\"service\":\"live\"}}",
+	  KUBE_PROBE_GRPC, 81, NULL, NULL, "live", false },
 	{ "{\"httpGet\":{\"port\":81}}", KUBE_PROBE_HTTP, 81, "/", NULL, NULL, false },
-	{ "{\"httpGet\":{\"port\":81,\"path\":\"/z?a=b\",\"scheme\":\"HTTP\"}}", KUBE_PROBE_HTTP, 81, "/z?a=b", NULL, NULL, false },
-	{ "{\"httpGet\":{\"port\":81,\"scheme\":\"HTTPS\",\"host\":\"h\"}}", KUBE_PROBE_HTTP, 81, "/", "h", NULL, true },
+	{ "{\"httpGet\":{\"port\":81,\"path\":\"/z?a=b\",\"scheme\":\"HTTP\"}}",
+	  KUBE_PROBE_HTTP, 81, "/z?a=b", NULL, NULL, false },
+	{ "{\"httpGet\":{\"port\":81,\"scheme\":\"HTTPS\",\"host\":\"h\"}}",
+	  KUBE_PROBE_HTTP, 81, "/", "h", NULL, true },
 	{ "{\"httpGet\":{\"port\":\"http\"}}", KUBE_PROBE_HTTP, 8080, "/", NULL, NULL, false },
 	/* no port of that name, none at all, or none that there is */
 	{ "{\"httpGet\":{\"port\":\"htt\"}}", KUBE_PROBE_HTTP, 0, "/", NULL, NULL, false },
@@ -311,7 +315,8 @@ static const struct {
 	{ "{\"requests\":{\"cpu\":\"250m\"},\"limits\":{\"cpu\":\"1\"}}", 250, 1000 },
 	{ "{\"limits\":{\"cpu\":\"1500m\"}}", -1, 1500 },
 	{ "{\"requests\":{\"memory\":\"64Mi\"},\"limits\":{\"memory\":\"64Mi\"}}", -1, -1 },
-	{ "{\"requests\":{\"cpu\":\"0\"},\"limits\":{\"cpu\":\"0\"}}", 0, -1 }, /* a limit of 0 is none */
+	/* a limit of 0 is none */
+	{ "{\"requests\":{\"cpu\":\"0\"},\"limits\":{\"cpu\":\"0\"}}", 0, -1 },
 	{ "{\"requests\":{\"cpu\":\"100u\"},\"limits\":{\"cpu\":\"0.0101\"}}", 1, 11 },
 	{ "{\"requests\":{\"cpu\":1},\"limits\":{\"cpu\":\"much\"}}", -1, -1 },
 	{ "{\"requests\":\"1\",\"limits\":[\"1\"]}", -1, -1 },
@@ -335,24 +340,33 @@ static void cpu_that_is_not_given_is_none(void **state)
 	}
 }
 
+#define CONDITIONS(list)   "{\"conditions\":[" list "]}"
+#define PENDING(is, more)  "{\"type\":\"PodResizePending\",\"status\":" is more "}"
+#define PROGRESS(is, more) "{\"type\":\"PodResizeInProgress\",\"status\":" is more "}"
+#define TRUE		   "\"True\""
+#define FALSE		   "\"False\""
+#define REASON(reason)	   ",\"reason\":\"" reason "\""
+#define MESSAGE(text)	   ",\"message\":\"" text "\""
+
 /* clang-format off */
 static const struct {
 	const char *status;
 	const char *pending, *message, *error;
 } conditions[] = {
 	{ "{}", NULL, NULL, NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizePending\",\"status\":\"True\",\"reason\":\"Deferred\",\"message\":\"full\"}]}", "Deferred", "full", NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizePending\",\"status\":\"True\",\"reason\":\"Infeasible\",\"message\":\"never\"}]}", "Infeasible", "never", NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizePending\",\"status\":\"True\"}]}", "", "", NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizePending\",\"status\":\"False\",\"reason\":\"Deferred\"}]}", NULL, NULL, NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizePending\",\"status\":true,\"reason\":\"Deferred\"}]}", NULL, NULL, NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizeInProgress\",\"status\":\"True\"}]}", NULL, NULL, NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizeInProgress\",\"status\":\"True\",\"reason\":\"Error\",\"message\":\"no\"}]}", NULL, NULL, "no" },
-	{ "{\"conditions\":[{\"type\":\"PodResizeInProgress\",\"status\":\"True\",\"reason\":\"Error\"}]}", NULL, NULL, "" },
-	{ "{\"conditions\":[{\"type\":\"PodResizeInProgress\",\"status\":\"False\",\"reason\":\"Error\"}]}", NULL, NULL, NULL },
-	{ "{\"conditions\":[{\"type\":\"PodResizeInProgress\",\"status\":\"True\",\"reason\":\"Error\",\"message\":\"no\"},"
-	  "{\"type\":\"PodResizePending\",\"status\":\"True\",\"reason\":\"Deferred\",\"message\":\"full\"}]}", "Deferred", "full", "no" },
-	{ "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"Error\"},null,7]}", NULL, NULL, NULL },
+	{ CONDITIONS(PENDING(TRUE, REASON("Deferred") MESSAGE("full"))), "Deferred", "full", NULL },
+	{ CONDITIONS(PENDING(TRUE, REASON("Infeasible") MESSAGE("no"))), "Infeasible", "no", NULL },
+	{ CONDITIONS(PENDING(TRUE, "")), "", "", NULL },
+	{ CONDITIONS(PENDING(FALSE, REASON("Deferred"))), NULL, NULL, NULL },
+	{ CONDITIONS(PENDING("true", REASON("Deferred"))), NULL, NULL, NULL },
+	{ CONDITIONS(PROGRESS(TRUE, "")), NULL, NULL, NULL },
+	{ CONDITIONS(PROGRESS(TRUE, REASON("Error") MESSAGE("no"))), NULL, NULL, "no" },
+	{ CONDITIONS(PROGRESS(TRUE, REASON("Error"))), NULL, NULL, "" },
+	{ CONDITIONS(PROGRESS(FALSE, REASON("Error"))), NULL, NULL, NULL },
+	{ CONDITIONS(PROGRESS(TRUE, REASON("Error") MESSAGE("no")) ","
+		     PENDING(TRUE, REASON("Deferred") MESSAGE("full"))), "Deferred", "full", "no" },
+	{ CONDITIONS("{\"type\":\"Ready\",\"status\":" TRUE REASON("Error") "},null,7"),
+	  NULL, NULL, NULL },
 	/* before 1.33 */
 	{ "{\"resize\":\"Deferred\"}", "Deferred", "", NULL },
 	{ "{\"resize\":\"Infeasible\"}", "Infeasible", "", NULL },
@@ -447,19 +461,17 @@ static void what_is_absent_reads_as_absent(void **state)
 	assert_false(c->is_started || c->is_ready);
 }
 
+/* An object that would pass for a list of whatever is looked for. */
+#define IMPOSTOR                                                                                   \
+	"{\"x\":{\"name\":\"app\",\"containerPort\":80,\"resourceName\":\"cpu\","                  \
+	"\"restartPolicy\":\"RestartContainer\"}}"
+
 /* Whatever has another type than the API says; %s is put in each of its places. */
 static const char *const wrong_types[] = {
-	"null",
-	"true",
-	"7",
-	"-1e300",
-	"\"x\"",
-	"[]",
-	"{}",
-	"[7]",
-	"[[]]",
-	"{\"x\":{\"name\":\"app\",\"containerPort\":80,\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}}"
+	"null", "true", "7", "-1e300", "\"x\"", "[]", "{}", "[7]", "[[]]", IMPOSTOR,
 };
+
+#define META_AND(more) "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"," more "}}"
 
 static const char *const wrong_places[] = {
 	"{" META ",\"spec\":%s,\"status\":{}}",
@@ -469,8 +481,8 @@ static const char *const wrong_places[] = {
 	"{" META ",\"status\":{\"conditions\":%s}}",
 	"{" META ",\"status\":{\"qosClass\":%s,\"resize\":7,\"observedGeneration\":\"1\"}}",
 	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\",\"annotations\":%s}}",
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\",\"generation\":-1e300,\"x\":%s}}",
-	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\",\"generation\":\"7\",\"x\":%s}}",
+	META_AND("\"generation\":-1e300,\"x\":%s"),
+	META_AND("\"generation\":\"7\",\"x\":%s"),
 };
 
 static void what_has_another_type_reads_as_absent(void **state)

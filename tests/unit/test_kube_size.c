@@ -26,10 +26,10 @@
 #define BOX(name, request, limit) "{\"name\":\"" name "\"," CPU(request, limit) "}"
 #define SIDECAR(name, request, limit)                                                              \
 	"{\"name\":\"" name "\",\"restartPolicy\":\"Always\"," CPU(request, limit) "}"
-#define RESTARTING(name, request, limit)                                                                \
-	"{\"name\":\"" name                                                                             \
-	"\",\"resizePolicy\":[{\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}]," CPU( \
-		request, limit) "}"
+#define RESTARTS                                                                                   \
+	"\"resizePolicy\":[{\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}]"
+#define RESTARTING(name, request, limit)                                                           \
+	"{\"name\":\"" name "\"," RESTARTS "," CPU(request, limit) "}"
 #define UNLIMITED(name) "{\"name\":\"" name "\",\"resources\":{\"requests\":{\"cpu\":\"1\"}}}"
 #define LIMIT_ALONE(name, limit)                                                                   \
 	"{\"name\":\"" name "\",\"resources\":{\"limits\":{\"cpu\":\"" limit "\"}}}"
@@ -401,8 +401,10 @@ static const struct {
 	{ "two containers", "Burstable", NULL, BOX("a", "250m", "1") "," BOX("b", "0", "2"),
 	  KUBE_STEP_FULL,
 	  "{\"metadata\":{\"uid\":\"U\"},\"spec\":{\"containers\":["
-	  "{\"name\":\"a\",\"resources\":{\"requests\":{\"cpu\":\"250m\"},\"limits\":{\"cpu\":\"1000m\"}}},"
-	  "{\"name\":\"b\",\"resources\":{\"requests\":{\"cpu\":\"0m\"},\"limits\":{\"cpu\":\"2000m\"}}}]}}" },
+	  "{\"name\":\"a\",\"resources\":{\"requests\":{\"cpu\":\"250m\"},"
+	  "\"limits\":{\"cpu\":\"1000m\"}}},"
+	  "{\"name\":\"b\",\"resources\":{\"requests\":{\"cpu\":\"0m\"},"
+	  "\"limits\":{\"cpu\":\"2000m\"}}}]}}" },
 };
 /* clang-format on */
 
@@ -464,7 +466,8 @@ static const struct {
 	 * size the limit alone is compared, so what is full is the limit's step as well. */
 	{ "guaranteed-awake",          { 500, 500 },   NOTHING,         ACTUATED, ALL },
 	{ "guaranteed-asleep-asked",   { 500, 500 },   ASKED,           ACTUATED, ACTUATED },
-	{ "guaranteed-asleep-granted", { 500, 500 },   ASKED | GRANTED, GRANTED | ACTUATED, ACTUATED },
+	{ "guaranteed-asleep-granted", { 500, 500 },   ASKED | GRANTED,
+	  GRANTED | ACTUATED, ACTUATED },
 	{ "guaranteed-asleep-done",    { 500, 500 },   ALL,             GRANTED,  NOTHING },
 	{ "guaranteed-full-asked",     { 500, 500 },   ACTUATED,        NOTHING,  ASKED },
 	{ "guaranteed-full-granted",   { 500, 500 },   ACTUATED,        NOTHING,  ASKED | GRANTED },
@@ -586,6 +589,7 @@ static void a_state_file_cut_at_any_byte_is_refused(void **state)
 	}
 }
 
+#define LIST	"\"containers\":["
 #define NAME_63 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg"
 
 /* clang-format off */
@@ -597,11 +601,11 @@ static const struct {
 	{ 0,       STATE(SAVED("app", 0, 1)) },
 	{ 0,       STATE(SAVED(NAME_63, 0, 1)) },
 	{ 0,       " " STATE(SAVED("app", 250, 1000)) "\n" },
-	{ -ESTALE, "{\"version\":1,\"podUID\":\"V\",\"containers\":[" SAVED("app", 250, 1000) "]}" },
+	{ -ESTALE, "{\"version\":1,\"podUID\":\"V\"," LIST SAVED("app", 250, 1000) "]}" },
 	{ -ESTALE, "{\"version\":1,\"podUID\":\"UU\",\"containers\":[]}" },
-	{ -EINVAL, "{\"version\":2,\"podUID\":\"U\",\"containers\":[" SAVED("app", 250, 1000) "]}" },
-	{ -EINVAL, "{\"version\":\"1\",\"podUID\":\"U\",\"containers\":[" SAVED("app", 250, 1000) "]}" },
-	{ -EINVAL, "{\"podUID\":\"U\",\"containers\":[" SAVED("app", 250, 1000) "]}" },
+	{ -EINVAL, "{\"version\":2,\"podUID\":\"U\"," LIST SAVED("app", 250, 1000) "]}" },
+	{ -EINVAL, "{\"version\":\"1\",\"podUID\":\"U\"," LIST SAVED("app", 250, 1000) "]}" },
+	{ -EINVAL, "{\"podUID\":\"U\"," LIST SAVED("app", 250, 1000) "]}" },
 	{ -EINVAL, "{\"version\":1,\"containers\":[" SAVED("app", 250, 1000) "]}" },
 	{ -EINVAL, "{\"version\":1,\"podUID\":7,\"containers\":[" SAVED("app", 250, 1000) "]}" },
 	{ -EINVAL, "{\"version\":1,\"podUID\":\"U\"}" },
