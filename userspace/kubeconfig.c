@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,11 @@ static int config_path_of(char **out, const char *kubeconfig, const char *path)
 	return *out ? 0 : -ENOMEM;
 }
 
+static bool config_is_https(const char *server)
+{
+	return server && strncmp(server, "https://", 8) == 0 && server[8] && server[8] != '/';
+}
+
 /* key holds a path, key-data the content itself. Neither: *out is left as it is. */
 static int config_take_file(char **out, yaml_document_t *doc, yaml_node_t *map, const char *key,
 			    const char *kubeconfig)
@@ -154,7 +160,7 @@ static int config_take(struct kube_access *out, yaml_document_t *doc, const char
 
 	if (!context)
 		return config_fail(error, path, "has no current context");
-	if (!server || strncmp(server, "https://", 8) != 0)
+	if (!config_is_https(server))
 		return config_fail(error, path, "has no https server in its current context");
 	if (!user)
 		return config_fail(error, path, "has no user in its current context");

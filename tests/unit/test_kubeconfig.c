@@ -231,6 +231,10 @@ static const struct {
 	  "kubeconfig: '%s' has no https server in its current context" },
 	{ CONFIG("server: '192.0.2.1:6443'", "token: abc"),
 	  "kubeconfig: '%s' has no https server in its current context" },
+	{ CONFIG("server: 'https://'", "token: abc"),
+	  "kubeconfig: '%s' has no https server in its current context" },
+	{ CONFIG("server: 'https:///'", "token: abc"),
+	  "kubeconfig: '%s' has no https server in its current context" },
 	{ CONFIG("server: [a]", "token: abc"),
 	  "kubeconfig: '%s' has no https server in its current context" },
 	{ "current-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n"
