@@ -393,11 +393,14 @@ static void kube_on_asleep_read(void *arg, const struct kube_answer *a)
 
 static void kube_say_pending(struct backend_kube *b, const char *reason, const char *message)
 {
+	char escaped[KUBE_ERROR_MAX];
+
 	if (b->has_said_pending)
 		return;
 	b->has_said_pending = true;
+	log_escape(escaped, sizeof(escaped), message);
 	log_warn("the cluster does not grant the full size yet", "reason=%s message=\"%s\"", reason,
-		 message);
+		 escaped);
 }
 
 static enum kube_step kube_first_step(const struct backend_kube *b)

@@ -80,8 +80,12 @@ static int datapath_on_libbpf(enum libbpf_print_level level, const char *format,
 	if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
 		return 0;
 	for (char *line = strtok_r(datapath_last_lines(text, DATAPATH_LOG_LINES), "\n", &rest);
-	     line; line = strtok_r(NULL, "\n", &rest))
-		log_debug("libbpf", "text=\"%s\"", line);
+	     line; line = strtok_r(NULL, "\n", &rest)) {
+		char escaped[512];
+
+		log_escape(escaped, sizeof(escaped), line);
+		log_debug("libbpf", "text=\"%s\"", escaped);
+	}
 	return 0;
 }
 

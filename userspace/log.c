@@ -63,18 +63,34 @@ __attribute__((format(printf, 2, 3))) static void log_append(struct log_line *li
 	va_end(args);
 }
 
+void log_escape(char *out, size_t room, const char *text)
+{
+	size_t len = 0;
+
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		char escaped[8];
+		int n;
+
+		if (*c == '"' || *c == '\\')
+			n = snprintf(escaped, sizeof(escaped), "\\%c", *c);
+		else if (*c < ' ' || *c == 0x7f)
+			n = snprintf(escaped, sizeof(escaped), "\\x%02x", *c);
+		else
+			n = snprintf(escaped, sizeof(escaped), "%c", *c);
+		if (len + (size_t)n >= room)
+			break;
+		memcpy(out + len, escaped, (size_t)n);
+		len += (size_t)n;
+	}
+	out[len] = '\0';
+}
+
 static void log_append_quoted(struct log_line *line, const char *text)
 {
-	log_append(line, "\"");
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			log_append(line, "\\%c", *c);
-		else if (*c < ' ' || *c == 0x7f)
-			log_append(line, "\\x%02x", *c);
-		else
-			log_append(line, "%c", *c);
-	}
-	log_append(line, "\"");
+	char escaped[LOG_LINE_MAX];
+
+	log_escape(escaped, sizeof(escaped), text);
+	log_append(line, "\"%s\"", escaped);
 }
 
 static void log_begin(struct log_line *line, enum log_level level, const char *msg)

@@ -7,6 +7,8 @@
 #ifndef DOZE_LOG_H
 #define DOZE_LOG_H
 
+#include <stddef.h>
+
 enum log_level {
 	LOG_LEVEL_DEBUG,
 	LOG_LEVEL_INFO,
@@ -36,5 +38,11 @@ int log_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same as a warning: something failed that we can do without. */
 int log_warn_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Copies text so that it can stand between the quotes of a field: quotes, backslashes and control
+ * characters are escaped; what does not fit is cut off.
+ */
+void log_escape(char *out, size_t room, const char *text);
 
 #endif
