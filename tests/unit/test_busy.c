@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+/* What a connection says of its application, and how several of them add up. */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "busy.h"
+#include "util.h"
+
+/* Ten seconds without a packet, and a quarter of an hour until a connection is stuck. */
+#define IDLE_MS	 10000
+#define MAX_MS	 900000
+#define NEVER_MS UINT64_MAX
+
+enum {
+	YES = BUSY_ANSWERED,
+	NO = BUSY_NOT_ANSWERED,
+	UNKNOWN = BUSY_ANSWER_UNKNOWN,
+};
+
+static const struct busy_settings usual = { IDLE_MS, MAX_MS, .sleeps_with_connections = true };
+static const struct busy_settings connected = { IDLE_MS, MAX_MS, .sleeps_with_connections = false };
+static const struct busy_settings unlimited = { IDLE_MS, 0, .sleeps_with_connections = true };
+
+struct row {
+	const char *name;
+	struct busy_socket socket;
+	enum busy_reason reason;
+	bool is_stuck;
+	uint64_t recheck_ms;
+};
+
+/* An accepted connection that is at rest, but for what is said of it. */
+#define AT_REST                                                                                    \
+	.state = TCP_ESTABLISHED, .is_accepted = true, .has_received = true,                       \
+	.since_received_ms = IDLE_MS, .since_sent_ms = IDLE_MS, .answer = YES
+
+static struct busy_verdict verdict_of(const struct busy_socket *socket,
+				      const struct busy_settings *settings)
+{
+	struct busy_verdict v;
+
+	busy_init(&v);
+	busy_add(&v, socket, settings);
+	return v;
+}
+
+static void expect_row(const struct row *row, const struct busy_settings *settings)
+{
+	struct busy_socket socket = row->socket;
+	struct busy_verdict v;
+
+	socket.flow.sport_be = htons(4242);
+	v = verdict_of(&socket, settings);
+	if (v.reason != row->reason)
+		fail_msg("%s: %s instead of %s", row->name, busy_reason_name(v.reason),
+			 busy_reason_name(row->reason));
+	if (v.is_stuck != row->is_stuck)
+		fail_msg("%s: is_stuck is %d", row->name, v.is_stuck);
+	if (v.recheck_ms != row->recheck_ms)
+		fail_msg("%s: to be checked again after %llu ms", row->name,
+			 (unsigned long long)v.recheck_ms);
+	if (v.flow.sport_be != (row->reason || row->is_stuck ? htons(4242) : 0))
+		fail_msg("%s: not the flow", row->name);
+}
+
+static void expect_rows(const struct row *rows, size_t len, const struct busy_settings *settings)
+{
+	for (size_t i = 0; i < len; i++)
+		expect_row(&rows[i], settings);
+}
+
+/* clang-format off */
+
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Winitializer-overrides"
+
+static void each_state_of_a_connection_has_its_reason(void **state)
+{
+	static const struct row rows[] = {
+	{ "at rest", { AT_REST }, BUSY_NOT, false, 0 },
+	{ "a handshake", { .state = TCP_SYN_RECV }, BUSY_CONNECTING, false, 1000 },
+	{ "nobody has accepted", { AT_REST, .is_accepted = false }, BUSY_NOT_ACCEPTED, false, 1000 },
+	{ "nobody has, and the client is gone", { AT_REST, .is_accepted = false,
+	  .state = TCP_CLOSE_WAIT, .unread = 1 }, BUSY_NOT_ACCEPTED, false, 1000 },
+	{ "a byte to read", { AT_REST, .unread = 1 }, BUSY_UNREAD, false, 1000 },
+	{ "a byte to be taken", { AT_REST, .unacked = 1 }, BUSY_UNACKED, false, 1000 },
+	{ "a request", { AT_REST, .answer = NO }, BUSY_UNANSWERED, false, 1000 },
+	{ "perhaps a request", { AT_REST, .answer = UNKNOWN }, BUSY_UNANSWERED, false, 1000 },
+	{ "never a request", { AT_REST, .answer = UNKNOWN, .has_received = false,
+	  .since_sent_ms = NEVER_MS }, BUSY_NOT, false, 0 },
+	{ "a stream", { AT_REST, .since_sent_ms = 1 }, BUSY_SENT_LATELY, false, IDLE_MS - 1 },
+	{ "its end", { AT_REST, .since_sent_ms = IDLE_MS - 1 }, BUSY_SENT_LATELY, false, 1 },
+	{ "after it", { AT_REST, .since_sent_ms = IDLE_MS }, BUSY_NOT, false, 0 },
+	{ "the client's FIN is not read", { AT_REST, .state = TCP_CLOSE_WAIT, .unread = 1 },
+	  BUSY_NOT, false, 0 },
+	{ "a byte before the FIN", { AT_REST, .state = TCP_CLOSE_WAIT, .unread = 2 },
+	  BUSY_UNREAD, false, 1000 },
+	{ "a request, then a FIN", { AT_REST, .state = TCP_CLOSE_WAIT, .answer = NO },
+	  BUSY_UNANSWERED, false, 1000 },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &usual);
+}
+
+static void an_application_that_has_closed_is_done(void **state)
+{
+	static const struct row rows[] = {
+	{ "an orphan with data", { AT_REST, .is_accepted = false, .state = TCP_FIN_WAIT1,
+	  .unacked = 5000 }, BUSY_NOT, false, 0 },
+	{ "an orphan with a request", { AT_REST, .is_accepted = false, .state = TCP_FIN_WAIT2,
+	  .answer = NO, .unread = 5000 }, BUSY_NOT, false, 0 },
+	{ "an orphan of a passive close", { AT_REST, .is_accepted = false, .state = TCP_LAST_ACK,
+	  .unacked = 5000 }, BUSY_NOT, false, 0 },
+	{ "both have closed", { AT_REST, .state = TCP_CLOSING, .unacked = 5000 }, BUSY_NOT, false, 0 },
+	{ "it listens", { .state = TCP_LISTEN, .is_accepted = true, .unread = 3 }, BUSY_NOT, false, 0 },
+	{ "half, with data before its FIN", { AT_REST, .state = TCP_FIN_WAIT1, .unacked = 2 },
+	  BUSY_UNACKED, false, 1000 },
+	{ "half, with its FIN alone", { AT_REST, .state = TCP_FIN_WAIT1, .unacked = 1 },
+	  BUSY_NOT, false, 0 },
+	{ "half, with an upload", { AT_REST, .state = TCP_FIN_WAIT2, .unread = 1 },
+	  BUSY_UNREAD, false, 1000 },
+	{ "half: it will not answer", { AT_REST, .state = TCP_FIN_WAIT2, .answer = NO },
+	  BUSY_NOT, false, 0 },
+	{ "half: it will send no more", { AT_REST, .state = TCP_FIN_WAIT2, .since_sent_ms = 0 },
+	  BUSY_NOT, false, 0 },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &usual);
+	for (uint8_t s = TCP_CLOSING + 1; s; s++)
+		expect_row(&(struct row){ "no such state", { AT_REST, .state = s, .unread = 2,
+			   .unacked = 2, .answer = NO }, BUSY_NOT, false, 0 }, &usual);
+}
+
+static void of_several_reasons_the_first_is_told(void **state)
+{
+	struct busy_socket all = { AT_REST, .is_accepted = false, .unread = 1, .unacked = 1,
+				   .answer = NO, .since_sent_ms = 0 };
+
+	(void)state;
+	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_NOT_ACCEPTED);
+	all.is_accepted = true;
+	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_UNREAD);
+	all.unread = 0;
+	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_UNACKED);
+	all.unacked = 0;
+	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_UNANSWERED);
+	all.answer = YES;
+	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_SENT_LATELY);
+	all.since_sent_ms = IDLE_MS;
+	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_CONNECTED);
+	assert_int_equal(verdict_of(&all, &usual).reason, BUSY_NOT);
+}
+
+static void a_connection_without_progress_is_stuck(void **state)
+{
+	static const struct row rows[] = {
+	{ "a long computation", { AT_REST, .answer = NO, .since_received_ms = MAX_MS - 1,
+	  .since_sent_ms = MAX_MS + 5 }, BUSY_UNANSWERED, false, 1000 },
+	{ "too long a computation", { AT_REST, .answer = NO, .since_received_ms = MAX_MS,
+	  .since_sent_ms = MAX_MS + 5 }, BUSY_NOT, true, 0 },
+	{ "the first one on its connection", { AT_REST, .answer = NO, .since_received_ms = MAX_MS,
+	  .since_sent_ms = NEVER_MS }, BUSY_NOT, true, 0 },
+	{ "a slow download", { AT_REST, .unacked = 9, .since_received_ms = 9 * MAX_MS,
+	  .since_sent_ms = MAX_MS - 1 }, BUSY_UNACKED, false, 1000 },
+	{ "a client that takes no more", { AT_REST, .unacked = 9, .since_received_ms = 9 * MAX_MS,
+	  .since_sent_ms = MAX_MS }, BUSY_NOT, true, 0 },
+	{ "an application that reads no more", { AT_REST, .unread = 9, .since_received_ms = MAX_MS,
+	  .since_sent_ms = MAX_MS }, BUSY_NOT, true, 0 },
+	{ "one that accepts no more", { AT_REST, .is_accepted = false, .since_received_ms = MAX_MS,
+	  .since_sent_ms = NEVER_MS }, BUSY_NOT, true, 0 },
+	{ "at rest for long", { AT_REST, .since_received_ms = MAX_MS, .since_sent_ms = MAX_MS },
+	  BUSY_NOT, false, 0 },
+	{ "a handshake", { .state = TCP_SYN_RECV, .since_received_ms = MAX_MS,
+	  .since_sent_ms = NEVER_MS }, BUSY_CONNECTING, false, 1000 },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &usual);
+}
+
+static void without_a_limit_nothing_is_stuck(void **state)
+{
+	static const struct row rows[] = {
+	{ "a long computation", { AT_REST, .answer = NO, .since_received_ms = NEVER_MS,
+	  .since_sent_ms = NEVER_MS }, BUSY_UNANSWERED, false, 1000 },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &unlimited);
+}
+
+static void a_stream_is_not_stuck_although_the_limit_is_below_the_idle_time(void **state)
+{
+	static const struct busy_settings low = { IDLE_MS, 100, .sleeps_with_connections = true };
+	static const struct row rows[] = {
+	{ "a stream", { AT_REST, .since_sent_ms = 200 }, BUSY_SENT_LATELY, false, IDLE_MS - 200 },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &low);
+}
+
+static void with_sleeps_with_connections_off_a_connection_is_enough(void **state)
+{
+	static const struct row rows[] = {
+	{ "at rest", { AT_REST }, BUSY_CONNECTED, false, 1000 },
+	{ "at rest for long", { AT_REST, .since_received_ms = NEVER_MS, .since_sent_ms = NEVER_MS },
+	  BUSY_CONNECTED, false, 1000 },
+	{ "stuck", { AT_REST, .answer = NO, .since_received_ms = MAX_MS, .since_sent_ms = MAX_MS },
+	  BUSY_CONNECTED, false, 1000 },
+	{ "stuck, and not accepted", { AT_REST, .is_accepted = false, .since_received_ms = MAX_MS,
+	  .since_sent_ms = MAX_MS }, BUSY_NOT, true, 0 },
+	{ "the client has closed", { AT_REST, .state = TCP_CLOSE_WAIT }, BUSY_NOT, false, 0 },
+	{ "it has closed", { AT_REST, .state = TCP_FIN_WAIT2 }, BUSY_NOT, false, 0 },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &connected);
+}
+/* clang-format on */
+
+static void it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds(void **state)
+{
+	static const struct {
+		uint64_t idle_ms, recheck_ms;
+	} rows[] = {
+		{ 0, 20 },    { 79, 20 },     { 80, 20 },     { 84, 21 },
+		{ 400, 100 }, { 4000, 1000 }, { 4004, 1000 }, { UINT64_MAX, 1000 },
+	};
+	const struct busy_socket socket = { AT_REST, .unread = 1 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct busy_settings settings = usual;
+
+		settings.idle_ms = rows[i].idle_ms;
+		assert_int_equal(verdict_of(&socket, &settings).recheck_ms, rows[i].recheck_ms);
+	}
+}
+
+static struct busy_socket numbered(struct busy_socket socket, uint16_t number)
+{
+	socket.flow.sport_be = htons(number);
+	return socket;
+}
+
+static void the_first_reason_stays_and_the_shortest_recheck_counts(void **state)
+{
+	const struct busy_socket rest = numbered((struct busy_socket){ AT_REST }, 1);
+	const struct busy_socket stream =
+		numbered((struct busy_socket){ AT_REST, .since_sent_ms = 2000 }, 2);
+	const struct busy_socket unread = numbered((struct busy_socket){ AT_REST, .unread = 1 }, 3);
+	const struct busy_socket ending =
+		numbered((struct busy_socket){ AT_REST, .since_sent_ms = IDLE_MS - 7 }, 4);
+	struct busy_verdict v;
+
+	(void)state;
+	busy_init(&v);
+	busy_add(&v, &rest, &usual);
+	assert_int_equal(v.reason, BUSY_NOT);
+	busy_add(&v, &stream, &usual);
+	assert_int_equal(v.recheck_ms, 8000);
+	busy_add(&v, &unread, &usual);
+	assert_int_equal(v.recheck_ms, 1000);
+	busy_add(&v, &ending, &usual);
+	assert_int_equal(v.recheck_ms, 7);
+	busy_add(&v, &unread, &usual);
+	busy_add(&v, &rest, &usual);
+	assert_int_equal(v.recheck_ms, 7);
+	assert_int_equal(v.reason, BUSY_SENT_LATELY);
+	assert_int_equal(ntohs(v.flow.sport_be), 2);
+}
+
+/* Stuck is what the verdict would else have been busy for; in any order. */
+static void a_busy_connection_outweighs_those_that_are_stuck(void **state)
+{
+	const struct busy_socket stuck[] = {
+		numbered((struct busy_socket){ AT_REST, .unread = 1, .since_received_ms = MAX_MS,
+					       .since_sent_ms = MAX_MS },
+			 1),
+		numbered((struct busy_socket){ AT_REST, .answer = NO, .since_received_ms = MAX_MS,
+					       .since_sent_ms = MAX_MS },
+			 2),
+	};
+	const struct busy_socket busy = numbered((struct busy_socket){ AT_REST, .answer = NO }, 3);
+	struct busy_verdict v;
+
+	(void)state;
+	busy_init(&v);
+	busy_add(&v, &stuck[0], &usual);
+	busy_add(&v, &stuck[1], &usual);
+	assert_true(v.is_stuck);
+	assert_int_equal(ntohs(v.flow.sport_be), 1);
+	busy_add(&v, &busy, &usual);
+	assert_false(v.is_stuck);
+	assert_int_equal(v.reason, BUSY_UNANSWERED);
+	assert_int_equal(ntohs(v.flow.sport_be), 3);
+	busy_add(&v, &stuck[1], &usual);
+	assert_false(v.is_stuck);
+	assert_int_equal(ntohs(v.flow.sport_be), 3);
+}
+
+#pragma clang diagnostic pop
+
+static void no_connection_is_no_reason(void **state)
+{
+	struct busy_verdict v;
+
+	(void)state;
+	memset(&v, 0xff, sizeof(v));
+	busy_init(&v);
+	assert_int_equal(v.reason, BUSY_NOT);
+	assert_false(v.is_stuck);
+	assert_int_equal(v.recheck_ms, 0);
+}
+
+static void every_reason_has_a_name_of_its_own(void **state)
+{
+	(void)state;
+	for (int i = 0; i < BUSY_REASONS; i++) {
+		assert_non_null(busy_reason_name(i));
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(busy_reason_name(i), busy_reason_name(j));
+	}
+	assert_string_equal(busy_reason_name(BUSY_UNANSWERED), "unanswered");
+	assert_string_equal(busy_reason_name(BUSY_REASONS), "unknown");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_state_of_a_connection_has_its_reason),
+		cmocka_unit_test(an_application_that_has_closed_is_done),
+		cmocka_unit_test(of_several_reasons_the_first_is_told),
+		cmocka_unit_test(a_connection_without_progress_is_stuck),
+		cmocka_unit_test(without_a_limit_nothing_is_stuck),
+		cmocka_unit_test(a_stream_is_not_stuck_although_the_limit_is_below_the_idle_time),
+		cmocka_unit_test(with_sleeps_with_connections_off_a_connection_is_enough),
+		cmocka_unit_test(
+			it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds),
+		cmocka_unit_test(the_first_reason_stays_and_the_shortest_recheck_counts),
+		cmocka_unit_test(a_busy_connection_outweighs_those_that_are_stuck),
+		cmocka_unit_test(no_connection_is_no_reason),
+		cmocka_unit_test(every_reason_has_a_name_of_its_own),
+	};
+
+	return cmocka_run_group_tests_name("busy", tests, NULL, NULL);
+}

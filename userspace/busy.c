@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+/* One connection after the other: a reason to be busy, unless nothing comes of it any more. */
+#include "busy.h"
+
+#include <netinet/tcp.h>
+#include <stddef.h>
+
+#include "util.h"
+
+#define BUSY_RECHECK_MIN_MS UINT64_C(20)
+#define BUSY_RECHECK_MAX_MS UINT64_C(1000)
+
+static const char *const busy_reason_names[BUSY_REASONS] = {
+	[BUSY_NOT] = "not_busy",
+	[BUSY_CONNECTING] = "connecting",
+	[BUSY_NOT_ACCEPTED] = "not_accepted",
+	[BUSY_UNREAD] = "unread",
+	[BUSY_UNACKED] = "unacked",
+	[BUSY_UNANSWERED] = "unanswered",
+	[BUSY_SENT_LATELY] = "sent_lately",
+	[BUSY_CONNECTED] = "connected",
+};
+
+void busy_init(struct busy_verdict *v)
+{
+	*v = (struct busy_verdict){ .reason = BUSY_NOT };
+}
+
+/* The application can still send. After FIN_WAIT1 it has said that it will not. */
+static bool busy_is_open(const struct busy_socket *socket)
+{
+	return socket->state == TCP_ESTABLISHED || socket->state == TCP_CLOSE_WAIT;
+}
+
+static bool busy_is_half_closed(const struct busy_socket *socket)
+{
+	return socket->state == TCP_FIN_WAIT1 || socket->state == TCP_FIN_WAIT2;
+}
+
+/* A FIN counts as a byte to read. An application that never reads it is not at work. */
+static bool busy_has_unread(const struct busy_socket *socket)
+{
+	return socket->unread > (socket->state == TCP_CLOSE_WAIT ? 1 : 0);
+}
+
+/* And as a byte to be acknowledged. */
+static bool busy_has_unacked(const struct busy_socket *socket)
+{
+	return socket->unacked > (socket->state == TCP_FIN_WAIT1 ? 1 : 0);
+}
+
+static enum busy_reason busy_reason_of(const struct busy_socket *socket, uint64_t idle_ms)
+{
+	if (socket->state == TCP_SYN_RECV)
+		return BUSY_CONNECTING;
+	if (!busy_is_open(socket) && !busy_is_half_closed(socket))
+		return BUSY_NOT;
+	/* Without an owner when half closed: the kernel delivers what is left by itself. */
+	if (!socket->is_accepted)
+		return busy_is_open(socket) ? BUSY_NOT_ACCEPTED : BUSY_NOT;
+	if (busy_has_unread(socket))
+		return BUSY_UNREAD;
+	if (busy_has_unacked(socket))
+		return BUSY_UNACKED;
+	if (!busy_is_open(socket))
+		return BUSY_NOT;
+	if (socket->has_received && socket->answer != BUSY_ANSWERED)
+		return BUSY_UNANSWERED;
+	return socket->since_sent_ms < idle_ms ? BUSY_SENT_LATELY : BUSY_NOT;
+}
+
+/*
+ * Data that is acknowledged makes room to send more, so a slow download shows as data sent. A
+ * handshake ends by itself, and what was sent lately has made progress.
+ */
+static bool busy_is_stuck(const struct busy_socket *socket, enum busy_reason reason,
+			  uint64_t max_ms)
+{
+	if (!max_ms || reason == BUSY_NOT || reason == BUSY_CONNECTING ||
+	    reason == BUSY_SENT_LATELY)
+		return false;
+	return min_u64(socket->since_received_ms, socket->since_sent_ms) >= max_ms;
+}
+
+static uint64_t busy_recheck_ms(const struct busy_socket *socket, enum busy_reason reason,
+				uint64_t idle_ms)
+{
+	if (reason == BUSY_SENT_LATELY)
+		return idle_ms - socket->since_sent_ms;
+	return min_u64(max_u64(idle_ms / 4, BUSY_RECHECK_MIN_MS), BUSY_RECHECK_MAX_MS);
+}
+
+static void busy_add_stuck(struct busy_verdict *v, const struct busy_socket *socket)
+{
+	if (v->reason != BUSY_NOT || v->is_stuck)
+		return;
+	v->is_stuck = true;
+	v->flow = socket->flow;
+}
+
+static void busy_add_reason(struct busy_verdict *v, const struct busy_socket *socket,
+			    enum busy_reason reason, uint64_t recheck_ms)
+{
+	if (v->reason != BUSY_NOT) {
+		v->recheck_ms = min_u64(v->recheck_ms, recheck_ms);
+		return;
+	}
+	*v = (struct busy_verdict){
+		.reason = reason,
+		.flow = socket->flow,
+		.recheck_ms = recheck_ms,
+	};
+}
+
+void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
+	      const struct busy_settings *settings)
+{
+	enum busy_reason reason = busy_reason_of(socket, settings->idle_ms);
+
+	if (busy_is_stuck(socket, reason, settings->max_ms)) {
+		busy_add_stuck(v, socket);
+		reason = BUSY_NOT;
+	}
+	if (reason == BUSY_NOT && !settings->sleeps_with_connections && socket->is_accepted &&
+	    socket->state == TCP_ESTABLISHED)
+		reason = BUSY_CONNECTED;
+	if (reason != BUSY_NOT)
+		busy_add_reason(v, socket, reason,
+				busy_recheck_ms(socket, reason, settings->idle_ms));
+}
+
+const char *busy_reason_name(enum busy_reason reason)
+{
+	return (unsigned int)reason < BUSY_REASONS ? busy_reason_names[reason] : "unknown";
+}
