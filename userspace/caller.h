@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who calls: a health check, or a client? Told by the first bytes of a connection. Pure.
+ *
+ * Only what looks exactly like a health check is one; in any doubt it is a client. The kubelet's
+ * (pkg/probe in its sources, Go's net/http and grpc-go) are
+ *   HTTP   GET PATH HTTP/1.1, "User-Agent: kube-probe/...", "Connection: close", nothing behind
+ *   gRPC   HTTP/2 with prior knowledge, grpc.health.v1.Health/Check, the same user agent
+ *   HTTPS  a ClientHello without server name (it connects to an address) and without ALPN; what is
+ *          inside shows only to who has completed the handshake
+ *   TCP    no bytes at all
+ */
+#ifndef DOZE_CALLER_H
+#define DOZE_CALLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* No health check says more than that. */
+#define CALLER_BYTES_MAX 4096
+
+/* --ignore-http: "GET /healthz" is a method and the beginning of a path. */
+struct caller_path {
+	const char *method; /* method_len bytes, without a space */
+	size_t method_len;
+	const char *prefix; /* begins with a slash; ends with its string */
+};
+
+struct caller_rules {
+	bool knows_kubelet; /* from a source of the kubelet's probes */
+	bool is_ignored;    /* from an ignored source: any GET or HEAD is a health check */
+	bool has_https;	    /* HTTPS probes come to this port */
+	const struct caller_path *paths;
+	size_t paths_len;
+};
+
+enum caller_kind {
+	CALLER_UNDECIDED, /* more bytes will tell */
+	CALLER_HTTP,	  /* a whole health check by HTTP */
+	CALLER_GRPC,	  /* a whole call of grpc.health.v1.Health/Check */
+	CALLER_TLS,	  /* a ClientHello as health checks send it; what follows is hidden */
+	CALLER_CLIENT,
+};
+
+/* bytes: everything that the caller has sent so far. */
+enum caller_kind caller_judge(const uint8_t *bytes, size_t len, const struct caller_rules *rules);
+
+/* Whether the bytes begin as HTTP/2 does, whose clients may wait for the server's SETTINGS. */
+bool caller_is_http2(const uint8_t *bytes, size_t len);
+
+/*
+ * 0 and *out for "GET /healthz". -EINVAL: no method in capitals, a space, and a path of printable
+ * characters. The strings point into text.
+ */
+int caller_parse_path(const char *text, struct caller_path *out);
+
+/* "http", "grpc", "https": as a metric has it. */
+const char *caller_kind_name(enum caller_kind kind);
+
+#endif
