@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The few kernel types that bpf/ uses. All of them are UAPI, so their layout is fixed: no
- * relocation is needed, and none of it has to be dumped from a running kernel.
+ * The few kernel types that bpf/ uses, so that nothing has to be dumped from a running kernel. Most
+ * of them are UAPI: their layout is fixed. The kernel's own, at the end, name only the fields that
+ * are read, and libbpf looks up where the running kernel has them.
  */
 #ifndef DOZE_VMLINUX_H
 #define DOZE_VMLINUX_H
@@ -30,6 +31,9 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_SOCKMAP = 15,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -100,5 +104,71 @@ struct __sk_buff {
 	} __attribute__((aligned(8)));
 	__u32 gso_size;
 };
+
+enum sk_action {
+	SK_DROP = 0,
+	SK_PASS,
+};
+
+struct bpf_sk_lookup {
+	union {
+		struct bpf_sock *sk;
+		__u64 cookie;
+	} __attribute__((aligned(8)));
+	__u32 family;
+	__u32 protocol;
+	__u32 remote_ip4;    /* network order */
+	__u32 remote_ip6[4]; /* network order */
+	__u32 remote_port;   /* network order, in the lower half of a 4-byte load */
+	__u32 local_ip4;     /* network order */
+	__u32 local_ip6[4];  /* network order */
+	__u32 local_port;    /* host order */
+	__u32 ingress_ifindex;
+};
+
+/* linux/bpf.h: the TCP states, as /proc/net/tcp has them */
+enum {
+	BPF_TCP_ESTABLISHED = 1,
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct sock_common {
+	volatile unsigned char skc_state;
+	struct {
+		__s64 counter;
+	} skc_cookie;
+};
+
+struct inet_connection_sock {
+	struct {
+		__u32 lrcvtime; /* jiffies: the last payload */
+	} icsk_ack;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u32 lsndtime;	       /* jiffies: data sent */
+	__u32 rcv_tstamp;      /* jiffies: the last ACK */
+	__u32 chrono_start;    /* jiffies: with nothing to send, since all of it was acknowledged */
+	__u64 tcp_wstamp_ns;   /* the last segment sent, of any kind */
+	__u64 first_tx_mstamp; /* us: when the data was sent that was acknowledged last */
+	__u32 rcv_nxt;
+	__u32 rcv_wup; /* rcv_nxt as the last segment sent has acknowledged it */
+	__u32 snd_wl1; /* sequence number of the segment that told the window last */
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+#pragma clang attribute pop
 
 #endif

@@ -14,6 +14,11 @@ struct gate_view {
 	bool is_stale; /* the daemon has been silent for longer than GATE_STALE_NS */
 	bool is_probe; /* the daemon's own readiness probe */
 	bool can_replay;
+	bool judges_all; /* open: payload of any client may be a health check */
+	bool is_judged;	 /* what has to be judged was judged a moment ago: a client is here */
+	bool is_steered; /* closed: a connection to the daemon's responder */
+	__u8 probes;	 /* enum gate_probes */
+	__u8 source;	 /* enum gate_source */
 };
 
 /* SYN|FIN and SYN|RST open nothing: the kernel throws them away, and so they wake nobody. */
@@ -33,19 +38,44 @@ static __always_inline bool gate_is_activity(const struct gate_packet *p)
 	return p->payload_len > 0 && !(p->tcp_flags & (PARSE_TCP_SYN | PARSE_TCP_RST));
 }
 
-static __always_inline enum gate_verdict gate_decide(const struct gate_packet *p,
-						     const struct gate_view *view)
+/*
+ * The gate is open. A health check must not keep a target awake, and a client must: which of them
+ * a connection is, its payload tells the daemon, and nothing is lost while it looks.
+ */
+static __always_inline enum gate_verdict gate_decide_open(const struct gate_packet *p,
+							  const struct gate_view *view)
+{
+	bool may_be_check = view->source == GATE_SOURCE_PROBE || view->judges_all;
+
+	if (!may_be_check || view->is_judged || p->flow.protocol == PARSE_PROTO_UDP)
+		return GATE_PASS_OPEN;
+	if (gate_is_syn(p))
+		return GATE_PASS_UNPROVEN;
+	/* No health check is that long. */
+	return p->frame_len > GATE_FRAME_MAX ? GATE_PASS_OPEN : GATE_PASS_JUDGED;
+}
+
+/* The gate is closed, and the packet is of a source of health checks. */
+static __always_inline enum gate_verdict gate_decide_check(const struct gate_packet *p,
+							   const struct gate_view *view)
+{
+	if (view->probes == GATE_PROBES_ANSWER) {
+		if (gate_is_syn(p) || view->is_steered)
+			return GATE_PASS_STEERED;
+		return view->source == GATE_SOURCE_IGNORED ? GATE_PASS_IGNORED : GATE_WAKE_PAYLOAD;
+	}
+	if (view->source == GATE_SOURCE_IGNORED)
+		return GATE_PASS_IGNORED;
+	if (gate_is_syn(p))
+		return GATE_PASS_UNPROVEN;
+	return p->frame_len > GATE_FRAME_MAX ? GATE_WAKE_PAYLOAD : GATE_PASS_JUDGED;
+}
+
+/* The gate is closed, and the packet is of a client. */
+static __always_inline enum gate_verdict gate_decide_closed(const struct gate_packet *p,
+							    const struct gate_view *view)
 {
 	bool is_udp = p->flow.protocol == PARSE_PROTO_UDP;
-
-	if (view->is_probe)
-		return GATE_PASS_PROBE;
-	if (!gate_is_activity(p))
-		return GATE_PASS_QUIET;
-	if (!view->is_closed)
-		return GATE_PASS_OPEN;
-	if (view->is_stale)
-		return GATE_PASS_STALE;
 
 	if (!is_udp && !gate_is_syn(p))
 		return GATE_WAKE_PAYLOAD;
@@ -58,10 +88,43 @@ static __always_inline enum gate_verdict gate_decide(const struct gate_packet *p
 	return is_udp ? GATE_HOLD_DATAGRAM : GATE_HOLD_SYN;
 }
 
+static __always_inline enum gate_verdict gate_decide(const struct gate_packet *p,
+						     const struct gate_view *view)
+{
+	bool is_udp = p->flow.protocol == PARSE_PROTO_UDP;
+
+	if (view->is_probe)
+		return GATE_PASS_PROBE;
+	if (!gate_is_activity(p))
+		return GATE_PASS_QUIET;
+	if (view->source == GATE_SOURCE_IGNORED && (is_udp || !view->is_closed))
+		return GATE_PASS_IGNORED;
+	if (!view->is_closed)
+		return gate_decide_open(p, view);
+	if (view->is_stale)
+		return GATE_PASS_STALE;
+	if (view->source != GATE_SOURCE_CLIENT && !is_udp)
+		return gate_decide_check(p, view);
+	return gate_decide_closed(p, view);
+}
+
 /* Nobody sends a datagram again, so it goes on its way; TCP sends its SYN again. */
 static __always_inline enum gate_verdict gate_decide_unheld(enum gate_verdict verdict)
 {
 	return verdict == GATE_HOLD_DATAGRAM ? GATE_WAKE_RING_FULL : GATE_DROP_RING_FULL;
+}
+
+/* What could not be shown to the daemon for a judgement is a client's. */
+static __always_inline enum gate_verdict gate_decide_unjudged(bool is_closed)
+{
+	return is_closed ? GATE_WAKE_PAYLOAD : GATE_PASS_OPEN;
+}
+
+/* Nothing that proves that somebody uses the target; of pass_judged the daemon decides. */
+static __always_inline bool gate_is_quiet(enum gate_verdict v)
+{
+	return v == GATE_PASS_QUIET || v == GATE_PASS_PROBE || v == GATE_PASS_IGNORED ||
+	       v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED;
 }
 
 static __always_inline bool gate_holds(enum gate_verdict v)

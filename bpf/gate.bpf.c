@@ -8,13 +8,14 @@
  */
 #include "gate.h"
 #include "decide.h"
-#include <bpf/bpf_helpers.h>
+#include "maps.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 /* Set by the daemon before the load; the verifier removes the branches not taken. */
 const volatile bool gate_can_replay = true;
 const volatile bool gate_has_coarse_clock = true; /* kernel >= 5.11 */
+const volatile bool gate_has_xdp_copy = true;	  /* bpf_xdp_load_bytes(), kernel >= 5.18 */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -30,22 +31,6 @@ struct {
 	__type(key, struct gate_target_key);
 	__type(value, __u32);
 } gate_targets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, GATE_TARGETS_MAX);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct gate_control);
-} gate_controls SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, __u64);
-} gate_heartbeat SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -137,14 +122,6 @@ static __always_inline bool gate_find_target(const struct gate_packet *p, __u32 
 	return true;
 }
 
-static __always_inline bool gate_is_stale(__u64 now_ns)
-{
-	__u32 zero = 0;
-	__u64 *heartbeat_ns = bpf_map_lookup_elem(&gate_heartbeat, &zero);
-
-	return !heartbeat_ns || now_ns > *heartbeat_ns + GATE_STALE_NS;
-}
-
 /* Stored at most once a GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
 static __always_inline void gate_stamp(__u64 *stamp_ns, __u64 now_ns)
 {
@@ -156,7 +133,8 @@ static __always_inline long gate_copy(const struct gate_frame *f, struct gate_re
 				      __u32 len)
 {
 	if (f->is_xdp)
-		return bpf_xdp_load_bytes(f->context, 0, record->frame, len);
+		return gate_has_xdp_copy ? bpf_xdp_load_bytes(f->context, 0, record->frame, len)
+					 : -1;
 	return bpf_skb_load_bytes(f->context, 0, record->frame, len);
 }
 
@@ -176,6 +154,7 @@ static __always_inline struct gate_record *gate_record_new(const struct gate_fra
 		.ifindex = f->ifindex,
 		.l3_offset = p->l3_offset,
 		.l4_offset = p->l4_offset,
+		.payload_len = p->payload_len,
 		.verdict = verdict,
 	};
 	if (!f->is_xdp) {
@@ -219,6 +198,47 @@ static __always_inline void gate_tell(const struct gate_frame *f, const struct g
 	activity->wake_ns = now_ns;
 }
 
+static __always_inline bool gate_is_steered(const struct gate_packet *p, __u32 closing)
+{
+	struct gate_steer_flow flow = {
+		.remote = p->flow.saddr,
+		.remote_port_be = p->flow.sport_be,
+		.local_port_be = p->flow.dport_be,
+	};
+	__u32 *of = bpf_map_lookup_elem(&gate_steered, &flow);
+
+	return of && *of == closing;
+}
+
+/*
+ * Where the packet comes from. This is the dear part of the gate, and so it is left out while an
+ * activity has just been stamped: another one would not be.
+ */
+static __always_inline void gate_look_at_source(const struct gate_packet *p, __u32 target_id,
+						const struct gate_control *control,
+						struct gate_view *view, __u64 now_ns)
+{
+	view->probes = control->probes;
+	view->judges_all = control->judges_all;
+	view->is_judged = now_ns < control->judge_after_ns;
+	if (control->probes == GATE_PROBES_NONE)
+		return;
+	view->source = gate_source_of(target_id, &p->flow.saddr);
+	if (view->is_closed && view->source != GATE_SOURCE_CLIENT)
+		view->is_steered = gate_is_steered(p, control->closing);
+}
+
+static __always_inline void gate_carry_out(const struct gate_frame *f, const struct gate_packet *p,
+					   __u32 target_id, struct gate_activity *activity,
+					   enum gate_verdict *verdict, __u64 now_ns)
+{
+	gate_stamp(&activity->last_ns, now_ns);
+	if (gate_holds(*verdict) && !gate_hold(f, p, target_id, *verdict))
+		*verdict = gate_decide_unheld(*verdict);
+	else if (gate_tells(*verdict))
+		gate_tell(f, p, target_id, *verdict, activity, now_ns);
+}
+
 /* The packet is a target's: decide, and carry it out. */
 static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 						     const struct gate_packet *p, __u32 target_id)
@@ -232,18 +252,21 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	if (!control || !activity)
 		return GATE_PASS_OTHER;
 	now_ns = gate_now_ns();
-	view.is_closed = control->is_closed;
+	view.is_closed = control->closing != 0;
 	view.is_stale = view.is_closed && gate_is_stale(now_ns);
 	view.is_probe = control->probe_port_be && control->probe_port_be == p->flow.sport_be;
+	if (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS)
+		gate_look_at_source(p, target_id, control, &view, now_ns);
 
 	verdict = gate_decide(p, &view);
-	if (verdict == GATE_PASS_QUIET || verdict == GATE_PASS_PROBE)
+	if (gate_is_quiet(verdict))
 		return verdict;
-	gate_stamp(&activity->last_ns, now_ns);
-	if (gate_holds(verdict) && !gate_hold(f, p, target_id, verdict))
-		return gate_decide_unheld(verdict);
-	if (gate_tells(verdict))
-		gate_tell(f, p, target_id, verdict, activity, now_ns);
+	if (verdict == GATE_PASS_JUDGED) {
+		if (gate_hold(f, p, target_id, verdict))
+			return verdict;
+		verdict = gate_decide_unjudged(view.is_closed);
+	}
+	gate_carry_out(f, p, target_id, activity, &verdict, now_ns);
 	return verdict;
 }
 

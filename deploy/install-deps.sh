@@ -8,6 +8,7 @@ set -eu
 # bench: iperf3 wrk; check: the linters.
 packages='clang llvm make bpftool pkg-config
 	libbpf-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libssl-dev libevent-dev uthash-dev libcap-dev
+	libmnl-dev libnghttp2-dev tzdata
 	libcmocka-dev iproute2 python3 python3-yaml openssl iperf3 wrk
 	clang-format clang-tidy shellcheck'
 

@@ -11,6 +11,9 @@
  *   gate_activities  u32 target id      gate_activity          gate       daemon
  *   gate_counters    u32 gate_verdict   u64 per CPU            gate       daemon
  *   gate_ring        -                  gate_event + frame     gate       daemon
+ *   gate_sources     gate_source_key    u32 gate_source        daemon     gate, steer
+ *   gate_steered     gate_steer_flow    u32 closing            steer      gate
+ *   gate_responder   u32 gate_family    listening socket       daemon     steer
  *
  * All times are nanoseconds of CLOCK_MONOTONIC; the gate reads the coarse clock, which lags the
  * precise one by up to a tick (4 ms at 250 Hz).
@@ -27,6 +30,8 @@
 #define GATE_TARGETS_MAX 1024 /* targets, that is pods, behind one gate */
 #define GATE_KEYS_MAX	 8192 /* address + port + protocol entries for all of them */
 #define GATE_RING_BYTES	 (1 << 20)
+#define GATE_SOURCES_MAX 16384 /* prefixes that probes come from, of all targets */
+#define GATE_STEERED_MAX 8192  /* connections to the responder that the gate remembers */
 
 /*
  * The longest frame that is held. A replayed frame must fit one page next to the kernel's own
@@ -74,13 +79,58 @@ static inline __u32 gate_port_with_key(__u32 before, _Bool is_any_address, __u32
 	return is_any_address && before == 0 ? target_id + 1 : GATE_PORT_SEARCH;
 }
 
+/*
+ * Where a packet comes from, as far as it matters. Health checks come from GATE_SOURCE_PROBE, and
+ * other traffic may as well: what it is, its payload tells. Of GATE_SOURCE_IGNORED nothing counts.
+ */
+enum gate_source {
+	GATE_SOURCE_CLIENT,
+	GATE_SOURCE_PROBE,
+	GATE_SOURCE_IGNORED,
+};
+
+/* A longest-prefix match: prefix_len counts the bits of target_id as well, so it is 32 or more. */
+struct gate_source_key {
+	__u32 prefix_len;
+	__u32 target_id;
+	struct gate_addr addr;
+};
+_Static_assert(sizeof(struct gate_source_key) == 24, "bpf_lpm_trie_key with 20 bytes of data");
+
+/* What happens to health checks while the gate is closed. */
+enum gate_probes {
+	GATE_PROBES_NONE,   /* no sources are known, or none shall be told apart */
+	GATE_PROBES_PASS,   /* they reach the sleeping application, and do not wake it */
+	GATE_PROBES_ANSWER, /* steered to the daemon's responder, which answers them */
+};
+
 struct gate_control {
-	__u32 is_closed;
+	/*
+	 * Until then what would have to be judged by the daemon is activity without a judgement: it
+	 * has judged a moment ago, and it was a client.
+	 */
+	__u64 judge_after_ns;
+	__u32 closing; /* 0: the gate is open; else the number of this closing, never used twice */
 	/* Source port of the daemon's own readiness probe: never held, never activity. 0: none. */
 	__be16 probe_port_be;
-	__u16 pad;
+	__u8 probes;	 /* enum gate_probes */
+	__u8 judges_all; /* payload of any client may be a health check: --ignore-http */
 };
-_Static_assert(sizeof(struct gate_control) == 8, "shared layout");
+_Static_assert(sizeof(struct gate_control) == 16, "shared layout");
+
+/* A connection from a probe source to the responder, by its remote end: one of ours has one. */
+struct gate_steer_flow {
+	struct gate_addr remote;
+	__be16 remote_port_be;
+	__be16 local_port_be;
+};
+_Static_assert(sizeof(struct gate_steer_flow) == 20, "a hash key without hidden padding");
+
+enum gate_family {
+	GATE_FAMILY_IPV4,
+	GATE_FAMILY_IPV6,
+	GATE_FAMILIES,
+};
 
 struct gate_activity {
 	__u64 last_ns; /* the last SYN, payload or datagram of a client */
@@ -110,6 +160,10 @@ _Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
 	X(PASS_OPEN, "pass_open", "activity at an open gate")                                      \
 	X(PASS_QUIET, "pass_quiet", "ACK, keep-alive, FIN, RST: no activity, never held")          \
 	X(PASS_PROBE, "pass_probe", "the daemon's own readiness probe")                            \
+	X(PASS_IGNORED, "pass_ignored", "from an ignored source")                                  \
+	X(PASS_UNPROVEN, "pass_unproven", "a SYN that may be a health check's: no activity yet")   \
+	X(PASS_JUDGED, "pass_judged", "payload that the daemon judges: a health check, or not")    \
+	X(PASS_STEERED, "pass_steered", "closed: a health check's, on its way to the responder")   \
 	X(PASS_STALE, "pass_stale", "closed, but the daemon's heartbeat is too old")               \
 	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")       \
 	X(WAKE_FRAGMENT, "wake_fragment", "first fragment, gate closed: cannot be held whole")     \
@@ -139,8 +193,9 @@ struct gate_event {
 	__u16 l4_offset;      /* of the TCP or UDP header in the frame */
 	__u16 vlan_tci;	      /* the tag that the driver took out of the frame, host order */
 	__be16 vlan_proto_be; /* 0: no such tag */
+	__u16 payload_len;    /* of TCP; the frame may carry padding behind it */
 	__u8 verdict;
-	__u8 pad[5];
+	__u8 pad[3];
 };
 _Static_assert(sizeof(struct gate_event) == 72, "shared layout");
 

@@ -48,6 +48,7 @@ struct datapath {
 	const struct gate_activity *activities; /* mmap of gate_activities */
 	uint64_t *heartbeat_ns;			/* mmap of gate_heartbeat */
 	bool has_tcx;
+	uint32_t closings; /* so far; each has its number in gate_control.closing */
 	struct datapath_link links[DATAPATH_LINKS_MAX];
 	size_t links_len;
 };
@@ -105,7 +106,7 @@ static void datapath_choose_programs(struct datapath *d)
 	enum datapath_hook hook = d->settings.hook;
 	bool is_auto = hook == DATAPATH_HOOK_AUTO;
 
-	/* gate_xdp copies frames with bpf_xdp_load_bytes(), kernel 5.18. */
+	/* Without a copy of the frame gate_xdp could hold nothing. */
 	bool has_xdp = datapath_kernel_is_at_least(5, 18) || !d->settings.can_replay;
 
 	d->has_tcx = datapath_kernel_is_at_least(6, 6);
@@ -134,6 +135,7 @@ static int datapath_load(struct datapath *d)
 	datapath_choose_programs(d);
 	d->skel->rodata->gate_can_replay = d->settings.can_replay;
 	d->skel->rodata->gate_has_coarse_clock = datapath_kernel_is_at_least(5, 11);
+	d->skel->rodata->gate_has_xdp_copy = datapath_kernel_is_at_least(5, 18);
 	r = gate_bpf__load(d->skel);
 	if (r < 0)
 		return log_err(r, "cannot load the gate for --hook=%s: --log-level=debug shows why",
@@ -443,12 +445,58 @@ void datapath_beat(struct datapath *d)
 void datapath_close_gate(struct datapath *d, uint32_t target_id)
 {
 	datapath_beat(d);
-	__atomic_store_n(&d->controls[target_id].is_closed, 1, __ATOMIC_SEQ_CST);
+	if (++d->closings == 0)
+		d->closings = 1;
+	__atomic_store_n(&d->controls[target_id].closing, d->closings, __ATOMIC_SEQ_CST);
 }
 
 void datapath_open_gate(struct datapath *d, uint32_t target_id)
 {
-	__atomic_store_n(&d->controls[target_id].is_closed, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&d->controls[target_id].closing, 0, __ATOMIC_SEQ_CST);
+}
+
+void datapath_set_probes(struct datapath *d, uint32_t target_id, enum gate_probes probes,
+			 bool judges_all)
+{
+	__atomic_store_n(&d->controls[target_id].judges_all, judges_all, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&d->controls[target_id].probes, (uint8_t)probes, __ATOMIC_SEQ_CST);
+}
+
+int datapath_add_source(struct datapath *d, uint32_t target_id, const struct cidr *from,
+			enum gate_source source)
+{
+	const struct gate_source_key key = {
+		.prefix_len = 8 * sizeof(key.target_id) + from->prefix_len,
+		.target_id = target_id,
+		.addr = from->addr,
+	};
+	uint32_t value = source;
+	char text[CIDR_TEXT_MAX];
+	int r = bpf_map__update_elem(d->skel->maps.gate_sources, &key, sizeof(key), &value,
+				     sizeof(value), BPF_ANY);
+
+	cidr_format(from, text);
+	return r < 0 ? log_err(r, "cannot tell the gate of source '%s'", text) : 0;
+}
+
+void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns)
+{
+	__atomic_store_n(&d->controls[target_id].judge_after_ns, ns, __ATOMIC_RELAXED);
+}
+
+int datapath_share_maps(const struct datapath *d, struct bpf_object *with)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, with) {
+		const char *name = bpf_map__name(map);
+		int fd = bpf_object__find_map_fd_by_name(d->skel->obj, name);
+		int r = fd < 0 ? 0 : bpf_map__reuse_fd(map, fd);
+
+		if (r < 0)
+			return log_err(r, "cannot share the gate's map '%s'", name);
+	}
+	return 0;
 }
 
 void datapath_set_probe_port(struct datapath *d, uint32_t target_id, uint16_t port)

@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cidr.h"
 #include "gate.h"
+
+struct bpf_object;
 
 enum datapath_hook {
 	DATAPATH_HOOK_AUTO,
@@ -52,6 +55,25 @@ int datapath_add_key(struct datapath *d, const struct gate_target_key *key, uint
 void datapath_close_gate(struct datapath *d, uint32_t target_id);
 void datapath_open_gate(struct datapath *d, uint32_t target_id);
 void datapath_beat(struct datapath *d);
+
+/*
+ * How health checks of a target are told from its clients: what is done with them while the gate
+ * is closed, and whether any client's payload may be one while it is open (judges_all). The
+ * longest prefix decides of which kind a source is. -ENOSPC when there are too many.
+ */
+void datapath_set_probes(struct datapath *d, uint32_t target_id, enum gate_probes probes,
+			 bool judges_all);
+int datapath_add_source(struct datapath *d, uint32_t target_id, const struct cidr *from,
+			enum gate_source source);
+
+/*
+ * Payload that may be a health check comes to on_event(), as GATE_PASS_JUDGED, and is no activity
+ * yet. Until this time it is, and does not come: a client has just been recognized.
+ */
+void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns);
+
+/* Maps of the same name in another object, opened and not loaded yet, will be the gate's. */
+int datapath_share_maps(const struct datapath *d, struct bpf_object *with);
 
 /* Connections from this local port pass the closed gate; 0 ends that. */
 void datapath_set_probe_port(struct datapath *d, uint32_t target_id, uint16_t port);

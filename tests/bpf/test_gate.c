@@ -233,7 +233,7 @@ static void rig_remove_key(struct rig *r, const struct gate_addr *addr, __u16 po
 static void rig_set_control(struct rig *r, __u32 target_id, bool is_closed, __u16 probe_port)
 {
 	struct gate_control control = {
-		.is_closed = is_closed,
+		.closing = is_closed,
 		.probe_port_be = htons(probe_port),
 	};
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The maps that more than one of the programs uses; gate.h says who writes which. */
+#ifndef DOZE_MAPS_H
+#define DOZE_MAPS_H
+
+#include "gate.h"
+#include <bpf/bpf_helpers.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GATE_TARGETS_MAX);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct gate_control);
+} gate_controls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} gate_heartbeat SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, GATE_SOURCES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct gate_source_key);
+	__type(value, __u32);
+} gate_sources SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, GATE_STEERED_MAX);
+	__type(key, struct gate_steer_flow);
+	__type(value, __u32);
+} gate_steered SEC(".maps");
+
+static __always_inline bool gate_is_stale(__u64 now_ns)
+{
+	__u32 zero = 0;
+	__u64 *heartbeat_ns = bpf_map_lookup_elem(&gate_heartbeat, &zero);
+
+	return !heartbeat_ns || now_ns > *heartbeat_ns + GATE_STALE_NS;
+}
+
+static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_addr *addr)
+{
+	struct gate_source_key key = {
+		.prefix_len = 8 * (sizeof(key.target_id) + sizeof(key.addr)),
+		.target_id = target_id,
+		.addr = *addr,
+	};
+	__u32 *source = bpf_map_lookup_elem(&gate_sources, &key);
+
+	return source ? *source : GATE_SOURCE_CLIENT;
+}
+
+#endif

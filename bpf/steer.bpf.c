@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * While a target's gate is closed, its health checks are answered by the daemon: a new connection
+ * from a source of theirs gets the responder's socket instead of the application's. No packet is
+ * rewritten, and all other connections reach the application.
+ *
+ *   new connection -> which target? -> closed, and a source of health checks? -> assign, remember
+ *
+ * The gate lets the payload of a connection that is remembered here pass without a wake. One that
+ * could not be assigned is not remembered, reaches the application, and its payload wakes.
+ */
+#include "gate.h"
+#include "maps.h"
+
+#define STEER_AF_INET	2
+#define STEER_PROTO_TCP 6
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* The ports that health checks come to, of each target: its own, and others of the application. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, GATE_KEYS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct gate_target_key);
+	__type(value, __u32);
+} gate_steer_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, GATE_FAMILIES);
+	__type(key, __u32);
+	__type(value, __u64);
+} gate_responder SEC(".maps");
+
+struct steer_connection {
+	struct gate_target_key local;
+	struct gate_steer_flow remote;
+	__u32 family;
+};
+
+static __always_inline void steer_copy_ipv4(struct gate_addr *out, __u32 ipv4_be)
+{
+	*out = (struct gate_addr){ .bytes = { [10] = 0xff, 0xff } };
+	__builtin_memcpy(out->bytes + 12, &ipv4_be, sizeof(ipv4_be));
+}
+
+/* Word by word: the context cannot be read by a larger access. */
+static __always_inline void steer_copy_ipv6(struct gate_addr *out, const __u32 ipv6_be[4])
+{
+	__u32 words[4] = { ipv6_be[0], ipv6_be[1], ipv6_be[2], ipv6_be[3] };
+
+	__builtin_memcpy(out->bytes, words, sizeof(words));
+}
+
+static __always_inline void steer_read(const struct bpf_sk_lookup *ctx, struct steer_connection *c)
+{
+	*c = (struct steer_connection){
+		.local = { .port_be = (__be16)__builtin_bswap16((__u16)ctx->local_port),
+			   .protocol = STEER_PROTO_TCP },
+		.remote = { .remote_port_be = (__be16)ctx->remote_port },
+		.family = ctx->family == STEER_AF_INET ? GATE_FAMILY_IPV4 : GATE_FAMILY_IPV6,
+	};
+	c->remote.local_port_be = c->local.port_be;
+	if (ctx->family == STEER_AF_INET) {
+		steer_copy_ipv4(&c->local.addr, ctx->local_ip4);
+		steer_copy_ipv4(&c->remote.remote, ctx->remote_ip4);
+	} else {
+		steer_copy_ipv6(&c->local.addr, ctx->local_ip6);
+		steer_copy_ipv6(&c->remote.remote, ctx->remote_ip6);
+	}
+}
+
+static __always_inline __u32 *steer_find_target(const struct steer_connection *c)
+{
+	struct gate_target_key any = { .port_be = c->local.port_be, .protocol = STEER_PROTO_TCP };
+	__u32 *target_id = bpf_map_lookup_elem(&gate_steer_ports, &c->local);
+
+	return target_id ? target_id : bpf_map_lookup_elem(&gate_steer_ports, &any);
+}
+
+static __always_inline bool steer_is_wanted(const struct steer_connection *c, __u32 target_id,
+					    const struct gate_control *control)
+{
+	if (!control->closing || control->probes != GATE_PROBES_ANSWER)
+		return false;
+	if (control->probe_port_be && control->probe_port_be == c->remote.remote_port_be)
+		return false;
+	if (gate_is_stale(bpf_ktime_get_ns()))
+		return false;
+	return gate_source_of(target_id, &c->remote.remote) != GATE_SOURCE_CLIENT;
+}
+
+static __always_inline bool steer_assign(struct bpf_sk_lookup *ctx, __u32 family)
+{
+	struct bpf_sock *responder = bpf_map_lookup_elem(&gate_responder, &family);
+	long r;
+
+	if (!responder)
+		return false;
+	r = bpf_sk_assign(ctx, responder, 0);
+	bpf_sk_release(responder);
+	return r == 0;
+}
+
+SEC("sk_lookup")
+int steer(struct bpf_sk_lookup *ctx)
+{
+	struct steer_connection c;
+	struct gate_control *control;
+	__u32 *target_id, closing;
+
+	if (ctx->protocol != STEER_PROTO_TCP)
+		return SK_PASS;
+	steer_read(ctx, &c);
+	target_id = steer_find_target(&c);
+	if (!target_id)
+		return SK_PASS;
+	control = bpf_map_lookup_elem(&gate_controls, target_id);
+	if (!control || !steer_is_wanted(&c, *target_id, control))
+		return SK_PASS;
+	closing = control->closing;
+	if (steer_assign(ctx, c.family))
+		bpf_map_update_elem(&gate_steered, &c.remote, &closing, 0);
+	return SK_PASS;
+}
