@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "scaler.h"
+#include "util.h"
 
 #define SCALER_WATCH_TICKS_MAX 64
 
@@ -22,6 +23,7 @@ struct scaler_watch {
 	bool is_closed; /* by the effects seen */
 	bool is_waking; /* from GROW at a closed gate until it opens */
 	bool is_stopped;
+	bool is_kept;
 	uint64_t closed_ns;
 	uint64_t awake_ns; /* when it became awake last */
 	uint64_t wake_ns;
@@ -66,8 +68,8 @@ static inline const char *scaler_watch_gate(struct scaler_watch *w, unsigned int
 	return NULL;
 }
 
-static inline const char *scaler_watch_size(struct scaler_watch *w, unsigned int effects,
-					    uint64_t now_ns)
+static inline const char *scaler_watch_size(struct scaler_watch *w, enum scaler_event event,
+					    unsigned int effects, uint64_t now_ns)
 {
 	const struct scaler_settings *settings = &w->scaler.settings;
 
@@ -79,6 +81,10 @@ static inline const char *scaler_watch_size(struct scaler_watch *w, unsigned int
 		return NULL;
 	if (effects != SCALER_SHRINK)
 		return "a step that shrinks does nothing else";
+	if (w->is_kept)
+		return "a target that is kept awake is not shrunk";
+	if (settings->asks && event != SCALER_QUIET)
+		return "a target is shrunk after it was said to be quiet";
 	if (!w->is_closed)
 		return "only behind a closed gate a target is shrunk";
 	if (now_ns < w->closed_ns + settings->settle_ns)
@@ -123,13 +129,20 @@ static inline const char *scaler_watch_step(struct scaler_watch *w, enum scaler_
 	const char *broken;
 
 	*effects_out = effects;
+	if (event == SCALER_KEEP || event == SCALER_RELEASE)
+		w->is_kept = event == SCALER_KEEP;
+	if ((effects & SCALER_CHECK) && !w->scaler.settings.asks)
+		return "nothing is asked of those who have no answer";
+	if (w->scaler.idle_ns < w->scaler.settings.idle_ns ||
+	    w->scaler.idle_ns > max_u64(w->scaler.settings.idle_ns, w->scaler.settings.idle_max_ns))
+		return "the idle time stays within its bounds";
 	if (w->is_stopped && effects)
 		return "nothing happens after the stop";
 	if (activity_ns > w->activity_ns)
 		w->activity_ns = activity_ns;
 	broken = scaler_watch_gate(w, effects, now_ns);
 	if (!broken)
-		broken = scaler_watch_size(w, effects, now_ns);
+		broken = scaler_watch_size(w, event, effects, now_ns);
 	if (broken)
 		return broken;
 
@@ -138,7 +151,8 @@ static inline const char *scaler_watch_step(struct scaler_watch *w, enum scaler_
 	w->is_stopped = w->is_stopped || event == SCALER_STOP;
 	if (w->is_stopped && (w->is_closed || scaler_deadline_ns(&w->scaler) != UINT64_MAX))
 		return "a stopped target is left alone, with its gate open";
-	if (event == SCALER_TICK && scaler_deadline_ns(&w->scaler) <= now_ns)
+	if (event == SCALER_TICK && !(effects & SCALER_CHECK) &&
+	    scaler_deadline_ns(&w->scaler) <= now_ns)
 		return "after a tick the next one is due later";
 	return scaler_watch_escape(w->scaler, now_ns);
 }

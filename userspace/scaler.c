@@ -13,7 +13,24 @@ static unsigned int scaler_enter_awake(struct scaler *s, uint64_t now_ns, uint64
 	s->activity_ns = activity_ns;
 	s->is_gate_closed = false;
 	s->is_settling = false;
+	s->is_checking = false;
+	s->busy_till_ns = 0;
 	return was_closed ? SCALER_OPEN_GATE : 0;
+}
+
+/* Asleep for a moment only, again and again, costs more than it saves. */
+static unsigned int scaler_note_flap(struct scaler *s, uint64_t now_ns)
+{
+	uint64_t before_ns = s->idle_ns;
+
+	if (now_ns - s->shrink_ns >= s->settings.flap_ns) {
+		s->flaps = 0;
+		s->idle_ns = s->settings.idle_ns;
+	} else if (++s->flaps >= SCALER_FLAPS) {
+		s->idle_ns = max_u64(min_u64(2 * s->idle_ns, s->settings.idle_max_ns),
+				     s->settings.idle_ns);
+	}
+	return s->idle_ns != before_ns ? SCALER_FLAPPED : 0;
 }
 
 static unsigned int scaler_enter_growing(struct scaler *s, uint64_t now_ns)
@@ -27,18 +44,34 @@ static unsigned int scaler_enter_growing(struct scaler *s, uint64_t now_ns)
 	return SCALER_GROW;
 }
 
-static uint64_t scaler_idle_deadline_ns(const struct scaler *s)
+/* Somebody wants the target: not a failure of ours. */
+static unsigned int scaler_wake(struct scaler *s, uint64_t now_ns)
 {
-	return max_u64(s->activity_ns + s->settings.idle_ns,
-		       s->since_ns + s->settings.awake_min_ns);
+	unsigned int effects = scaler_note_flap(s, now_ns);
+
+	return effects | scaler_enter_growing(s, now_ns);
 }
 
-static unsigned int scaler_step_awake(struct scaler *s, enum scaler_event event, uint64_t now_ns,
-				      uint64_t activity_ns)
+static uint64_t scaler_idle_deadline_ns(const struct scaler *s)
 {
-	s->activity_ns = max_u64(s->activity_ns, activity_ns);
-	if (event != SCALER_TICK || now_ns < scaler_idle_deadline_ns(s))
-		return 0;
+	uint64_t idle_ns = s->activity_ns + s->idle_ns;
+
+	return max_u64(max_u64(idle_ns, s->since_ns + s->settings.awake_min_ns), s->busy_till_ns);
+}
+
+static bool scaler_may_sleep(const struct scaler *s, uint64_t now_ns)
+{
+	return !s->is_kept && now_ns >= scaler_idle_deadline_ns(s);
+}
+
+static unsigned int scaler_check(struct scaler *s)
+{
+	s->is_checking = true;
+	return SCALER_CHECK;
+}
+
+static unsigned int scaler_enter_settling(struct scaler *s, uint64_t now_ns)
+{
 	s->state = SCALER_SHRINKING;
 	s->since_ns = now_ns;
 	s->is_gate_closed = true;
@@ -46,17 +79,60 @@ static unsigned int scaler_step_awake(struct scaler *s, enum scaler_event event,
 	return SCALER_CLOSE_GATE;
 }
 
+static unsigned int scaler_shrink(struct scaler *s, uint64_t now_ns)
+{
+	s->is_settling = false;
+	s->since_ns = now_ns;
+	s->shrink_ns = now_ns;
+	return SCALER_SHRINK;
+}
+
+static unsigned int scaler_step_awake(struct scaler *s, enum scaler_event event, uint64_t now_ns,
+				      uint64_t activity_ns)
+{
+	bool was_checking = s->is_checking;
+
+	s->activity_ns = max_u64(s->activity_ns, activity_ns);
+	s->is_checking = false;
+	if (event == SCALER_BUSY && was_checking)
+		s->busy_till_ns = now_ns + s->recheck_ns;
+	if (!scaler_may_sleep(s, now_ns))
+		return 0;
+	if (event == SCALER_QUIET && was_checking)
+		return scaler_enter_settling(s, now_ns);
+	if (event != SCALER_TICK)
+		return 0;
+	return s->settings.asks ? scaler_check(s) : scaler_enter_settling(s, now_ns);
+}
+
+static unsigned int scaler_end_settling(struct scaler *s, uint64_t now_ns)
+{
+	if (now_ns < s->since_ns + s->settings.settle_ns)
+		return 0;
+	return s->settings.asks ? scaler_check(s) : scaler_shrink(s, now_ns);
+}
+
+static unsigned int scaler_reopen_busy(struct scaler *s, uint64_t now_ns)
+{
+	unsigned int effects = scaler_enter_awake(s, now_ns, s->activity_ns);
+
+	s->busy_till_ns = now_ns + s->recheck_ns;
+	return effects;
+}
+
 /* The gate is closed, the size still full: whatever comes now costs nothing but an open gate. */
 static unsigned int scaler_step_settling(struct scaler *s, enum scaler_event event, uint64_t now_ns,
 					 uint64_t activity_ns)
 {
-	if (event == SCALER_TRAFFIC || activity_ns > s->activity_ns)
+	if (event == SCALER_TRAFFIC || event == SCALER_KEEP || activity_ns > s->activity_ns)
 		return scaler_enter_awake(s, now_ns, max_u64(s->activity_ns, activity_ns));
-	if (event != SCALER_TICK || now_ns < s->since_ns + s->settings.settle_ns)
-		return 0;
-	s->is_settling = false;
-	s->since_ns = now_ns;
-	return SCALER_SHRINK;
+	if (event == SCALER_TICK)
+		return scaler_end_settling(s, now_ns);
+	if (event == SCALER_QUIET && s->is_checking)
+		return scaler_shrink(s, now_ns);
+	if (event == SCALER_BUSY && s->is_checking)
+		return scaler_reopen_busy(s, now_ns);
+	return 0;
 }
 
 static unsigned int scaler_step_shrinking(struct scaler *s, enum scaler_event event,
@@ -70,7 +146,8 @@ static unsigned int scaler_step_shrinking(struct scaler *s, enum scaler_event ev
 		s->since_ns = now_ns;
 		return 0;
 	case SCALER_TRAFFIC:
-		return scaler_enter_growing(s, now_ns);
+	case SCALER_KEEP:
+		return scaler_wake(s, now_ns);
 	case SCALER_SHRINK_FAILED:
 		/* Half of it may have been done: undo it, with the gate open meanwhile. */
 		s->is_gate_closed = false;
@@ -78,6 +155,11 @@ static unsigned int scaler_step_shrinking(struct scaler *s, enum scaler_event ev
 	default:
 		return 0;
 	}
+}
+
+static unsigned int scaler_step_asleep(struct scaler *s, enum scaler_event event, uint64_t now_ns)
+{
+	return event == SCALER_TRAFFIC || event == SCALER_KEEP ? scaler_wake(s, now_ns) : 0;
 }
 
 static unsigned int scaler_open_late(struct scaler *s)
@@ -144,6 +226,7 @@ void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint6
 {
 	*s = (struct scaler){
 		.settings = *settings,
+		.idle_ns = settings->idle_ns,
 		.state = SCALER_PROBING,
 		.since_ns = now_ns,
 		.activity_ns = now_ns,
@@ -157,6 +240,8 @@ unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now
 		return 0;
 	if (event == SCALER_STOP)
 		return scaler_stop(s, now_ns);
+	if (event == SCALER_KEEP || event == SCALER_RELEASE)
+		s->is_kept = event == SCALER_KEEP;
 
 	switch (s->state) {
 	case SCALER_AWAKE:
@@ -164,7 +249,7 @@ unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now
 	case SCALER_SHRINKING:
 		return scaler_step_shrinking(s, event, now_ns, activity_ns);
 	case SCALER_ASLEEP:
-		return event == SCALER_TRAFFIC ? scaler_enter_growing(s, now_ns) : 0;
+		return scaler_step_asleep(s, event, now_ns);
 	case SCALER_GROWING:
 		return scaler_step_growing(s, event, now_ns);
 	case SCALER_PROBING:
@@ -184,7 +269,7 @@ uint64_t scaler_deadline_ns(const struct scaler *s)
 		return UINT64_MAX;
 	switch (s->state) {
 	case SCALER_AWAKE:
-		return scaler_idle_deadline_ns(s);
+		return s->is_kept ? UINT64_MAX : scaler_idle_deadline_ns(s);
 	case SCALER_SHRINKING:
 		return s->is_settling ? s->since_ns + s->settings.settle_ns : UINT64_MAX;
 	case SCALER_GROWING:

@@ -18,6 +18,10 @@
  * Closing the gate is a race with a packet that has just passed it. So SHRINKING begins with a
  * settle time, in which the gate is closed and nothing is shrunk yet; if the activity has moved
  * at its end, the gate opens again.
+ *
+ * Packets do not tell everything: a request may be computed for longer than the idle time. So
+ * before it closes the gate, and again at the end of the settle time, the scaler asks whether the
+ * target is at work (CHECK), and goes on when it is told that it is not (QUIET).
  */
 #ifndef DOZE_SCALER_H
 #define DOZE_SCALER_H
@@ -40,8 +44,12 @@ enum scaler_event {
 	SCALER_SHRINK_FAILED,
 	SCALER_GROWN, /* the backend has reached the full size */
 	SCALER_GROW_FAILED,
-	SCALER_READY, /* the readiness probe has answered */
-	SCALER_STOP,  /* doze is about to end */
+	SCALER_READY,	/* the readiness probe has answered */
+	SCALER_QUIET,	/* the answer to CHECK: nothing is at work */
+	SCALER_BUSY,	/* the answer to CHECK: ask again after recheck_ns */
+	SCALER_KEEP,	/* stay awake, or wake, until RELEASE */
+	SCALER_RELEASE, /* the idle time decides again */
+	SCALER_STOP,	/* doze is about to end */
 };
 
 /* Bits of an effect set. */
@@ -53,6 +61,8 @@ enum scaler_effect {
 	SCALER_PROBE = 1 << 4,
 	SCALER_OPEN_GATE = 1 << 5, /* then replay every held frame */
 	SCALER_TIMED_OUT = 1 << 6, /* to be said: the gate opens although nothing answered */
+	SCALER_CHECK = 1 << 7,	   /* to be answered with QUIET or BUSY */
+	SCALER_FLAPPED = 1 << 8,   /* to be said: idle_ns is another now */
 };
 
 /* Nanoseconds, as all times here. */
@@ -63,19 +73,35 @@ struct scaler_settings {
 	uint64_t wake_timeout_ns; /* from the waking packet to an open gate, come what may */
 	uint64_t retry_min_ns;	  /* the first pause after a failed grow; it doubles */
 	uint64_t retry_max_ns;
+	bool asks; /* false: no CHECK, packets alone decide */
+	/*
+	 * Woken SCALER_FLAPS times in a row within flap_ns of falling asleep: the idle time doubles
+	 * with this and each further one, up to idle_max_ns. A longer sleep ends it.
+	 */
+	uint64_t flap_ns;
+	uint64_t idle_max_ns;
 };
+
+#define SCALER_FLAPS 3
 
 struct scaler {
 	struct scaler_settings settings;
 	enum scaler_state state;
 	bool is_gate_closed;
 	bool is_settling; /* SHRINKING: the gate is closed, the size still full */
+	bool is_checking; /* CHECK has not been answered yet */
+	bool is_kept;	  /* KEEP */
 	bool is_stopped;
 	uint64_t since_ns;    /* when the state, or the settling, was entered */
 	uint64_t wake_ns;     /* when GROWING began */
 	uint64_t activity_ns; /* the last activity known, or the moment the target became ready */
 	uint64_t retry_ns;    /* GROWING after a failure: when to try again; else 0 */
 	uint64_t retry_pause_ns;
+	uint64_t idle_ns;      /* as flapping has made it; settings.idle_ns without */
+	uint64_t shrink_ns;    /* when it fell asleep last */
+	unsigned int flaps;    /* in a row */
+	uint64_t recheck_ns;   /* set before BUSY is sent */
+	uint64_t busy_till_ns; /* AWAKE: not asked again before */
 };
 
 void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint64_t now_ns);

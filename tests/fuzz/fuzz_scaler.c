@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Fuzzes the scaler: no order of events and times breaks a promise (tests/scaler_watch.h). An input
- * is six bytes of settings, then two bytes for each event: what, and how much later.
+ * is eight bytes of settings, then two bytes for each event: what, and how much later.
  */
 /* needs: userspace/scaler.c */
 #include <stdbool.h>
@@ -13,14 +13,14 @@
 #include "scaler_watch.h"
 #include "util.h"
 
-#define FUZZ_HEAD_LEN 6
+#define FUZZ_HEAD_LEN 8
 #define FUZZ_LAG_NS   (10 * NS_PER_MS) /* of an activity's stamp behind the packet */
 
 enum {
-	FUZZ_EVENT = 0x07,
-	FUZZ_ACTIVITY = 0x08,	 /* a packet has passed, just now */
-	FUZZ_LAGGING = 0x10,	 /* or a moment ago */
-	FUZZ_TO_DEADLINE = 0x20, /* the time that passes ends at the deadline */
+	FUZZ_EVENT = 0x0f,
+	FUZZ_ACTIVITY = 0x10,	 /* a packet has passed, just now */
+	FUZZ_LAGGING = 0x20,	 /* or a moment ago */
+	FUZZ_TO_DEADLINE = 0x40, /* the time that passes ends at the deadline */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -50,10 +50,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.wake_timeout_ns = (10 + 4 * data[3]) * NS_PER_MS,
 		.retry_min_ns = (10 + data[4]) * NS_PER_MS,
 		.retry_max_ns = (10 + data[4] + 4 * data[5]) * NS_PER_MS,
+		.asks = data[6] & 1,
+		.flap_ns = data[6] * NS_PER_MS,
+		.idle_max_ns = data[7] * 10 * NS_PER_MS,
 	};
 	scaler_watch_init(&w, &settings, now_ns);
 	for (size_t i = FUZZ_HEAD_LEN; i + 1 < size; i += 2) {
-		enum scaler_event event = (enum scaler_event)(data[i] & FUZZ_EVENT);
+		enum scaler_event event = (enum scaler_event)min_u64(data[i] & FUZZ_EVENT,
+								     SCALER_STOP);
 		unsigned int effects;
 		const char *broken;
 
@@ -61,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (data[i] & FUZZ_ACTIVITY)
 			activity_ns = max_u64(activity_ns,
 					      now_ns - (data[i] & FUZZ_LAGGING ? FUZZ_LAG_NS : 0));
+		w.scaler.recheck_ns = (1 + data[i + 1]) * NS_PER_MS;
 		broken = scaler_watch_step(&w, event, now_ns, activity_ns, &effects);
 		if (broken) {
 			fprintf(stderr, "event %zu breaks: %s\n", (i - FUZZ_HEAD_LEN) / 2, broken);

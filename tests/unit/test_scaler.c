@@ -410,6 +410,155 @@ static const struct step whole_way[] = {
 	{  50040, SCALER_GROWN,         50000, SCALER_PROBING,   SCALER_PROBE },
 	{  50050, SCALER_READY,         50000, SCALER_AWAKE,     SCALER_OPEN_GATE },
 };
+/* With questions: asked at the idle deadline, and again when the gate has settled. */
+static const struct scaler_settings asking = {
+	.idle_ns = 10000 * NS_PER_MS,
+	.settle_ns = 20 * NS_PER_MS,
+	.wake_timeout_ns = 30000 * NS_PER_MS,
+	.retry_min_ns = 1000 * NS_PER_MS,
+	.retry_max_ns = 5000 * NS_PER_MS,
+	.asks = true,
+};
+
+static void a_quiet_target_is_asked_twice(void **state)
+{
+	static const struct step story[] = {
+		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{   9999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
+		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10000, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  10019, SCALER_TICK,              0, SCALER_SHRINKING, 0 },
+		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CHECK },
+		{  10020, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_SHRINK },
+		{  10030, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
+	};
+
+	(void)state;
+	replay_with(&asking, ROWS(story));
+}
+
+/* recheck_ns is 0 here: asked again at the next tick. */
+static void a_busy_target_is_asked_again_and_stays(void **state)
+{
+	static const struct step story[] = {
+		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10000, SCALER_BUSY,              0, SCALER_AWAKE,     0 },
+		{  10001, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10001, SCALER_BUSY,              0, SCALER_AWAKE,     0 },
+		{  10002, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10002, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		/* At work after all: seen when the gate had settled. */
+		{  10022, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CHECK },
+		{  10022, SCALER_BUSY,              0, SCALER_AWAKE,     SCALER_OPEN_GATE },
+		{  10023, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10023, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay_with(&asking, ROWS(story));
+}
+
+static void an_answer_that_nobody_has_asked_for_changes_nothing(void **state)
+{
+	static const struct step story[] = {
+		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{  10000, SCALER_QUIET,             0, SCALER_AWAKE,     0 },
+		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		/* A packet has come between the question and its answer. */
+		{  10000, SCALER_QUIET,          9999, SCALER_AWAKE,     0 },
+		{  19999, SCALER_QUIET,          9999, SCALER_AWAKE,     0 },
+		{  19999, SCALER_TICK,           9999, SCALER_AWAKE,     SCALER_CHECK },
+		{  19999, SCALER_QUIET,          9999, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  20000, SCALER_QUIET,          9999, SCALER_SHRINKING, 0 },
+		{  20000, SCALER_BUSY,           9999, SCALER_SHRINKING, 0 },
+		{  20019, SCALER_TICK,           9999, SCALER_SHRINKING, SCALER_CHECK },
+		{  20019, SCALER_TRAFFIC,       20018, SCALER_AWAKE,     SCALER_OPEN_GATE },
+		{  20019, SCALER_QUIET,         20018, SCALER_AWAKE,     0 },
+	};
+
+	(void)state;
+	replay_with(&asking, ROWS(story));
+}
+
+static void a_target_that_is_kept_does_not_sleep_until_it_is_released(void **state)
+{
+	static const struct step story[] = {
+		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{   5000, SCALER_KEEP,              0, SCALER_AWAKE,     0 },
+		{  50000, SCALER_TICK,              0, SCALER_AWAKE,     0 },
+		{  60000, SCALER_RELEASE,           0, SCALER_AWAKE,     0 },
+		{  60000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  60010, SCALER_KEEP,              0, SCALER_AWAKE,     SCALER_OPEN_GATE },
+		{  60020, SCALER_RELEASE,           0, SCALER_AWAKE,     0 },
+		{  60020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  60040, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		{  60050, SCALER_KEEP,              0, SCALER_GROWING,   SCALER_GROW },
+		{  60060, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  60070, SCALER_READY,             0, SCALER_AWAKE,     SCALER_OPEN_GATE },
+		{  99999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
+		{  99999, SCALER_RELEASE,           0, SCALER_AWAKE,     0 },
+		{  99999, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{ 100019, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		{ 100020, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
+		{ 100030, SCALER_RELEASE,           0, SCALER_ASLEEP,    0 },
+		{ 200000, SCALER_KEEP,              0, SCALER_GROWING,   SCALER_GROW },
+	};
+
+	(void)state;
+	replay(ROWS(story));
+}
+
+/* One night: idle_ms after it became awake it sleeps, and is woken slept_ms later. */
+static unsigned int sleep_once(struct scaler *s, uint64_t *now_ns, uint64_t slept_ms)
+{
+	unsigned int effects;
+
+	*now_ns = scaler_deadline_ns(s);
+	scaler_step(s, SCALER_TICK, *now_ns, 0);
+	*now_ns = scaler_deadline_ns(s);
+	assert_int_equal(scaler_step(s, SCALER_TICK, *now_ns, 0), SCALER_SHRINK);
+	scaler_step(s, SCALER_SHRUNK, *now_ns, 0);
+	*now_ns += slept_ms * NS_PER_MS;
+	effects = scaler_step(s, SCALER_TRAFFIC, *now_ns, 0);
+	scaler_step(s, SCALER_GROWN, *now_ns, 0);
+	scaler_step(s, SCALER_READY, *now_ns, 0);
+	assert_int_equal(s->state, SCALER_AWAKE);
+	return effects;
+}
+
+static void who_is_woken_again_and_again_gets_a_longer_idle_time(void **state)
+{
+	static const struct scaler_settings flapping = {
+		.idle_ns = 1000 * NS_PER_MS,
+		.settle_ns = 20 * NS_PER_MS,
+		.wake_timeout_ns = 30000 * NS_PER_MS,
+		.flap_ns = 10000 * NS_PER_MS,
+		.idle_max_ns = 5000 * NS_PER_MS,
+	};
+	static const struct {
+		uint64_t slept_ms, idle_ms;
+	} nights[] = {
+		{ 9999, 1000 }, { 100, 1000 }, { 0, 2000 },	 { 500, 4000 }, { 500, 5000 },
+		{ 500, 5000 },	{ 10000, 1000 }, { 500, 1000 }, { 500, 1000 }, { 20000, 1000 },
+		{ 500, 1000 },	{ 500, 1000 },	 { 500, 2000 },
+	};
+	uint64_t now_ns = 0, before_ms = 1000;
+	struct scaler s;
+
+	(void)state;
+	scaler_init(&s, &flapping, 0);
+	scaler_step(&s, SCALER_READY, 0, 0);
+	for (size_t i = 0; i < ARRAY_LEN(nights); i++) {
+		unsigned int effects = sleep_once(&s, &now_ns, nights[i].slept_ms);
+
+		if (s.idle_ns != nights[i].idle_ms * NS_PER_MS)
+			fail_msg("night %zu: %llu ns", i, (unsigned long long)s.idle_ns);
+		assert_int_equal(!!(effects & SCALER_FLAPPED), nights[i].idle_ms != before_ms);
+		before_ms = nights[i].idle_ms;
+	}
+}
+
 /* clang-format on */
 
 static void a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything(void **state)
@@ -525,6 +674,7 @@ struct random_walk {
 	uint64_t now_ns;
 	uint64_t activity_ns;
 	bool is_seen[SCALER_PROBING + 1];
+	bool was_asked;
 };
 
 /* To the deadline as often as not: at random it is hardly ever hit. */
@@ -552,12 +702,16 @@ static void random_step(struct random_walk *walk, size_t i)
 	const char *broken;
 
 	random_pass_time(walk);
+	if (walk->was_asked) /* as often as not it is quiet */
+		event = random_below(&walk->seed, 2) ? SCALER_QUIET : event;
+	walk->watch.scaler.recheck_ns = random_below(&walk->seed, 100 * NS_PER_MS) + 1;
 	if (random_below(&walk->seed, 1000) == 0)
 		event = SCALER_STOP;
 	broken = scaler_watch_step(&walk->watch, event, walk->now_ns, walk->activity_ns, &effects);
 	if (broken)
 		fail_msg("step %zu, event %d at %llu ns, breaks: %s", i, (int)event,
 			 (unsigned long long)walk->now_ns, broken);
+	walk->was_asked = effects & SCALER_CHECK;
 	walk->is_seen[walk->watch.scaler.state] = true;
 }
 
@@ -570,6 +724,9 @@ static void random_restart(struct random_walk *walk)
 		.wake_timeout_ns = (10 + random_below(&walk->seed, 1000)) * NS_PER_MS,
 		.retry_min_ns = (1 + random_below(&walk->seed, 50)) * NS_PER_MS,
 		.retry_max_ns = (50 + random_below(&walk->seed, 500)) * NS_PER_MS,
+		.asks = random_below(&walk->seed, 2),
+		.flap_ns = random_below(&walk->seed, 500) * NS_PER_MS,
+		.idle_max_ns = random_below(&walk->seed, 5000) * NS_PER_MS,
 	};
 
 	scaler_watch_init(&walk->watch, &with, walk->now_ns);
@@ -615,6 +772,11 @@ int main(void)
 		cmocka_unit_test(
 			a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything),
 		cmocka_unit_test(the_deadline_is_when_something_can_change),
+		cmocka_unit_test(a_quiet_target_is_asked_twice),
+		cmocka_unit_test(a_busy_target_is_asked_again_and_stays),
+		cmocka_unit_test(an_answer_that_nobody_has_asked_for_changes_nothing),
+		cmocka_unit_test(a_target_that_is_kept_does_not_sleep_until_it_is_released),
+		cmocka_unit_test(who_is_woken_again_and_again_gets_a_longer_idle_time),
 		cmocka_unit_test(every_state_has_a_name_of_its_own),
 		cmocka_unit_test(no_order_of_events_breaks_a_promise),
 	};
