@@ -207,8 +207,8 @@ struct caller_call {
 	const struct caller_rules *rules;
 	int32_t stream_id; /* 0: no request yet */
 	bool is_check_path, is_post, is_grpc, is_kubelet;
-	bool is_headed;	   /* all its headers were there */
-	bool is_complete;  /* and its body */
+	bool is_headed;	  /* all its headers were there */
+	bool is_complete; /* and its body */
 	bool is_odd;
 };
 
@@ -239,8 +239,8 @@ static int caller_on_header(nghttp2_session *session, const nghttp2_frame *frame
 	if (caller_equals(name, name_len, ":method"))
 		call->is_post = caller_equals(value, value_len, "POST");
 	else if (caller_equals(name, name_len, ":path"))
-		call->is_check_path =
-			caller_equals(value, value_len, "/grpc.health.v1.Health/Check");
+		call->is_check_path = caller_equals(value, value_len,
+						    "/grpc.health.v1.Health/Check");
 	else if (caller_equals(name, name_len, "content-type"))
 		call->is_grpc = caller_begins((const char *)value, value_len, "application/grpc");
 	else if (caller_equals(name, name_len, "user-agent"))
@@ -368,7 +368,7 @@ static struct caller_reader caller_read_part(struct caller_reader *r, size_t len
 /* Behind the handshake header, up to the extensions. */
 static struct caller_reader caller_read_extensions(struct caller_reader *hello)
 {
-	caller_read_part(hello, 2 + 32); /* version, random */
+	caller_read_part(hello, 2 + 32);		       /* version, random */
 	caller_read_part(hello, caller_read_number(hello, 1)); /* session id */
 	caller_read_part(hello, caller_read_number(hello, 2)); /* cipher suites */
 	caller_read_part(hello, caller_read_number(hello, 1)); /* compression methods */

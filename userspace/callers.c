@@ -43,7 +43,7 @@ void callers_free(struct callers **c)
 	if (!*c)
 		return;
 	HASH_ITER(hh, (*c)->table, connection, next)
-		callers_forget(*c, connection);
+	callers_forget(*c, connection);
 	free(*c);
 	*c = NULL;
 }

@@ -5,16 +5,16 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <net/if.h>
+#include <inttypes.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "quantity.h"
+#include "config_set.h"
 #include "util.h"
 
-#define CONFIG_IDLE_MIN_NS	   (100 * NS_PER_MS)
-#define CONFIG_WAKE_TIMEOUT_MIN_NS (10 * NS_PER_MS)
+#define CONFIG_IDLE_MAX_FACTOR 8
 
 /* Takes the value, or returns what it should have been, as a sentence that follows the value. */
 typedef const char *(*config_set_fn)(struct config *c, char *value);
@@ -24,285 +24,107 @@ struct config_setting {
 	char letter;	  /* a short flag, or 0 */
 	const char *argument;
 	config_set_fn set;
-	bool is_list;	       /* the environment holds several, separated by commas */
-	unsigned int commands; /* bits of enum config_command */
+	const char *separators; /* of the environment's list; NULL: it holds one value */
+	unsigned int commands;	/* bits of enum config_command */
 	const char *help;
 };
-
-static const char *config_set_port(struct config *c, char *value)
-{
-	struct config_port port;
-
-	switch (quantity_parse_port(value, &port.port, &port.protocol)) {
-	case 0:
-		break;
-	case -ERANGE:
-		return "is not a port from 1 to 65535";
-	default:
-		return "is not a port such as 8080 or 53/udp";
-	}
-	for (size_t i = 0; i < c->ports_len; i++) {
-		if (c->ports[i].port == port.port && c->ports[i].protocol == port.protocol)
-			return "is given twice; name each port once";
-	}
-	if (c->ports_len == CONFIG_PORTS_MAX)
-		return "is one port too many; at most 64 are possible";
-	c->ports[c->ports_len++] = port;
-	return NULL;
-}
-
-static const char *config_set_interface(struct config *c, char *value)
-{
-	if (*value == '\0' || strlen(value) >= IFNAMSIZ)
-		return "is not the name of an interface, such as eth0";
-	for (size_t i = 0; i < c->interfaces_len; i++) {
-		if (strcmp(c->interfaces[i], value) == 0)
-			return "is given twice; name each interface once";
-	}
-	if (c->interfaces_len == CONFIG_INTERFACES_MAX)
-		return "is one interface too many; at most 64 are possible";
-	c->interfaces[c->interfaces_len++] = value;
-	return NULL;
-}
-
-static const char *config_set_duration(const char *value, uint64_t min_ns, const char *too_short,
-				       uint64_t *out)
-{
-	uint64_t ns;
-
-	switch (quantity_parse_duration(value, &ns)) {
-	case 0:
-		break;
-	case -ERANGE:
-		return "is longer than 1000 days";
-	default:
-		return "is not a duration such as 30s or 5m";
-	}
-	if (ns < min_ns)
-		return too_short;
-	*out = ns;
-	return NULL;
-}
-
-static const char *config_set_idle_after(struct config *c, char *value)
-{
-	return config_set_duration(value, CONFIG_IDLE_MIN_NS, "is too short; 100ms is the least",
-				   &c->idle_ns);
-}
-
-static const char *config_set_wake_timeout(struct config *c, char *value)
-{
-	return config_set_duration(value, CONFIG_WAKE_TIMEOUT_MIN_NS,
-				   "is too short; 10ms is the least", &c->wake_timeout_ns);
-}
-
-static const char *config_set_asleep(struct config *c, char *value)
-{
-	if (strcmp(value, "freeze") == 0)
-		c->asleep = CONFIG_ASLEEP_FREEZE;
-	else if (strcmp(value, "throttle") == 0)
-		c->asleep = CONFIG_ASLEEP_THROTTLE;
-	else
-		return "is neither freeze nor throttle";
-	return NULL;
-}
-
-static const char *config_set_asleep_cpu(struct config *c, char *value)
-{
-	switch (quantity_parse_cpu(value, &c->asleep_millicpu)) {
-	case 0:
-		break;
-	case -ERANGE:
-		return "is out of range; zero would mean no limit, and 1024 CPUs are the most";
-	default:
-		return "is not an amount of CPU such as 10m or 0.5";
-	}
-	if (c->asleep_millicpu < 10)
-		return "is too little; the kernel's smallest quota is 10m";
-	return NULL;
-}
-
-static const char *config_set_hook(struct config *c, char *value)
-{
-	static const char *const names[] = {
-		[CONFIG_HOOK_AUTO] = "auto",
-		[CONFIG_HOOK_TCX] = "tcx",
-		[CONFIG_HOOK_TC] = "tc",
-		[CONFIG_HOOK_XDP] = "xdp",
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcmp(value, names[i]) == 0) {
-			c->hook = (enum config_hook)i;
-			return NULL;
-		}
-	}
-	return "is none of auto, tcx, tc, xdp";
-}
-
-static const char *config_set_replay(struct config *c, char *value)
-{
-	c->can_replay = strcmp(value, "on") == 0;
-	return c->can_replay || strcmp(value, "off") == 0 ? NULL : "is neither on nor off";
-}
-
-/* RFC 1123 labels and subdomains, which every name of Kubernetes is. */
-static bool config_is_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	if (len == 0 || len > 253 || !isalnum((unsigned char)*name))
-		return false;
-	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len;
-}
-
-/* What a URL path may hold unescaped, so that nothing can leave the request line. */
-static bool config_is_path(const char *path)
-{
-	if (*path != '/')
-		return false;
-	for (; *path; path++) {
-		if (!isgraph((unsigned char)*path))
-			return false;
-	}
-	return true;
-}
-
-static const char *config_set_ready(struct config *c, char *value)
-{
-	if (strcmp(value, "tcp") == 0) {
-		c->ready = CONFIG_READY_TCP;
-	} else if (strcmp(value, "none") == 0) {
-		c->ready = CONFIG_READY_NONE;
-	} else if (strncmp(value, "http:", 5) == 0 && config_is_path(value + 5)) {
-		c->ready = CONFIG_READY_HTTP;
-		c->ready_path = value + 5;
-	} else {
-		return "is none of tcp, none, or http:/PATH such as http:/healthz";
-	}
-	return NULL;
-}
-
-static const char *config_set_pid(struct config *c, char *value)
-{
-	char *end;
-	long pid;
-
-	errno = 0;
-	pid = strtol(value, &end, 10);
-	if (errno || *end || !isdigit((unsigned char)*value) || pid < 1 || pid > INT32_MAX)
-		return "is not a process id such as 1234";
-	c->pid = (pid_t)pid;
-	return NULL;
-}
-
-static const char *config_set_log_level(struct config *c, char *value)
-{
-	return log_parse_level(value, &c->log_level) == 0 ? NULL
-							  : "is none of debug, info, warn, error";
-}
-
-static const char *config_set_container(struct config *c, char *value)
-{
-	if (!config_is_name(value))
-		return "is not the name of a container";
-	for (size_t i = 0; i < c->containers_len; i++) {
-		if (strcmp(c->containers[i], value) == 0)
-			return "is given twice; name each container once";
-	}
-	if (c->containers_len == CONFIG_CONTAINERS_MAX)
-		return "is one container too many; at most 32 are possible";
-	c->containers[c->containers_len++] = value;
-	return NULL;
-}
-
-static const char *config_set_pod_name(struct config *c, char *value)
-{
-	c->pod_name = value;
-	return config_is_name(value) ? NULL : "is not the name of a pod";
-}
-
-static const char *config_set_pod_namespace(struct config *c, char *value)
-{
-	c->pod_namespace = value;
-	return config_is_name(value) ? NULL : "is not the name of a namespace";
-}
-
-static const char *config_set_own_container(struct config *c, char *value)
-{
-	c->own_container = value;
-	return config_is_name(value) ? NULL : "is not the name of a container";
-}
-
-static const char *config_set_state_file(struct config *c, char *value)
-{
-	c->state_file = value;
-	return *value == '/' ? NULL : "is not an absolute path";
-}
-
-static const char *config_set_kubeconfig(struct config *c, char *value)
-{
-	c->kubeconfig = value;
-	return *value ? NULL : "is not a path";
-}
-
-static const char *config_set_service_account_dir(struct config *c, char *value)
-{
-	c->service_account_dir = value;
-	return *value == '/' ? NULL : "is not an absolute path";
-}
 
 #define CONFIG_BOTH (CONFIG_RUN | CONFIG_SIDECAR)
 
 static const struct config_setting config_settings[] = {
-	{ "port", 'p', "PORT", config_set_port, true, CONFIG_BOTH,
+	{ "port", 'p', "PORT", config_set_port, ", ", CONFIG_BOTH,
 	  "A port to watch, such as 8080, 8080/tcp or 53/udp. Repeat it for more. The first\n"
 	  "TCP port is the one that readiness is asked on. In a pod the default is every\n"
 	  "containerPort of the containers that are put to sleep." },
-	{ "idle-after", 0, "DURATION", config_set_idle_after, false, CONFIG_BOTH,
+	{ "idle-after", 0, "DURATION", config_set_idle_after, NULL, CONFIG_BOTH,
 	  "Sleep when nobody has called for this long: 500ms, 30s, 5m. Default 5m." },
-	{ "asleep", 0, "freeze|throttle", config_set_asleep, false, CONFIG_RUN,
+	{ "asleep", 0, "freeze|throttle", config_set_asleep, NULL, CONFIG_RUN,
 	  "What sleep is: freeze (no CPU at all) or throttle (--asleep-cpu). Default freeze,\n"
 	  "or throttle on a machine that cannot freeze." },
-	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, false, CONFIG_BOTH,
+	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, NULL, CONFIG_BOTH,
 	  "CPU while asleep, from 10m on. Default 10m. For doze run, of --asleep=throttle; in a\n"
 	  "pod a multiple of 10m." },
-	{ "ready", 0, "tcp|http:/PATH|none", config_set_ready, false, CONFIG_RUN,
+	{ "ready", 0, "tcp|http:/PATH|none", config_set_ready, NULL, CONFIG_RUN,
 	  "How to tell that the application is ready after it woke: it accepts a TCP\n"
 	  "connection, or answers GET /PATH with 200 to 399, or is not asked. Default tcp." },
-	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, false, CONFIG_BOTH,
+	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, NULL, CONFIG_BOTH,
 	  "Let the traffic through after this long even if the application is not ready.\n"
 	  "Default 30s." },
-	{ "replay", 0, "on|off", config_set_replay, false, CONFIG_BOTH,
+	{ "replay", 0, "on|off", config_set_replay, NULL, CONFIG_BOTH,
 	  "on: a held SYN is delivered when the application is ready. off: it is dropped, and\n"
 	  "the client's kernel sends it again after a second. Default on." },
-	{ "interface", 'i', "NAME", config_set_interface, true, CONFIG_BOTH,
+	{ "interface", 'i', "NAME", config_set_interface, ", ", CONFIG_BOTH,
 	  "Put the gate on this interface only. Repeat it for more. Default: every interface\n"
 	  "that has an address, also those that come later." },
-	{ "hook", 0, "auto|tcx|tc|xdp", config_set_hook, false, CONFIG_BOTH,
+	{ "busy-max", 0, "DURATION", config_set_busy_max, NULL, CONFIG_BOTH,
+	  "A connection that is at work (a request without its answer, a download) keeps the\n"
+	  "application awake, but no longer than this without any progress. 0s: without limit.\n"
+	  "Default 15m." },
+	{ "sleep-with-connections", 0, "yes|no", config_set_sleep_with_connections, NULL,
+	  CONFIG_BOTH,
+	  "Whether the application may sleep while clients are connected that say nothing, such\n"
+	  "as keep-alive pools or WebSockets. Their next byte wakes it. Default yes." },
+	{ "min-awake", 0, "DURATION", config_set_min_awake, NULL, CONFIG_BOTH,
+	  "Stay awake for at least this long after a wake. Default 10s." },
+	{ "idle-max", 0, "DURATION", config_set_idle_max, NULL, CONFIG_BOTH,
+	  "An application that is woken within 10 s of falling asleep, three times in a row, gets\n"
+	  "twice the idle time, and twice that, up to this. A longer sleep ends it. Default: 8\n"
+	  "times --idle-after." },
+	{ "stay-awake", 0, "SCHEDULE", config_set_stay_awake, ";", CONFIG_BOTH,
+	  "Hours in which it does not sleep, and at whose start it wakes: [DAYS] HH:MM-HH:MM\n"
+	  "[ZONE], such as 'Mon-Fri 08:00-18:00 Europe/Berlin'. Without a zone: UTC. Repeat it\n"
+	  "for more." },
+	{ "probes", 0, "answer|pass|wake", config_set_probes, NULL, CONFIG_BOTH,
+	  "What happens to health checks while asleep. answer: doze answers them; pass: they\n"
+	  "reach the sleeping application, and wait; wake: they are traffic as any other, awake\n"
+	  "and asleep. Default answer." },
+	{ "probe-source", 0, "CIDR", config_set_probe_source, ", ", CONFIG_BOTH,
+	  "Health checks of the kubelet come from here, and other traffic may as well: they are\n"
+	  "told apart by what they say. Repeat it for more. In a pod the node's addresses and the\n"
+	  "default gateways are known without it." },
+	{ "probe-port", 0, "PORT", config_set_probe_port, ", ", CONFIG_BOTH,
+	  "Health checks come to this port as well, which is none of --port. Repeat it for more.\n"
+	  "In a pod the ports of its probes are known without it." },
+	{ "probe-https", 0, "PORT", config_set_probe_https, ", ", CONFIG_BOTH,
+	  "Health checks come to this port by HTTPS. Repeat it for more. In a pod the ports of\n"
+	  "its probes are known without it." },
+	{ "ignore-source", 0, "CIDR", config_set_ignore_source, ", ", CONFIG_BOTH,
+	  "Nothing that comes from here is activity: the health checks of a load balancer. While\n"
+	  "asleep they are answered or passed, as --probes says. Repeat it for more." },
+	{ "ignore-http", 0, "'METHOD /PATH'", config_set_ignore_http, ",", CONFIG_BOTH,
+	  "A request such as 'GET /healthz' is not activity while awake, from wherever it comes,\n"
+	  "if it is the first of its connection: method and beginning of the path. Repeat it for\n"
+	  "more." },
+	{ "hook", 0, "auto|tcx|tc|xdp", config_set_hook, NULL, CONFIG_BOTH,
 	  "Where the gate is attached. auto: XDP on network cards whose driver has it, else\n"
 	  "tcx, else tc (kernel < 6.6). Default auto." },
-	{ "pid", 0, "PID", config_set_pid, false, CONFIG_RUN,
+	{ "pid", 0, "PID", config_set_pid, NULL, CONFIG_RUN,
 	  "Instead of a command: a process that runs already, with all of its cgroup, in its\n"
 	  "own network namespace." },
-	{ "containers", 0, "NAME", config_set_container, true, CONFIG_SIDECAR,
+	{ "containers", 0, "NAME", config_set_container, ", ", CONFIG_SIDECAR,
 	  "Put this container to sleep. Repeat it for more. Default: every container with a CPU\n"
 	  "limit, but for doze's own and other sidecars." },
-	{ "own-container", 0, "NAME", config_set_own_container, false, CONFIG_SIDECAR,
+	{ "own-container", 0, "NAME", config_set_own_container, NULL, CONFIG_SIDECAR,
 	  "The container that doze runs in, which never sleeps. Default doze." },
-	{ "pod-name", 0, "NAME", config_set_pod_name, false, CONFIG_SIDECAR,
+	{ "pod-name", 0, "NAME", config_set_pod_name, NULL, CONFIG_SIDECAR,
 	  "The pod, which the variable POD_NAME names as well." },
-	{ "pod-namespace", 0, "NAME", config_set_pod_namespace, false, CONFIG_SIDECAR,
+	{ "pod-namespace", 0, "NAME", config_set_pod_namespace, NULL, CONFIG_SIDECAR,
 	  "Its namespace, which the variable POD_NAMESPACE names as well." },
-	{ "state-file", 0, "PATH", config_set_state_file, false, CONFIG_SIDECAR,
+	{ "state-file", 0, "PATH", config_set_state_file, NULL, CONFIG_SIDECAR,
 	  "Where doze keeps what the full size is, on a volume that outlives a restart of its\n"
 	  "container. Default /var/lib/doze/state.json." },
-	{ "kubeconfig", 0, "PATH", config_set_kubeconfig, false, CONFIG_SIDECAR,
+	{ "kubeconfig", 0, "PATH", config_set_kubeconfig, NULL, CONFIG_SIDECAR,
 	  "How to reach the API server from outside a pod. Default: the service account." },
-	{ "service-account-dir", 0, "PATH", config_set_service_account_dir, false, CONFIG_SIDECAR,
+	{ "service-account-dir", 0, "PATH", config_set_service_account_dir, NULL, CONFIG_SIDECAR,
 	  "Where the token and the CA are mounted.\n"
 	  "Default /var/run/secrets/kubernetes.io/serviceaccount." },
-	{ "log-level", 0, "LEVEL", config_set_log_level, false, CONFIG_BOTH,
+	{ "listen", 0, "ADDR:PORT", config_set_listen, NULL, CONFIG_BOTH,
+	  "Serve /metrics, /status and /healthz here as well, over HTTP: 127.0.0.1:9090, or :9090\n"
+	  "for every address." },
+	{ "socket", 0, "PATH|none", config_set_socket, NULL, CONFIG_BOTH,
+	  "The socket that doze status asks. Default /run/doze/run-PID.sock, in a pod\n"
+	  "/run/doze/sidecar.sock." },
+	{ "log-level", 0, "LEVEL", config_set_log_level, NULL, CONFIG_BOTH,
 	  "debug, info, warn or error. Default info." },
 };
 
@@ -332,16 +154,17 @@ static void config_env_name(const struct config_setting *setting, char *out, siz
 		out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
 }
 
-/* A value of the environment, cut at its commas if it is a list. */
+/* A value of the environment, cut into its items if it is a list. */
 static int config_set_env(struct config *c, const struct config_setting *setting, const char *name,
 			  char *value, char error[CONFIG_ERROR_MAX])
 {
 	char *rest = NULL;
 
-	if (!setting->is_list)
+	if (!setting->separators)
 		return config_set(c, setting, name, value, error);
-	for (char *item = strtok_r(value, ", ", &rest); item; item = strtok_r(NULL, ", ", &rest)) {
-		int r = config_set(c, setting, name, item, error);
+	for (char *item = strtok_r(value, setting->separators, &rest); item;
+	     item = strtok_r(NULL, setting->separators, &rest)) {
+		int r = config_set(c, setting, name, item + strspn(item, " "), error);
 
 		if (r < 0)
 			return r;
@@ -438,6 +261,18 @@ static void config_forget_list(struct config *c, const struct config_setting *se
 		c->interfaces_len = 0;
 	else if (setting->set == config_set_container)
 		c->containers_len = 0;
+	else if (setting->set == config_set_stay_awake)
+		c->schedules_len = 0;
+	else if (setting->set == config_set_probe_source)
+		c->probe_sources.len = 0;
+	else if (setting->set == config_set_ignore_source)
+		c->ignored_sources.len = 0;
+	else if (setting->set == config_set_ignore_http)
+		c->ignored_http_len = 0;
+	else if (setting->set == config_set_probe_port)
+		c->probe_ports.len = 0;
+	else if (setting->set == config_set_probe_https)
+		c->https_ports.len = 0;
 }
 
 static int config_parse_flags(struct config *c, enum config_command command, int argc, char **argv,
@@ -508,15 +343,83 @@ static const char *config_check_sidecar(struct config *c)
 	return NULL;
 }
 
+static int config_refuse(char error[CONFIG_ERROR_MAX], const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, CONFIG_ERROR_MAX, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* Settings that contradict each other, of those that both commands have. */
+static int config_check_idle(struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	if (!c->idle_max_ns)
+		c->idle_max_ns = CONFIG_IDLE_MAX_FACTOR * c->idle_ns;
+	if (c->idle_max_ns < c->idle_ns)
+		return config_refuse(error,
+				     "--idle-max: '%" PRIu64 "ms' is shorter than "
+				     "--idle-after, '%" PRIu64 "ms'",
+				     c->idle_max_ns / NS_PER_MS, c->idle_ns / NS_PER_MS);
+	if (c->busy_max_ns && c->busy_max_ns < c->idle_ns)
+		return config_refuse(error,
+				     "--busy-max: '%" PRIu64 "ms' is shorter than "
+				     "--idle-after, '%" PRIu64 "ms': no connection would "
+				     "ever be busy",
+				     c->busy_max_ns / NS_PER_MS, c->idle_ns / NS_PER_MS);
+	return 0;
+}
+
+static int config_check_probes(const struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	const struct config_sources *sources = &c->ignored_sources;
+	char text[CIDR_TEXT_MAX];
+
+	if (c->probes != CONFIG_PROBES_WAKE)
+		return 0;
+	if (!sources->len)
+		sources = &c->probe_sources;
+	if (sources->len) {
+		cidr_format(&sources->of[0], text);
+		return config_refuse(error,
+				     "%s: '%s' contradicts --probes 'wake', by which every "
+				     "packet is a client's",
+				     sources == &c->ignored_sources ? "--ignore-source"
+								    : "--probe-source",
+				     text);
+	}
+	return 0;
+}
+
+static int config_check(struct config *c, enum config_command command, char error[CONFIG_ERROR_MAX])
+{
+	const char *wrong = command == CONFIG_RUN ? config_check_run(c) : config_check_sidecar(c);
+	int r;
+
+	if (wrong)
+		return config_refuse(error, "%s", wrong);
+	if (command == CONFIG_SIDECAR && c->asleep_millicpu % 10)
+		return config_refuse(error,
+				     "--asleep-cpu: '%um' is no multiple of 10m, to which the "
+				     "kubelet's cgroup driver rounds",
+				     c->asleep_millicpu);
+	r = config_check_idle(c, error);
+	return r < 0 ? r : config_check_probes(c, error);
+}
+
 int config_parse(struct config *out, enum config_command command, int argc, char **argv,
 		 char error[CONFIG_ERROR_MAX])
 {
-	const char *wrong;
 	int r;
 
 	*out = (struct config){
 		.idle_ns = 300 * NS_PER_S,
 		.wake_timeout_ns = 30 * NS_PER_S,
+		.busy_max_ns = 900 * NS_PER_S,
+		.sleeps_with_connections = true,
+		.awake_min_ns = 10 * NS_PER_S,
 		.asleep_millicpu = 10,
 		.can_replay = true,
 		.own_container = "doze",
@@ -531,18 +434,7 @@ int config_parse(struct config *out, enum config_command command, int argc, char
 		return r;
 	if (optind < argc)
 		out->command = argv + optind;
-	wrong = command == CONFIG_RUN ? config_check_run(out) : config_check_sidecar(out);
-	if (wrong)
-		snprintf(error, CONFIG_ERROR_MAX, "%s", wrong);
-	else if (command == CONFIG_SIDECAR && out->asleep_millicpu % 10)
-		snprintf(
-			error, CONFIG_ERROR_MAX,
-			"--asleep-cpu: '%um' is no multiple of 10m, to which the kubelet's cgroup driver "
-			"rounds",
-			out->asleep_millicpu);
-	else
-		return 0;
-	return -EINVAL;
+	return config_check(out, command, error);
 }
 
 void config_free(struct config *c)
@@ -563,6 +455,13 @@ static void config_print_help(FILE *out, const char *help)
 	fputc('\n', out);
 }
 
+static const char *config_list_hint(const struct config_setting *s)
+{
+	if (!s->separators)
+		return "";
+	return *s->separators == ';' ? ", separated by semicolons" : ", separated by commas";
+}
+
 void config_print_flags(FILE *out, enum config_command command)
 {
 	for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
@@ -575,8 +474,7 @@ void config_print_flags(FILE *out, enum config_command command)
 		fputs("    ", out);
 		if (s->letter)
 			fprintf(out, "-%c, ", s->letter);
-		fprintf(out, "--%s %s   (%s%s)\n", s->name, s->argument, env,
-			s->is_list ? ", separated by commas" : "");
+		fprintf(out, "--%s %s   (%s%s)\n", s->name, s->argument, env, config_list_hint(s));
 		config_print_help(out, s->help);
 	}
 	fputs("    -h, --help\n", out);

@@ -12,11 +12,17 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "caller.h"
+#include "cidr.h"
 #include "log.h"
+#include "schedule.h"
 
 #define CONFIG_PORTS_MAX      64
 #define CONFIG_INTERFACES_MAX 64
 #define CONFIG_CONTAINERS_MAX 32
+#define CONFIG_SOURCES_MAX    64
+#define CONFIG_PATHS_MAX      16
+#define CONFIG_SCHEDULES_MAX  16
 #define CONFIG_ERROR_MAX      512
 
 /* Bits: a setting belongs to one command or to several. */
@@ -44,6 +50,22 @@ enum config_ready {
 	CONFIG_READY_NONE,
 };
 
+enum config_probes {
+	CONFIG_PROBES_ANSWER,
+	CONFIG_PROBES_PASS,
+	CONFIG_PROBES_WAKE,
+};
+
+struct config_sources {
+	struct cidr of[CONFIG_SOURCES_MAX];
+	size_t len;
+};
+
+struct config_tcp_ports {
+	uint16_t of[CONFIG_PORTS_MAX];
+	size_t len;
+};
+
 struct config_port {
 	uint16_t port;
 	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
@@ -56,6 +78,19 @@ struct config {
 	size_t interfaces_len;
 	uint64_t idle_ns;
 	uint64_t wake_timeout_ns;
+	uint64_t busy_max_ns; /* 0: without limit */
+	bool sleeps_with_connections;
+	uint64_t awake_min_ns;
+	uint64_t idle_max_ns;
+	struct schedule schedules[CONFIG_SCHEDULES_MAX];
+	size_t schedules_len;
+	enum config_probes probes;
+	struct config_sources probe_sources, ignored_sources;
+	struct config_tcp_ports probe_ports, https_ports;
+	struct caller_path ignored_http[CONFIG_PATHS_MAX];
+	size_t ignored_http_len;
+	const char *listen; /* NULL: nowhere but on the socket */
+	const char *socket; /* NULL: where doze status looks; "none" */
 	enum config_asleep asleep;
 	uint32_t asleep_millicpu; /* of throttle */
 	enum config_hook hook;
@@ -73,7 +108,7 @@ struct config {
 	const char *kubeconfig; /* NULL: the pod's service account */
 	const char *service_account_dir;
 	bool wants_help;
-	char *env_values[32]; /* copies of the environment's values, which the above point into */
+	char *env_values[64]; /* copies of the environment's values, which the above point into */
 	size_t env_values_len;
 };
 

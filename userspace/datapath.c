@@ -488,7 +488,8 @@ int datapath_share_maps(const struct datapath *d, struct bpf_object *with)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, with) {
+	bpf_object__for_each_map(map, with)
+	{
 		const char *name = bpf_map__name(map);
 		int fd = bpf_object__find_map_fd_by_name(d->skel->obj, name);
 		int r = fd < 0 ? 0 : bpf_map__reuse_fd(map, fd);

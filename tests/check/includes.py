@@ -13,21 +13,23 @@ LAYERS = [
     ["main"],
     ["cmd_run", "cmd_sidecar", "cmd_status"],
     ["daemon"],
+    ["target_config"],
     ["target"],
-    ["activity"],
-    ["steer"],
+    ["checks"],
+    ["activity", "hours", "steer"],
     ["addresses", "backend_cgroup", "backend_kube", "datapath", "interfaces", "portlock", "probe",
      "privilege", "process", "replay", "responder", "server", "sockdiag"],
     ["kubeconfig"],
     ["kube"],
     ["answered", "backend", "cgroup", "clsact", "doomed", "driver", "http", "netns", "watchdog"],
     ["kube_size"],
-    ["callers", "config", "metrics", "status_json"],
+    ["callers", "config", "config_set", "metrics", "status_json"],
     ["busy", "caller", "checksum", "cidr", "hold", "kube_pod", "quantity", "scaler", "schedule",
      "status"],
     ["file", "log", "util", "version"],
 ]
-SIBLINGS = {("file", "util"), ("log", "util"), ("config", "log"), ("kube_pod", "quantity")}
+SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("config", "config_set"),
+            ("config_set", "config")}
 
 # The core decides, and has no way to do.
 CORE = ["busy", "caller", "callers", "checksum", "cidr", "hold", "kube_pod", "kube_size", "metrics",

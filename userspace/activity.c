@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+/* Brings together where a connection comes from, what it has said, and what the kernel knows. */
+#include "activity.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "callers.h"
+#include "log.h"
+#include "sockdiag.h"
+#include "util.h"
+
+/* A health check that has no answer by then has failed; the kubelet's own default is 1 s. */
+#define ACTIVITY_CHECK_MS 2000
+
+/* A connection from where health checks come from that may say something yet. */
+#define ACTIVITY_SILENT_MS 100
+
+/* A health check is over soon: look again. */
+#define ACTIVITY_RECHECK_MS 20
+
+struct activity {
+	struct activity_settings settings;
+	struct callers *callers;
+	struct sockdiag *sockdiag;
+	struct busy_verdict *look; /* during activity_look() */
+};
+
+int activity_new(struct activity **out, const struct netns *ns,
+		 const struct activity_settings *settings)
+{
+	_cleanup_(activity_free) struct activity *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a || callers_new(&a->callers) < 0)
+		return log_err(-ENOMEM, "cannot look at the connections");
+	a->settings = *settings;
+	r = sockdiag_new(&a->sockdiag, ns);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(a);
+	return 0;
+}
+
+void activity_free(struct activity **a)
+{
+	if (!*a)
+		return;
+	callers_free(&(*a)->callers);
+	sockdiag_free(&(*a)->sockdiag);
+	free(*a);
+	*a = NULL;
+}
+
+/* --- what a connection says --- */
+
+static enum gate_source activity_source(const struct activity *a, const struct gate_addr *addr)
+{
+	const struct activity_source *longest = NULL;
+
+	for (size_t i = 0; i < a->settings.sources_len; i++) {
+		const struct activity_source *s = &a->settings.sources[i];
+
+		if (cidr_contains(&s->from, addr) &&
+		    (!longest || s->from.prefix_len > longest->from.prefix_len))
+			longest = s;
+	}
+	return longest ? longest->kind : GATE_SOURCE_CLIENT;
+}
+
+static bool activity_has_https(const struct activity *a, uint16_t port)
+{
+	for (size_t i = 0; i < a->settings.https_ports_len; i++) {
+		if (a->settings.https_ports[i] == port)
+			return true;
+	}
+	return false;
+}
+
+struct caller_rules activity_rules(const struct activity *a, const struct gate_flow *flow)
+{
+	enum gate_source source = activity_source(a, &flow->saddr);
+
+	return (struct caller_rules){
+		.knows_kubelet = source == GATE_SOURCE_PROBE,
+		.is_ignored = source == GATE_SOURCE_IGNORED,
+		.has_https = source == GATE_SOURCE_PROBE &&
+			     activity_has_https(a, ntohs(flow->dport_be)),
+		.paths = a->settings.paths,
+		.paths_len = a->settings.paths_len,
+	};
+}
+
+bool activity_is_client(struct activity *a, const struct gate_event *event, const void *frame)
+{
+	const struct caller_rules rules = activity_rules(a, &event->flow);
+	const uint8_t *bytes = frame;
+	struct tcphdr tcp;
+	size_t payload_at;
+
+	if ((size_t)event->l4_offset + sizeof(tcp) > event->frame_len)
+		return true;
+	memcpy(&tcp, bytes + event->l4_offset, sizeof(tcp));
+	payload_at = event->l4_offset + 4UL * tcp.doff;
+	if (payload_at + event->payload_len > event->frame_len)
+		return true;
+	return callers_take(a->callers, &event->flow, ntohl(tcp.seq), bytes + payload_at,
+			    event->payload_len, &rules, event->seen_ns) == CALLER_CLIENT;
+}
+
+/* --- what the kernel knows --- */
+
+static bool activity_is_check(const struct activity *a, const struct busy_socket *socket,
+			      enum gate_source source, enum caller_kind kind)
+{
+	if (source == GATE_SOURCE_IGNORED)
+		return true;
+	if (source == GATE_SOURCE_PROBE && !socket->has_received)
+		return true;
+	if (source == GATE_SOURCE_CLIENT && !a->settings.paths_len)
+		return false;
+	return kind == CALLER_HTTP || kind == CALLER_GRPC || kind == CALLER_TLS;
+}
+
+static bool activity_is_waiting(enum busy_reason reason)
+{
+	return reason != BUSY_NOT && reason != BUSY_SENT_LATELY && reason != BUSY_CONNECTED;
+}
+
+/*
+ * It counts while it waits for its answer, but not for ever: an application that fails its health
+ * checks may sleep. What is hidden by TLS may be a client's request, and so is not given up.
+ */
+static void activity_add_check(struct activity *a, const struct busy_socket *socket,
+			       enum caller_kind kind)
+{
+	uint64_t age_ms = min_u64(socket->since_received_ms, socket->since_sent_ms);
+	struct busy_verdict v;
+
+	busy_init(&v);
+	busy_add(&v, socket, &a->settings.busy);
+	if (!socket->has_received && socket->state == TCP_ESTABLISHED &&
+	    age_ms < ACTIVITY_SILENT_MS)
+		v.reason = BUSY_CONNECTING;
+	if (!activity_is_waiting(v.reason) || (kind != CALLER_TLS && age_ms >= ACTIVITY_CHECK_MS))
+		return;
+	if (a->look->reason == BUSY_NOT) {
+		a->look->reason = v.reason;
+		a->look->flow = socket->flow;
+	}
+	a->look->recheck_ms = ACTIVITY_RECHECK_MS;
+}
+
+static void activity_on_socket(void *arg, const struct busy_socket *socket)
+{
+	struct activity *a = arg;
+	enum gate_source source = activity_source(a, &socket->flow.saddr);
+	enum caller_kind kind = callers_kind(a->callers, &socket->flow);
+
+	if (activity_is_check(a, socket, source, kind))
+		activity_add_check(a, socket, kind);
+	else
+		busy_add(a->look, socket, &a->settings.busy);
+}
+
+int activity_look(struct activity *a, struct busy_verdict *out)
+{
+	int r;
+
+	busy_init(out);
+	a->look = out;
+	r = sockdiag_list(a->sockdiag, a->settings.ports, a->settings.ports_len, activity_on_socket,
+			  a);
+	a->look = NULL;
+	return r;
+}

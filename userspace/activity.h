@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a target is in use, as far as packets alone do not tell: which payload is a health
+ * check's, and which connections are at work.
+ */
+#ifndef DOZE_ACTIVITY_H
+#define DOZE_ACTIVITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "busy.h"
+#include "caller.h"
+#include "cidr.h"
+#include "netns.h"
+
+struct activity;
+
+/* Where health checks come from, or what is not to be counted. */
+struct activity_source {
+	struct cidr from;
+	enum gate_source kind;
+};
+
+/* All of it borrowed, and outliving the activity. */
+struct activity_settings {
+	const uint16_t *ports; /* of TCP, host order: whose connections are looked at */
+	size_t ports_len;
+	const struct activity_source *sources; /* the longest prefix decides */
+	size_t sources_len;
+	const struct caller_path *paths; /* --ignore-http */
+	size_t paths_len;
+	const uint16_t *https_ports; /* HTTPS probes come to them */
+	size_t https_ports_len;
+	struct busy_settings busy;
+};
+
+/* The caller owns *out; ns is borrowed. Logs its errors, -errno. */
+int activity_new(struct activity **out, const struct netns *ns,
+		 const struct activity_settings *settings);
+void activity_free(struct activity **a);
+
+/* How to judge the bytes of a connection: saddr is the caller's, daddr the target's. */
+struct caller_rules activity_rules(const struct activity *a, const struct gate_flow *flow);
+
+/* Payload that the gate has passed on to be judged, with its frame: whether it is a client's. */
+bool activity_is_client(struct activity *a, const struct gate_event *event, const void *frame);
+
+/*
+ * Looks at the target's connections. Health checks do not count, but for those that wait for their
+ * answer right now: asleep, the target would not give it. Logs its errors, -errno.
+ */
+int activity_look(struct activity *a, struct busy_verdict *out);
+
+#endif
