@@ -375,16 +375,33 @@ static struct caller_reader caller_read_extensions(struct caller_reader *hello)
 	return caller_read_part(hello, caller_read_number(hello, 2));
 }
 
-static bool caller_names_nobody(struct caller_reader extensions)
+/*
+ * Go offers these two, in this order, wherever HTTP/2 is not switched off (golang.org/x/net/http2,
+ * configureTransports), and the kubelet's prober does not (k8s.io/apimachinery/pkg/util/net,
+ * SetTransportDefaults). To an address it sends no server name.
+ */
+static bool caller_offers_what_go_does(struct caller_reader alpn)
 {
+	static const uint8_t offered[] = "\x00\x0c\x02h2\x08http/1.1";
+
+	return alpn.left == sizeof(offered) - 1 && memcmp(alpn.at, offered, alpn.left) == 0;
+}
+
+static bool caller_is_probes_hello(struct caller_reader extensions)
+{
+	bool has_offer = false;
+
 	while (extensions.left && !extensions.is_short) {
 		uint32_t type = caller_read_number(&extensions, 2);
+		struct caller_reader value = caller_read_part(&extensions,
+							      caller_read_number(&extensions, 2));
 
-		caller_read_part(&extensions, caller_read_number(&extensions, 2));
-		if (type == CALLER_TLS_SERVER_NAME || type == CALLER_TLS_ALPN)
+		if (type == CALLER_TLS_SERVER_NAME)
 			return false;
+		if (type == CALLER_TLS_ALPN)
+			has_offer = caller_offers_what_go_does(value);
 	}
-	return !extensions.is_short;
+	return has_offer && !extensions.is_short;
 }
 
 static enum caller_kind caller_judge_tls(const uint8_t *bytes, size_t len,
@@ -407,7 +424,7 @@ static enum caller_kind caller_judge_tls(const uint8_t *bytes, size_t len,
 	/* A hello in several records, or one that does not add up: no Go program sends that. */
 	if (record.is_short || hello.is_short || extensions.is_short)
 		return CALLER_CLIENT;
-	return caller_names_nobody(extensions) ? CALLER_TLS : CALLER_CLIENT;
+	return caller_is_probes_hello(extensions) ? CALLER_TLS : CALLER_CLIENT;
 }
 
 /* --- all --- */

@@ -6,8 +6,8 @@
  * (pkg/probe in its sources, Go's net/http and grpc-go) are
  *   HTTP   GET PATH HTTP/1.1, "User-Agent: kube-probe/...", "Connection: close", nothing behind
  *   gRPC   HTTP/2 with prior knowledge, grpc.health.v1.Health/Check, the same user agent
- *   HTTPS  a ClientHello without server name (it connects to an address) and without ALPN; what is
- *          inside shows only to who has completed the handshake
+ *   HTTPS  a ClientHello without server name (it connects to an address) that offers h2 and
+ *          http/1.1; what is inside shows only to who has completed the handshake
  *   TCP    no bytes at all
  */
 #ifndef DOZE_CALLER_H

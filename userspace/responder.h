@@ -3,10 +3,11 @@
  * Answers health checks in the place of a target that is asleep. Connections are steered to its
  * listening sockets (steer.h), with the application's address as their local one. Whatever is not
  * a health check is a client: the target is woken, and the connection carried on to it byte for
- * byte.
+ * byte. To the application it comes from this machine then: the client's address is lost for this
+ * one connection.
  *
  *   accept -> read -> caller_judge() -> health check: answer
- *                                    -> client: wake, wait for the gate, connect, send, splice
+ *                                    -> client: wake, wait for the gate, connect, relay
  */
 #ifndef DOZE_RESPONDER_H
 #define DOZE_RESPONDER_H
@@ -52,6 +53,9 @@ int responder_listen_fd(const struct responder *r, enum gate_family family);
 
 /* The gate is open (true): clients that wait are carried on, later ones at once; or closed. */
 void responder_release(struct responder *r, bool is_open);
+
+/* An accepted connection, as if it had been steered here. Takes fd. */
+void responder_adopt(struct responder *r, int fd);
 
 const struct responder_counters *responder_counters(const struct responder *r);
 

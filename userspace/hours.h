@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Tells when one of several schedules begins, and when none is left: the clock beside schedule.h.
+ */
+#ifndef DOZE_HOURS_H
+#define DOZE_HOURS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "schedule.h"
+
+struct event_base;
+struct hours;
+
+typedef void (*hours_fn)(void *arg, bool is_active);
+
+/*
+ * Calls changed() from the loop, first soon after the start. The schedules are borrowed. The
+ * caller owns *out. -ENOMEM, logged.
+ */
+int hours_new(struct hours **out, struct event_base *base, const struct schedule *schedules,
+	      size_t schedules_len, hours_fn changed, void *arg);
+void hours_free(struct hours **h);
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+/* Two ends, each of which reads as long as the other has room. */
+#include "relay.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "util.h"
+
+struct relay_end {
+	struct relay *relay;
+	struct bufferevent *connection;
+	struct relay_end *other;
+	bool has_ended;	   /* it sends nothing more */
+	bool is_shut_down; /* it is sent nothing more */
+};
+
+struct relay {
+	struct relay_end ends[2];
+	relay_done_fn done;
+	void *arg;
+};
+
+void relay_reset(struct bufferevent **connection)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	int fd;
+
+	if (!*connection)
+		return;
+	fd = bufferevent_getfd(*connection);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	bufferevent_free(*connection);
+	*connection = NULL;
+}
+
+void relay_free(struct relay **r)
+{
+	if (!*r)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN((*r)->ends); i++)
+		relay_reset(&(*r)->ends[i].connection);
+	free(*r);
+	*r = NULL;
+}
+
+/* Both have said all they had: closed without a reset. */
+static void relay_end_well(struct relay *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++)
+		bufferevent_free(r->ends[i].connection);
+	r->done(r->arg);
+	free(r);
+}
+
+static void relay_end_badly(struct relay *r)
+{
+	relay_done_fn done = r->done;
+	void *arg = r->arg;
+
+	relay_free(&r);
+	done(arg);
+}
+
+static void relay_shut_down(struct relay_end *end)
+{
+	SSL *ssl = bufferevent_openssl_get_ssl(end->connection);
+
+	end->is_shut_down = true;
+	if (ssl)
+		SSL_shutdown(ssl);
+	shutdown(bufferevent_getfd(end->connection), SHUT_WR);
+}
+
+/* true: the relay is gone. */
+static bool relay_settle(struct relay_end *end)
+{
+	struct relay_end *to = end->other;
+	struct evbuffer *pending = bufferevent_get_output(to->connection);
+
+	if (end->has_ended && !to->is_shut_down && evbuffer_get_length(pending) == 0)
+		relay_shut_down(to);
+	if (!end->is_shut_down || !to->is_shut_down)
+		return false;
+	relay_end_well(end->relay);
+	return true;
+}
+
+static void relay_pass_on(struct relay_end *end)
+{
+	struct evbuffer *pending = bufferevent_get_output(end->other->connection);
+
+	evbuffer_add_buffer(pending, bufferevent_get_input(end->connection));
+	if (evbuffer_get_length(pending) >= RELAY_BUFFER_MAX)
+		bufferevent_disable(end->connection, EV_READ);
+}
+
+static void relay_on_read(struct bufferevent *connection, void *arg)
+{
+	(void)connection;
+	relay_pass_on(arg);
+}
+
+/* All has been written: there is room again. */
+static void relay_on_written(struct bufferevent *connection, void *arg)
+{
+	struct relay_end *end = arg;
+
+	(void)connection;
+	if (relay_settle(end->other))
+		return;
+	if (!end->other->has_ended)
+		bufferevent_enable(end->other->connection, EV_READ);
+}
+
+static void relay_on_event(struct bufferevent *connection, short what, void *arg)
+{
+	struct relay_end *end = arg;
+
+	(void)connection;
+	if (what & BEV_EVENT_CONNECTED)
+		return; /* the handshake of TLS is over */
+	if (!(what & BEV_EVENT_EOF)) {
+		relay_end_badly(end->relay);
+		return;
+	}
+	relay_pass_on(end);
+	end->has_ended = true;
+	bufferevent_disable(end->connection, EV_READ);
+	relay_settle(end);
+}
+
+static void relay_take(struct relay *r, size_t i, struct bufferevent *connection)
+{
+	struct relay_end *end = &r->ends[i];
+
+	*end = (struct relay_end){
+		.relay = r,
+		.connection = connection,
+		.other = &r->ends[1 - i],
+	};
+	bufferevent_setcb(connection, relay_on_read, relay_on_written, relay_on_event, end);
+	bufferevent_setwatermark(connection, EV_READ, 0, RELAY_BUFFER_MAX);
+	bufferevent_set_timeouts(connection, NULL, NULL);
+}
+
+int relay_start(struct relay **out, struct bufferevent *client, struct bufferevent *application,
+		relay_done_fn done, void *arg)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->done = done;
+	r->arg = arg;
+	relay_take(r, 0, client);
+	relay_take(r, 1, application);
+	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++) {
+		relay_pass_on(&r->ends[i]);
+		bufferevent_enable(r->ends[i].connection, EV_READ | EV_WRITE);
+	}
+	*out = r;
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a health check is answered, byte by byte, and as much of HTTP/2 (RFC 9113) as that needs.
+ * Pure.
+ */
+#ifndef DOZE_REPLY_H
+#define DOZE_REPLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REPLY_MAX	 256
+#define REPLY_H2_HEADER	 9
+#define REPLY_H2_PREFACE 24
+
+/* 200 with "X-Doze: asleep"; a HEAD gets no body. All return the length, at most REPLY_MAX. */
+size_t reply_http(bool is_head, uint8_t out[REPLY_MAX]);
+
+/* An empty SETTINGS, with which a server has to begin, and for which a client may wait. */
+size_t reply_h2_settings(uint8_t out[REPLY_MAX]);
+
+/* grpc.health.v1.HealthCheckResponse with SERVING, on that stream; the client's SETTINGS acked. */
+size_t reply_grpc(uint32_t stream_id, uint8_t out[REPLY_MAX]);
+
+/* The stream of the first HEADERS frame of a client's bytes, which begin with the preface; or 0. */
+uint32_t reply_h2_stream(const uint8_t *bytes, size_t len);
+
+/*
+ * Where the frame begins with which the client acknowledges our SETTINGS (REPLY_H2_HEADER bytes);
+ * 0: it has not come yet. The bytes begin with the preface.
+ */
+size_t reply_h2_find_ack(const uint8_t *bytes, size_t len);
+
+#endif
