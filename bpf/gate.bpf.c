@@ -123,10 +123,14 @@ static __always_inline bool gate_find_target(const struct gate_packet *p, __u32 
 }
 
 /* Stored at most once a GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
-static __always_inline void gate_stamp(__u64 *stamp_ns, __u64 now_ns)
+static __always_inline void gate_stamp(struct gate_activity *activity, const struct gate_packet *p,
+				       __u64 now_ns)
 {
-	if (now_ns - *stamp_ns >= GATE_STAMP_NS)
-		*stamp_ns = now_ns;
+	if (now_ns - activity->last_ns < GATE_STAMP_NS)
+		return;
+	activity->last_ns = now_ns;
+	activity->last_addr = p->flow.saddr;
+	activity->last_port_be = p->flow.sport_be;
 }
 
 static __always_inline long gate_copy(const struct gate_frame *f, struct gate_record *record,
@@ -232,7 +236,7 @@ static __always_inline void gate_carry_out(const struct gate_frame *f, const str
 					   __u32 target_id, struct gate_activity *activity,
 					   enum gate_verdict *verdict, __u64 now_ns)
 {
-	gate_stamp(&activity->last_ns, now_ns);
+	gate_stamp(activity, p, now_ns);
 	if (gate_holds(*verdict) && !gate_hold(f, p, target_id, *verdict))
 		*verdict = gate_decide_unheld(*verdict);
 	else if (gate_tells(*verdict))

@@ -135,8 +135,12 @@ enum gate_family {
 struct gate_activity {
 	__u64 last_ns; /* the last SYN, payload or datagram of a client */
 	__u64 wake_ns; /* the last wake that was told without a frame */
+	/* Whose it was. Only to be shown: it may be half of one client and half of another. */
+	struct gate_addr last_addr;
+	__be16 last_port_be;
+	__u8 pad[6];
 };
-_Static_assert(sizeof(struct gate_activity) == 16, "shared layout");
+_Static_assert(sizeof(struct gate_activity) == 40, "shared layout");
 
 struct gate_flow {
 	struct gate_addr saddr;

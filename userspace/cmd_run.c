@@ -15,7 +15,7 @@
 #include "log.h"
 #include "privilege.h"
 #include "process.h"
-#include "target.h"
+#include "target_config.h"
 #include "util.h"
 
 #define RUN_EXIT_USAGE 2
@@ -25,7 +25,7 @@
 
 struct run {
 	struct config config;
-	struct target_port ports[CONFIG_PORTS_MAX];
+	struct target_config target;
 	struct watchdog *watchdog;
 	struct process process;
 	struct cgroup cgroup;
@@ -166,23 +166,17 @@ static int run_open_loop(struct run *run)
 
 static int run_open_gate(struct run *run)
 {
-	static const enum datapath_hook hooks[] = {
-		[CONFIG_HOOK_AUTO] = DATAPATH_HOOK_AUTO,
-		[CONFIG_HOOK_TCX] = DATAPATH_HOOK_TCX,
-		[CONFIG_HOOK_TC] = DATAPATH_HOOK_TC,
-		[CONFIG_HOOK_XDP] = DATAPATH_HOOK_XDP,
-	};
 	const struct daemon_gate_settings settings = {
 		.netns_pid = run->config.pid,
-		.hook = hooks[run->config.hook],
+		.hook = target_config_hook(&run->config),
 		.can_replay = run->config.can_replay,
-		.ports = run->ports,
+		.ports = run->target.ports,
 		.ports_len = run->config.ports_len,
 	};
 
 	for (size_t i = 0; i < run->config.ports_len; i++)
-		run->ports[i] = (struct target_port){ run->config.ports[i].port,
-						      run->config.ports[i].protocol };
+		target_config_add_port(&run->target, run->config.ports[i].port,
+				       run->config.ports[i].protocol);
 	return daemon_open_gate(&run->daemon, &settings);
 }
 
@@ -193,15 +187,13 @@ static int run_open_target(struct run *run)
 		[CONFIG_READY_HTTP] = PROBE_HTTP,
 		[CONFIG_READY_NONE] = PROBE_NONE,
 	};
-	const struct target_settings settings = {
-		.ports = run->ports,
-		.ports_len = run->config.ports_len,
-		.idle_ns = run->config.idle_ns,
-		.wake_timeout_ns = run->config.wake_timeout_ns,
-		.probe = { .kind = kinds[run->config.ready], .path = run->config.ready_path },
-	};
 
-	return daemon_open_target(&run->daemon, run->backend, run->watchdog, &settings,
+	target_config_fill(&run->target, &run->config);
+	run->target.settings.probe = (struct probe_spec){
+		.kind = kinds[run->config.ready],
+		.path = run->config.ready_path,
+	};
+	return daemon_open_target(&run->daemon, run->backend, run->watchdog, &run->target.settings,
 				  run->config.interfaces, run->config.interfaces_len);
 }
 

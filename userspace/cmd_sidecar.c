@@ -18,6 +18,7 @@
 #include "kubeconfig.h"
 #include "log.h"
 #include "privilege.h"
+#include "target_config.h"
 #include "util.h"
 
 #define SIDECAR_EXIT_USAGE 2
@@ -38,8 +39,7 @@ struct sidecar {
 	struct backend *backend;
 	struct kube_size_choice choice;
 	struct kube_pod *pod; /* as it was when we started: the probe's strings are in it */
-	struct target_port ports[CONFIG_PORTS_MAX];
-	size_t ports_len;
+	struct target_config target;
 	struct probe_spec probe;
 	char *headers[PROBE_HEADERS_MAX];
 	struct event *retry, *stopping;
@@ -204,16 +204,6 @@ static int sidecar_prepare(struct sidecar *s)
 
 /* --- what the pod says --- */
 
-static void sidecar_add_port(struct sidecar *s, uint16_t port, uint8_t protocol)
-{
-	for (size_t i = 0; i < s->ports_len; i++) {
-		if (s->ports[i].port == port && s->ports[i].protocol == protocol)
-			return;
-	}
-	if (s->ports_len < ARRAY_LEN(s->ports))
-		s->ports[s->ports_len++] = (struct target_port){ port, protocol };
-}
-
 static const struct kube_container *sidecar_container(const struct sidecar *s, size_t i)
 {
 	return kube_pod_find(s->pod, backend_kube_sizes(s->backend)->sizes[i].name);
@@ -222,16 +212,17 @@ static const struct kube_container *sidecar_container(const struct sidecar *s, s
 static int sidecar_find_ports(struct sidecar *s)
 {
 	for (size_t i = 0; i < s->config.ports_len; i++)
-		sidecar_add_port(s, s->config.ports[i].port, s->config.ports[i].protocol);
-	if (s->ports_len)
+		target_config_add_port(&s->target, s->config.ports[i].port,
+				       s->config.ports[i].protocol);
+	if (s->target.ports_len)
 		return 0;
 	for (size_t i = 0; i < backend_kube_sizes(s->backend)->len; i++) {
 		const struct kube_container *c = sidecar_container(s, i);
 
 		for (size_t n = 0; c && n < c->ports_len; n++)
-			sidecar_add_port(s, c->ports[n].port, c->ports[n].protocol);
+			target_config_add_port(&s->target, c->ports[n].port, c->ports[n].protocol);
 	}
-	if (s->ports_len)
+	if (s->target.ports_len)
 		return 0;
 	return log_err(-EINVAL, "the containers of pod '%s' declare no ports: give --port",
 		       s->config.pod_name);
@@ -288,17 +279,11 @@ static int sidecar_find_probe(struct sidecar *s)
 
 static int sidecar_open_gate(struct sidecar *s)
 {
-	static const enum datapath_hook hooks[] = {
-		[CONFIG_HOOK_AUTO] = DATAPATH_HOOK_AUTO,
-		[CONFIG_HOOK_TCX] = DATAPATH_HOOK_TCX,
-		[CONFIG_HOOK_TC] = DATAPATH_HOOK_TC,
-		[CONFIG_HOOK_XDP] = DATAPATH_HOOK_XDP,
-	};
 	const struct daemon_gate_settings settings = {
-		.hook = hooks[s->config.hook],
+		.hook = target_config_hook(&s->config),
 		.can_replay = s->config.can_replay,
-		.ports = s->ports,
-		.ports_len = s->ports_len,
+		.ports = s->target.ports,
+		.ports_len = s->target.ports_len,
 	};
 
 	return daemon_open_gate(&s->daemon, &settings);
@@ -306,16 +291,10 @@ static int sidecar_open_gate(struct sidecar *s)
 
 static int sidecar_open_target(struct sidecar *s)
 {
-	const struct target_settings settings = {
-		.ports = s->ports,
-		.ports_len = s->ports_len,
-		.idle_ns = s->config.idle_ns,
-		.wake_timeout_ns = s->config.wake_timeout_ns,
-		.probe = s->probe,
-	};
-
-	return daemon_open_target(&s->daemon, s->backend, NULL, &settings, s->config.interfaces,
-				  s->config.interfaces_len);
+	target_config_fill(&s->target, &s->config);
+	s->target.settings.probe = s->probe;
+	return daemon_open_target(&s->daemon, s->backend, NULL, &s->target.settings,
+				  s->config.interfaces, s->config.interfaces_len);
 }
 
 static int sidecar_open_loop(struct sidecar *s)
@@ -351,7 +330,7 @@ static int sidecar_set_up(struct sidecar *s)
 static void sidecar_main(struct sidecar *s)
 {
 	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config.pod_namespace,
-		 s->config.pod_name, s->ports[0].port, s->config.idle_ns / NS_PER_MS);
+		 s->config.pod_name, s->target.ports[0].port, s->config.idle_ns / NS_PER_MS);
 	target_start(s->daemon.target);
 	/* We were here before: nobody has watched the gate since, so the pod does not sleep on. */
 	if (!backend_kube_is_full(s->backend)) {

@@ -510,6 +510,16 @@ uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id)
 	return __atomic_load_n(&d->activities[target_id].last_ns, __ATOMIC_RELAXED);
 }
 
+struct gate_flow datapath_last_client(const struct datapath *d, uint32_t target_id)
+{
+	const struct gate_activity *activity = &d->activities[target_id];
+
+	return (struct gate_flow){
+		.saddr = activity->last_addr,
+		.sport_be = activity->last_port_be,
+	};
+}
+
 int datapath_ring_fd(const struct datapath *d)
 {
 	return ring_buffer__epoll_fd(d->ring);

@@ -734,6 +734,7 @@ int responder_new(struct responder **out, const struct responder_settings *setti
 	if (!r)
 		return log_err(-ENOMEM, "cannot answer health checks");
 	r->settings = *settings;
+	r->is_open = true;
 	r->listen_fds[GATE_FAMILY_IPV4] = r->listen_fds[GATE_FAMILY_IPV6] = -1;
 	TAILQ_INIT(&r->connections);
 	n = responder_open(r);

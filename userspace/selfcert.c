@@ -6,6 +6,7 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
 
 #include "log.h"
 #include "util.h"

@@ -11,9 +11,12 @@
 #include <string.h>
 
 #include "addresses.h"
+#include "checks.h"
 #include "hold.h"
+#include "hours.h"
 #include "log.h"
 #include "scaler.h"
+#include "story.h"
 #include "util.h"
 
 #define TARGET_SETTLE_NS    (20 * NS_PER_MS) /* > the 10 ms that the coarse clock may lag */
@@ -33,15 +36,14 @@
 
 #define TARGET_NAME_MAX 32
 
-/* When each phase of a wake was over, for the log. */
-struct target_wake {
-	struct gate_event first; /* what woke us */
-	uint64_t taken_ns;
-	uint64_t resized_ns;
-	uint64_t ready_ns;
-	uint64_t asleep_cpu_us; /* used while asleep */
-	bool is_pending;
-};
+/* A sleep this short was not worth it. */
+#define TARGET_FLAP_NS (10 * NS_PER_S)
+
+/* After a look at the connections that has failed: it may never succeed. */
+#define TARGET_LOOK_AGAIN_NS (30 * NS_PER_S)
+
+/* So much of the idle time after a client was recognized nobody is judged: its traffic counts. */
+#define TARGET_JUDGED_PART 8
 
 struct target {
 	struct target_settings settings;
@@ -49,20 +51,22 @@ struct target {
 	struct scaler scaler;
 	struct hold *hold;
 	struct probe *probe;
+	struct activity *activity;
+	struct checks *checks;
+	struct hours *hours;
 	struct event *deadline;
-	struct event *beat; /* every second while the gate is closed */
-	char name[TARGET_NAME_MAX];
+	struct event *beat;   /* every second while the gate is closed */
 	unsigned int pending; /* events that wait, as bits of enum scaler_event */
 	bool is_dispatching;
-	struct target_wake wake;
-	uint64_t asleep_since_ns;
-	uint64_t asleep_usage_us;
+	uint64_t judged_ns; /* when a client was recognized last, among health checks */
+	uint64_t idle_told_ns;
+	struct story story;
 	struct target_port probe_port;
 };
 
 static uint64_t target_activity_ns(const struct target *t)
 {
-	return datapath_activity_ns(t->edges.datapath, t->settings.id);
+	return max_u64(datapath_activity_ns(t->edges.datapath, t->settings.id), t->judged_ns);
 }
 
 /* Precise enough for a timer: rounded up, so that it is not early and fires twice. */
@@ -91,6 +95,7 @@ static void target_close_gate(struct target *t)
 {
 	const struct timeval second = { .tv_sec = 1 };
 
+	checks_gate_closes(t->checks);
 	datapath_close_gate(t->edges.datapath, t->settings.id);
 	event_add(t->beat, &second);
 	if (t->edges.watchdog)
@@ -157,50 +162,9 @@ static unsigned int target_replay(struct target *t)
 		return 0;
 	replayed = replay_all(t->edges.replay, t->hold);
 	if (replay_counters(t->edges.replay)->dropped_refused)
-		t->scaler.settings.awake_min_ns = TARGET_RESEND_NS;
+		t->scaler.settings.awake_min_ns = max_u64(t->scaler.settings.awake_min_ns,
+							  TARGET_RESEND_NS);
 	return replayed;
-}
-
-static void target_format_client(const struct gate_flow *flow, char *out, size_t room)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	bool is_ipv4 = memcmp(flow->saddr.bytes, mapped, sizeof(mapped)) == 0;
-	char text[INET6_ADDRSTRLEN];
-
-	inet_ntop(is_ipv4 ? AF_INET : AF_INET6, flow->saddr.bytes + (is_ipv4 ? 12 : 0), text,
-		  sizeof(text));
-	snprintf(out, room, is_ipv4 ? "%s:%u" : "[%s]:%u", text, ntohs(flow->sport_be));
-}
-
-static double target_since_ms(const struct target *t, uint64_t then_ns)
-{
-	return then_ns ? (double)(int64_t)(then_ns - t->wake.first.seen_ns) / (double)NS_PER_MS : 0;
-}
-
-static void target_log_wake(struct target *t, unsigned int replayed)
-{
-	uint64_t now_ns = monotonic_ns();
-	char client[INET6_ADDRSTRLEN + 16];
-
-	target_format_client(&t->wake.first.flow, client, sizeof(client));
-	log_info("awake",
-		 "target=%s reason=%s client=%s slept_ms=%" PRIu64 " cpu_asleep_us=%" PRIu64
-		 " held_ms=%.3f resized_ms=%.3f ready_ms=%.3f replayed_ms=%.3f replayed=%u",
-		 t->name, datapath_counter_name(t->wake.first.verdict), client,
-		 (t->wake.taken_ns - t->asleep_since_ns) / NS_PER_MS, t->wake.asleep_cpu_us,
-		 target_since_ms(t, t->wake.taken_ns), target_since_ms(t, t->wake.resized_ns),
-		 target_since_ms(t, t->wake.ready_ns), target_since_ms(t, now_ns), replayed);
-}
-
-/* Silent when it had not fallen asleep yet. */
-static void target_note_awake(struct target *t, unsigned int replayed)
-{
-	if (t->asleep_since_ns && t->wake.is_pending)
-		target_log_wake(t, replayed);
-	else if (t->asleep_since_ns)
-		log_info("awake", "target=%s reason=no_packet", t->name);
-	t->wake.is_pending = false;
-	t->asleep_since_ns = 0;
 }
 
 /* Open, then drain the ring: a frame that was copied before the gate opened is in it by now. */
@@ -209,7 +173,8 @@ static void target_open_gate(struct target *t)
 	datapath_open_gate(t->edges.datapath, t->settings.id);
 	event_del(t->beat);
 	datapath_consume(t->edges.datapath);
-	target_note_awake(t, target_replay(t));
+	story_awake(&t->story, target_replay(t), monotonic_ns());
+	checks_gate_opened(t->checks);
 	if (t->edges.watchdog)
 		watchdog_rest(t->edges.watchdog);
 }
@@ -217,8 +182,33 @@ static void target_open_gate(struct target *t)
 static void target_say_timed_out(struct target *t)
 {
 	log_warn("not ready in time: letting the traffic through",
-		 "target=%s wake_timeout_ms=%" PRIu64 " state=%s", t->name,
+		 "target=%s wake_timeout_ms=%" PRIu64 " state=%s", t->story.told.name,
 		 t->settings.wake_timeout_ns / NS_PER_MS, scaler_state_name(t->scaler.state));
+}
+
+/*
+ * A packet that the gate has seen is known before its connection is looked at: what is in the ring
+ * is taken first.
+ */
+static void target_check(struct target *t)
+{
+	struct busy_verdict v;
+
+	datapath_consume(t->edges.datapath);
+	if (activity_look(t->activity, &v) < 0) {
+		t->scaler.recheck_ns = TARGET_LOOK_AGAIN_NS;
+		target_raise(t, SCALER_BUSY);
+		return;
+	}
+	story_looked(&t->story, &v);
+	t->scaler.recheck_ns = max_u64(v.recheck_ms, 1) * NS_PER_MS;
+	target_raise(t, v.reason == BUSY_NOT ? SCALER_QUIET : SCALER_BUSY);
+}
+
+static void target_say_flapped(struct target *t)
+{
+	story_flapped(&t->story, t->scaler.idle_ns, t->idle_told_ns);
+	t->idle_told_ns = t->scaler.idle_ns;
 }
 
 static const struct {
@@ -232,6 +222,8 @@ static const struct {
 	{ SCALER_PROBE, target_probe },
 	{ SCALER_OPEN_GATE, target_open_gate },
 	{ SCALER_TIMED_OUT, target_say_timed_out },
+	{ SCALER_CHECK, target_check },
+	{ SCALER_FLAPPED, target_say_flapped },
 };
 
 /* --- events --- */
@@ -242,36 +234,21 @@ static void target_read_usage(const struct target *t, uint64_t *out)
 		*out = 0;
 }
 
-static void target_note_asleep(struct target *t)
-{
-	t->asleep_since_ns = monotonic_ns();
-	target_read_usage(t, &t->asleep_usage_us);
-	log_info("asleep", "target=%s idle_ms=%" PRIu64 " cpu_us=%" PRIu64, t->name,
-		 (t->asleep_since_ns - t->scaler.activity_ns) / NS_PER_MS, t->asleep_usage_us);
-}
-
-static void target_note_waking(struct target *t)
-{
-	uint64_t usage_us;
-
-	target_read_usage(t, &usage_us);
-	t->wake.asleep_cpu_us = usage_us - t->asleep_usage_us;
-}
-
 static void target_note_state(struct target *t, enum scaler_state before)
 {
 	enum scaler_state after = t->scaler.state;
+	uint64_t now_ns = monotonic_ns(), usage_us;
 
 	if (before == after)
 		return;
-	log_debug("state", "target=%s from=%s to=%s", t->name, scaler_state_name(before),
-		  scaler_state_name(after));
+	story_state(&t->story, before, after, now_ns);
+	target_read_usage(t, &usage_us);
 	if (after == SCALER_ASLEEP)
-		target_note_asleep(t);
+		story_asleep(&t->story, t->scaler.activity_ns, usage_us, now_ns);
 	if (before == SCALER_ASLEEP)
-		target_note_waking(t);
+		story_waking(&t->story, usage_us);
 	if (before == SCALER_GROWING && after == SCALER_PROBING)
-		t->wake.resized_ns = monotonic_ns();
+		story_resized(&t->story, now_ns);
 }
 
 static void target_step(struct target *t, enum scaler_event event)
@@ -307,6 +284,15 @@ static void target_dispatch(struct target *t, enum scaler_event event)
 	target_arm_deadline(t, monotonic_ns());
 }
 
+/* Something other than a packet, or one that the gate did not judge. */
+static void target_wakes(struct target *t, const char *reason, const struct gate_flow *flow)
+{
+	uint64_t now_ns = monotonic_ns();
+
+	if (t->scaler.is_gate_closed)
+		story_wakes(&t->story, reason, flow, now_ns, now_ns);
+}
+
 static void target_on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -331,7 +317,8 @@ static void target_on_beat(evutil_socket_t fd, short what, void *arg)
 		watchdog_beat(t->edges.watchdog);
 	if (!target_has_missed_traffic(t))
 		return;
-	log_warn("traffic that the gate could not tell of", "target=%s", t->name);
+	log_warn("traffic that the gate could not tell of", "target=%s", t->story.told.name);
+	target_wakes(t, "missed", NULL);
 	target_dispatch(t, SCALER_TRAFFIC);
 }
 
@@ -356,16 +343,59 @@ static void target_on_ready(void *arg)
 {
 	struct target *t = arg;
 
-	t->wake.ready_ns = monotonic_ns();
+	story_ready(&t->story, monotonic_ns());
 	target_dispatch(t, SCALER_READY);
+}
+
+/* A client among those who send health checks: for a while nobody else has to be judged. */
+static void target_note_client(struct target *t, const struct gate_flow *flow, uint64_t seen_ns)
+{
+	t->judged_ns = max_u64(t->judged_ns, seen_ns);
+	datapath_judge_after(t->edges.datapath, t->settings.id,
+			     seen_ns + t->settings.idle_ns / TARGET_JUDGED_PART);
+	story_misjudged(&t->story, flow);
+}
+
+/* Comes from the responder, which has taken its connection for a health check's. */
+static void target_on_client(void *arg, const struct gate_flow *flow)
+{
+	struct target *t = arg;
+
+	target_note_client(t, flow, monotonic_ns());
+	target_wakes(t, "handed_over", flow);
+	target_dispatch(t, SCALER_TRAFFIC);
+}
+
+static void target_on_hours(void *arg, bool is_active)
+{
+	struct target *t = arg;
+
+	log_info(is_active ? "hours to stay awake have begun" : "hours to stay awake are over",
+		 "target=%s", t->story.told.name);
+	if (is_active)
+		target_wakes(t, "schedule", NULL);
+	target_dispatch(t, is_active ? SCALER_KEEP : SCALER_RELEASE);
+}
+
+/* A frame that was passed on to be judged is not replayed. */
+static void target_judge(struct target *t, const struct gate_event *event, const void *frame)
+{
+	if (!activity_is_client(t->activity, event, frame))
+		return;
+	target_note_client(t, &event->flow, event->seen_ns);
+	target_wakes(t, datapath_counter_name(event->verdict), &event->flow);
+	target_raise(t, SCALER_TRAFFIC);
 }
 
 void target_take(struct target *t, const struct gate_event *event, const void *frame)
 {
-	if (!t->wake.is_pending && t->scaler.is_gate_closed) {
-		t->wake = (struct target_wake){ .first = *event, .is_pending = true };
-		t->wake.taken_ns = monotonic_ns();
+	if (event->verdict == GATE_PASS_JUDGED) {
+		target_judge(t, event, frame);
+		return;
 	}
+	if (t->scaler.is_gate_closed)
+		story_wakes(&t->story, datapath_counter_name(event->verdict), &event->flow,
+			    event->seen_ns, monotonic_ns());
 	if (event->frame_len)
 		hold_push(t->hold, event, frame);
 	target_raise(t, SCALER_TRAFFIC);
@@ -389,7 +419,8 @@ void target_start(struct target *t)
 
 void target_restarted(struct target *t)
 {
-	log_info("the application was started anew", "target=%s", t->name);
+	log_info("the application was started anew", "target=%s", t->story.told.name);
+	target_wakes(t, "restarted", NULL);
 	target_dispatch(t, SCALER_TRAFFIC);
 }
 
@@ -398,12 +429,14 @@ void target_stop(struct target *t)
 	target_dispatch(t, SCALER_STOP);
 }
 
-static void target_make_name(struct target *t)
+static void target_begin_story(struct target *t)
 {
 	const struct target_port *first = &t->settings.ports[0];
+	char name[TARGET_NAME_MAX];
 
-	snprintf(t->name, sizeof(t->name), "%s/%u", first->protocol == IPPROTO_UDP ? "udp" : "tcp",
+	snprintf(name, sizeof(name), "%s/%u", first->protocol == IPPROTO_UDP ? "udp" : "tcp",
 		 first->port);
+	story_init(&t->story, name, monotonic_ns());
 }
 
 /* The first TCP port; a target that has none cannot be asked. */
@@ -434,6 +467,25 @@ static int target_add_keys(const struct target *t)
 	return 0;
 }
 
+static int target_make_checks(struct target *t)
+{
+	const struct checks_settings settings = {
+		.target_id = t->settings.id,
+		.probes = t->settings.health_checks,
+		.ports = t->settings.health_check_ports,
+		.ports_len = t->settings.health_check_ports_len,
+		.activity = &t->settings.activity,
+		.client = target_on_client,
+		.arg = t,
+	};
+	int r = activity_new(&t->activity, t->edges.ns, &t->settings.activity);
+
+	if (r < 0)
+		return r;
+	return checks_new(&t->checks, t->edges.base, t->edges.ns, t->edges.datapath, t->activity,
+			  &settings);
+}
+
 static int target_make_parts(struct target *t)
 {
 	const struct probe_settings probe_settings = {
@@ -443,6 +495,7 @@ static int target_make_parts(struct target *t)
 		.ready = target_on_ready,
 		.arg = t,
 	};
+	int r;
 
 	if (hold_new(&t->hold, TARGET_FRAMES_MAX, TARGET_DATAGRAMS_MAX) < 0)
 		return -ENOMEM;
@@ -450,6 +503,12 @@ static int target_make_parts(struct target *t)
 	t->beat = event_new(t->edges.base, -1, EV_PERSIST, target_on_beat, t);
 	if (!t->deadline || !t->beat)
 		return -ENOMEM;
+	r = target_make_checks(t);
+	if (r == 0)
+		r = hours_new(&t->hours, t->edges.base, t->settings.schedules,
+			      t->settings.schedules_len, target_on_hours, t);
+	if (r < 0)
+		return r;
 	return probe_new(&t->probe, t->edges.base, t->edges.http, &probe_settings);
 }
 
@@ -458,11 +517,15 @@ int target_new(struct target **out, const struct target_edges *edges,
 {
 	const struct scaler_settings scaler_settings = {
 		.idle_ns = settings->idle_ns,
-		.awake_min_ns = edges->replay ? 0 : TARGET_RESEND_NS,
+		.awake_min_ns = edges->replay ? settings->awake_min_ns
+					      : max_u64(settings->awake_min_ns, TARGET_RESEND_NS),
 		.settle_ns = TARGET_SETTLE_NS,
 		.wake_timeout_ns = settings->wake_timeout_ns,
 		.retry_min_ns = TARGET_RETRY_MIN_NS,
 		.retry_max_ns = TARGET_RETRY_MAX_NS,
+		.asks = true,
+		.flap_ns = TARGET_FLAP_NS,
+		.idle_max_ns = settings->idle_max_ns,
 	};
 	_cleanup_(target_free) struct target *t = calloc(1, sizeof(*t));
 	int r;
@@ -471,12 +534,13 @@ int target_new(struct target **out, const struct target_edges *edges,
 		return log_err(-ENOMEM, "cannot make the target");
 	t->settings = *settings;
 	t->edges = *edges;
-	target_make_name(t);
+	target_begin_story(t);
+	t->idle_told_ns = settings->idle_ns;
 	target_choose_probe_port(t);
 	scaler_init(&t->scaler, &scaler_settings, monotonic_ns());
 	r = target_make_parts(t);
 	if (r < 0)
-		return log_err(r, "cannot make the target '%s'", t->name);
+		return log_err(r, "cannot make the target '%s'", t->story.told.name);
 	r = target_add_keys(t);
 	if (r < 0)
 		return r;
@@ -490,6 +554,9 @@ void target_free(struct target **t)
 {
 	if (!*t)
 		return;
+	hours_free(&(*t)->hours);
+	checks_free(&(*t)->checks);
+	activity_free(&(*t)->activity);
 	probe_free(&(*t)->probe);
 	hold_free(&(*t)->hold);
 	if ((*t)->deadline)
@@ -498,4 +565,57 @@ void target_free(struct target **t)
 		event_free((*t)->beat);
 	free(*t);
 	*t = NULL;
+}
+
+/* --- status --- */
+
+static uint64_t target_ms_till(uint64_t then_ns, uint64_t now_ns)
+{
+	return then_ns != UINT64_MAX && then_ns > now_ns ? (then_ns - now_ns) / NS_PER_MS : 0;
+}
+
+static const char *target_awake_reason(const struct target *t, uint64_t now_ns, char *detail)
+{
+	const struct scaler *s = &t->scaler;
+	struct gate_flow client = datapath_last_client(t->edges.datapath, t->settings.id);
+
+	if (s->state == SCALER_ASLEEP)
+		return "";
+	if (s->state == SCALER_SHRINKING)
+		return "falling_asleep";
+	if (s->state != SCALER_AWAKE)
+		return t->story.told.sleeps ? "waking" : "starting";
+	if (s->is_kept)
+		return "schedule";
+	if (now_ns < s->busy_till_ns && t->story.busy != BUSY_NOT) {
+		story_format_client(&t->story.busy_flow, detail);
+		return busy_reason_name(t->story.busy);
+	}
+	story_format_client(&client, detail);
+	if (now_ns >= s->activity_ns + s->idle_ns)
+		return "min_awake";
+	return *detail ? "client" : "started";
+}
+
+void target_status(const struct target *t, struct status_target *out)
+{
+	uint64_t now_ns = monotonic_ns();
+	const struct story *story = &t->story;
+
+	*out = story->told;
+	out->state = scaler_state_name(t->scaler.state);
+	out->state_since_ms = (now_ns - story->state_ns) / NS_PER_MS;
+	out->is_gate_open = !t->scaler.is_gate_closed;
+	out->awake_reason = target_awake_reason(t, now_ns, out->awake_detail);
+	out->woke_before_ms = story->woke_ns ? (now_ns - story->woke_ns) / NS_PER_MS : 0;
+	out->idle_after_ms = t->scaler.idle_ns / NS_PER_MS;
+	if (t->scaler.state == SCALER_AWAKE)
+		out->sleeps_in_ms = target_ms_till(scaler_deadline_ns(&t->scaler), now_ns);
+	if (story->asleep_since_ns)
+		out->asleep_ms += (now_ns - story->asleep_since_ns) / NS_PER_MS;
+}
+
+const struct responder_counters *target_health_checks(const struct target *t)
+{
+	return checks_counters(t->checks);
 }

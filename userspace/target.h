@@ -9,12 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activity.h"
 #include "backend.h"
 #include "datapath.h"
 #include "http.h"
 #include "netns.h"
 #include "probe.h"
 #include "replay.h"
+#include "responder.h"
+#include "schedule.h"
+#include "status.h"
 #include "watchdog.h"
 
 struct target_port {
@@ -27,8 +31,16 @@ struct target_settings {
 	const struct target_port *ports; /* borrowed, not empty */
 	size_t ports_len;
 	uint64_t idle_ns;
+	uint64_t idle_max_ns;  /* of a target that is woken again and again */
+	uint64_t awake_min_ns; /* after a wake */
 	uint64_t wake_timeout_ns;
+	const struct schedule *schedules; /* in which it stays awake; borrowed */
+	size_t schedules_len;
 	struct probe_spec probe;
+	struct activity_settings activity; /* which of its traffic counts */
+	enum gate_probes health_checks;
+	const uint16_t *health_check_ports; /* of TCP; borrowed */
+	size_t health_check_ports_len;
 };
 
 /* What a target works with; all borrowed, and outliving it. */
@@ -63,5 +75,11 @@ void target_take(struct target *t, const struct gate_event *event, const void *f
 
 /* After datapath_consume(): acts on what target_take() has taken. */
 void target_act(struct target *t);
+
+/* What it does and why; the strings are static. */
+void target_status(const struct target *t, struct status_target *out);
+
+/* NULL: none are answered. */
+const struct responder_counters *target_health_checks(const struct target *t);
 
 #endif

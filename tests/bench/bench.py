@@ -357,7 +357,7 @@ class Wakes:
 
     def measure(self, network, name, count, flags):
         with Doze(network, HTTP_PORT, [SERVER, str(HTTP_PORT)], "--idle-after", IDLE_AFTER,
-                  *flags) as doze, Client(network) as client:
+                  "--min-awake=0s", f"--idle-max={IDLE_AFTER}", *flags) as doze, Client(network) as client:
             falls = 0
             for number in range(count):
                 progress(f"wake, {name}: {number + 1} of {count}")

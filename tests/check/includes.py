@@ -12,8 +12,7 @@ import sys
 LAYERS = [
     ["main"],
     ["cmd_run", "cmd_sidecar", "cmd_status"],
-    ["daemon"],
-    ["target_config"],
+    ["daemon", "target_config"],
     ["target"],
     ["checks"],
     ["activity", "hours", "steer"],
@@ -21,11 +20,12 @@ LAYERS = [
      "privilege", "process", "replay", "responder", "server", "sockdiag"],
     ["kubeconfig"],
     ["kube"],
-    ["answered", "backend", "cgroup", "clsact", "doomed", "driver", "http", "netns", "watchdog"],
+    ["answered", "backend", "cgroup", "clsact", "doomed", "driver", "http", "netns", "relay",
+     "selfcert", "watchdog"],
     ["kube_size"],
-    ["callers", "config", "config_set", "metrics", "status_json"],
-    ["busy", "caller", "checksum", "cidr", "hold", "kube_pod", "quantity", "scaler", "schedule",
-     "status"],
+    ["callers", "config", "config_set", "metrics", "status_json", "story"],
+    ["busy", "caller", "checksum", "cidr", "hold", "kube_pod", "quantity", "reply", "scaler",
+     "schedule", "status"],
     ["file", "log", "util", "version"],
 ]
 SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("config", "config_set"),
@@ -33,7 +33,7 @@ SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("confi
 
 # The core decides, and has no way to do.
 CORE = ["busy", "caller", "callers", "checksum", "cidr", "hold", "kube_pod", "kube_size", "metrics",
-        "quantity", "scaler", "schedule", "status", "status_json"]
+        "quantity", "reply", "scaler", "schedule", "status", "status_json", "story"]
 IO_HEADERS = re.compile(r"^(sys/(socket|epoll|mman)|bpf/|event2/|curl/|fcntl|unistd|time)")
 # A calendar needs the rules of time zones; it is still given the time.
 ALLOWED = {("schedule", "time.h")}

@@ -97,7 +97,8 @@ class Doze:
         # nsenter, not ip netns exec: that would hide this machine's /sys/fs/cgroup.
         self.process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{network.server}", DOZE, "run", "-p", str(PORT),
-             "--idle-after", f"{IDLE_S}s", *flags, "--",
+             "--idle-after", f"{IDLE_S}s", "--min-awake", "0s",
+             "--idle-max", f"{IDLE_S}s", *flags, "--",
              sys.executable, "-m", "http.server", str(PORT), "--directory", directory],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.lines = []

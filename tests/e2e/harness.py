@@ -198,6 +198,11 @@ class Doze(Process):
 # --- one test ---
 
 
+def restless(idle):
+    """Falls asleep after idle, however often it is woken: what happens is what a test does."""
+    return [f"--idle-after={idle}", "--min-awake=0s", f"--idle-max={idle}"]
+
+
 class Test:
     """What a test may ask for. Everything is taken back in the reverse order."""
 
@@ -258,12 +263,12 @@ class Test:
             command = app(*command)
         ports = [f"--port={port}" for port in ports]
         return self._keep(Doze(self.in_server(net, *wrap, DOZE, "run", *ports,
-                                              f"--idle-after={idle}", *flags, "--", *command),
+                                              *restless(idle), *flags, "--", *command),
                                environment, cgroup))
 
     def doze_of(self, pid, *flags, cgroup, idle="100ms", wrap=()):
         """`doze run --pid`, from outside of the target's namespace."""
-        return self._keep(Doze([*wrap, DOZE, "run", "--port=8080", f"--idle-after={idle}",
+        return self._keep(Doze([*wrap, DOZE, "run", "--port=8080", *restless(idle),
                                 f"--pid={pid}", *flags], cgroup=cgroup))
 
     def plain_doze(self, net, *arguments, wrap=(), environment=None, binary=DOZE):

@@ -30,6 +30,7 @@ import netns  # noqa: E402
 import pods  # noqa: E402
 from apiserver import FakeApiServer  # noqa: E402
 from cgroups import Cgroup  # noqa: E402
+from harness import restless  # noqa: E402
 
 DOZE = os.environ.get("E2E_DOZE", os.path.join(ROOT, "doze"))
 POD_ADDRESS, CLIENT_ADDRESS = "192.0.2.2", "192.0.2.1"
@@ -317,7 +318,7 @@ class Pod:
         if self.doze:
             self.old_doze.append(self.doze)
         command = ["nsenter", f"--net=/run/netns/{self.net.server}", doze_binary(), "sidecar",
-                   "--idle-after", idle, "--wake-timeout", wake_timeout, "--log-level", level,
+                   *restless(idle), "--wake-timeout", wake_timeout, "--log-level", level,
                    *flags]
         self._answered = ""
         self.doze = Process(command, "stderr", env=self.environment(**changes))

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+/* Only puts together what others do. */
+#include "checks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "log.h"
+#include "steer.h"
+#include "util.h"
+
+struct checks {
+	struct checks_settings settings;
+	const struct activity *activity;
+	struct steer *steer;
+	struct responder *responder; /* NULL: nothing is answered */
+};
+
+static struct caller_rules checks_rules(void *arg, const struct gate_flow *flow)
+{
+	const struct checks *c = arg;
+
+	return activity_rules(c->activity, flow);
+}
+
+static void checks_on_client(void *arg, const struct gate_flow *flow)
+{
+	const struct checks *c = arg;
+
+	c->settings.client(c->settings.arg, flow);
+}
+
+static int checks_connect_steer(struct checks *c)
+{
+	for (size_t i = 0; i < c->settings.ports_len; i++) {
+		int r = steer_add_port(c->steer, c->settings.ports[i], c->settings.target_id);
+
+		if (r < 0)
+			return r;
+	}
+	for (int family = 0; family < GATE_FAMILIES; family++) {
+		int fd = responder_listen_fd(c->responder, (enum gate_family)family);
+		int r = fd < 0 ? 0 : steer_set_responder(c->steer, (enum gate_family)family, fd);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int checks_open_responder(struct checks *c, struct event_base *base, const struct netns *ns,
+				 struct datapath *d)
+{
+	const struct responder_settings settings = {
+		.base = base,
+		.ns = ns,
+		.rules = checks_rules,
+		.client = checks_on_client,
+		.arg = c,
+	};
+	int r = steer_new(&c->steer, d, ns);
+
+	if (r == -EOPNOTSUPP) {
+		c->settings.probes = GATE_PROBES_PASS;
+		return 0;
+	}
+	if (r == 0)
+		r = responder_new(&c->responder, &settings);
+	return r < 0 ? r : checks_connect_steer(c);
+}
+
+static int checks_tell_gate(const struct checks *c, struct datapath *d)
+{
+	const struct activity_settings *a = c->settings.activity;
+
+	for (size_t i = 0; i < a->sources_len; i++) {
+		int r = datapath_add_source(d, c->settings.target_id, &a->sources[i].from,
+					    a->sources[i].kind);
+
+		if (r < 0)
+			return r;
+	}
+	datapath_set_probes(d, c->settings.target_id, c->settings.probes, a->paths_len > 0);
+	return 0;
+}
+
+int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
+	       struct datapath *d, const struct activity *a, const struct checks_settings *settings)
+{
+	_cleanup_(checks_free) struct checks *c = calloc(1, sizeof(*c));
+	int r = 0;
+
+	if (!c)
+		return log_err(-ENOMEM, "cannot tell health checks from clients");
+	c->settings = *settings;
+	c->activity = a;
+	if (!settings->activity->sources_len)
+		c->settings.probes = GATE_PROBES_NONE; /* from nowhere */
+	if (c->settings.probes == GATE_PROBES_ANSWER)
+		r = checks_open_responder(c, base, ns, d);
+	if (r == 0)
+		r = checks_tell_gate(c, d);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(c);
+	return 0;
+}
+
+void checks_free(struct checks **c)
+{
+	if (!*c)
+		return;
+	steer_free(&(*c)->steer); /* nothing new arrives at the responder */
+	responder_free(&(*c)->responder);
+	free(*c);
+	*c = NULL;
+}
+
+void checks_gate_opened(struct checks *c)
+{
+	if (c->responder)
+		responder_release(c->responder, true);
+}
+
+void checks_gate_closes(struct checks *c)
+{
+	if (c->responder)
+		responder_release(c->responder, false);
+}
+
+const struct responder_counters *checks_counters(const struct checks *c)
+{
+	return c->responder ? responder_counters(c->responder) : NULL;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What becomes of a target's health checks: tells the gate where they come from, and while the
+ * target is asleep has them answered, or passed on to it (datapath.h, steer.h, responder.h).
+ */
+#ifndef DOZE_CHECKS_H
+#define DOZE_CHECKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "activity.h"
+#include "datapath.h"
+#include "responder.h"
+
+struct event_base;
+struct checks;
+
+struct checks_settings {
+	uint32_t target_id;
+	enum gate_probes probes;
+	const uint16_t *ports; /* of TCP, host order, that health checks come to; borrowed */
+	size_t ports_len;
+	const struct activity_settings *activity; /* sources and paths; borrowed */
+	/* Who was taken for a health check was a client: wake the target. */
+	void (*client)(void *arg, const struct gate_flow *flow);
+	void *arg;
+};
+
+/*
+ * All of what is passed is borrowed. Where the kernel cannot steer, health checks are passed on,
+ * which is said. Logs its errors, -errno. The caller owns *out.
+ */
+int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
+	       struct datapath *d, const struct activity *a,
+	       const struct checks_settings *settings);
+void checks_free(struct checks **c);
+
+/* To be told of the gate, after it opened and before it closes. */
+void checks_gate_opened(struct checks *c);
+void checks_gate_closes(struct checks *c);
+
+/* NULL: none are answered. */
+const struct responder_counters *checks_counters(const struct checks *c);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* From the configuration of a command to the settings of its target. */
+#ifndef DOZE_TARGET_CONFIG_H
+#define DOZE_TARGET_CONFIG_H
+
+#include "config.h"
+#include "target.h"
+
+#define TARGET_CONFIG_SOURCES_MAX (2 * CONFIG_SOURCES_MAX + 32)
+#define TARGET_CONFIG_PORTS_MAX	  (3 * CONFIG_PORTS_MAX)
+
+/* What the settings point into; it stays where it is. */
+struct target_config {
+	struct target_settings settings;
+	struct target_port ports[CONFIG_PORTS_MAX];
+	size_t ports_len;
+	uint16_t tcp_ports[CONFIG_PORTS_MAX];
+	struct activity_source sources[TARGET_CONFIG_SOURCES_MAX];
+	size_t sources_len;
+	uint16_t check_ports[TARGET_CONFIG_PORTS_MAX];
+	size_t check_ports_len;
+	uint16_t https_ports[CONFIG_PORTS_MAX];
+	size_t https_ports_len;
+};
+
+/* What is said of a pod, or known from elsewhere; what is there already, or too much, is left. */
+void target_config_add_port(struct target_config *t, uint16_t port, uint8_t protocol);
+void target_config_add_probe_source(struct target_config *t, const struct gate_addr *addr);
+void target_config_add_probe_port(struct target_config *t, uint16_t port, bool is_https);
+
+/* Afterwards: all the rest. config is borrowed, and outlives the target. */
+void target_config_fill(struct target_config *t, const struct config *config);
+
+enum datapath_hook target_config_hook(const struct config *config);
+
+#endif
