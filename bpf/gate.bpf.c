@@ -133,6 +133,12 @@ static __always_inline void gate_stamp(struct gate_activity *activity, const str
 	activity->last_port_be = p->flow.sport_be;
 }
 
+static __always_inline void gate_stamp_sent(struct gate_activity *activity, __u64 now_ns)
+{
+	if (now_ns - activity->last_ns >= GATE_STAMP_NS)
+		activity->last_ns = now_ns;
+}
+
 static __always_inline long gate_copy(const struct gate_frame *f, struct gate_record *record,
 				      __u32 len)
 {
@@ -333,6 +339,30 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ether
 }
 
 /*
+ * UDP knows no connections, and so nobody but this tells that an application is at work that sends
+ * datagrams without being asked again. What it sends by itself while asleep is not counted.
+ */
+static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethernet)
+{
+	struct gate_activity *activity;
+	struct gate_control *control;
+	struct gate_packet packet;
+	__u32 target_id;
+
+	if (gate_parse_skb(skb, has_ethernet, &packet) != PARSE_OK ||
+	    packet.flow.protocol != PARSE_PROTO_UDP)
+		return;
+	packet.flow.dport_be = packet.flow.sport_be;
+	packet.flow.daddr = packet.flow.saddr;
+	if (!gate_find_target(&packet, &target_id))
+		return;
+	control = bpf_map_lookup_elem(&gate_controls, &target_id);
+	activity = bpf_map_lookup_elem(&gate_activities, &target_id);
+	if (control && activity && !control->closing)
+		gate_stamp_sent(activity, gate_now_ns());
+}
+
+/*
  * TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs as well. The section
  * is not "tcx/ingress" because Debian 12's bpftool does not know it; datapath.c sets the type.
  */
@@ -359,6 +389,35 @@ SEC("tc")
 int gate_tc_ip(struct __sk_buff *skb)
 {
 	return gate_drops_skb(skb, false) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+/* At egress, for targets with UDP ports: they stand in no packet's way. */
+SEC("tc")
+int gate_tcx_sent(struct __sk_buff *skb)
+{
+	gate_see_sent(skb, true);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int gate_tc_sent(struct __sk_buff *skb)
+{
+	gate_see_sent(skb, true);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int gate_tcx_sent_ip(struct __sk_buff *skb)
+{
+	gate_see_sent(skb, false);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int gate_tc_sent_ip(struct __sk_buff *skb)
+{
+	gate_see_sent(skb, false);
+	return TC_ACT_UNSPEC;
 }
 
 SEC("xdp")

@@ -87,8 +87,7 @@ struct caller_rules activity_rules(const struct activity *a, const struct gate_f
 	return (struct caller_rules){
 		.knows_kubelet = source == GATE_SOURCE_PROBE,
 		.is_ignored = source == GATE_SOURCE_IGNORED,
-		.has_https = source == GATE_SOURCE_PROBE &&
-			     activity_has_https(a, ntohs(flow->dport_be)),
+		.has_https = activity_has_https(a, ntohs(flow->dport_be)),
 		.paths = a->settings.paths,
 		.paths_len = a->settings.paths_len,
 	};

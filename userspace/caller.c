@@ -15,6 +15,13 @@
 static const char caller_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #define CALLER_PREFACE_LEN (sizeof(caller_preface) - 1)
 
+/* RFC 9113, 4.1: length, type, flags, stream. */
+#define CALLER_FRAME_HEADER 9
+#define CALLER_FRAME_TYPE   3
+
+/* Servers send SETTINGS once, some again with another window. */
+#define CALLER_ACKS_MAX 4
+
 /* --- HTTP/1.1 --- */
 
 /* A line without its CR LF. */
@@ -27,7 +34,8 @@ struct caller_line {
 struct caller_head {
 	bool is_whole; /* the empty line was there */
 	bool is_odd;   /* no health check writes this */
-	bool has_agent, is_kubelet, closes;
+	bool has_agent, is_kubelet;
+	bool has_connection, closes;
 };
 
 /* false: its end is not there yet. */
@@ -70,6 +78,11 @@ static bool caller_begins(const char *text, size_t len, const char *prefix)
 	return len >= prefix_len && memcmp(text, prefix, prefix_len) == 0;
 }
 
+static bool caller_has_blank(const char *text, size_t len)
+{
+	return memchr(text, ' ', len) || memchr(text, '\t', len);
+}
+
 /* A header of a request that has a body, or wants something else than an answer. */
 static bool caller_is_odd_name(const char *name, size_t len)
 {
@@ -87,10 +100,10 @@ static void caller_read_header(struct caller_head *head, const struct caller_lin
 {
 	const char *colon = memchr(line->text, ':', line->len);
 	size_t name_len = colon ? (size_t)(colon - line->text) : 0;
-	const char *value = colon + 1, *end = line->text + line->len;
+	const char *value = line->text + name_len + 1, *end = line->text + line->len;
 
-	/* Without a colon, or folded: RFC 9112, 5.2. */
-	if (!name_len || isspace((unsigned char)*line->text) ||
+	/* Without a colon, folded, or "Content-Length : 5": RFC 9112, 5.1 and 5.2. */
+	if (!name_len || caller_has_blank(line->text, name_len) ||
 	    caller_is_odd_name(line->text, name_len)) {
 		head->is_odd = true;
 		return;
@@ -102,6 +115,8 @@ static void caller_read_header(struct caller_head *head, const struct caller_lin
 		head->has_agent = true;
 		head->is_kubelet = caller_begins(value, (size_t)(end - value), CALLER_AGENT);
 	} else if (caller_line_is(line->text, name_len, "Connection")) {
+		head->is_odd |= head->has_connection;
+		head->has_connection = true;
 		head->closes = caller_line_is(value, (size_t)(end - value), "close");
 	}
 }
@@ -206,7 +221,8 @@ static enum caller_kind caller_judge_http(const uint8_t *bytes, size_t len,
 struct caller_call {
 	const struct caller_rules *rules;
 	int32_t stream_id; /* 0: no request yet */
-	bool is_check_path, is_post, is_grpc, is_kubelet;
+	bool is_check_path, is_post, is_grpc;
+	bool has_agent, is_kubelet;
 	bool is_headed;	  /* all its headers were there */
 	bool is_complete; /* and its body */
 	bool is_odd;
@@ -227,6 +243,13 @@ static int caller_on_begin_headers(nghttp2_session *session, const nghttp2_frame
 	return 0;
 }
 
+static void caller_take_agent(struct caller_call *call, const uint8_t *value, size_t len)
+{
+	call->is_odd |= call->has_agent;
+	call->has_agent = true;
+	call->is_kubelet = caller_begins((const char *)value, len, CALLER_AGENT);
+}
+
 static int caller_on_header(nghttp2_session *session, const nghttp2_frame *frame,
 			    const uint8_t *name, size_t name_len, const uint8_t *value,
 			    size_t value_len, uint8_t flags, void *arg)
@@ -244,7 +267,7 @@ static int caller_on_header(nghttp2_session *session, const nghttp2_frame *frame
 	else if (caller_equals(name, name_len, "content-type"))
 		call->is_grpc = caller_begins((const char *)value, value_len, "application/grpc");
 	else if (caller_equals(name, name_len, "user-agent"))
-		call->is_kubelet = caller_begins((const char *)value, value_len, CALLER_AGENT);
+		caller_take_agent(call, value, value_len);
 	return 0;
 }
 
@@ -267,11 +290,38 @@ static int caller_on_invalid_frame(nghttp2_session *session, const nghttp2_frame
 	struct caller_call *call = arg;
 
 	(void)session;
+	(void)frame;
 	(void)error;
-	/* It has had no SETTINGS from this session, but perhaps from who answers in its place. */
-	if (frame->hd.type != NGHTTP2_SETTINGS || !(frame->hd.flags & NGHTTP2_FLAG_ACK))
-		call->is_odd = true;
+	call->is_odd = true;
 	return 0;
+}
+
+/*
+ * Whether the session would end the connection or the call: it tells of most errors by no callback,
+ * and takes whatever follows without a look at it.
+ */
+static bool caller_hangs_up(nghttp2_session *session)
+{
+	const uint8_t *frame;
+	ssize_t len;
+
+	while ((len = nghttp2_session_mem_send(session, &frame)) >= CALLER_FRAME_HEADER) {
+		uint8_t type = frame[CALLER_FRAME_TYPE];
+
+		if (type == NGHTTP2_GOAWAY || type == NGHTTP2_RST_STREAM)
+			return true;
+	}
+	return len != 0;
+}
+
+/* Those of SETTINGS that it has had from who answers in this session's place. */
+static int caller_expect_acks(nghttp2_session *session)
+{
+	int r = 0;
+
+	for (int i = 0; i < CALLER_ACKS_MAX && r == 0; i++)
+		r = nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, NULL, 0);
+	return r;
 }
 
 static bool caller_feed(const uint8_t *bytes, size_t len, struct caller_call *call)
@@ -288,8 +338,10 @@ static bool caller_feed(const uint8_t *bytes, size_t len, struct caller_call *ca
 		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
 			callbacks, caller_on_invalid_frame);
 		if (nghttp2_session_server_new(&session, callbacks, call) == 0 &&
-		    nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, NULL, 0) == 0)
+		    caller_expect_acks(session) == 0)
 			taken = nghttp2_session_mem_recv(session, bytes, len);
+		if (taken >= 0 && caller_hangs_up(session))
+			taken = -1;
 		nghttp2_session_del(session);
 		nghttp2_session_callbacks_del(callbacks);
 	}
@@ -358,7 +410,7 @@ static struct caller_reader caller_read_part(struct caller_reader *r, size_t len
 
 	if (r->left < len) {
 		r->is_short = true;
-		return (struct caller_reader){ .is_short = true };
+		return (struct caller_reader){ .at = r->at, .is_short = true };
 	}
 	r->at += len;
 	r->left -= len;
@@ -387,9 +439,9 @@ static bool caller_offers_what_go_does(struct caller_reader alpn)
 	return alpn.left == sizeof(offered) - 1 && memcmp(alpn.at, offered, alpn.left) == 0;
 }
 
-static bool caller_is_probes_hello(struct caller_reader extensions)
+static bool caller_is_kubelets_hello(struct caller_reader extensions)
 {
-	bool has_offer = false;
+	size_t offers = 0;
 
 	while (extensions.left && !extensions.is_short) {
 		uint32_t type = caller_read_number(&extensions, 2);
@@ -398,10 +450,11 @@ static bool caller_is_probes_hello(struct caller_reader extensions)
 
 		if (type == CALLER_TLS_SERVER_NAME)
 			return false;
-		if (type == CALLER_TLS_ALPN)
-			has_offer = caller_offers_what_go_does(value);
+		if (type == CALLER_TLS_ALPN && !caller_offers_what_go_does(value))
+			return false;
+		offers += type == CALLER_TLS_ALPN;
 	}
-	return has_offer && !extensions.is_short;
+	return offers == 1 && !extensions.is_short;
 }
 
 static enum caller_kind caller_judge_tls(const uint8_t *bytes, size_t len,
@@ -411,7 +464,8 @@ static enum caller_kind caller_judge_tls(const uint8_t *bytes, size_t len,
 	bool has_type = caller_read_number(&all, 1) == CALLER_TLS_HANDSHAKE;
 	bool has_version = caller_read_number(&all, 1) == 3 || all.is_short;
 
-	if (!has_type || !has_version || !rules->has_https)
+	if (!has_type || !has_version || !rules->has_https ||
+	    !(rules->knows_kubelet || rules->is_ignored))
 		return CALLER_CLIENT;
 	caller_read_number(&all, 1);
 	record = caller_read_part(&all, caller_read_number(&all, 2));
@@ -422,9 +476,14 @@ static enum caller_kind caller_judge_tls(const uint8_t *bytes, size_t len,
 	hello = caller_read_part(&record, caller_read_number(&record, 3));
 	extensions = caller_read_extensions(&hello);
 	/* A hello in several records, or one that does not add up: no Go program sends that. */
-	if (record.is_short || hello.is_short || extensions.is_short)
+	if (record.is_short || hello.is_short || extensions.is_short || record.left || hello.left)
 		return CALLER_CLIENT;
-	return caller_is_probes_hello(extensions) ? CALLER_TLS : CALLER_CLIENT;
+	/* Before the server's answer this is early data. */
+	if (all.left)
+		return CALLER_CLIENT;
+	if (rules->is_ignored)
+		return CALLER_TLS;
+	return caller_is_kubelets_hello(extensions) ? CALLER_TLS : CALLER_CLIENT;
 }
 
 /* --- all --- */
@@ -435,6 +494,8 @@ enum caller_kind caller_judge(const uint8_t *bytes, size_t len, const struct cal
 
 	if (len == 0)
 		return CALLER_UNDECIDED;
+	if (len > CALLER_BYTES_MAX)
+		return CALLER_CLIENT;
 	/* "P" may become HTTP/2, or a POST. */
 	if (caller_is_http2(bytes, len))
 		kind = caller_judge_http2(bytes, len, rules);

@@ -39,7 +39,7 @@ enum caller_kind {
 	CALLER_UNDECIDED, /* more bytes will tell */
 	CALLER_HTTP,	  /* a whole health check by HTTP */
 	CALLER_GRPC,	  /* a whole call of grpc.health.v1.Health/Check */
-	CALLER_TLS,	  /* a ClientHello as health checks send it; what follows is hidden */
+	CALLER_TLS,	  /* a ClientHello as health checks send it, alone; the rest is hidden */
 	CALLER_CLIENT,
 };
 

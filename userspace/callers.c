@@ -13,7 +13,7 @@ struct callers_connection {
 	struct gate_flow flow;
 	UT_hash_handle hh;
 	uint64_t seen_ns;
-	uint32_t next_seq;
+	uint32_t first_seq, next_seq;
 	enum caller_kind kind;
 	size_t hidden; /* CALLER_TLS: bytes behind the ClientHello */
 	size_t len;
@@ -43,7 +43,9 @@ void callers_free(struct callers **c)
 	if (!*c)
 		return;
 	HASH_ITER(hh, (*c)->table, connection, next)
-	callers_forget(*c, connection);
+	{
+		callers_forget(*c, connection);
+	}
 	free(*c);
 	*c = NULL;
 }
@@ -73,6 +75,7 @@ static struct callers_connection *callers_add(struct callers *c, const struct ga
 	if (!connection)
 		return NULL;
 	connection->flow = *flow;
+	connection->first_seq = seq;
 	connection->next_seq = seq;
 	HASH_ADD(hh, c->table, flow, sizeof(connection->flow), connection);
 	return connection;
@@ -94,6 +97,23 @@ static void callers_append(struct callers_connection *connection, const uint8_t 
 	memcpy(connection->bytes + connection->len, payload, len);
 	connection->len += len;
 	connection->kind = caller_judge(connection->bytes, connection->len, rules);
+}
+
+/*
+ * All of it, and as it was before: what begins in front of the first byte, or says something else,
+ * is another connection by the same ports. Hidden bytes are not kept, and so not compared.
+ */
+static bool callers_is_sent_again(const struct callers_connection *connection, uint32_t seq,
+				  const uint8_t *payload, size_t len)
+{
+	uint32_t offset = seq - connection->first_seq;
+	uint32_t taken = connection->next_seq - connection->first_seq;
+	size_t kept;
+
+	if (offset > taken || len > taken - offset)
+		return false;
+	kept = offset < connection->len ? min_u64(len, connection->len - offset) : 0;
+	return kept == 0 || memcmp(connection->bytes + offset, payload, kept) == 0;
 }
 
 enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow, uint32_t seq,
@@ -118,8 +138,7 @@ enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow, u
 	connection->seen_ns = now_ns;
 	if (connection->kind == CALLER_CLIENT)
 		return CALLER_CLIENT;
-	/* Sent again, as it was before. */
-	if ((int32_t)(seq + (uint32_t)len - connection->next_seq) <= 0)
+	if (callers_is_sent_again(connection, seq, payload, len))
 		return connection->kind;
 	if (seq != connection->next_seq) {
 		connection->kind = CALLER_CLIENT;

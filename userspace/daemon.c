@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -127,10 +128,20 @@ static uint32_t daemon_tc_handle(const struct target_port *port)
 	return (uint32_t)port->protocol << 16 | port->port;
 }
 
+static bool daemon_has_udp(const struct daemon_gate_settings *settings)
+{
+	for (size_t i = 0; i < settings->ports_len; i++) {
+		if (settings->ports[i].protocol == IPPROTO_UDP)
+			return true;
+	}
+	return false;
+}
+
 int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings)
 {
 	struct datapath_settings datapath_settings = {
 		.hook = settings->hook,
+		.has_udp = daemon_has_udp(settings),
 		.tc_handle = daemon_tc_handle(&settings->ports[0]),
 		.on_event = daemon_on_gate_event,
 		.arg = d,

@@ -21,6 +21,7 @@
 
 /* <linux/bpf.h>, kernel 6.6; that of Debian 12 is older. */
 #define DATAPATH_BPF_TCX_INGRESS 46
+#define DATAPATH_BPF_TCX_EGRESS	 47
 #define DATAPATH_BPF_F_BEFORE	 (1U << 3)
 
 /* tc runs filters in the order of their priority; ours is high, so that ours is first. */
@@ -36,6 +37,8 @@ struct datapath_link {
 	enum datapath_hook hook;
 	bool has_ethernet;     /* else its packets begin with the IP header */
 	struct bpf_link *link; /* tcx, XDP: ends with us */
+	struct bpf_link *sent; /* tcx: what the targets send */
+	bool has_sent_filter;  /* tc: the same */
 	bool made_qdisc;       /* tc: clsact is ours to remove */
 	uint32_t tc_handle;
 };
@@ -100,6 +103,21 @@ static bool datapath_kernel_is_at_least(unsigned int major, unsigned int minor)
 	return has_major > major || (has_major == major && has_minor >= minor);
 }
 
+static void datapath_choose_sent_programs(struct datapath *d)
+{
+	bool loads_tcx = d->settings.has_udp && d->has_tcx;
+	bool loads_tc = d->settings.has_udp && !d->has_tcx;
+
+	bpf_program__set_autoload(d->skel->progs.gate_tcx_sent, loads_tcx);
+	bpf_program__set_autoload(d->skel->progs.gate_tcx_sent_ip, loads_tcx);
+	bpf_program__set_autoload(d->skel->progs.gate_tc_sent, loads_tc);
+	bpf_program__set_autoload(d->skel->progs.gate_tc_sent_ip, loads_tc);
+	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx_sent,
+					      (enum bpf_attach_type)DATAPATH_BPF_TCX_EGRESS);
+	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx_sent_ip,
+					      (enum bpf_attach_type)DATAPATH_BPF_TCX_EGRESS);
+}
+
 /* Only the programs that may be attached are loaded: an older kernel knows not all of them. */
 static void datapath_choose_programs(struct datapath *d)
 {
@@ -123,6 +141,7 @@ static void datapath_choose_programs(struct datapath *d)
 					      (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS);
 	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx_ip,
 					      (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS);
+	datapath_choose_sent_programs(d);
 }
 
 static int datapath_load(struct datapath *d)
@@ -257,6 +276,47 @@ static int datapath_attach_tc(struct datapath *d, struct datapath_link *link)
 	return r;
 }
 
+static int datapath_attach_sent_tc(struct datapath *d, struct datapath_link *link)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)link->ifindex,
+		    .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = d->settings.tc_handle,
+		    .priority = DATAPATH_TC_PRIORITY, .flags = BPF_TC_F_REPLACE);
+	int r = bpf_tc_hook_create(&hook);
+
+	if (r < 0 && r != -EEXIST)
+		return r;
+	link->made_qdisc = link->made_qdisc || r == 0;
+	link->tc_handle = options.handle;
+	options.prog_fd = bpf_program__fd(link->has_ethernet ? d->skel->progs.gate_tc_sent
+							     : d->skel->progs.gate_tc_sent_ip);
+	r = bpf_tc_attach(&hook, &options);
+	link->has_sent_filter = r == 0;
+	return r;
+}
+
+static int datapath_attach_sent_tcx(struct datapath *d, struct datapath_link *link)
+{
+	LIBBPF_OPTS(bpf_tcx_opts, options);
+
+	link->sent = bpf_program__attach_tcx(link->has_ethernet ? d->skel->progs.gate_tcx_sent
+								: d->skel->progs.gate_tcx_sent_ip,
+					     (int)link->ifindex, &options);
+	return link->sent ? 0 : -errno;
+}
+
+/* Without it nothing is lost but sleep is begun too early: no reason to stop. */
+static void datapath_attach_sent(struct datapath *d, struct datapath_link *link, const char *name)
+{
+	int r;
+
+	if (!d->settings.has_udp)
+		return;
+	r = d->has_tcx ? datapath_attach_sent_tcx(d, link) : datapath_attach_sent_tc(d, link);
+	if (r < 0)
+		log_warn_err(r, "datagrams sent over '%s' do not keep the target awake", name);
+}
+
 static void datapath_detach_tc(const struct datapath_link *link)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)link->ifindex,
@@ -264,7 +324,12 @@ static void datapath_detach_tc(const struct datapath_link *link)
 	LIBBPF_OPTS(bpf_tc_opts, options, .handle = link->tc_handle,
 		    .priority = DATAPATH_TC_PRIORITY);
 
-	bpf_tc_detach(&hook, &options);
+	if (link->hook == DATAPATH_HOOK_TC)
+		bpf_tc_detach(&hook, &options);
+	if (link->has_sent_filter) {
+		hook.attach_point = BPF_TC_EGRESS;
+		bpf_tc_detach(&hook, &options);
+	}
 	/* Another doze, or anyone, may have come since: the qdisc takes all its filters along. */
 	if (!link->made_qdisc || clsact_has_filters(link->ifindex))
 		return;
@@ -275,10 +340,10 @@ static void datapath_detach_tc(const struct datapath_link *link)
 
 static void datapath_detach(const struct datapath_link *link)
 {
-	if (link->hook == DATAPATH_HOOK_TC)
+	if (link->hook == DATAPATH_HOOK_TC || link->has_sent_filter)
 		datapath_detach_tc(link);
-	else
-		bpf_link__destroy(link->link);
+	bpf_link__destroy(link->link);
+	bpf_link__destroy(link->sent);
 }
 
 static int datapath_try(struct datapath *d, struct datapath_link *link, enum datapath_hook hook)
@@ -372,6 +437,7 @@ int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name)
 	if (r < 0)
 		return log_err(r, "cannot attach the gate to '%s' with --hook=%s", name,
 			       datapath_hook_names[d->settings.hook]);
+	datapath_attach_sent(d, link, name);
 	d->links_len++;
 	return 0;
 }
@@ -381,8 +447,8 @@ void datapath_forget(struct datapath *d, unsigned int ifindex)
 	for (size_t i = 0; i < d->links_len; i++) {
 		if (d->links[i].ifindex != ifindex)
 			continue;
-		if (d->links[i].link)
-			bpf_link__destroy(d->links[i].link);
+		bpf_link__destroy(d->links[i].link);
+		bpf_link__destroy(d->links[i].sent);
 		d->links[i] = d->links[--d->links_len];
 		return;
 	}

@@ -6,15 +6,12 @@
 #include "schedule.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-
-#include "util.h"
 
 #define SCHEDULE_DAYS	   7
 #define SCHEDULE_DAY_MIN   1440
@@ -116,17 +113,21 @@ static const char *schedule_parse_hours(const char *text, struct schedule *out)
 static bool schedule_has_rules(const char *zone)
 {
 	const char *dir = getenv("TZDIR");
-	char path[PATH_MAX], magic[4];
-	_cleanup_(closep) int fd = -1;
+	char path[PATH_MAX], magic[4] = "";
 	struct stat st;
+	FILE *f;
 	int len = snprintf(path, sizeof(path), "%s/%s", dir && *dir ? dir : SCHEDULE_ZONES_DIR,
 			   zone);
 
-	if (len < 0 || (size_t)len >= sizeof(path))
+	/* First what it is: to open a FIFO would block. */
+	if (len < 0 || (size_t)len >= sizeof(path) || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
 		return false;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	       read(fd, magic, sizeof(magic)) == sizeof(magic) && memcmp(magic, "TZif", 4) == 0;
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	len = (int)fread(magic, 1, sizeof(magic), f);
+	fclose(f);
+	return len == sizeof(magic) && memcmp(magic, "TZif", sizeof(magic)) == 0;
 }
 
 /* Without dots, so that a name cannot leave the directory. */
@@ -196,6 +197,7 @@ const char *schedule_parse(const char *text, struct schedule *out)
 
 /* --- the clock --- */
 
+/* The C library has one zone for all threads; this program has one thread. */
 static void schedule_set_zone(const char *zone)
 {
 	if (zone)

@@ -10,12 +10,17 @@ every address of both families; http:PORT@ADDRESS is bound to that one alone:
   GET  /once      200 the first time, 503 ever after: an application that never gets ready again
   GET  /exit/7    200, then the process exits with 7
   POST /upload    200, and what came: {"length": 1048576, "sha256": "..."}
+  GET  /compute/7   200, after seven seconds in steps of 10 ms, each of which has to be run
+  GET  /big/7       200, and seven MiB of zeros
+  GET  /drip/7      200, and a byte at once and each 300 ms: seven of them
 
-udp:PORT sends every datagram back.
+echo:PORT sends every byte back. banner:PORT speaks first: "hello\n", then it echoes.
+lazy:PORT accepts, and never reads. udp:PORT sends every datagram back.
 
 --trap STATUS: SIGTERM, SIGINT and SIGHUP are each reported on stdout; when no more of them come,
 the process exits with STATUS.
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -29,6 +34,9 @@ UNREADY_S = 0.3
 TICK_S = 0.02
 THAW_GAP_S = 0.08  # nobody else stops us for that long, and being unready once more does no harm
 LAST_SIGNAL_S = 0.2
+STEP_S = 0.01
+DRIP_S = 0.3
+MIB = 1 << 20
 BACKLOG = 1024
 REASONS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
 
@@ -65,9 +73,32 @@ def answer(method, path, body, peer):
         return (200 if readiness.is_ready() else 503), {}
     if path == "/once":
         return (200 if once.acquire(blocking=False) else 503), {}
+    if path.startswith("/compute/"):
+        return 200, {"steps": compute(int(path.removeprefix("/compute/")))}
     if path == "/" or path.startswith("/exit/"):
         return 200, {"client": peer.removeprefix("::ffff:"), "pid": os.getpid()}
     return 404, {}
+
+
+def compute(seconds):
+    steps = round(seconds / STEP_S)
+    for _ in range(steps):
+        time.sleep(STEP_S)
+    return steps
+
+
+def stream(connection, path):
+    """An answer that takes its time; False: it is not such a path."""
+    kind, _, number = path.removeprefix("/").partition("/")
+    if kind not in ("big", "drip"):
+        return False
+    length = int(number) * (MIB if kind == "big" else 1)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+    for left in range(int(number), 0, -1):
+        connection.sendall(bytes(MIB) if kind == "big" else b".")
+        if kind == "drip" and left > 1:
+            time.sleep(DRIP_S)
+    return True
 
 
 def read_request(file):
@@ -89,6 +120,8 @@ def talk_http(connection, peer):
     file = connection.makefile("rb")
     while (request := read_request(file)) is not None:
         method, path, body = request
+        if stream(connection, path):
+            continue
         status, content = answer(method, path, body, peer)
         text = json.dumps(content).encode()
         connection.sendall(b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
@@ -120,6 +153,29 @@ def serve_http(listener):
         start_thread(talk_http_quietly, connection, peer[0])
 
 
+def talk_echo(connection, greeting):
+    with contextlib.suppress(OSError):
+        connection.sendall(greeting)
+        while data := connection.recv(65536):
+            connection.sendall(data)
+    connection.close()
+
+
+def serve_echo(listener, greeting=b""):
+    while True:
+        start_thread(talk_echo, listener.accept()[0], greeting)
+
+
+def serve_banner(listener):
+    serve_echo(listener, b"hello\n")
+
+
+def serve_lazily(listener):
+    kept = []
+    while True:
+        kept.append(listener.accept()[0])
+
+
 def bind_udp(port, _):
     server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -133,7 +189,9 @@ def serve_udp(server):
         server.sendto(data, peer)
 
 
-SERVICES = {"http": (listen, serve_http), "udp": (bind_udp, serve_udp)}
+SERVICES = {"http": (listen, serve_http), "echo": (listen, serve_echo),
+            "banner": (listen, serve_banner), "lazy": (listen, serve_lazily),
+            "udp": (bind_udp, serve_udp)}
 
 
 def open_service(argument):

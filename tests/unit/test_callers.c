@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT
+/* Connections by their segments: in order, sent again, missing, and forgotten. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "callers.h"
+#include "util.h"
+
+#define PROBE                                                                                      \
+	"GET /healthz HTTP/1.1\r\nHost: 192.0.2.5:8080\r\nUser-Agent: kube-probe/1.30\r\n"         \
+	"Accept: */*\r\nConnection: close\r\n\r\n"
+#define PROBE_LEN (sizeof(PROBE) - 1)
+
+/* A ClientHello with one cipher and one extension of an unknown type. */
+#define HELLO_RANDOM "0123456789abcdef0123456789abcdef"
+#define HELLO_START  "\x16\x03\x01\x00\x45\x01\x00\x00\x41\x03\x03" HELLO_RANDOM
+#define HELLO	     HELLO_START "\x00\x00\x02\x13\x01\x01\x00\x00\x16\x00\xaa\x00\x00" HELLO_OFFERS
+#define HELLO_OFFERS "\x00\x10\x00\x0e\x00\x0c\x02h2\x08http/1.1"
+#define HELLO_LEN    (sizeof(HELLO) - 1)
+
+#define START_SEQ UINT32_C(1000)
+#define START_NS  (77 * NS_PER_S)
+
+static const char probe[] = PROBE, hello[] = HELLO;
+
+static const struct caller_rules kubelet = { .knows_kubelet = true, .has_https = true };
+
+static struct gate_flow flow_of(uint16_t port)
+{
+	return (struct gate_flow){
+		.saddr.bytes = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
+		.daddr.bytes = { [10] = 0xff, 0xff, 192, 0, 2, 5 },
+		.sport_be = htons(port),
+		.dport_be = htons(8080),
+		.protocol = IPPROTO_TCP,
+	};
+}
+
+/* From memory of just that length, so that the address sanitizer sees each read beyond it. */
+static enum caller_kind take(struct callers *c, uint16_t port, uint32_t seq, const void *bytes,
+			     size_t len, uint64_t now_ns)
+{
+	_cleanup_(freep) uint8_t *copy = malloc(len ? len : 1);
+	struct gate_flow flow = flow_of(port);
+	enum caller_kind kind;
+
+	assert_non_null(copy);
+	memcpy(copy, bytes, len);
+	kind = callers_take(c, &flow, seq, copy, len, &kubelet, now_ns);
+	assert_int_equal(callers_kind(c, &flow), kind);
+	return kind;
+}
+
+static enum caller_kind kind_of(const struct callers *c, uint16_t port)
+{
+	struct gate_flow flow = flow_of(port);
+
+	return callers_kind(c, &flow);
+}
+
+/* A segment: which bytes of the stream, and what the connection is behind it. */
+struct row {
+	size_t from, to;
+	enum caller_kind kind;
+};
+
+static void expect_rows(const char *name, uint32_t start, const char *stream,
+			const struct row *rows, size_t len)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+
+	assert_int_equal(callers_new(&c), 0);
+	for (size_t i = 0; i < len; i++) {
+		enum caller_kind kind = take(c, 1, start + (uint32_t)rows[i].from,
+					     stream + rows[i].from, rows[i].to - rows[i].from,
+					     START_NS + i);
+
+		if (kind != rows[i].kind)
+			fail_msg("%s: %s by segment %zu", name, caller_kind_name(kind), i);
+	}
+}
+
+#define EXPECT_ROWS(name, stream, ...)                                                             \
+	do {                                                                                       \
+		static const struct row rows_[] = { __VA_ARGS__ };                                 \
+                                                                                                   \
+		expect_rows(name, START_SEQ, stream, rows_, ARRAY_LEN(rows_));                     \
+		/* And where the numbers begin anew. */                                            \
+		expect_rows(name, UINT32_MAX - 20, stream, rows_, ARRAY_LEN(rows_));               \
+		expect_rows(name, INT32_MAX - 20, stream, rows_, ARRAY_LEN(rows_));                \
+	} while (0)
+
+enum {
+	UNDECIDED = CALLER_UNDECIDED,
+	HTTP = CALLER_HTTP,
+	TLS = CALLER_TLS,
+	CLIENT = CALLER_CLIENT,
+	N = PROBE_LEN,
+	H = HELLO_LEN,
+};
+
+/* clang-format off */
+static void a_health_check_in_segments_is_one(void **state)
+{
+	(void)state;
+	EXPECT_ROWS("at once", PROBE, { 0, N, HTTP });
+	EXPECT_ROWS("in two", PROBE, { 0, 20, UNDECIDED }, { 20, N, HTTP });
+	EXPECT_ROWS("with nothing within", PROBE,
+		    { 0, 0, UNDECIDED }, { 0, 20, UNDECIDED }, { 20, 20, UNDECIDED },
+		    { 20, N, HTTP }, { N, N, HTTP });
+}
+
+static void a_health_check_by_the_byte_is_one(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+
+	(void)state;
+	assert_int_equal(callers_new(&c), 0);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(take(c, 1, START_SEQ + (uint32_t)i, probe + i, 1, START_NS),
+				 i < N - 1 ? UNDECIDED : HTTP);
+}
+
+static void what_is_sent_again_changes_nothing(void **state)
+{
+	(void)state;
+	EXPECT_ROWS("the first", PROBE,
+		    { 0, 20, UNDECIDED }, { 0, 20, UNDECIDED }, { 20, N, HTTP });
+	EXPECT_ROWS("the last", PROBE, { 0, 20, UNDECIDED }, { 20, N, HTTP }, { 20, N, HTTP });
+	EXPECT_ROWS("all of it at once", PROBE,
+		    { 0, 20, UNDECIDED }, { 20, N, HTTP }, { 0, N, HTTP });
+	EXPECT_ROWS("some of it", PROBE, { 0, N, HTTP }, { 5, 7, HTTP }, { N - 1, N, HTTP });
+}
+
+static void what_is_out_of_order_is_a_clients(void **state)
+{
+	(void)state;
+	EXPECT_ROWS("a gap", PROBE, { 0, 20, UNDECIDED }, { 21, N, CLIENT });
+	EXPECT_ROWS("a gap that is filled", PROBE,
+		    { 0, 20, UNDECIDED }, { 30, N, CLIENT }, { 20, 30, CLIENT }, { 0, N, CLIENT });
+	EXPECT_ROWS("a part of it again", PROBE, { 0, 20, UNDECIDED }, { 10, N, CLIENT });
+	EXPECT_ROWS("the end first", PROBE, { 20, N, CLIENT }, { 0, 20, CLIENT });
+	/* It is not one that can be sent again: the first bytes have not been seen. */
+	EXPECT_ROWS("bytes in front", "xxx" PROBE,
+		    { 3, N + 3, HTTP }, { 0, 3, CLIENT }, { 3, N + 3, CLIENT });
+	EXPECT_ROWS("one byte in front", "\0" PROBE, { 1, N + 1, HTTP }, { 0, 20, CLIENT });
+}
+
+static void a_second_request_makes_it_a_clients_for_good(void **state)
+{
+	(void)state;
+	EXPECT_ROWS("the next one", PROBE PROBE,
+		    { 0, N, HTTP }, { N, 2 * N, CLIENT }, { 0, N, CLIENT });
+	EXPECT_ROWS("a byte of it", PROBE PROBE, { 0, N, HTTP }, { N, N + 1, CLIENT });
+	EXPECT_ROWS("within one segment", PROBE PROBE, { 0, N + 1, CLIENT });
+	EXPECT_ROWS("a client's, then a check", "x\r\n" PROBE, { 0, 3, CLIENT }, { 3, N, CLIENT });
+}
+/* clang-format on */
+
+/* The ports are another connection's, whose numbers happen to lie behind. */
+static void other_bytes_are_not_the_same_sent_again(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+	static const char post[] = "POST / HTTP/1.1\r\n";
+
+	(void)state;
+	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
+	assert_int_equal(take(c, 1, START_SEQ, post, sizeof(post) - 1, START_NS), CLIENT);
+	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
+	assert_int_equal(take(c, 2, START_SEQ - 500, post, sizeof(post) - 1, START_NS), CLIENT);
+	assert_int_equal(take(c, 3, START_SEQ, PROBE, N, START_NS), HTTP);
+	assert_int_equal(take(c, 3, START_SEQ - INT32_MAX, post, sizeof(post) - 1, START_NS),
+			 CLIENT);
+}
+
+static void what_is_hidden_is_limited(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+	char hidden[CALLERS_TLS_MAX] = { 0 };
+	uint32_t seq = START_SEQ + HELLO_LEN;
+
+	(void)state;
+	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(take(c, 1, START_SEQ, HELLO, 10, START_NS), UNDECIDED);
+	assert_int_equal(take(c, 1, START_SEQ + 10, hello + 10, H - 10, START_NS), TLS);
+	assert_int_equal(take(c, 1, seq, hidden, 100, START_NS), TLS);
+	/* Sent again, it is not more; also with the hello, in whose bytes it then begins. */
+	assert_int_equal(take(c, 1, seq, hidden, 100, START_NS), TLS);
+	assert_int_equal(take(c, 1, START_SEQ, HELLO, H, START_NS), TLS);
+	assert_int_equal(take(c, 1, seq + 100, hidden, sizeof(hidden) - 100, START_NS), TLS);
+	assert_int_equal(take(c, 1, seq + sizeof(hidden), hidden, 1, START_NS), CLIENT);
+	assert_int_equal(take(c, 1, seq + sizeof(hidden), hidden, 1, START_NS), CLIENT);
+	/* More than a check at once. */
+	assert_int_equal(take(c, 2, START_SEQ, HELLO, H, START_NS), TLS);
+	assert_int_equal(take(c, 2, seq + 1, hidden, 1, START_NS), CLIENT);
+}
+
+static void more_bytes_than_a_health_check_has_are_a_clients(void **state)
+{
+	static char bytes[2 * CALLER_BYTES_MAX];
+	_cleanup_(callers_free) struct callers *c = NULL;
+
+	(void)state;
+	memset(bytes, 'x', sizeof(bytes));
+	memcpy(bytes, "GET /", 5);
+	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(take(c, 1, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
+	assert_int_equal(take(c, 1, START_SEQ + CALLER_BYTES_MAX - 1, "x", 1, START_NS), CLIENT);
+	assert_int_equal(take(c, 2, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
+	assert_int_equal(take(c, 2, START_SEQ + CALLER_BYTES_MAX - 1, "xx", 2, START_NS), CLIENT);
+	assert_int_equal(take(c, 3, START_SEQ, bytes, sizeof(bytes), START_NS), CLIENT);
+	assert_int_equal(take(c, 4, START_SEQ, bytes, 5, START_NS), UNDECIDED);
+	assert_int_equal(take(c, 4, START_SEQ + 5, bytes + 5, sizeof(bytes) - 5, START_NS), CLIENT);
+}
+
+static void of_a_connection_that_is_not_known_nothing_is_thought(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+	struct gate_flow back = flow_of(1);
+
+	(void)state;
+	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(kind_of(c, 1), CLIENT);
+	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
+	assert_int_equal(kind_of(c, 2), CLIENT);
+	back.daddr.bytes[15] = 6;
+	assert_int_equal(callers_kind(c, &back), CLIENT);
+	assert_int_equal(kind_of(c, 1), HTTP);
+	callers_free(&c);
+	assert_null(c);
+	callers_free(&c);
+}
+
+static void a_full_table_forgets_the_one_that_was_silent_longest(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+
+	(void)state;
+	assert_int_equal(callers_new(&c), 0);
+	for (uint16_t i = 1; i <= CALLERS_MAX; i++)
+		assert_int_equal(take(c, i, START_SEQ, PROBE, 20, START_NS + i), UNDECIDED);
+	/* The first one speaks, and so the second was silent longest. */
+	assert_int_equal(take(c, 1, START_SEQ + 20, probe + 20, 1, START_NS + 1000), UNDECIDED);
+	assert_int_equal(kind_of(c, 2), UNDECIDED);
+	assert_int_equal(take(c, 1000, START_SEQ, PROBE, N, START_NS + 1001), HTTP);
+	assert_int_equal(kind_of(c, 2), CLIENT);
+	assert_int_equal(kind_of(c, 3), UNDECIDED);
+	/* One more makes room by the third alone; what is known of the others is all there. */
+	assert_int_equal(take(c, 1001, START_SEQ, PROBE, N, START_NS + 1002), HTTP);
+	assert_int_equal(kind_of(c, 3), CLIENT);
+	assert_int_equal(take(c, 1, START_SEQ + 21, probe + 21, N - 21, START_NS + 1003), HTTP);
+	for (uint16_t i = 4; i <= CALLERS_MAX; i++)
+		assert_int_equal(take(c, i, START_SEQ + 20, probe + 20, N - 20, START_NS + 1004),
+				 HTTP);
+	assert_int_equal(kind_of(c, 1000), HTTP);
+	/* The middle of a check is none. */
+	assert_int_equal(take(c, 2, START_SEQ + 20, probe + 20, N - 20, START_NS + 1005), CLIENT);
+}
+
+static void a_connection_that_was_silent_for_long_is_forgotten(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+	uint64_t now = START_NS;
+
+	(void)state;
+	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(take(c, 1, START_SEQ, PROBE, 20, now), UNDECIDED);
+	now += CALLERS_FORGET_NS - 1;
+	assert_int_equal(take(c, 1, START_SEQ + 20, probe + 20, 20, now), UNDECIDED);
+	/* It has spoken since, and is remembered as long again. */
+	now += CALLERS_FORGET_NS - 1;
+	assert_int_equal(take(c, 1, START_SEQ + 40, probe + 40, N - 40, now), HTTP);
+	/* By now it is another, with other numbers, and judged by itself. */
+	now += CALLERS_FORGET_NS;
+	assert_int_equal(take(c, 1, START_SEQ - 7, PROBE, N, now), HTTP);
+	assert_int_equal(take(c, 2, START_SEQ, "x", 1, now), CLIENT);
+	now += CALLERS_FORGET_NS;
+	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, now), HTTP);
+	/* Others that are as old went with the first that came after. */
+	assert_int_equal(take(c, 3, START_SEQ, PROBE, N, now), HTTP);
+	assert_int_equal(kind_of(c, 1), CLIENT);
+	assert_int_equal(kind_of(c, 2), HTTP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_health_check_in_segments_is_one),
+		cmocka_unit_test(a_health_check_by_the_byte_is_one),
+		cmocka_unit_test(what_is_sent_again_changes_nothing),
+		cmocka_unit_test(what_is_out_of_order_is_a_clients),
+		cmocka_unit_test(a_second_request_makes_it_a_clients_for_good),
+		cmocka_unit_test(other_bytes_are_not_the_same_sent_again),
+		cmocka_unit_test(what_is_hidden_is_limited),
+		cmocka_unit_test(more_bytes_than_a_health_check_has_are_a_clients),
+		cmocka_unit_test(of_a_connection_that_is_not_known_nothing_is_thought),
+		cmocka_unit_test(a_full_table_forgets_the_one_that_was_silent_longest),
+		cmocka_unit_test(a_connection_that_was_silent_for_long_is_forgotten),
+	};
+
+	return cmocka_run_group_tests_name("callers", tests, NULL, NULL);
+}
