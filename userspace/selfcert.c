@@ -77,6 +77,7 @@ int selfcert_new_server(SSL_CTX **out)
 
 	if (!context)
 		return selfcert_fail("no context");
+	SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_alpn_select_cb(context, selfcert_choose, NULL);
 	r = selfcert_use(context);
 	if (r < 0)
@@ -88,7 +89,10 @@ int selfcert_new_server(SSL_CTX **out)
 int selfcert_new_client(SSL_CTX **out)
 {
 	*out = SSL_CTX_new(TLS_client_method());
-	return *out ? 0 : selfcert_fail("no context");
+	if (!*out)
+		return selfcert_fail("no context");
+	SSL_CTX_set_options(*out, SSL_OP_IGNORE_UNEXPECTED_EOF);
+	return 0;
 }
 
 void selfcert_free(SSL_CTX **context)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TLS without anybody's trust: the kubelet does not look at the certificate of an HTTPS probe
- * (https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/).
+ * (https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/). An end of
+ * the connection without a close_notify is an end: many servers do it that way.
  */
 #ifndef DOZE_SELFCERT_H
 #define DOZE_SELFCERT_H

@@ -102,24 +102,26 @@ def stream(connection, path):
 
 
 def read_request(file):
-    """The method, the path and the body; None at the end of the connection."""
+    """The method, the path, the body, and whether it is the last one; None at the end."""
     line = file.readline()
     if not line:
         return None
     method, path, _ = line.decode().split(" ", 2)
-    length = 0
+    length, is_last = 0, False
     while (header := file.readline()) not in (b"\r\n", b""):
         name, value = header.decode().split(":", 1)
         if name.lower() == "content-length":
             length = int(value)
-    return method, path, file.read(length)
+        if name.lower() == "connection":
+            is_last = value.strip().lower() == "close"
+    return method, path, file.read(length), is_last
 
 
 def talk_http(connection, peer):
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     file = connection.makefile("rb")
     while (request := read_request(file)) is not None:
-        method, path, body = request
+        method, path, body, is_last = request
         if stream(connection, path):
             continue
         status, content = answer(method, path, body, peer)
@@ -129,6 +131,8 @@ def talk_http(connection, peer):
                            % (status, REASONS[status].encode(), len(text), text))
         if path.startswith("/exit/"):
             os._exit(int(path.removeprefix("/exit/")))
+        if is_last:
+            break
     connection.close()
 
 

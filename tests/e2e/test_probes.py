@@ -1,0 +1,422 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Health checks neither wake the application nor keep it awake, and never fail; clients from the
+same address do wake it, and lose nothing."""
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+
+from client import Http
+from harness import Failure, HERE, check, equal, main, test, wait_until
+from probers import (AGENT, GrpcProbe, Hpack, HttpProbe, HttpsProbe, Kubelet, PREFACE,
+                     ProbeFailure, TcpProbe, DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, ACK,
+                     frame, read_all, read_frame, silent_connection)
+
+sys.path.insert(0, os.path.join(HERE, "..", "fake"))
+# pylint: disable=wrong-import-position
+import tls  # noqa: E402
+
+IDLE_S = 1.0
+NODE = "--probe-source=192.0.2.1"
+NODE6 = "--probe-source=2001:db8::1"
+
+
+def serve(t, net, *flags, idle="1s", **options):
+    doze = t.doze(net, *flags, idle=idle, **options)
+    doze.stdout.wait_for("serving|listening")
+    return doze
+
+
+def healthd(t, kind, port=8080):
+    """healthd.py, healthy, as a command."""
+    directory = t.stack.enter_context(tempfile.TemporaryDirectory())
+    ready = os.path.join(directory, "ready")
+    with open(ready, "w"):
+        pass
+    files = tls.Authority(directory).server(["192.0.2.2"]) if kind == "https" else []
+    return [sys.executable, os.path.join(HERE, "healthd.py"), kind, str(port), ready, *files]
+
+
+KINDS = {
+    "tcp": (lambda path: TcpProbe(path, 8080), None),
+    "http": (lambda path: HttpProbe(path, 8080, "/"), None),
+    "grpc": (lambda path: GrpcProbe(path, 8080), "grpc"),
+    "https": (lambda path: HttpsProbe(path, 8080), "https"),
+}
+
+
+def serve_kind(t, net, kind, *flags):
+    server = KINDS[kind][1]
+    more = ["--probe-https=8080"] if kind == "https" else []
+    if server:
+        return serve(t, net, *flags, *more, command=healthd(t, server))
+    return serve(t, net, *flags, *more)
+
+
+def woken(doze):
+    return doze.count("awake")
+
+
+# --- all four kinds ---
+
+
+@test([(kind, family) for kind in KINDS for family in (4, 6) if (kind, family) not in
+       (("grpc", 6), ("https", 6))])
+def probe_every_second_for_a_minute_neither_wakes_nor_fails(t, kind, family):
+    """At three times the pace, for a third of the time; after the first idle time it sleeps."""
+    net = t.net()
+    doze = serve_kind(t, net, kind, NODE if family == 4 else NODE6)
+    probe = KINDS[kind][0](net.path(family=family))
+    with Kubelet(probe, period_s=0.3) as kubelet:
+        doze.wait_asleep()
+        time.sleep(12)  # the time that is claimed
+        equal(woken(doze), 0, "wakes")
+        check(doze.cgroup.is_frozen(), "asleep, but not frozen")
+    equal(kubelet.failures, [], "probes that failed")
+    check(kubelet.passed > 35, f"only {kubelet.passed} probes")
+
+
+@test()
+def all_probes_together_for_a_minute(t):
+    net = t.net()
+    doze = serve(t, net, NODE, "--probe-port=8081", "--probe-port=8082", "--probe-https=8083",
+                 command=("http:8081", "http:8082", "http:8083", "http:8080"))
+    path = net.path()
+    doze.wait_asleep()
+    probes = [HttpProbe(path, 8080, "/"), HttpProbe(path, 8081, "/"), TcpProbe(path, 8080),
+              GrpcProbe(path, 8082), HttpsProbe(path, 8083)]
+    with Kubelet(*probes) as kubelet:
+        time.sleep(60)  # the time that is claimed
+    equal(kubelet.failures, [], "probes that failed")
+    check(kubelet.passed >= 5 * 58, f"only {kubelet.passed} probes")
+    equal(woken(doze), 0, "wakes")
+    answer = probes[0].answer
+    check(b"\r\nX-Doze: asleep\r\n" in answer, f"the answer does not say so: {answer!r}")
+
+
+@test([(kind,) for kind in KINDS])
+def probe_while_awake_is_answered_by_the_application_and_no_activity(t, kind):
+    net = t.net()
+    doze = serve_kind(t, net, kind, NODE)
+    probe = KINDS[kind][0](net.path())
+    start_s = time.monotonic()
+    with Kubelet(probe, period_s=0.1) as kubelet:
+        doze.wait_asleep()
+        took_s = time.monotonic() - start_s
+    check(took_s < 3 * IDLE_S, f"asleep after {took_s:.1f} s only")
+    equal(kubelet.failures, [], "probes that failed")
+
+
+# --- clients from the address that probes come from ---
+
+
+@test()
+def client_from_the_same_address_wakes_and_its_bytes_arrive(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    doze.wait_asleep()
+    with Http(net.path()) as connection:
+        check(connection.upload(3 << 20), "what arrived is not what was sent")
+        awake = doze.wait_awake()
+        equal(awake["reason"], "handed_over", "why it woke")
+        equal(awake["client"].split(":")[0], "192.0.2.1", "the client")
+        for _ in range(3):
+            connection.get()
+    with Http(net.path()) as later:
+        equal(later.get()["client"], "192.0.2.1", "the next client, as the application sees it")
+
+
+@test()
+def probes_and_clients_mixed_from_one_address_all_are_answered(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    path, failed, asked = net.path(), [], 0
+    with Kubelet(HttpProbe(path, 8080, "/"), TcpProbe(path, 8080), period_s=0.1) as kubelet:
+        for _ in range(6):
+            doze.wait_asleep()
+            for _ in range(5):
+                try:
+                    with Http(path) as connection:
+                        connection.get("/compute/1" if asked % 5 == 4 else "/")
+                except (OSError, AssertionError) as why:
+                    failed.append(repr(why))
+                asked += 1
+    equal(failed, [], "requests that failed")
+    equal(kubelet.failures, [], "probes that failed")
+    equal(woken(doze), 6, "wakes")
+
+
+@test()
+def client_from_the_same_address_keeps_it_awake(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    until_s = time.monotonic() + 4 * IDLE_S
+    with Http(net.path()) as connection:
+        while time.monotonic() < until_s:
+            connection.get()
+            time.sleep(IDLE_S / 5)  # the client's pace
+        equal(doze.count("asleep"), 0, "times it fell asleep in the middle")
+    doze.wait_asleep()
+
+
+@test()
+def long_request_from_the_same_address_is_not_put_to_sleep(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    with Http(net.path()) as connection:
+        equal(connection.get("/compute/5"), {"steps": 500}, "answer")
+    equal(doze.count("asleep"), 0, "times it fell asleep in the middle")
+
+
+@test()
+def client_that_says_nothing_until_the_server_has_spoken_is_served(t):
+    net = t.net()
+    doze = serve(t, net, NODE, command=("banner:8080",))
+    doze.wait_asleep()
+    with silent_connection(net.path(), 8080) as sock:
+        equal(sock.recv(100), b"hello\n", "greeting")
+        sock.sendall(b"and so on")
+        equal(sock.recv(100), b"and so on", "echo")
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+@test()
+def half_closed_and_reset_connections_are_carried_on_as_such(t):
+    net = t.net()
+    doze = serve(t, net, NODE, command=("echo:8080",))
+    doze.wait_asleep()
+    with silent_connection(net.path(), 8080) as sock:
+        sock.sendall(b"all I have to say")
+        sock.shutdown(1)
+        equal(read_all(sock), b"all I have to say", "echo")
+    doze.wait_awake()
+
+
+@test()
+def client_of_grpc_from_the_same_address_gets_its_answer_from_the_application(t):
+    """The application sees one SETTINGS ACK, of its own SETTINGS."""
+    net = t.net()
+    doze = serve(t, net, NODE, command=healthd(t, "grpc"))
+    doze.wait_asleep()
+    call_grpc(net.path(), "/grpc.health.v1.Health/Check", "my-client/1.0")
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+def call_grpc(path, method, agent):
+    with silent_connection(path, 8080) as sock:
+        sock.sendall(PREFACE + frame(SETTINGS, 0, 0))
+        reader = sock.makefile("rb")
+        read_frame(reader)
+        sock.sendall(frame(SETTINGS, ACK, 0))
+        sock.sendall(frame(HEADERS, END_HEADERS, 1, Hpack().encode([
+            (":method", "POST"), (":scheme", "http"), (":path", method),
+            (":authority", "x"), ("content-type", "application/grpc"), ("user-agent", agent),
+            ("te", "trailers")])) + frame(DATA, END_STREAM, 1, b"\0\0\0\0\0"))
+        message = b""
+        while True:
+            kind, flags, payload = read_frame(reader)
+            if kind == SETTINGS and not flags & ACK:
+                sock.sendall(frame(SETTINGS, ACK, 0))
+            if kind == DATA:
+                message += payload
+            if flags & END_STREAM and kind in (DATA, HEADERS):
+                break
+        equal(message, b"\0\0\0\0\2\x08\x01", "the answer")
+
+
+@test()
+def client_of_https_from_the_same_address_is_carried_on(t):
+    net = t.net()
+    doze = serve_kind(t, net, "https", NODE)
+    doze.wait_asleep()
+    probe = HttpsProbe(net.path(), 8080)
+    with probe.connect() as sock:
+        sock.settimeout(30)
+        sock.sendall(b"GET /mine HTTP/1.1\r\nHost: x\r\nUser-Agent: me\r\n\r\n")
+        check(read_all(sock).startswith(b"HTTP/1.1 200 "), "no answer of the application")
+    doze.stdout.wait_for("https GET /mine")
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+# --- what only looks like a probe ---
+
+PROBE = (f"GET /healthz HTTP/1.1\r\nHost: x\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\n"
+         "Connection: close\r\n\r\n")
+NOT_PROBES = {
+    "another user agent": PROBE.replace(AGENT, "curl/8.0"),
+    "the agent in the middle": PROBE.replace(AGENT, f"curl/8.0 {AGENT}"),
+    "the agent in another header": PROBE.replace("User-Agent", "X-Forwarded-Agent"),
+    "the agent in the path": PROBE.replace(AGENT, "me").replace("/healthz", "/kube-probe/1.36"),
+    "a POST": PROBE.replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n"),
+    "HTTP/1.0": PROBE.replace("HTTP/1.1", "HTTP/1.0").replace(AGENT, "me"),
+    "a second request behind it": PROBE + "GET /mine HTTP/1.1\r\nHost: x\r\n\r\n",
+    "8 kB of headers before the agent": PROBE.replace(
+        "User-Agent", "X-Long: " + 8192 * "a" + "\r\nUser-Agent"),
+}
+
+
+@test([(name,) for name in NOT_PROBES])
+def client_that_resembles_a_probe_wakes(t, name):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    doze.wait_asleep()
+    with silent_connection(net.path(), 8080) as sock:
+        sock.sendall(NOT_PROBES[name].encode())
+        check(sock.recv(65536).startswith(b"HTTP/1.1 "), "no answer")
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+@test()
+def probe_in_pieces_with_other_capitals_is_a_probe_still(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    doze.wait_asleep()
+    text = PROBE.replace("User-Agent", "uSER-aGENT").replace("Connection", "CONNECTION").encode()
+    with silent_connection(net.path(), 8080) as sock:
+        for at in range(0, len(text), 7):
+            sock.sendall(text[at:at + 7])
+        check(b"X-Doze: asleep" in read_all(sock), "no answer of doze")
+    equal(woken(doze), 0, "wakes")
+
+
+# --- the other ways ---
+
+
+@test()
+def probes_that_are_passed_reach_the_sleeping_application_and_wait(t):
+    net = t.net()
+    doze = serve(t, net, NODE, "--probes=pass")
+    doze.wait_asleep()
+    sock = silent_connection(net.path(), 8080)
+    sock.sendall(PROBE.encode())
+    sock.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        raise Failure(f"answered while asleep: {sock.recv(100)!r}")
+    equal(woken(doze), 0, "wakes")
+    with Http(net.path()) as connection:
+        connection.get()
+    equal(doze.wait_awake()["reason"], "pass_judged", "why it woke")
+    sock.settimeout(30)
+    check(sock.recv(100).startswith(b"HTTP/1.1 "), "no answer after it woke")
+    sock.close()
+
+
+@test()
+def probes_that_shall_wake_do(t):
+    net = t.net()
+    doze = serve(t, net, "--probes=wake")
+    doze.wait_asleep()
+    HttpProbe(net.path(), 8080, "/")()
+    equal(doze.wait_awake()["reason"], "hold_syn", "why it woke")
+
+
+@test()
+def where_no_source_is_known_a_probe_is_traffic(t):
+    net = t.net()
+    doze = serve(t, net)
+    doze.wait_asleep()
+    HttpProbe(net.path(), 8080, "/")()
+    equal(doze.wait_awake()["reason"], "hold_syn", "why it woke")
+
+
+@test()
+def ignored_source_gets_an_answer_and_does_not_count(t):
+    net = t.net()
+    doze = serve(t, net, "--ignore-source=192.0.2.0/26")
+    with Http(net.path()) as connection:
+        connection.get()
+        doze.wait_asleep()
+    with Http(net.path()) as connection:
+        connection.connection.request("GET", "/lb-check", headers={"User-Agent": "GoogleHC/1.0"})
+        answer = connection.connection.getresponse()
+        equal((answer.status, answer.headers["X-Doze"]), (200, "asleep"), "answer")
+    equal(woken(doze), 0, "wakes")
+    with Http(net.path("lo")) as client:
+        client.get()
+    doze.wait_awake()
+
+
+@test()
+def ignored_request_does_not_keep_it_awake_but_wakes(t):
+    net = t.net()
+    doze = serve(t, net, "--ignore-http=GET /healthz")
+    probe = HttpProbe(net.path(), 8080, "/healthz")
+    wait_until(lambda: passes(probe), "the application is healthy")
+    with Kubelet(probe, period_s=0.2):
+        doze.wait_asleep()
+    with Http(net.path()) as connection:
+        connection.connection.request("GET", "/healthz")
+        connection.connection.getresponse()
+    doze.wait_awake()
+
+
+@test()
+def other_requests_beside_ignored_ones_count(t):
+    net = t.net()
+    doze = serve(t, net, "--ignore-http=GET /healthz")
+    until_s = time.monotonic() + 4 * IDLE_S
+    while time.monotonic() < until_s:
+        with Http(net.path()) as connection:
+            connection.get()
+        time.sleep(IDLE_S / 5)  # the client's pace
+    equal(doze.count("asleep"), 0, "times it fell asleep")
+
+
+# --- when things end ---
+
+
+def passes(probe):
+    with contextlib.suppress(ProbeFailure):
+        probe()
+        return True
+    return False
+
+
+@test()
+def probes_reach_the_application_again_when_doze_is_killed(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    doze.wait_asleep()
+    probe = HttpProbe(net.path(), 8080, "/")
+    probe()
+    check(b"X-Doze" in probe.answer, "not answered by doze")
+    doze.signal(signal.SIGKILL)
+    doze.wait()
+    wait_until(lambda: passes(probe) and b"X-Doze" not in probe.answer,
+               "the application answers its probes")
+    os.kill(json.loads(probe.answer.split(b"\r\n\r\n")[1])["pid"], signal.SIGKILL)
+    wait_until(lambda: not net.listens(8080), "the application has ended")
+    t.sweep(net)
+
+
+@test()
+def many_probes_at_the_same_moment_are_all_answered(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    doze.wait_asleep()
+    barrier, failures = threading.Barrier(100), []
+
+    def ask():
+        probe = HttpProbe(net.path(), 8080)
+        barrier.wait()
+        try:
+            probe()
+        except ProbeFailure as why:
+            failures.append(str(why))
+
+    threads = [threading.Thread(target=ask) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(failures, [], "probes that failed")
+    equal(woken(doze), 0, "wakes")
+
+
+if __name__ == "__main__":
+    main()
