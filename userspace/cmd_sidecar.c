@@ -13,7 +13,9 @@
 
 #include "backend_kube.h"
 #include "config.h"
+#include "cidr.h"
 #include "daemon.h"
+#include "gateways.h"
 #include "kube.h"
 #include "kubeconfig.h"
 #include "log.h"
@@ -21,7 +23,8 @@
 #include "target_config.h"
 #include "util.h"
 
-#define SIDECAR_EXIT_USAGE 2
+#define SIDECAR_EXIT_USAGE   2
+#define SIDECAR_GATEWAYS_MAX 16
 
 /* An API server that does not answer yet is asked again, in pauses from the first to the last. */
 #define SIDECAR_PAUSE_MIN_S 1
@@ -253,7 +256,7 @@ static int sidecar_use_probe(struct sidecar *s, const struct kube_container *c)
 	s->probe.service = c->readiness.service;
 	if (c->readiness.kind == KUBE_PROBE_NONE || c->readiness.kind == KUBE_PROBE_EXEC)
 		return 0;
-	if (kube_probe_port(c, &s->probe.port) < 0)
+	if (kube_probe_port(c, &c->readiness, &s->probe.port) < 0)
 		return log_err(
 			-EINVAL,
 			"the readinessProbe of container '%s' names the port '%s', which the "
@@ -275,6 +278,50 @@ static int sidecar_find_probe(struct sidecar *s)
 	return 0;
 }
 
+/* Asleep, a container's probes are answered for it; one that does not sleep answers by itself. */
+static void sidecar_add_probe(struct sidecar *s, const struct kube_container *c,
+			      const struct kube_probe *probe)
+{
+	uint16_t port;
+
+	if (probe->kind == KUBE_PROBE_EXEC)
+		log_warn("an exec probe runs in the sleeping container: it may be too slow there, "
+			 "and fail",
+			 "container=%s", c->name);
+	else if (probe->kind != KUBE_PROBE_NONE && kube_probe_port(c, probe, &port) == 0)
+		target_config_add_probe_port(&s->target, port, probe->is_https);
+}
+
+/* The kubelet's probes come from the node, by whichever of its addresses. */
+static void sidecar_add_probe_sources(struct sidecar *s)
+{
+	struct gate_addr gateways[SIDECAR_GATEWAYS_MAX];
+	size_t len = gateways_list(&s->daemon.ns, gateways, ARRAY_LEN(gateways));
+
+	for (size_t i = 0; i < len; i++)
+		target_config_add_probe_source(&s->target, &gateways[i]);
+	for (size_t i = 0; i < s->pod->host_ips_len; i++) {
+		struct cidr host;
+
+		if (cidr_parse(s->pod->host_ips[i], &host) == NULL)
+			target_config_add_probe_source(&s->target, &host.addr);
+	}
+}
+
+static void sidecar_find_health_checks(struct sidecar *s)
+{
+	sidecar_add_probe_sources(s);
+	for (size_t i = 0; i < backend_kube_sizes(s->backend)->len; i++) {
+		const struct kube_container *c = sidecar_container(s, i);
+
+		if (!c)
+			continue;
+		sidecar_add_probe(s, c, &c->readiness);
+		sidecar_add_probe(s, c, &c->liveness);
+		sidecar_add_probe(s, c, &c->startup);
+	}
+}
+
 /* --- the gate and the target --- */
 
 static int sidecar_open_gate(struct sidecar *s)
@@ -291,6 +338,7 @@ static int sidecar_open_gate(struct sidecar *s)
 
 static int sidecar_open_target(struct sidecar *s)
 {
+	sidecar_find_health_checks(s);
 	target_config_fill(&s->target, &s->config);
 	s->target.settings.probe = s->probe;
 	return daemon_open_target(&s->daemon, s->backend, NULL, &s->target.settings,

@@ -163,7 +163,6 @@ static void pod_take_container(struct kube_pod *pod, const cJSON *spec, bool is_
 		.name = pod_string(spec, "name", ""),
 		.is_sidecar = is_sidecar,
 		.restarts_on_resize = pod_restarts_on_resize(pod_list(spec, "resizePolicy")),
-		.has_startup_probe = cJSON_IsObject(pod_get(spec, "startupProbe")),
 		.spec = pod_cpus(pod_get(spec, "resources")),
 		.container_id = "",
 		.actual = { KUBE_CPU_NONE, KUBE_CPU_NONE },
@@ -171,6 +170,8 @@ static void pod_take_container(struct kube_pod *pod, const cJSON *spec, bool is_
 	};
 	pod_take_ports(c, pod_list(spec, "ports"));
 	pod_take_probe(&c->readiness, pod_get(spec, "readinessProbe"));
+	pod_take_probe(&c->liveness, pod_get(spec, "livenessProbe"));
+	pod_take_probe(&c->startup, pod_get(spec, "startupProbe"));
 	pod->containers_len++;
 }
 
@@ -244,6 +245,23 @@ static void pod_take_conditions(struct kube_pod *pod, const cJSON *status)
 	}
 }
 
+/* hostIPs since 1.30; before, one hostIP. */
+static void pod_take_host_ips(struct kube_pod *pod, const cJSON *status)
+{
+	const char *one = pod_string(status, "hostIP", NULL);
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, pod_list(status, "hostIPs"))
+	{
+		const char *ip = pod_string(item, "ip", NULL);
+
+		if (ip && pod->host_ips_len < KUBE_HOST_IPS_MAX)
+			pod->host_ips[pod->host_ips_len++] = ip;
+	}
+	if (!pod->host_ips_len && one)
+		pod->host_ips[pod->host_ips_len++] = one;
+}
+
 static enum kube_qos pod_qos(const cJSON *status)
 {
 	const char *qos = pod_string(status, "qosClass", "");
@@ -277,6 +295,7 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	pod_take_statuses(pod, pod_list(status, "initContainerStatuses"));
 	pod_take_statuses(pod, pod_list(status, "containerStatuses"));
 	pod_take_conditions(pod, status);
+	pod_take_host_ips(pod, status);
 	return 0;
 }
 
@@ -315,10 +334,8 @@ const struct kube_container *kube_pod_find(const struct kube_pod *pod, const cha
 	return NULL;
 }
 
-int kube_probe_port(const struct kube_container *c, uint16_t *out)
+int kube_probe_port(const struct kube_container *c, const struct kube_probe *p, uint16_t *out)
 {
-	const struct kube_probe *p = &c->readiness;
-
 	if (p->port) {
 		*out = p->port;
 		return 0;

@@ -14,6 +14,7 @@
 #define KUBE_CONTAINERS_MAX 64
 #define KUBE_PORTS_MAX	    64
 #define KUBE_HEADERS_MAX    16
+#define KUBE_HOST_IPS_MAX   8
 
 /* No request, or no limit: for a limit that means unlimited. */
 #define KUBE_CPU_NONE (-1)
@@ -57,11 +58,10 @@ struct kube_container {
 	const char *name;
 	bool is_sidecar;	 /* an init container with restartPolicy Always */
 	bool restarts_on_resize; /* resizePolicy: RestartContainer for cpu */
-	bool has_startup_probe;
 	struct kube_cpu spec;
 	struct kube_port ports[KUBE_PORTS_MAX];
 	size_t ports_len;
-	struct kube_probe readiness;
+	struct kube_probe readiness, liveness, startup;
 	/* Of its status; "" and 0 before it has one. */
 	const char *container_id;
 	int restart_count;
@@ -87,6 +87,8 @@ struct kube_pod {
 	const char *error_message;
 	/* Annotation doze.dev/full: what full is, as the owner has written it down; or NULL. */
 	const char *recorded_full;
+	const char *host_ips[KUBE_HOST_IPS_MAX]; /* the node's */
+	size_t host_ips_len;
 	struct kube_container containers[KUBE_CONTAINERS_MAX]; /* sidecars first */
 	size_t containers_len;
 	void *json; /* what the strings point into */
@@ -99,7 +101,10 @@ void kube_pod_free(struct kube_pod **pod);
 /* NULL if there is none of that name. */
 const struct kube_container *kube_pod_find(const struct kube_pod *pod, const char *name);
 
-/* The port of a probe, by number or by name. -ENOENT: the container has no port of that name. */
-int kube_probe_port(const struct kube_container *c, uint16_t *out);
+/*
+ * The port of a probe of this container, by number or by name. -ENOENT: it has no port of that
+ * name, or the probe none.
+ */
+int kube_probe_port(const struct kube_container *c, const struct kube_probe *p, uint16_t *out);
 
 #endif

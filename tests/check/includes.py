@@ -16,7 +16,7 @@ LAYERS = [
     ["target"],
     ["checks"],
     ["activity", "hours", "steer"],
-    ["addresses", "backend_cgroup", "backend_kube", "datapath", "interfaces", "portlock", "probe",
+    ["addresses", "backend_cgroup", "backend_kube", "datapath", "gateways", "interfaces", "portlock", "probe",
      "privilege", "process", "replay", "responder", "server", "sockdiag"],
     ["kubeconfig"],
     ["kube"],

@@ -68,6 +68,19 @@ class Path:
             return socket.socket(self.family, kind)
 
 
+class NodePath(Path):
+    """From another address of the client's, such as a pod's node has."""
+
+    def __init__(self, net, address):
+        super().__init__(net, "eth0", 4)
+        self.client = address
+
+    def socket(self, kind=socket.SOCK_STREAM):
+        sock = super().socket(kind)
+        sock.bind((self.client, 0))
+        return sock
+
+
 class Net:
     def __init__(self, name):
         self.server = f"{PREFIX}{name}-server"
@@ -95,6 +108,12 @@ class Net:
             ip("-n", namespace, "link", "add", "link", "eth0", "name", f"eth0.{tag}",
                "type", "vlan", "id", str(tag))
         self._set_up(f"eth0.{tag}")
+
+    def add_node(self, address):
+        """The way from that address to the server, which has no route to it yet."""
+        ip("-n", self.client, "address", "add", f"{address}/32", "dev", "eth0")
+        ip("-n", self.server, "route", "add", address, "dev", "eth0")
+        return NodePath(self, address)
 
     def _set_up(self, name):
         for namespace in (self.server, self.client):

@@ -17,6 +17,8 @@ import threading
 import time
 import traceback
 
+import netns
+from probers import HttpProbe, Kubelet
 from pod import (CLIENT_ADDRESS, PORT, Failed, Pod, check, close_all, pods, reason_to_skip,
                  wait_until)
 
@@ -87,6 +89,58 @@ def sleeping_pod(kind=BURSTABLE, **options):
     pod.start_doze(**options)
     pod.wait_asleep()
     return pod
+
+
+# --- the kubelet's probes ---
+
+NODE_ADDRESS = "10.88.255.1"  # status.hostIPs, as the API server of the recordings had it
+
+
+def probed_pod(**options):
+    """Asked for readiness and liveness over HTTP, and the node that asks."""
+    wanted = pods.with_probe(manifest(BURSTABLE), "http", kind="livenessProbe")
+    pod = new_pod(of=wanted, **options)
+    return pod, pod.net.add_node(NODE_ADDRESS)
+
+
+@test()
+def a_pod_whose_kubelet_asks_again_and_again_sleeps_and_no_probe_fails():
+    pod, node = probed_pod()
+    with Kubelet(HttpProbe(node, PORT, "/"), HttpProbe(node, PORT, "/"), period_s=0.2) as kubelet:
+        pod.start_doze()
+        pod.wait_asleep()
+        time.sleep(10)  # the time that is claimed
+        check(not pod.doze.lines.matching('msg="awake"'), "woken by a probe")
+        pod.expect_answer(PROMPT_MS)
+        pod.wait_asleep()
+    check(not kubelet.failures, f"probes that failed: {kubelet.failures}")
+    check(kubelet.passed > 80, f"only {kubelet.passed} probes")
+
+
+@test()
+def the_nodes_default_gateway_is_known_as_well():
+    pod, _ = probed_pod()
+    gateway = pod.net.add_node("10.88.0.1")
+    netns.ip("-n", pod.net.server, "route", "add", "default", "via", "10.88.0.1")
+    pod.start_doze()
+    pod.wait_asleep()
+    probe = HttpProbe(gateway, PORT, "/")
+    probe()
+    check(b"X-Doze: asleep" in probe.answer, f"answered by the application: {probe.answer}")
+    check(not pod.doze.lines.matching('msg="awake"'), "woken by a probe")
+
+
+@test()
+def a_client_on_the_node_wakes_the_pod():
+    pod, node = probed_pod()
+    pod.start_doze()
+    pod.wait_asleep()
+    with node.socket() as sock:
+        sock.settimeout(10)
+        sock.connect((node.server, PORT))
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: ingress/1.0\r\n\r\n")
+        check(b" 200 " in sock.recv(4096), "no answer")
+    pod.doze.lines.wait('msg="awake"', "reason=handed_over")
 
 
 # --- the cycle ---

@@ -87,7 +87,7 @@ static void fuzz_check_probe(const struct kube_container *c)
 {
 	const struct kube_probe *p = &c->readiness;
 	uint16_t port = 0;
-	int r = kube_probe_port(c, &port);
+	int r = kube_probe_port(c, &c->readiness, &port);
 
 	FUZZ_CHECK(p->kind <= KUBE_PROBE_EXEC);
 	FUZZ_CHECK((p->kind == KUBE_PROBE_HTTP) == (p->path != NULL));

@@ -141,7 +141,7 @@ static void a_recorded_pod_names_itself_its_port_and_its_probe(void **state)
 	assert_string_equal(pod->uid, "5c6eb96d-0661-4fee-80ea-26a9aba51a06");
 	assert_null(pod->recorded_full);
 	assert_non_null(c);
-	assert_false(c->is_sidecar || c->restarts_on_resize || c->has_startup_probe);
+	assert_false(c->is_sidecar || c->restarts_on_resize || c->startup.kind != KUBE_PROBE_NONE);
 	assert_true(c->is_started && c->is_ready);
 	assert_int_equal(c->restart_count, 0);
 	assert_ptr_equal(strstr(c->container_id, "containerd://6a599e"), c->container_id);
@@ -152,8 +152,11 @@ static void a_recorded_pod_names_itself_its_port_and_its_probe(void **state)
 	assert_int_equal(c->readiness.kind, KUBE_PROBE_HTTP);
 	assert_string_equal(c->readiness.path, "/");
 	assert_string_equal(c->readiness.port_name, "http");
-	assert_int_equal(kube_probe_port(c, &port), 0);
+	assert_int_equal(kube_probe_port(c, &c->readiness, &port), 0);
 	assert_int_equal(port, 8080);
+	assert_int_equal(pod->host_ips_len, 1);
+	assert_string_equal(pod->host_ips[0], "10.88.255.1");
+	assert_int_equal(c->liveness.kind, KUBE_PROBE_NONE);
 	assert_null(kube_pod_find(pod, "ap"));
 	assert_null(kube_pod_find(pod, ""));
 }
@@ -284,7 +287,7 @@ static void every_kind_of_probe_is_understood(void **state)
 		assert_text(c->readiness.host, row->host);
 		assert_text(c->readiness.service, row->service);
 		assert_int_equal(c->readiness.is_https, row->is_https);
-		assert_int_equal(kube_probe_port(c, &port), row->port ? 0 : -ENOENT);
+		assert_int_equal(kube_probe_port(c, &c->readiness, &port), row->port ? 0 : -ENOENT);
 		assert_int_equal(port, row->port);
 	}
 }
@@ -521,7 +524,7 @@ static void a_container_with_fields_of_another_type_is_still_one(void **state)
 			pod = parse(text);
 			c = kube_pod_find(pod, "app");
 			assert_non_null(c);
-			if (c->ports_len || c->restarts_on_resize || c->has_startup_probe ||
+			if (c->ports_len || c->restarts_on_resize || c->startup.kind != KUBE_PROBE_NONE ||
 			    c->readiness.port || c->readiness.headers_len ||
 			    c->spec.limit_millicpu != KUBE_CPU_NONE)
 				fail_msg("something is read of: %s", text);
