@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "backend_cgroup.h"
 #include "cgroup.h"
@@ -15,6 +16,7 @@
 #include "log.h"
 #include "privilege.h"
 #include "process.h"
+#include "server.h"
 #include "target_config.h"
 #include "util.h"
 
@@ -26,6 +28,7 @@
 struct run {
 	struct config config;
 	struct target_config target;
+	char socket[64];
 	struct watchdog *watchdog;
 	struct process process;
 	struct cgroup cgroup;
@@ -197,6 +200,13 @@ static int run_open_target(struct run *run)
 				  run->config.interfaces, run->config.interfaces_len);
 }
 
+static int run_open_server(struct run *run)
+{
+	snprintf(run->socket, sizeof(run->socket), SERVER_DIRECTORY "/run-%d.sock", (int)getpid());
+	return daemon_open_server(&run->daemon, run->config.socket, run->socket,
+				  run->config.listen);
+}
+
 static int run_start_process(struct run *run)
 {
 	if (run->config.pid)
@@ -216,8 +226,9 @@ static int run_watch_process(struct run *run)
 static int run_set_up(struct run *run)
 {
 	static int (*const steps[])(struct run *) = {
-		run_check_privileges, run_find_process, run_open_loop,	   run_open_gate,
-		run_open_backend,     run_open_target,	run_start_process, run_watch_process,
+		run_check_privileges, run_find_process,	 run_open_loop,
+		run_open_gate,	      run_open_backend,	 run_open_target,
+		run_open_server,      run_start_process, run_watch_process,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

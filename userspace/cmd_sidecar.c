@@ -12,14 +12,15 @@
 #include <unistd.h>
 
 #include "backend_kube.h"
-#include "config.h"
 #include "cidr.h"
+#include "config.h"
 #include "daemon.h"
 #include "gateways.h"
 #include "kube.h"
 #include "kubeconfig.h"
 #include "log.h"
 #include "privilege.h"
+#include "server.h"
 #include "target_config.h"
 #include "util.h"
 
@@ -345,6 +346,12 @@ static int sidecar_open_target(struct sidecar *s)
 				  s->config.interfaces, s->config.interfaces_len);
 }
 
+static int sidecar_open_server(struct sidecar *s)
+{
+	return daemon_open_server(&s->daemon, s->config.socket, SERVER_DIRECTORY "/sidecar.sock",
+				  s->config.listen);
+}
+
 static int sidecar_open_loop(struct sidecar *s)
 {
 	return daemon_open_loop(&s->daemon, sidecar_on_signal, s);
@@ -364,6 +371,7 @@ static int sidecar_set_up(struct sidecar *s)
 		sidecar_check_privileges, sidecar_open_access, sidecar_open_loop,
 		sidecar_open_backend,	  sidecar_prepare,     sidecar_find_ports,
 		sidecar_find_probe,	  sidecar_open_gate,   sidecar_open_target,
+		sidecar_open_server,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

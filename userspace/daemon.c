@@ -7,11 +7,14 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "portlock.h"
+#include "server.h"
 #include "util.h"
+#include "version.h"
 
 /* --- events --- */
 
@@ -88,6 +91,7 @@ int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg)
 
 	if (r < 0)
 		return r;
+	d->started_ns = monotonic_ns();
 	d->signalled = signalled;
 	d->signal_arg = arg;
 	d->base = event_base_new();
@@ -188,6 +192,68 @@ int daemon_open_target(struct daemon *d, struct backend *backend, struct watchdo
 	return d->on_ring ? 0 : log_err(-ENOMEM, "cannot watch the ring");
 }
 
+/* --- status --- */
+
+static void daemon_count_checks(struct status_counts *to, const struct responder_counters *c)
+{
+	*to = (struct status_counts){
+		.of = { { "http", c->answered_http },
+			{ "tcp", c->answered_tcp },
+			{ "grpc", c->answered_grpc },
+			{ "https", c->answered_https } },
+		.len = 4,
+	};
+}
+
+static void daemon_on_snapshot(void *arg, struct status *out)
+{
+	struct daemon *d = arg;
+	const struct responder_counters *checks = target_health_checks(d->target);
+
+	*out = (struct status){
+		.version = DOZE_VERSION,
+		.uptime_ms = (monotonic_ns() - d->started_ns) / NS_PER_MS,
+		.targets = &d->told,
+		.targets_len = 1,
+	};
+	datapath_read_counters(d->datapath, out->verdicts);
+	target_status(d->target, &d->told);
+	if (checks) {
+		daemon_count_checks(&out->answered, checks);
+		out->handed_over = checks->handed_over;
+	}
+	if (d->replay) {
+		const struct replay_counters *r = replay_counters(d->replay);
+
+		out->replayed = r->replayed;
+		out->replay_dropped_checksum = r->dropped_checksum;
+		out->replay_dropped_refused = r->dropped_refused;
+	}
+}
+
+int daemon_open_server(struct daemon *d, const char *socket, const char *default_socket,
+		       const char *listen)
+{
+	struct server_settings settings = {
+		.base = d->base,
+		.socket_path = socket ? socket : default_socket,
+		.listen = listen,
+		.snapshot = daemon_on_snapshot,
+		.arg = d,
+	};
+	int r;
+
+	if (socket && strcmp(socket, "none") == 0)
+		settings.socket_path = NULL;
+	if (!settings.socket_path && !listen)
+		return 0;
+	r = server_new(&d->server, &settings);
+	if (r == 0 || socket || listen)
+		return r;
+	log_warn("doze status will not find this doze", "socket=%s", default_socket);
+	return 0;
+}
+
 void daemon_run(struct daemon *d)
 {
 	event_base_dispatch(d->base);
@@ -233,6 +299,7 @@ void daemon_close(struct daemon *d)
 {
 	if (d->target)
 		target_stop(d->target);
+	server_free(&d->server);
 	interfaces_free(&d->interfaces);
 	daemon_free_event(&d->on_signal);
 	daemon_free_event(&d->on_ring);

@@ -12,6 +12,7 @@
 
 #include "datapath.h"
 #include "interfaces.h"
+#include "status.h"
 #include "target.h"
 
 #define DAEMON_PORTS_MAX 64
@@ -35,6 +36,9 @@ struct daemon {
 	struct datapath *datapath;
 	struct target *target;
 	struct interfaces *interfaces;
+	struct server *server;
+	struct status_target told; /* of the last snapshot */
+	uint64_t started_ns;
 	int portlock_fds[DAEMON_PORTS_MAX];
 	size_t portlocks_len;
 	int signal_fd;
@@ -60,6 +64,13 @@ int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settin
 int daemon_open_target(struct daemon *d, struct backend *backend, struct watchdog *watchdog,
 		       const struct target_settings *settings, const char *const *interfaces,
 		       size_t interfaces_len);
+
+/*
+ * Serves the status (server.h): on the socket that --socket names ("none": on none), else on the
+ * default one, without which doze can do; and on --listen, unless that is NULL.
+ */
+int daemon_open_server(struct daemon *d, const char *socket, const char *default_socket,
+		       const char *listen);
 
 /* Until daemon_leave(). */
 void daemon_run(struct daemon *d);

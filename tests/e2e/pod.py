@@ -310,7 +310,8 @@ class Pod:
                         if not k.startswith(("DOZE_", "KUBERNETES_", "POD_"))},
                      **self.server.environment(self.name),
                      "DOZE_SERVICE_ACCOUNT_DIR": self.server.account_directory,
-                     "DOZE_STATE_FILE": self.state_file, **changes}
+                     "DOZE_STATE_FILE": self.state_file,
+                     "DOZE_SOCKET": os.path.join(self.directory, "doze.sock"), **changes}
         return {name: value for name, value in variables.items() if value is not None}
 
     def launch_doze(self, *flags, idle="300ms", wake_timeout="3s", level="debug", **changes):
