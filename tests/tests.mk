@@ -35,6 +35,7 @@ bench: deps ## measure latency, throughput and cost per packet, against a baseli
 		$(B)/tests/bench/server $(B)/tests/bench/client >/dev/null
 	@python3 tests/bench/bench.py $(BENCH_FLAGS)
 	@python3 tests/bench/bench_sidecar.py
+	@python3 tests/bench/bench_probes.py
 
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null

@@ -15,6 +15,8 @@
 #include "util.h"
 
 #define CONFIG_IDLE_MAX_FACTOR 8
+#define CONFIG_BUSY_MAX_NS     (900 * NS_PER_S)
+#define CONFIG_UNSET_NS	       UINT64_MAX
 
 /* Takes the value, or returns what it should have been, as a sentence that follows the value. */
 typedef const char *(*config_set_fn)(struct config *c, char *value);
@@ -59,7 +61,7 @@ static const struct config_setting config_settings[] = {
 	{ "busy-max", 0, "DURATION", config_set_busy_max, NULL, CONFIG_BOTH,
 	  "A connection that is at work (a request without its answer, a download) keeps the\n"
 	  "application awake, but no longer than this without any progress. 0s: without limit.\n"
-	  "Default 15m." },
+	  "Default 15m, or --idle-after if that is longer." },
 	{ "sleep-with-connections", 0, "yes|no", config_set_sleep_with_connections, NULL,
 	  CONFIG_BOTH,
 	  "Whether the application may sleep while clients are connected that say nothing, such\n"
@@ -363,6 +365,8 @@ static int config_check_idle(struct config *c, char error[CONFIG_ERROR_MAX])
 				     "--idle-max: '%" PRIu64 "ms' is shorter than "
 				     "--idle-after, '%" PRIu64 "ms'",
 				     c->idle_max_ns / NS_PER_MS, c->idle_ns / NS_PER_MS);
+	if (c->busy_max_ns == CONFIG_UNSET_NS)
+		c->busy_max_ns = max_u64(CONFIG_BUSY_MAX_NS, c->idle_ns);
 	if (c->busy_max_ns && c->busy_max_ns < c->idle_ns)
 		return config_refuse(error,
 				     "--busy-max: '%" PRIu64 "ms' is shorter than "
@@ -417,7 +421,7 @@ int config_parse(struct config *out, enum config_command command, int argc, char
 	*out = (struct config){
 		.idle_ns = 300 * NS_PER_S,
 		.wake_timeout_ns = 30 * NS_PER_S,
-		.busy_max_ns = 900 * NS_PER_S,
+		.busy_max_ns = CONFIG_UNSET_NS,
 		.sleeps_with_connections = true,
 		.awake_min_ns = 10 * NS_PER_S,
 		.asleep_millicpu = 10,

@@ -601,9 +601,11 @@ static struct connection *connection_new(struct responder *r, int fd)
 void responder_adopt(struct responder *r, int fd)
 {
 	struct connection *c = connection_new(r, fd);
+	const int one = 1;
 
 	if (!c)
 		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (!c->timer || !c->readable || responder_flow(fd, &c->flow) < 0 ||
 	    responder_is_own_port(r, c->flow.dport_be)) {
 		connection_fail(c, "not a connection to the application");

@@ -244,12 +244,95 @@ static void bench_case(const struct bench *b, const struct bench_entry *e,
 		    bench_median(gate_ns, b->rounds), bench_median(difference, b->rounds));
 }
 
+/* --- the same gate with health checks known, against without --- */
+
+static const struct bench_mode {
+	const char *name;
+	struct gate_control control;
+	unsigned char client; /* the last byte of its address */
+	enum gate_verdict verdict;
+} bench_modes[] = {
+	{
+		.name = "a client's payload",
+		.control = { .probes = GATE_PROBES_ANSWER },
+		.client = PACKET_CLIENT + 1,
+		.verdict = GATE_PASS_OPEN,
+	},
+	{
+		.name = "a client's, at the address of health checks",
+		.control = { .probes = GATE_PROBES_ANSWER, .judge_after_ns = UINT64_MAX },
+		.client = PACKET_CLIENT,
+		.verdict = GATE_PASS_OPEN,
+	},
+	{
+		.name = "a client's, --ignore-http",
+		.control = { .judges_all = 1, .judge_after_ns = UINT64_MAX },
+		.client = PACKET_CLIENT + 1,
+		.verdict = GATE_PASS_OPEN,
+	},
+};
+
+static void bench_set_control(const struct bench *b, const struct gate_control *control)
+{
+	const __u32 target_id = BENCH_TARGET_ID;
+
+	if (bpf_map_update_elem(bpf_map__fd(b->gate->maps.gate_controls), &target_id, control,
+				BPF_ANY) < 0)
+		bench_die(-errno, "cannot set the target's control");
+}
+
+static void bench_add_source(const struct bench *b)
+{
+	const struct gate_source_key key = {
+		.prefix_len = 8 * (sizeof(key.target_id) + sizeof(key.addr)),
+		.target_id = BENCH_TARGET_ID,
+		.addr.bytes = { [10] = 0xff, 0xff, 192, 0, 2, PACKET_CLIENT },
+	};
+	const __u32 source = GATE_SOURCE_PROBE;
+
+	if (bpf_map_update_elem(bpf_map__fd(b->gate->maps.gate_sources), &key, &source, BPF_ANY) <
+	    0)
+		bench_die(-errno, "cannot add a source");
+}
+
+static void bench_mode(const struct bench *b, const struct bench_entry *e,
+		       const struct bench_mode *mode)
+{
+	static const struct gate_control off;
+	const struct bench_case c = {
+		.name = mode->name,
+		.spec = { .tcp_flags = PACKET_ACK, .payload_len = 100, .client = mode->client },
+		.verdict = mode->verdict,
+	};
+	double off_ns[BENCH_ROUNDS_MAX], on_ns[BENCH_ROUNDS_MAX], difference[BENCH_ROUNDS_MAX];
+	struct packet packet;
+
+	packet_build(&packet, &c.spec);
+	bench_set_keys(b, &c, 1);
+	bench_set_control(b, &mode->control);
+	bench_check_verdict(b, e, &c, &packet);
+	for (size_t i = 0; i < b->rounds; i++) {
+		bench_set_control(b, &off);
+		off_ns[i] = bench_run_ns(e->gate_fd, &packet, BENCH_REPEAT);
+		bench_set_control(b, &mode->control);
+		on_ns[i] = bench_run_ns(e->gate_fd, &packet, BENCH_REPEAT);
+		difference[i] = on_ns[i] - off_ns[i];
+	}
+	bench_set_control(b, &off);
+	printf("%s: %-43s  %5.0f ns  %5.0f ns  %+5.0f ns\n", e->name, mode->name,
+	       bench_median(off_ns, b->rounds), bench_median(on_ns, b->rounds),
+	       bench_median(difference, b->rounds));
+	fflush(stdout);
+}
+
 static void bench_entry(const struct bench *b, const struct bench_entry *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(bench_cases); i++) {
 		for (size_t k = 0; k < ARRAY_LEN(bench_keys_lens); k++)
 			bench_case(b, e, &bench_cases[i], bench_keys_lens[k]);
 	}
+	for (size_t i = 0; i < ARRAY_LEN(bench_modes); i++)
+		bench_mode(b, e, &bench_modes[i]);
 }
 
 static size_t bench_parse_rounds(int argc, char **argv)
@@ -270,6 +353,7 @@ int main(int argc, char **argv)
 	bool has_tcx;
 
 	bench_load(&b);
+	bench_add_source(&b);
 	bench_stay_on_cpu();
 	has_tcx = bpf_program__autoload(b.gate->progs.gate_tcx);
 	bench_entry(&b, &(struct bench_entry){

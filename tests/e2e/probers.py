@@ -35,6 +35,7 @@ class TcpProbe:
         sock = self.path.socket()
         sock.settimeout(TIMEOUT_S)
         sock.connect((self.path.server, self.port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as Go does
         return sock
 
     def __call__(self):
