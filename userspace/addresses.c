@@ -7,25 +7,19 @@
 #include <stdbool.h>
 #include <string.h>
 
-static struct gate_addr addresses_from_ipv4(in_addr_t address_be)
-{
-	struct gate_addr addr = { .bytes = { [10] = 0xff, 0xff } };
-
-	memcpy(addr.bytes + 12, &address_be, sizeof(address_be));
-	return addr;
-}
+#include "address.h"
 
 static bool addresses_convert(const struct sockaddr *from, struct gate_addr *out)
 {
 	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
 
 	if (from && from->sa_family == AF_INET) {
-		*out = addresses_from_ipv4(((const struct sockaddr_in *)from)->sin_addr.s_addr);
+		*out = address_make(AF_INET, &((const struct sockaddr_in *)from)->sin_addr);
 		return true;
 	}
 	if (!from || from->sa_family != AF_INET6 || IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr))
 		return false;
-	memcpy(out->bytes, &ipv6->sin6_addr, sizeof(out->bytes));
+	*out = address_make(AF_INET6, &ipv6->sin6_addr);
 	return true;
 }
 
@@ -43,7 +37,8 @@ static size_t addresses_add(struct gate_addr *out, size_t len, size_t max,
 
 size_t addresses_list(const struct netns *ns, struct gate_addr *out, size_t max)
 {
-	const struct gate_addr loopback_ipv4 = addresses_from_ipv4(htonl(INADDR_LOOPBACK));
+	const struct in_addr localhost = { htonl(INADDR_LOOPBACK) };
+	const struct gate_addr loopback_ipv4 = address_make(AF_INET, &localhost);
 	const struct gate_addr loopback_ipv6 = { .bytes = { [15] = 1 } };
 	struct ifaddrs *all = NULL;
 	struct gate_addr addr;

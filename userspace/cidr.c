@@ -5,15 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
+
 #define CIDR_BITS	128
 #define CIDR_IPV4_SHIFT 96 /* ::ffff:0:0/96 */
 
-static const uint8_t cidr_mapped[12] = { [10] = 0xff, [11] = 0xff };
-
 static bool cidr_is_ipv4(const struct cidr *c)
 {
-	return c->prefix_len >= CIDR_IPV4_SHIFT &&
-	       memcmp(c->addr.bytes, cidr_mapped, sizeof(cidr_mapped)) == 0;
+	return c->prefix_len >= CIDR_IPV4_SHIFT && address_is_ipv4(&c->addr);
 }
 
 static uint8_t cidr_mask(unsigned int byte, unsigned int prefix_len)
@@ -47,11 +46,14 @@ static bool cidr_parse_len(const char *text, unsigned int max, unsigned int *out
 
 static bool cidr_parse_addr(const char *text, struct gate_addr *out, bool *is_ipv4)
 {
-	*is_ipv4 = strchr(text, ':') == NULL;
-	if (!*is_ipv4)
-		return inet_pton(AF_INET6, text, out->bytes) == 1;
-	memcpy(out->bytes, cidr_mapped, sizeof(cidr_mapped));
-	return inet_pton(AF_INET, text, out->bytes + sizeof(cidr_mapped)) == 1;
+	uint8_t bytes[sizeof(struct in6_addr)];
+	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+
+	*is_ipv4 = family == AF_INET;
+	if (inet_pton(family, text, bytes) != 1)
+		return false;
+	*out = address_make(family, bytes);
+	return true;
 }
 
 const char *cidr_parse(const char *text, struct cidr *out)
@@ -82,12 +84,14 @@ const char *cidr_parse(const char *text, struct cidr *out)
 
 void cidr_format(const struct cidr *c, char out[CIDR_TEXT_MAX])
 {
-	bool is_ipv4 = cidr_is_ipv4(c);
-	unsigned int skipped = is_ipv4 ? sizeof(cidr_mapped) : 0;
+	unsigned int shift = cidr_is_ipv4(c) ? CIDR_IPV4_SHIFT : 0;
 	char addr[INET6_ADDRSTRLEN];
 
-	inet_ntop(is_ipv4 ? AF_INET : AF_INET6, c->addr.bytes + skipped, addr, sizeof(addr));
-	snprintf(out, CIDR_TEXT_MAX, "%s/%u", addr, c->prefix_len - 8 * skipped);
+	if (shift)
+		address_format(&c->addr, addr);
+	else
+		inet_ntop(AF_INET6, c->addr.bytes, addr, sizeof(addr));
+	snprintf(out, CIDR_TEXT_MAX, "%s/%u", addr, c->prefix_len - shift);
 }
 
 bool cidr_contains(const struct cidr *c, const struct gate_addr *addr)

@@ -7,10 +7,10 @@
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "address.h"
 #include "log.h"
 
 #define GATEWAYS_BUFFER_LEN 32768
@@ -30,15 +30,8 @@ static bool gateways_is_link_local(uint8_t family, const uint8_t *bytes)
 
 static void gateways_add(struct gateways *g, uint8_t family, const uint8_t *bytes)
 {
-	struct gate_addr addr = { .bytes = { [10] = 0xff, 0xff } };
-
-	if (gateways_is_link_local(family, bytes) || g->len == g->max)
-		return;
-	if (family == AF_INET)
-		memcpy(addr.bytes + 12, bytes, 4);
-	else
-		memcpy(addr.bytes, bytes, sizeof(addr.bytes));
-	g->out[g->len++] = addr;
+	if (!gateways_is_link_local(family, bytes) && g->len < g->max)
+		g->out[g->len++] = address_make(family, bytes);
 }
 
 /* One message of the kernel's answer. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "address.h"
 #include "log.h"
 #include "util.h"
 
@@ -91,13 +92,6 @@ static size_t probe_on_body(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-static bool probe_is_ipv4(const struct gate_addr *addr)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	return memcmp(addr->bytes, mapped, sizeof(mapped)) == 0;
-}
-
 static const char *probe_path(const struct probe_spec *spec)
 {
 	if (spec->kind == PROBE_GRPC)
@@ -114,14 +108,9 @@ static void probe_format_url(const struct probe *p, const struct probe_address *
 	uint16_t port = spec->port ? spec->port : to->port;
 	char text[INET6_ADDRSTRLEN];
 
-	if (probe_is_ipv4(&to->addr)) {
-		inet_ntop(AF_INET, to->addr.bytes + 12, text, sizeof(text));
-		snprintf(out, room, "%s://%s:%u%s%s", scheme, text, port, slash, probe_path(spec));
-	} else {
-		inet_ntop(AF_INET6, to->addr.bytes, text, sizeof(text));
-		snprintf(out, room, "%s://[%s]:%u%s%s", scheme, text, port, slash,
-			 probe_path(spec));
-	}
+	address_format(&to->addr, text);
+	snprintf(out, room, address_is_ipv4(&to->addr) ? "%s://%s:%u%s%s" : "%s://[%s]:%u%s%s",
+		 scheme, text, port, slash, probe_path(spec));
 }
 
 /* The health protocol over HTTP/2 without TLS, as a kubelet speaks it. */

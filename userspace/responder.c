@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "address.h"
 #include "log.h"
 #include "relay.h"
 #include "reply.h"
@@ -236,25 +237,20 @@ static void connection_on_connected(struct bufferevent *application, short what,
 
 static socklen_t connection_address(const struct connection *c, struct sockaddr_storage *out)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	const uint8_t *bytes = c->flow.daddr.bytes;
+	struct sockaddr_in *ipv4 = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)out;
 
 	*out = (struct sockaddr_storage){ 0 };
-	if (memcmp(bytes, mapped, sizeof(mapped)) == 0) {
-		struct sockaddr_in *ipv4 = (struct sockaddr_in *)out;
-
+	if (address_is_ipv4(&c->flow.daddr)) {
 		ipv4->sin_family = AF_INET;
 		ipv4->sin_port = c->flow.dport_be;
-		memcpy(&ipv4->sin_addr, bytes + sizeof(mapped), sizeof(ipv4->sin_addr));
+		memcpy(&ipv4->sin_addr, address_ipv4(&c->flow.daddr), sizeof(ipv4->sin_addr));
 		return sizeof(*ipv4);
-	} else {
-		struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)out;
-
-		ipv6->sin6_family = AF_INET6;
-		ipv6->sin6_port = c->flow.dport_be;
-		memcpy(&ipv6->sin6_addr, bytes, sizeof(ipv6->sin6_addr));
-		return sizeof(*ipv6);
 	}
+	ipv6->sin6_family = AF_INET6;
+	ipv6->sin6_port = c->flow.dport_be;
+	memcpy(&ipv6->sin6_addr, c->flow.daddr.bytes, sizeof(ipv6->sin6_addr));
+	return sizeof(*ipv6);
 }
 
 /* A socket of the target's network namespace. */
@@ -539,34 +535,30 @@ static void connection_on_timeout(evutil_socket_t fd, short what, void *arg)
 
 /* --- accepting --- */
 
-static void responder_copy_address(const struct sockaddr_storage *from, struct gate_addr *addr,
-				   __be16 *port_be)
+static struct gate_addr responder_address(const struct sockaddr_storage *from, __be16 *port_be)
 {
+	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
+	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
+
 	if (from->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
-
-		memcpy(addr->bytes, &ipv6->sin6_addr, sizeof(addr->bytes));
 		*port_be = ipv6->sin6_port;
-	} else {
-		const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
-
-		*addr = (struct gate_addr){ .bytes = { [10] = 0xff, 0xff } };
-		memcpy(addr->bytes + 12, &ipv4->sin_addr, 4);
-		*port_be = ipv4->sin_port;
+		return address_make(AF_INET6, &ipv6->sin6_addr);
 	}
+	*port_be = ipv4->sin_port;
+	return address_make(AF_INET, &ipv4->sin_addr);
 }
 
 static int responder_flow(int fd, struct gate_flow *out)
 {
-	struct sockaddr_storage local, remote;
+	struct sockaddr_storage local = { 0 }, remote = { 0 };
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
 
 	if (getsockname(fd, (struct sockaddr *)&local, &local_len) < 0 ||
 	    getpeername(fd, (struct sockaddr *)&remote, &remote_len) < 0)
 		return -errno;
 	*out = (struct gate_flow){ .protocol = IPPROTO_TCP };
-	responder_copy_address(&remote, &out->saddr, &out->sport_be);
-	responder_copy_address(&local, &out->daddr, &out->dport_be);
+	out->saddr = responder_address(&remote, &out->sport_be);
+	out->daddr = responder_address(&local, &out->dport_be);
 	return 0;
 }
 
@@ -686,12 +678,11 @@ static void responder_listen(struct responder *r)
 	for (int i = 0; i < GATE_FAMILIES; i++) {
 		struct sockaddr_storage local = { 0 };
 		socklen_t len = sizeof(local);
-		struct gate_addr addr;
 		int fd = responder_bind(families[i]);
 
 		r->listen_fds[i] = fd < 0 ? -1 : fd;
 		if (fd >= 0 && getsockname(fd, (struct sockaddr *)&local, &len) == 0)
-			responder_copy_address(&local, &addr, &r->listen_ports[i]);
+			responder_address(&local, &r->listen_ports[i]);
 	}
 }
 

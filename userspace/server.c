@@ -136,7 +136,7 @@ static int server_listen_unix(struct server *s)
 		return 0;
 	if (strlen(path) >= sizeof(address.sun_path))
 		return log_err(-ENAMETOOLONG, "--socket: '%s'", path);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path));
 	r = server_make_directory(path);
 	if (r == 0)
 		r = server_bind_unix(&address);

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "address.h"
 #include "answered.h"
 #include "log.h"
 #include "util.h"
@@ -123,16 +124,6 @@ void sockdiag_free(struct sockdiag **s)
 
 /* One message. */
 
-static void sockdiag_copy_address(struct gate_addr *out, uint8_t family, const __be32 address[4])
-{
-	if (family == AF_INET) {
-		*out = (struct gate_addr){ .bytes = { [10] = 0xff, 0xff } };
-		memcpy(out->bytes + 12, address, 4);
-	} else {
-		memcpy(out->bytes, address, sizeof(out->bytes));
-	}
-}
-
 static void sockdiag_copy_flow(struct gate_flow *out, const struct inet_diag_msg *diag)
 {
 	*out = (struct gate_flow){
@@ -140,8 +131,8 @@ static void sockdiag_copy_flow(struct gate_flow *out, const struct inet_diag_msg
 		.dport_be = diag->id.idiag_sport,
 		.protocol = IPPROTO_TCP,
 	};
-	sockdiag_copy_address(&out->saddr, diag->idiag_family, diag->id.idiag_dst);
-	sockdiag_copy_address(&out->daddr, diag->idiag_family, diag->id.idiag_src);
+	out->saddr = address_make(diag->idiag_family, diag->id.idiag_dst);
+	out->daddr = address_make(diag->idiag_family, diag->id.idiag_src);
 }
 
 /*

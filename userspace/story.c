@@ -2,11 +2,11 @@
 /* A line of the log for each turn, and the sums for the status. */
 #include "story.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
 #include "log.h"
 #include "util.h"
 
@@ -19,17 +19,14 @@ void story_init(struct story *s, const char *name, uint64_t now_ns)
 
 void story_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX])
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	static const struct gate_flow nobody = { 0 };
-	bool is_ipv4 = memcmp(flow->saddr.bytes, mapped, sizeof(mapped)) == 0;
 	char text[INET6_ADDRSTRLEN];
 
 	*out = '\0';
 	if (memcmp(&flow->saddr, &nobody.saddr, sizeof(nobody.saddr)) == 0)
 		return;
-	inet_ntop(is_ipv4 ? AF_INET : AF_INET6, flow->saddr.bytes + (is_ipv4 ? 12 : 0), text,
-		  sizeof(text));
-	snprintf(out, STATUS_DETAIL_MAX, is_ipv4 ? "%s:%u" : "[%s]:%u", text,
+	address_format(&flow->saddr, text);
+	snprintf(out, STATUS_DETAIL_MAX, address_is_ipv4(&flow->saddr) ? "%s:%u" : "[%s]:%u", text,
 		 ntohs(flow->sport_be));
 }
 

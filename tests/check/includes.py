@@ -26,13 +26,13 @@ LAYERS = [
     ["callers", "config", "config_set", "metrics", "status_json", "story"],
     ["busy", "caller", "checksum", "cidr", "hold", "kube_pod", "quantity", "reply", "scaler",
      "schedule", "status"],
-    ["file", "log", "util", "version"],
+    ["address", "file", "log", "util", "version"],
 ]
 SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("config", "config_set"),
             ("config_set", "config")}
 
 # The core decides, and has no way to do.
-CORE = ["busy", "caller", "callers", "checksum", "cidr", "hold", "kube_pod", "kube_size", "metrics",
+CORE = ["address", "busy", "caller", "callers", "checksum", "cidr", "hold", "kube_pod", "kube_size", "metrics",
         "quantity", "reply", "scaler", "schedule", "status", "status_json", "story"]
 IO_HEADERS = re.compile(r"^(sys/(socket|epoll|mman)|bpf/|event2/|curl/|fcntl|unistd|time)")
 # A calendar needs the rules of time zones; it is still given the time.

@@ -524,9 +524,9 @@ static void a_container_with_fields_of_another_type_is_still_one(void **state)
 			pod = parse(text);
 			c = kube_pod_find(pod, "app");
 			assert_non_null(c);
-			if (c->ports_len || c->restarts_on_resize || c->startup.kind != KUBE_PROBE_NONE ||
-			    c->readiness.port || c->readiness.headers_len ||
-			    c->spec.limit_millicpu != KUBE_CPU_NONE)
+			if (c->ports_len || c->restarts_on_resize ||
+			    c->startup.kind != KUBE_PROBE_NONE || c->readiness.port ||
+			    c->readiness.headers_len || c->spec.limit_millicpu != KUBE_CPU_NONE)
 				fail_msg("something is read of: %s", text);
 		}
 	}
