@@ -535,30 +535,33 @@ static void connection_on_timeout(evutil_socket_t fd, short what, void *arg)
 
 /* --- accepting --- */
 
-static struct gate_addr responder_address(const struct sockaddr_storage *from, __be16 *port_be)
-{
-	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
-	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
+union responder_address {
+	struct sockaddr any;
+	struct sockaddr_in ipv4;
+	struct sockaddr_in6 ipv6;
+};
 
-	if (from->ss_family == AF_INET6) {
-		*port_be = ipv6->sin6_port;
-		return address_make(AF_INET6, &ipv6->sin6_addr);
+static struct gate_addr responder_take(const union responder_address *from, __be16 *port_be)
+{
+	if (from->any.sa_family == AF_INET6) {
+		*port_be = from->ipv6.sin6_port;
+		return address_make(AF_INET6, &from->ipv6.sin6_addr);
 	}
-	*port_be = ipv4->sin_port;
-	return address_make(AF_INET, &ipv4->sin_addr);
+	*port_be = from->ipv4.sin_port;
+	return address_make(AF_INET, &from->ipv4.sin_addr);
 }
 
 static int responder_flow(int fd, struct gate_flow *out)
 {
-	struct sockaddr_storage local = { 0 }, remote = { 0 };
+	union responder_address local = { 0 }, remote = { 0 };
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
 
-	if (getsockname(fd, (struct sockaddr *)&local, &local_len) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&remote, &remote_len) < 0)
+	if (getsockname(fd, &local.any, &local_len) < 0 ||
+	    getpeername(fd, &remote.any, &remote_len) < 0)
 		return -errno;
 	*out = (struct gate_flow){ .protocol = IPPROTO_TCP };
-	out->saddr = responder_address(&remote, &out->sport_be);
-	out->daddr = responder_address(&local, &out->dport_be);
+	out->saddr = responder_take(&remote, &out->sport_be);
+	out->daddr = responder_take(&local, &out->dport_be);
 	return 0;
 }
 
@@ -676,13 +679,13 @@ static void responder_listen(struct responder *r)
 	};
 
 	for (int i = 0; i < GATE_FAMILIES; i++) {
-		struct sockaddr_storage local = { 0 };
+		union responder_address local = { 0 };
 		socklen_t len = sizeof(local);
 		int fd = responder_bind(families[i]);
 
 		r->listen_fds[i] = fd < 0 ? -1 : fd;
-		if (fd >= 0 && getsockname(fd, (struct sockaddr *)&local, &len) == 0)
-			responder_address(&local, &r->listen_ports[i]);
+		if (fd >= 0 && getsockname(fd, &local.any, &len) == 0)
+			responder_take(&local, &r->listen_ports[i]);
 	}
 }
 
