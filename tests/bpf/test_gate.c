@@ -408,7 +408,8 @@ static void assert_verdict(enum hook hook, int got, int want)
 static bool is_stamped(enum gate_verdict v)
 {
 	return v != GATE_PASS_OTHER && v != GATE_PASS_FRAGMENT && v != GATE_PASS_UNPARSED &&
-	       v != GATE_PASS_QUIET && v != GATE_PASS_PROBE;
+	       v != GATE_PASS_QUIET && v != GATE_PASS_PROBE && v != GATE_PASS_IGNORED &&
+	       v != GATE_PASS_UNPROVEN && v != GATE_PASS_JUDGED && v != GATE_PASS_STEERED;
 }
 
 static bool is_told(enum gate_verdict v)
@@ -417,9 +418,10 @@ static bool is_told(enum gate_verdict v)
 	       v == GATE_WAKE_DATAGRAM || v == GATE_DROP_NO_REPLAY;
 }
 
-static bool is_held(enum gate_verdict v)
+/* With its frame: to be replayed, or to be judged. */
+static bool is_copied(enum gate_verdict v)
 {
-	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
+	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM || v == GATE_PASS_JUDGED;
 }
 
 static void addr_from(struct gate_addr *out, const __u8 *bytes, bool is_ipv6)
@@ -463,7 +465,7 @@ static void assert_record(const struct rig *r, const struct packet *p, enum gate
 	assert_int_equal(event->vlan_proto_be, 0);
 	assert_memory_equal(event->pad, zero, sizeof(zero));
 	assert_in_range(event->seen_ns, before_ns, clock_ns(CLOCK_MONOTONIC));
-	assert_int_equal(event->frame_len, is_held(verdict) ? p->len : 0);
+	assert_int_equal(event->frame_len, is_copied(verdict) ? p->len : 0);
 	assert_int_equal(r->record_len, sizeof(*event) + event->frame_len);
 	assert_memory_equal(r->record.frame, p->bytes, event->frame_len);
 }
@@ -481,7 +483,7 @@ static int run_hook(struct rig *r, enum hook hook, const struct packet *p, size_
 		return verdict;
 	ring_buffer__consume(r->ring);
 	activity = rig_activity(r, TARGET);
-	if (is_held(verdict) || is_told(verdict))
+	if (is_copied(verdict) || is_told(verdict))
 		assert_record(r, p, verdict, before_ns);
 	else
 		assert_int_equal(r->records, 0);
@@ -731,6 +733,327 @@ static void a_client_at_port_zero_is_no_probe(void **state)
 	packet_build(&p, &(struct packet_spec){ SYN });
 	memset(p.bytes + p.l4, 0, 2);
 	assert_all_hooks(&with_replay, &p, GATE_HOLD_SYN);
+}
+
+/* Health checks. */
+
+enum source_of_scene {
+	FROM_CLIENT,
+	FROM_PROBE,
+	FROM_IGNORED,
+};
+
+struct check_scene {
+	const char *name;
+	struct packet_spec spec;
+	enum source_of_scene from;
+	struct gate_control control;
+	bool is_steered;
+	enum gate_verdict verdict;
+};
+
+#define OPEN_WITH(how)                                                                             \
+	{                                                                                          \
+		.probes = GATE_PROBES_##how                                                        \
+	}
+#define CLOSED_WITH(how)                                                                           \
+	{                                                                                          \
+		.closing = 3, .probes = GATE_PROBES_##how                                          \
+	}
+#define PAYLOAD	     ACK, .payload_len = 50
+#define LONG_PAYLOAD ACK, .payload_len = GATE_FRAME_MAX
+
+/* clang-format off: a row stays a row */
+static const struct check_scene check_scenes[] = {
+	{ "a client's SYN", { SYN }, FROM_CLIENT, OPEN_WITH(ANSWER), false, GATE_PASS_OPEN },
+	{ "a client's payload",
+	  { PAYLOAD },
+	  FROM_CLIENT,
+	  OPEN_WITH(ANSWER),
+	  false,
+	  GATE_PASS_OPEN },
+	{ "SYN", { SYN }, FROM_PROBE, OPEN_WITH(ANSWER), false, GATE_PASS_UNPROVEN },
+	{ "SYN, IPv6", { .ip = 6, SYN }, FROM_PROBE, OPEN_WITH(ANSWER), false, GATE_PASS_UNPROVEN },
+	{ "SYN", { SYN }, FROM_PROBE, OPEN_WITH(PASS), false, GATE_PASS_UNPROVEN },
+	{ "SYN", { SYN }, FROM_PROBE, OPEN_WITH(NONE), false, GATE_PASS_OPEN },
+	{ "payload", { PAYLOAD }, FROM_PROBE, OPEN_WITH(ANSWER), false, GATE_PASS_JUDGED },
+	{ "payload, IPv6",
+	  { .ip = 6, PAYLOAD },
+	  FROM_PROBE,
+	  OPEN_WITH(PASS),
+	  false,
+	  GATE_PASS_JUDGED },
+	{ "padded",
+	  { ACK, .payload_len = 1, .padding_len = 5 },
+	  FROM_PROBE,
+	  OPEN_WITH(ANSWER),
+	  false,
+	  GATE_PASS_JUDGED },
+	{ "long payload", { LONG_PAYLOAD }, FROM_PROBE, OPEN_WITH(ANSWER), false, GATE_PASS_OPEN },
+	{ "datagram",
+	  { UDP, .payload_len = 5 },
+	  FROM_PROBE,
+	  OPEN_WITH(ANSWER),
+	  false,
+	  GATE_PASS_OPEN },
+	{ "ACK", { ACK }, FROM_PROBE, OPEN_WITH(ANSWER), false, GATE_PASS_QUIET },
+	{ "SYN, ignored", { SYN }, FROM_IGNORED, OPEN_WITH(ANSWER), false, GATE_PASS_IGNORED },
+	{ "payload, ignored",
+	  { PAYLOAD },
+	  FROM_IGNORED,
+	  OPEN_WITH(PASS),
+	  false,
+	  GATE_PASS_IGNORED },
+	{ "datagram, ignored", { UDP }, FROM_IGNORED, OPEN_WITH(ANSWER), false, GATE_PASS_IGNORED },
+
+	{ "a client's SYN, all judged",
+	  { SYN },
+	  FROM_CLIENT,
+	  { .judges_all = 1 },
+	  false,
+	  GATE_PASS_UNPROVEN },
+	{ "a client's payload, all judged",
+	  { PAYLOAD },
+	  FROM_CLIENT,
+	  { .judges_all = 1 },
+	  false,
+	  GATE_PASS_JUDGED },
+	{ "judged a moment ago",
+	  { PAYLOAD },
+	  FROM_PROBE,
+	  { .probes = GATE_PROBES_ANSWER, .judge_after_ns = UINT64_MAX },
+	  false,
+	  GATE_PASS_OPEN },
+	{ "judged a moment ago",
+	  { SYN },
+	  FROM_CLIENT,
+	  { .judges_all = 1, .judge_after_ns = UINT64_MAX },
+	  false,
+	  GATE_PASS_OPEN },
+	{ "judged long ago",
+	  { PAYLOAD },
+	  FROM_PROBE,
+	  { .probes = GATE_PROBES_ANSWER, .judge_after_ns = 1 },
+	  false,
+	  GATE_PASS_JUDGED },
+
+	{ "a client's SYN", { SYN }, FROM_CLIENT, CLOSED_WITH(ANSWER), false, GATE_HOLD_SYN },
+	{ "a client's payload",
+	  { PAYLOAD },
+	  FROM_CLIENT,
+	  CLOSED_WITH(PASS),
+	  false,
+	  GATE_WAKE_PAYLOAD },
+	{ "SYN, all judged",
+	  { SYN },
+	  FROM_CLIENT,
+	  { .closing = 3, .judges_all = 1 },
+	  false,
+	  GATE_HOLD_SYN },
+	{ "SYN", { SYN }, FROM_PROBE, CLOSED_WITH(ANSWER), false, GATE_PASS_STEERED },
+	{ "SYN, IPv6",
+	  { .ip = 6, SYN },
+	  FROM_PROBE,
+	  CLOSED_WITH(ANSWER),
+	  false,
+	  GATE_PASS_STEERED },
+	{ "SYN, ignored", { SYN }, FROM_IGNORED, CLOSED_WITH(ANSWER), false, GATE_PASS_STEERED },
+	{ "payload, steered",
+	  { PAYLOAD },
+	  FROM_PROBE,
+	  CLOSED_WITH(ANSWER),
+	  true,
+	  GATE_PASS_STEERED },
+	{ "payload, not steered",
+	  { PAYLOAD },
+	  FROM_PROBE,
+	  CLOSED_WITH(ANSWER),
+	  false,
+	  GATE_WAKE_PAYLOAD },
+	{ "payload, steered",
+	  { PAYLOAD },
+	  FROM_IGNORED,
+	  CLOSED_WITH(ANSWER),
+	  true,
+	  GATE_PASS_STEERED },
+	{ "payload, not steered",
+	  { PAYLOAD },
+	  FROM_IGNORED,
+	  CLOSED_WITH(ANSWER),
+	  false,
+	  GATE_PASS_IGNORED },
+	{ "payload, steered by the last closing",
+	  { PAYLOAD },
+	  FROM_PROBE,
+	  { .closing = 4, .probes = GATE_PROBES_ANSWER },
+	  true,
+	  GATE_WAKE_PAYLOAD },
+	{ "datagram",
+	  { UDP, .payload_len = 5 },
+	  FROM_PROBE,
+	  CLOSED_WITH(ANSWER),
+	  false,
+	  GATE_HOLD_DATAGRAM },
+	{ "datagram, ignored",
+	  { UDP },
+	  FROM_IGNORED,
+	  CLOSED_WITH(ANSWER),
+	  false,
+	  GATE_PASS_IGNORED },
+	{ "SYN", { SYN }, FROM_PROBE, CLOSED_WITH(PASS), false, GATE_PASS_UNPROVEN },
+	{ "payload", { PAYLOAD }, FROM_PROBE, CLOSED_WITH(PASS), false, GATE_PASS_JUDGED },
+	{ "long payload",
+	  { LONG_PAYLOAD },
+	  FROM_PROBE,
+	  CLOSED_WITH(PASS),
+	  false,
+	  GATE_WAKE_PAYLOAD },
+	{ "SYN, ignored", { SYN }, FROM_IGNORED, CLOSED_WITH(PASS), false, GATE_PASS_IGNORED },
+	{ "payload, ignored",
+	  { PAYLOAD },
+	  FROM_IGNORED,
+	  CLOSED_WITH(PASS),
+	  false,
+	  GATE_PASS_IGNORED },
+};
+/* clang-format on */
+
+static void rig_set_source(struct rig *r, __u32 target_id, const struct gate_addr *addr,
+			   __u32 prefix_len, __u32 source)
+{
+	const struct gate_source_key key = {
+		.prefix_len = 32 + prefix_len,
+		.target_id = target_id,
+		.addr = *addr,
+	};
+
+	map_set(r->skel->maps.gate_sources, &key, &source);
+}
+
+/* What the client is: by its address alone, which a wider prefix calls something else. */
+static void rig_set_client(struct rig *r, const struct gate_addr *client, enum gate_source source)
+{
+	enum gate_source other = source == GATE_SOURCE_IGNORED ? GATE_SOURCE_PROBE
+							       : GATE_SOURCE_IGNORED;
+
+	rig_set_source(r, TARGET, client, 32, (__u32)other);
+	rig_set_source(r, TARGET, client, 128, (__u32)source);
+	rig_set_source(r, TARGET_EXACT, client, 128, (__u32)other);
+}
+
+static void rig_set_steered(struct rig *r, const struct gate_flow *flow, bool is_steered)
+{
+	const struct gate_steer_flow key = {
+		.remote = flow->saddr,
+		.remote_port_be = flow->sport_be,
+		.local_port_be = flow->dport_be,
+	};
+	const __u32 closing = 3;
+
+	bpf_map_delete_elem(bpf_map__fd(r->skel->maps.gate_steered), &key);
+	if (is_steered)
+		map_set(r->skel->maps.gate_steered, &key, &closing);
+}
+
+static void health_checks_get_their_verdicts_in_all_hooks(void **state)
+{
+	static const enum gate_source sources[] = {
+		[FROM_CLIENT] = GATE_SOURCE_CLIENT,
+		[FROM_PROBE] = GATE_SOURCE_PROBE,
+		[FROM_IGNORED] = GATE_SOURCE_IGNORED,
+	};
+	const __u32 target_id = TARGET;
+	struct rig *r = &with_replay;
+
+	(void)state;
+	skip_without(r);
+	for (size_t i = 0; i < COUNT(check_scenes); i++) {
+		const struct check_scene *scene = &check_scenes[i];
+		struct gate_flow flow;
+		struct packet p;
+
+		print_message("  %s\n", scene->name);
+		packet_build(&p, &scene->spec);
+		flow = flow_of(&p);
+		rig_set_state(r, OPEN);
+		map_set(r->skel->maps.gate_controls, &target_id, &scene->control);
+		rig_set_client(r, &flow.saddr, sources[scene->from]);
+		rig_set_steered(r, &flow, scene->is_steered);
+		assert_all_hooks(r, &p, scene->verdict);
+	}
+	rig_set_control(r, TARGET, false, 0);
+}
+
+/* It is shown to the daemon with what it needs to find the payload. */
+static void judged_payload_is_told_with_its_length(void **state)
+{
+	const struct gate_control control = OPEN_WITH(ANSWER);
+	const __u32 target_id = TARGET;
+	struct rig *r = &with_replay;
+	struct gate_flow flow;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ ACK, .payload_len = 3, .padding_len = 3 });
+	flow = flow_of(&p);
+	rig_set_state(r, OPEN);
+	map_set(r->skel->maps.gate_controls, &target_id, &control);
+	rig_set_client(r, &flow.saddr, GATE_SOURCE_PROBE);
+	assert_all_hooks(r, &p, GATE_PASS_JUDGED);
+	assert_int_equal(r->record.event.payload_len, 3);
+	rig_set_control(r, TARGET, false, 0);
+}
+
+static void the_last_client_is_remembered(void **state)
+{
+	struct rig *r = &with_replay;
+	struct gate_activity activity;
+	struct gate_flow flow;
+	struct packet p;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ .ip = 6, SYN });
+	flow = flow_of(&p);
+	rig_set_state(r, OPEN);
+	assert_all_hooks(r, &p, GATE_PASS_OPEN);
+	activity = rig_activity(r, TARGET);
+	assert_memory_equal(&activity.last_addr, &flow.saddr, sizeof(flow.saddr));
+	assert_int_equal(activity.last_port_be, flow.sport_be);
+}
+
+/* Datagrams that the target sends, through a program that stands in no packet's way. */
+static void what_a_target_sends_by_udp_is_activity_while_the_gate_is_open(void **state)
+{
+	static const struct {
+		struct packet_spec spec;
+		bool is_closed, is_activity;
+	} rows[] = {
+		{ { UDP, .client_port = PACKET_SERVER_PORT, .server_port = 999 }, false, true },
+		{ { .ip = 6, UDP, .client_port = PACKET_SERVER_PORT }, false, true },
+		{ { UDP, .client_port = PACKET_SERVER_PORT }, true, false },
+		{ { UDP, .client_port = PACKET_SERVER_PORT + 1 }, false, false },
+		{ { PAYLOAD, .client_port = PACKET_SERVER_PORT }, false, false },
+	};
+	struct rig *r = &with_replay;
+
+	(void)state;
+	skip_without(r);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct packet p;
+		LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = p.bytes);
+
+		packet_build(&p, &rows[i].spec);
+		options.data_size_in = (__u32)p.len;
+		rig_set_state(r, rows[i].is_closed ? CLOSED : OPEN);
+		assert_int_equal(bpf_prog_test_run_opts(
+					 bpf_program__fd(r->skel->progs.gate_tc_sent), &options),
+				 0);
+		assert_int_equal((int)options.retval, RETURN_PASS_SKB);
+		if ((rig_activity(r, TARGET).last_ns != 0) != rows[i].is_activity)
+			fail_msg("row %zu", i);
+	}
 }
 
 /* Which target a packet is for. */
@@ -1245,6 +1568,10 @@ int main(void)
 		cmocka_unit_test(what_is_malformed_passes_a_closed_gate),
 		cmocka_unit_test(a_frame_cut_at_any_byte_passes_a_closed_gate),
 		cmocka_unit_test(a_client_at_port_zero_is_no_probe),
+		cmocka_unit_test(health_checks_get_their_verdicts_in_all_hooks),
+		cmocka_unit_test(judged_payload_is_told_with_its_length),
+		cmocka_unit_test(the_last_client_is_remembered),
+		cmocka_unit_test(what_a_target_sends_by_udp_is_activity_while_the_gate_is_open),
 		cmocka_unit_test(an_exact_address_wins_over_any_address),
 		cmocka_unit_test(an_exact_address_needs_no_wildcard),
 		cmocka_unit_test(tcp_and_udp_of_one_port_are_two_targets),

@@ -66,6 +66,34 @@ static const struct gate_view closed_stale_to_probe = {
 };
 static const struct gate_view no_replay = { .is_closed = true };
 
+/* Open gates, and what the gate knows of the packet's source. */
+#define AT(...)                                                                                    \
+	{                                                                                          \
+		.can_replay = true, __VA_ARGS__                                                    \
+	}
+#define PROBE	.source = GATE_SOURCE_PROBE
+#define IGNORED .source = GATE_SOURCE_IGNORED
+#define ANSWER	.probes = GATE_PROBES_ANSWER
+#define PASS	.probes = GATE_PROBES_PASS
+#define CLOSED	.is_closed = true
+
+static const struct gate_view open_probe = AT(PROBE, ANSWER);
+static const struct gate_view open_probe_judged = AT(PROBE, ANSWER, .is_judged = true);
+static const struct gate_view open_ignored = AT(IGNORED, ANSWER);
+static const struct gate_view open_ignored_judged = AT(IGNORED, PASS, .is_judged = true);
+static const struct gate_view open_all = AT(.judges_all = true);
+static const struct gate_view open_all_judged = AT(.judges_all = true, .is_judged = true);
+static const struct gate_view closed_all = AT(CLOSED, .judges_all = true);
+static const struct gate_view closed_answer = AT(CLOSED, PROBE, ANSWER);
+static const struct gate_view closed_steered = AT(CLOSED, PROBE, ANSWER, .is_steered = true);
+static const struct gate_view closed_pass = AT(CLOSED, PROBE, PASS);
+static const struct gate_view closed_stale_answer = AT(CLOSED, PROBE, ANSWER, .is_stale = true);
+static const struct gate_view closed_ignored = AT(CLOSED, IGNORED, ANSWER);
+static const struct gate_view closed_ignored_steered = AT(CLOSED, IGNORED, ANSWER,
+							  .is_steered = true);
+static const struct gate_view closed_ignored_pass = AT(CLOSED, IGNORED, PASS);
+static const struct gate_view closed_own_probe = AT(CLOSED, PROBE, ANSWER, .is_probe = true);
+
 struct decision {
 	const struct gate_view *view;
 	__u8 protocol;
@@ -136,6 +164,46 @@ static const struct decision decisions[] = {
 	{ &no_replay, UDP, 0, 0, 60, 0, GATE_WAKE_DATAGRAM },
 	{ &no_replay, UDP, 0, 0, 1500, FRAGMENT, GATE_WAKE_FRAGMENT },
 	{ &no_replay, UDP, 0, 0, MAX + 1, 0, GATE_WAKE_TOO_LONG },
+
+	/* From where health checks come from, open: the payload tells, as long as nobody has. */
+	{ &open_probe, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
+	{ &open_probe, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
+	{ &open_probe, TCP, ACK, 99, MAX, 0, GATE_PASS_JUDGED },
+	{ &open_probe, TCP, ACK, 99, MAX + 1, 0, GATE_PASS_OPEN },
+	{ &open_probe, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
+	{ &open_probe, UDP, 0, 9, 60, 0, GATE_PASS_OPEN },
+	{ &open_probe_judged, TCP, SYN, 0, 60, 0, GATE_PASS_OPEN },
+	{ &open_probe_judged, TCP, ACK, 99, 153, 0, GATE_PASS_OPEN },
+	{ &open_all, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
+	{ &open_all, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
+	{ &open_all, UDP, 0, 9, 60, 0, GATE_PASS_OPEN },
+	{ &open_all_judged, TCP, ACK, 99, 153, 0, GATE_PASS_OPEN },
+	{ &open_ignored, TCP, SYN, 0, 60, 0, GATE_PASS_IGNORED },
+	{ &open_ignored, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
+	{ &open_ignored, UDP, 0, 9, 60, 0, GATE_PASS_IGNORED },
+	{ &open_ignored_judged, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
+
+	/* And closed: to the responder, or to the sleeping application. */
+	{ &closed_all, TCP, SYN, 0, 60, 0, GATE_HOLD_SYN },
+	{ &closed_all, TCP, ACK, 99, 153, 0, GATE_WAKE_PAYLOAD },
+	{ &closed_answer, TCP, SYN, 0, 60, 0, GATE_PASS_STEERED },
+	{ &closed_answer, TCP, ACK, 99, 153, 0, GATE_WAKE_PAYLOAD },
+	{ &closed_answer, UDP, 0, 9, 60, 0, GATE_HOLD_DATAGRAM },
+	{ &closed_answer, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
+	{ &closed_steered, TCP, ACK, 99, 153, 0, GATE_PASS_STEERED },
+	{ &closed_steered, TCP, ACK, 99, MAX + 1, 0, GATE_PASS_STEERED },
+	{ &closed_pass, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
+	{ &closed_pass, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
+	{ &closed_pass, TCP, ACK, 99, MAX + 1, 0, GATE_WAKE_PAYLOAD },
+	{ &closed_stale_answer, TCP, SYN, 0, 60, 0, GATE_PASS_STALE },
+	{ &closed_stale_answer, TCP, ACK, 99, 153, 0, GATE_PASS_STALE },
+	{ &closed_ignored, TCP, SYN, 0, 60, 0, GATE_PASS_STEERED },
+	{ &closed_ignored, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
+	{ &closed_ignored, UDP, 0, 9, 60, 0, GATE_PASS_IGNORED },
+	{ &closed_ignored_steered, TCP, ACK, 99, 153, 0, GATE_PASS_STEERED },
+	{ &closed_ignored_pass, TCP, SYN, 0, 60, 0, GATE_PASS_IGNORED },
+	{ &closed_ignored_pass, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
+	{ &closed_own_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
 };
 /* clang-format on */
 
@@ -227,6 +295,27 @@ static void without_room_a_datagram_passes_and_a_syn_is_dropped(void **state)
 	assert_true(gate_drops(GATE_DROP_RING_FULL));
 }
 
+static void what_cannot_be_shown_to_the_daemon_is_a_clients(void **state)
+{
+	(void)state;
+	assert_int_equal(gate_decide_unjudged(false), GATE_PASS_OPEN);
+	assert_int_equal(gate_decide_unjudged(true), GATE_WAKE_PAYLOAD);
+}
+
+/* A stamp would keep the target awake. */
+static void what_proves_nothing_is_quiet(void **state)
+{
+	(void)state;
+	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
+		bool is_quiet = v == GATE_PASS_QUIET || v == GATE_PASS_PROBE ||
+				v == GATE_PASS_IGNORED || v == GATE_PASS_UNPROVEN ||
+				v == GATE_PASS_STEERED;
+
+		if (v != GATE_PASS_JUDGED && gate_is_quiet(v) != is_quiet)
+			fail_msg("%s", verdict_names[v]);
+	}
+}
+
 /*
  * A full ring wakes by the records that are in it already. A SYN that replay would have held is
  * told instead, so that the next one finds the target awake.
@@ -262,6 +351,8 @@ int main(void)
 		cmocka_unit_test(every_datagram_is_activity),
 		cmocka_unit_test(what_is_held_is_activity),
 		cmocka_unit_test(without_room_a_datagram_passes_and_a_syn_is_dropped),
+		cmocka_unit_test(what_cannot_be_shown_to_the_daemon_is_a_clients),
+		cmocka_unit_test(what_proves_nothing_is_quiet),
 		cmocka_unit_test(every_verdict_does_what_its_name_says),
 	};
 
