@@ -32,6 +32,7 @@
 #define SOCKDIAG_TIMEOUT_S   1
 #define SOCKDIAG_TRIES	     4
 #define SOCKDIAG_ENTRIES_MIN 64
+#define SOCKDIAG_TRY_PORT    9 /* any would do */
 
 /* tcp_info has grown at its end; all kernels that we run on have as much of it. */
 #define SOCKDIAG_INFO_LEN                                                                          \
@@ -89,26 +90,6 @@ static int sockdiag_open(struct sockdiag *s)
 	r = -errno;
 	sockdiag_close(s);
 	return log_err(r, "cannot set up the sock_diag socket");
-}
-
-int sockdiag_new(struct sockdiag **out, const struct netns *ns)
-{
-	_cleanup_(sockdiag_free) struct sockdiag *s = calloc(1, sizeof(*s));
-	int r;
-
-	if (!s)
-		return log_err(-ENOMEM, "cannot set up sock_diag");
-	s->ns = ns;
-	r = sockdiag_open(s);
-	if (r < 0)
-		return r;
-	r = answered_new(&s->answered);
-	if (r < 0)
-		log_info("no BPF iterator over TCP sockets (kernel 5.9 with BTF, CAP_PERFMON): a "
-			 "request that was answered within a tick may keep its target awake",
-			 "error=\"%s\"", strerror(-r));
-	*out = TAKE_PTR(s);
-	return 0;
 }
 
 void sockdiag_free(struct sockdiag **s)
@@ -381,6 +362,40 @@ static void sockdiag_resolve(struct sockdiag *s)
 						       ? BUSY_ANSWERED
 						       : BUSY_NOT_ANSWERED;
 	}
+}
+
+/* Better said now than at the first idle deadline. */
+static int sockdiag_try(struct sockdiag *s)
+{
+	const uint16_t port = SOCKDIAG_TRY_PORT;
+	int r = sockdiag_dump_all(s, &port, 1);
+
+	if (r == -ENOENT)
+		return log_err(r, "this kernel cannot tell which connections are busy: it needs "
+				  "tcp_diag (CONFIG_INET_TCP_DIAG; modprobe tcp_diag)");
+	return r < 0 ? log_err(r, "cannot list TCP connections") : 0;
+}
+
+int sockdiag_new(struct sockdiag **out, const struct netns *ns)
+{
+	_cleanup_(sockdiag_free) struct sockdiag *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return log_err(-ENOMEM, "cannot set up sock_diag");
+	s->ns = ns;
+	r = sockdiag_open(s);
+	if (r == 0)
+		r = sockdiag_try(s);
+	if (r < 0)
+		return r;
+	r = answered_new(&s->answered);
+	if (r < 0)
+		log_info("no BPF iterator over TCP sockets (kernel 5.9 with BTF, CAP_PERFMON): a "
+			 "request that was answered within a tick may keep its target awake",
+			 "error=\"%s\"", strerror(-r));
+	*out = TAKE_PTR(s);
+	return 0;
 }
 
 int sockdiag_list(struct sockdiag *s, const uint16_t *ports, size_t ports_len, sockdiag_fn each,

@@ -24,7 +24,10 @@ struct sockdiag;
 
 typedef void (*sockdiag_fn)(void *arg, const struct busy_socket *socket);
 
-/* The caller owns *out; ns is borrowed, and outlives it. Logs its errors, -errno. */
+/*
+ * The caller owns *out; ns is borrowed, and outlives it. Logs its errors, -errno; -ENOENT: the
+ * kernel has no tcp_diag, not even as a module.
+ */
 int sockdiag_new(struct sockdiag **out, const struct netns *ns);
 void sockdiag_free(struct sockdiag **s);
 

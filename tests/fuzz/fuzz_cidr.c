@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Fuzzes the parser of prefixes: an input is the text; and its first 17 bytes are a prefix. */
-/* needs: userspace/cidr.c */
+/* needs: userspace/address.c userspace/cidr.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,8 @@
  * Fuzzes the command line and the environment. An input is a byte that chooses the command, then
  * arguments with a NUL between them; DOZE_NAME=VALUE goes to the environment.
  */
-/* needs: userspace/config.c userspace/quantity.c userspace/log.c */
+/* needs: userspace/address.c userspace/caller.c userspace/cidr.c userspace/config.c */
+/* needs: userspace/config_set.c userspace/log.c userspace/quantity.c userspace/schedule.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 all='5.10 6.1 6.12'
 time_limit_s=240
-modules='veth sch_ingress cls_bpf 8021q tun ipip'
+modules='veth sch_ingress cls_bpf 8021q tun ipip inet_diag tcp_diag'
 packages='qemu-system-x86 busybox-static cpio iproute2'
 build=$PWD/build/kernels
 number=0

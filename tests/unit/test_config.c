@@ -40,6 +40,19 @@ static const struct variable run_variables[] = {
 	{ "DOZE_REPLAY", "off" },
 	{ "DOZE_READY", "http:/healthz?full=1" },
 	{ "DOZE_LOG_LEVEL", "debug" },
+	{ "DOZE_BUSY_MAX", "20m" },
+	{ "DOZE_SLEEP_WITH_CONNECTIONS", "no" },
+	{ "DOZE_MIN_AWAKE", "0s" },
+	{ "DOZE_IDLE_MAX", "7s" },
+	{ "DOZE_STAY_AWAKE", "Mon-Fri 08:00-18:00; Sat,Sun 10:00-11:30" },
+	{ "DOZE_PROBES", "pass" },
+	{ "DOZE_PROBE_SOURCE", "192.0.2.1,2001:db8::/64" },
+	{ "DOZE_PROBE_PORT", "9000,9001" },
+	{ "DOZE_PROBE_HTTPS", "9443" },
+	{ "DOZE_IGNORE_SOURCE", "198.51.100.0/24" },
+	{ "DOZE_IGNORE_HTTP", "GET /healthz,HEAD /" },
+	{ "DOZE_LISTEN", "127.0.0.1:9090" },
+	{ "DOZE_SOCKET", "none" },
 	{ "DOZE_PID", "1234" },
 };
 
@@ -52,6 +65,19 @@ static const struct variable sidecar_variables[] = {
 	{ "DOZE_HOOK", "tc" },
 	{ "DOZE_REPLAY", "off" },
 	{ "DOZE_LOG_LEVEL", "debug" },
+	{ "DOZE_BUSY_MAX", "20m" },
+	{ "DOZE_SLEEP_WITH_CONNECTIONS", "no" },
+	{ "DOZE_MIN_AWAKE", "0s" },
+	{ "DOZE_IDLE_MAX", "7s" },
+	{ "DOZE_STAY_AWAKE", "Mon-Fri 08:00-18:00; Sat,Sun 10:00-11:30" },
+	{ "DOZE_PROBES", "pass" },
+	{ "DOZE_PROBE_SOURCE", "192.0.2.1,2001:db8::/64" },
+	{ "DOZE_PROBE_PORT", "9000,9001" },
+	{ "DOZE_PROBE_HTTPS", "9443" },
+	{ "DOZE_IGNORE_SOURCE", "198.51.100.0/24" },
+	{ "DOZE_IGNORE_HTTP", "GET /healthz,HEAD /" },
+	{ "DOZE_LISTEN", "127.0.0.1:9090" },
+	{ "DOZE_SOCKET", "none" },
 	{ "DOZE_CONTAINERS", "app,cache" },
 	{ "DOZE_OWN_CONTAINER", "sleeper" },
 	{ "DOZE_POD_NAME", "web-0" },
@@ -679,6 +705,118 @@ static void the_help_names_every_variable(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, forget_environment, forget_environment)
 
+static void idleness_has_its_defaults(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p, patient = { 0 };
+
+	(void)state;
+	PARSE(&p, PORT, COMMAND);
+	expect_ok(&p);
+	assert_true(p.config.busy_max_ns == 900 * NS_PER_S);
+	assert_true(p.config.sleeps_with_connections);
+	assert_true(p.config.awake_min_ns == 10 * NS_PER_S);
+	assert_true(p.config.idle_max_ns == 2400 * NS_PER_S);
+	assert_int_equal(p.config.probes, CONFIG_PROBES_ANSWER);
+	assert_int_equal(p.config.schedules_len + p.config.probe_sources.len +
+				 p.config.ignored_sources.len + p.config.ignored_http_len +
+				 p.config.probe_ports.len + p.config.https_ports.len,
+			 0);
+	assert_null(p.config.listen);
+	assert_null(p.config.socket);
+	/* An idle time of hours needs no other flag beside it. */
+	PARSE(&patient, PORT, "--idle-after=2h", COMMAND);
+	expect_ok(&patient);
+	assert_true(patient.config.busy_max_ns == 7200 * NS_PER_S);
+}
+
+static void health_checks_are_named_by_flags(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+	const struct config *c = &p.config;
+
+	(void)state;
+	PARSE(&p, PORT, "--probes=pass", "--probe-source=10.0.0.1", "--probe-source=fd00::/8",
+	      "--ignore-source=10.0.0.0/8", "--ignore-http=GET /healthz", "--ignore-http=HEAD /",
+	      "--probe-port=9000", "--probe-https=8443", "--busy-max=0s", "--listen=[::1]:9090",
+	      "--socket=/run/d.sock", COMMAND);
+	expect_ok(&p);
+	assert_int_equal(c->probes, CONFIG_PROBES_PASS);
+	assert_int_equal(c->probe_sources.len, 2);
+	assert_int_equal(c->probe_sources.of[0].prefix_len, 128);
+	assert_int_equal(c->probe_sources.of[1].prefix_len, 8);
+	assert_int_equal(c->ignored_sources.len, 1);
+	assert_int_equal(c->ignored_sources.of[0].prefix_len, 104);
+	assert_int_equal(c->ignored_http_len, 2);
+	assert_string_equal(c->ignored_http[0].prefix, "/healthz");
+	assert_int_equal(c->ignored_http[1].method_len, 4);
+	assert_int_equal(c->probe_ports.of[0], 9000);
+	assert_int_equal(c->https_ports.of[0], 8443);
+	assert_true(c->busy_max_ns == 0);
+	assert_string_equal(c->listen, "[::1]:9090");
+	assert_string_equal(c->socket, "/run/d.sock");
+}
+
+static void lists_of_idleness_have_separators_of_their_own(void **state)
+{
+	_cleanup_(parsed_free) struct parsed p;
+
+	(void)state;
+	setenv("DOZE_STAY_AWAKE", "Mon,Tue 08:00-18:00 ; 22:00-02:00;", 1);
+	setenv("DOZE_IGNORE_HTTP", "GET /a, GET /b", 1);
+	setenv("DOZE_PROBE_SOURCE", "10.0.0.1, 10.0.0.2 10.0.0.3", 1);
+	PARSE(&p, PORT, COMMAND);
+	expect_ok(&p);
+	assert_int_equal(p.config.schedules_len, 2);
+	assert_int_equal(p.config.schedules[0].days, 3);
+	assert_int_equal(p.config.ignored_http_len, 2);
+	assert_string_equal(p.config.ignored_http[1].prefix, "/b");
+	assert_int_equal(p.config.probe_sources.len, 3);
+}
+
+/* clang-format off */
+static const struct {
+	const char *flags[3];
+	const char *error;
+} wrong_idleness[] = {
+	{ { "--busy-max=1" }, "--busy-max: '1' is not a duration such as 30s or 5m" },
+	{ { "--sleep-with-connections=maybe" }, "--sleep-with-connections: 'maybe' is neither yes nor no" },
+	{ { "--idle-max=50ms" }, "--idle-max: '50ms' is too short; 100ms is the least" },
+	{ { "--probes=ignore" }, "--probes: 'ignore' is none of answer, pass, wake" },
+	{ { "--probe-source=10.0.0.0/33" }, "--probe-source: '10.0.0.0/33' has a prefix length that is not 0 to 32" },
+	{ { "--probe-source=node" }, "--probe-source: 'node' is neither an address nor a prefix such as 10.0.0.0/8" },
+	{ { "--ignore-source=10.0.0.1/8" }, "--ignore-source: '10.0.0.1/8' has bits behind its prefix: which one is meant?" },
+	{ { "--probe-source=::1", "--probe-source=::1" }, "--probe-source: '::1' is given twice; name each source once" },
+	{ { "--probe-source=::1", "--ignore-source=::1" }, "--ignore-source: '::1' is both a --probe-source and an --ignore-source" },
+	{ { "--ignore-http=/healthz" }, "--ignore-http: '/healthz' is not a method and a path such as GET /healthz" },
+	{ { "--ignore-http=GET healthz" }, "--ignore-http: 'GET healthz' is not a method and a path such as GET /healthz" },
+	{ { "--probe-port=53/udp" }, "--probe-port: '53/udp' is not a TCP port from 1 to 65535" },
+	{ { "--probe-https=0" }, "--probe-https: '0' is not a TCP port from 1 to 65535" },
+	{ { "--probe-port=1", "--probe-port=1" }, "--probe-port: '1' is given twice; name each port once" },
+	{ { "--listen=9090" }, "--listen: '9090' is not an address and a port, such as 127.0.0.1:9090 or :9090" },
+	{ { "--listen=localhost:9090" }, "--listen: 'localhost:9090' is not an address and a port, such as 127.0.0.1:9090 or :9090" },
+	{ { "--listen=::1:9090" }, "--listen: '::1:9090' is not an address and a port, such as 127.0.0.1:9090 or :9090" },
+	{ { "--listen=127.0.0.1:0" }, "--listen: '127.0.0.1:0' is not an address and a port, such as 127.0.0.1:9090 or :9090" },
+	{ { "--socket=doze.sock" }, "--socket: 'doze.sock' is neither an absolute path nor none" },
+	{ { "--idle-after=2s", "--idle-max=1s" }, "--idle-max: '1000ms' is shorter than --idle-after, '2000ms'" },
+	{ { "--idle-after=2s", "--busy-max=1s" }, "--busy-max: '1000ms' is shorter than --idle-after, '2000ms': no connection would ever be busy" },
+	{ { "--probes=wake", "--ignore-source=::1" }, "--ignore-source: '::1/128' contradicts --probes 'wake', by which every packet is a client's" },
+	{ { "--probes=wake", "--probe-source=10.0.0.1" }, "--probe-source: '10.0.0.1/32' contradicts --probes 'wake', by which every packet is a client's" },
+};
+/* clang-format on */
+
+static void what_is_wrong_with_idleness_is_said_with_its_value(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong_idleness); i++) {
+		_cleanup_(parsed_free) struct parsed p;
+		const char *second = wrong_idleness[i].flags[1];
+
+		PARSE(&p, PORT, wrong_idleness[i].flags[0], second ? second : "--replay=on",
+		      COMMAND);
+		expect_error(&p, wrong_idleness[i].error);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -702,6 +840,10 @@ int main(void)
 		TEST(a_list_holds_as_many_as_there_is_room_for),
 		TEST(a_value_that_is_too_long_for_the_error_is_cut),
 		TEST(the_help_names_every_variable),
+		TEST(idleness_has_its_defaults),
+		TEST(health_checks_are_named_by_flags),
+		TEST(lists_of_idleness_have_separators_of_their_own),
+		TEST(what_is_wrong_with_idleness_is_said_with_its_value),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

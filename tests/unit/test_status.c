@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+/* What doze tells of itself, in its three forms: the sums, the metrics, and JSON with its text. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "metrics.h"
+#include "status_json.h"
+#include "util.h"
+
+static struct status_target targets[2];
+static struct status status = { .version = "1.2\"3", .targets = targets, .targets_len = 2 };
+
+static int fill(void **state)
+{
+	(void)state;
+	targets[0] = (struct status_target){
+		.name = "tcp/8080",
+		.state = "awake",
+		.is_gate_open = true,
+		.awake_reason = "unanswered",
+		.awake_detail = "192.0.2.1:4242",
+		.woke_reason = "hold_syn",
+		.woke_client = "192.0.2.1:4242",
+		.woke_before_ms = 90000,
+		.idle_after_ms = 1500,
+		.sleeps_in_ms = 700,
+		.sleeps = 3,
+		.asleep_ms = 7200000,
+	};
+	targets[1] = (struct status_target){
+		.name = "a\\b\"c\nd",
+		.state = "asleep",
+		.awake_reason = "",
+		.woke_reason = "",
+	};
+	status_count(&targets[0].wakes, "hold_syn");
+	status_count(&targets[0].wakes, "schedule");
+	status_count(&targets[0].wakes, "hold_syn");
+	status_count(&targets[0].busy, "unanswered");
+	status_count_wake(&targets[0], 999);
+	status_count_wake(&targets[0], 1000);
+	status_count_wake(&targets[0], 1001);
+	status_count_wake(&targets[0], 60000000);
+	status.verdicts[GATE_HOLD_SYN] = 17;
+	return 0;
+}
+
+static void reasons_are_counted_up_to_a_limit(void **state)
+{
+	struct status_counts counts = { 0 };
+	static char names[STATUS_REASONS_MAX + 1][8];
+
+	(void)state;
+	assert_int_equal(targets[0].wakes.len, 2);
+	assert_int_equal(targets[0].wakes.of[0].count, 2);
+	for (size_t i = 0; i <= STATUS_REASONS_MAX; i++) {
+		snprintf(names[i], sizeof(names[i]), "r%zu", i);
+		status_count(&counts, names[i]);
+	}
+	assert_int_equal(counts.len, STATUS_REASONS_MAX);
+}
+
+static void a_wake_goes_into_the_bucket_that_it_fits(void **state)
+{
+	(void)state;
+	assert_int_equal(targets[0].wake_buckets[0], 2);
+	assert_int_equal(targets[0].wake_buckets[1], 1);
+	assert_int_equal(targets[0].wake_buckets[STATUS_WAKE_BUCKETS], 1);
+	assert_int_equal(targets[0].wake_sum_us, 60003000);
+}
+
+static char *metrics_text(void)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	metrics_print(out, &status);
+	fclose(out);
+	return text;
+}
+
+static void assert_has_line(const char *text, const char *line)
+{
+	const char *at = strstr(text, line);
+
+	if (!at || (at > text && at[-1] != '\n') || at[strlen(line)] != '\n')
+		fail_msg("no line '%s' in:\n%s", line, text);
+}
+
+static void metrics_have_their_values(void **state)
+{
+	_cleanup_(freep) char *text = metrics_text();
+
+	(void)state;
+	assert_has_line(text, "doze_build_info{version=\"1.2\\\"3\"} 1");
+	assert_has_line(text, "doze_gate_packets_total{verdict=\"hold_syn\"} 17");
+	assert_has_line(text, "doze_target_wakes_total{target=\"tcp/8080\",reason=\"hold_syn\"} 2");
+	assert_has_line(text, "doze_target_state{target=\"a\\\\b\\\"c\\nd\",state=\"asleep\"} 1");
+	assert_has_line(text,
+			"doze_target_awake_reason{target=\"tcp/8080\",reason=\"unanswered\"} 1");
+	assert_has_line(text, "doze_target_idle_after_seconds{target=\"tcp/8080\"} 1.5");
+	assert_has_line(text, "doze_target_asleep_seconds_total{target=\"tcp/8080\"} 7200");
+	assert_has_line(text, "doze_wake_seconds_bucket{target=\"tcp/8080\",le=\"0.001\"} 2");
+	assert_has_line(text, "doze_wake_seconds_bucket{target=\"tcp/8080\",le=\"0.002\"} 3");
+	assert_has_line(text, "doze_wake_seconds_bucket{target=\"tcp/8080\",le=\"30\"} 3");
+	assert_has_line(text, "doze_wake_seconds_bucket{target=\"tcp/8080\",le=\"+Inf\"} 4");
+	assert_has_line(text, "doze_wake_seconds_sum{target=\"tcp/8080\"} 60.003");
+	assert_has_line(text, "doze_wake_seconds_count{target=\"tcp/8080\"} 4");
+	assert_null(strstr(text, "doze_target_awake_reason{target=\"a"));
+}
+
+/* Each family is announced once, before its first line, and no line is there twice. */
+static void metrics_are_well_formed(void **state)
+{
+	_cleanup_(freep) char *text = metrics_text();
+	const char *lines[512];
+	char family[128] = "";
+	size_t len = 0;
+	char *rest = NULL;
+
+	(void)state;
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		assert_in_range(len, 0, ARRAY_LEN(lines) - 1);
+		for (size_t i = 0; i < len; i++)
+			assert_string_not_equal(lines[i], line);
+		lines[len++] = line;
+		if (strncmp(line, "# HELP ", 7) == 0)
+			sscanf(line, "# HELP %127s", family);
+		else if (strncmp(line, "# TYPE ", 7) == 0)
+			assert_memory_equal(line + 7, family, strlen(family));
+		else
+			assert_memory_equal(line, family, strlen(family));
+	}
+	assert_in_range(len, 50, ARRAY_LEN(lines));
+}
+
+static char *explain(const char *json, size_t len, int *r)
+{
+	char *text = NULL;
+	size_t text_len = 0;
+	FILE *out = open_memstream(&text, &text_len);
+
+	assert_non_null(out);
+	*r = status_json_explain(out, json, len);
+	fclose(out);
+	return text;
+}
+
+static void json_is_explained_as_people_read_it(void **state)
+{
+	_cleanup_(freep) char *json = status_json_format(&status);
+	_cleanup_(freep) char *text = NULL;
+	int r;
+
+	(void)state;
+	assert_non_null(json);
+	text = explain(json, strlen(json), &r);
+	assert_int_equal(r, 0);
+	assert_has_line(text, "tcp/8080: awake for 0.0 s");
+	assert_has_line(text, "  awake because  unanswered 192.0.2.1:4242, sleeps in 0.7 s");
+	assert_has_line(text, "  woke last      hold_syn of 192.0.2.1:4242, 1.5 min ago");
+	assert_has_line(text, "  sleeps         3, asleep for 2.0 h in all");
+	/* What a terminal might obey is not printed. */
+	assert_has_line(text, "a\\b\"c?d: asleep for 0.0 s");
+}
+
+static void what_is_no_status_is_refused(void **state)
+{
+	static const char *const rows[] = {
+		"",
+		"{",
+		"[]",
+		"{}",
+		"{\"targets\":{}}",
+		"{\"targets\":[{}]}",
+		"{\"targets\":[{\"name\":\"a\"}]}",
+		"{\"targets\":[{\"name\":1,\"state\":\"awake\"}]}",
+		"{\"targets\":[7]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(freep) char *text = NULL;
+		int r;
+
+		text = explain(rows[i], strlen(rows[i]), &r);
+		if (r != -EBADMSG)
+			fail_msg("'%s' is taken", rows[i]);
+	}
+}
+
+static void numbers_that_are_none_count_as_nothing(void **state)
+{
+	static const char json[] = "{\"targets\":[{\"name\":\"a\",\"state\":\"b\",\"sleeps\":1e999,"
+				   "\"state_since_ms\":\"x\"}]}";
+	_cleanup_(freep) char *text = NULL;
+	int r;
+
+	(void)state;
+	text = explain(json, sizeof(json) - 1, &r);
+	assert_int_equal(r, 0);
+	assert_has_line(text, "a: b for 0.0 s");
+	assert_has_line(text, "  sleeps         0, asleep for 0.0 s in all");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reasons_are_counted_up_to_a_limit),
+		cmocka_unit_test(a_wake_goes_into_the_bucket_that_it_fits),
+		cmocka_unit_test(metrics_have_their_values),
+		cmocka_unit_test(metrics_are_well_formed),
+		cmocka_unit_test(json_is_explained_as_people_read_it),
+		cmocka_unit_test(what_is_no_status_is_refused),
+		cmocka_unit_test(numbers_that_are_none_count_as_nothing),
+	};
+
+	return cmocka_run_group_tests_name("status", tests, fill, NULL);
+}
