@@ -238,15 +238,24 @@ static int datapath_attach_xdp(struct datapath *d, struct datapath_link *link)
 	return link->link ? 0 : -errno;
 }
 
+static bool datapath_remove_filter(int ifindex, enum bpf_tc_attach_point point,
+				   const struct bpf_tc_opts *ours)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, stale, .handle = ours->handle, .priority = ours->priority);
+
+	return bpf_tc_detach(&hook, &stale) == 0;
+}
+
 /* A filter outlives its process. One with our handle is of a doze that was killed. */
 static bool datapath_clean_tc(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *ours)
 {
-	LIBBPF_OPTS(bpf_tc_opts, stale, .handle = ours->handle, .priority = ours->priority);
+	bool had_sent = datapath_remove_filter(hook->ifindex, BPF_TC_EGRESS, ours);
+	bool had_gate = datapath_remove_filter(hook->ifindex, BPF_TC_INGRESS, ours);
 
-	if (bpf_tc_detach(hook, &stale) < 0)
-		return false;
-	log_warn("removed the filter of a killed doze", "ifindex=%d", hook->ifindex);
-	return true;
+	if (had_gate || had_sent)
+		log_warn("removed the filter of a killed doze", "ifindex=%d", hook->ifindex);
+	return had_gate || had_sent;
 }
 
 static int datapath_attach_tc(struct datapath *d, struct datapath_link *link)

@@ -140,7 +140,8 @@ finish() {
 
 start() { # FLAG...
 	: >$log
-	nsenter --net=/run/netns/server doze run -p $port -p $port/udp --idle-after=1s --log-level=debug "$@" \
+	nsenter --net=/run/netns/server doze run -p $port -p $port/udp --idle-after=1s \
+		--min-awake=0s --idle-max=1s --log-level=debug "$@" \
 		-- peer serve $port >>$log 2>&1 &
 	doze_pid=$!
 	doze_cgroup=$base/doze/run-$doze_pid
