@@ -117,18 +117,20 @@ def read_request(file):
     return method, path, file.read(length), is_last
 
 
+def send_json(connection, status, content):
+    text = json.dumps(content).encode()
+    connection.sendall(b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+                       b"Content-Length: %d\r\n\r\n%s"
+                       % (status, REASONS[status].encode(), len(text), text))
+
+
 def talk_http(connection, peer):
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     file = connection.makefile("rb")
     while (request := read_request(file)) is not None:
         method, path, body, is_last = request
-        if stream(connection, path):
-            continue
-        status, content = answer(method, path, body, peer)
-        text = json.dumps(content).encode()
-        connection.sendall(b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
-                           b"Content-Length: %d\r\n\r\n%s"
-                           % (status, REASONS[status].encode(), len(text), text))
+        if not stream(connection, path):
+            send_json(connection, *answer(method, path, body, peer))
         if path.startswith("/exit/"):
             os._exit(int(path.removeprefix("/exit/")))
         if is_last:

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -195,6 +197,40 @@ def half_closed_and_reset_connections_are_carried_on_as_such(t):
         sock.shutdown(1)
         equal(read_all(sock), b"all I have to say", "echo")
     doze.wait_awake()
+
+
+@test()
+def slow_download_over_a_carried_connection_arrives_whole(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    doze.wait_asleep()
+    sock = net.path().socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+    sock.settimeout(30)
+    sock.connect((net.path().server, 8080))
+    with sock:
+        sock.sendall(b"GET /big/12 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        got = len(sock.recv(1000))
+        time.sleep(3 * IDLE_S)  # the client's pause: all buffers in between are full
+        got += len(read_all(sock))
+    check(got > 12 << 20, f"only {got} bytes of 12 MiB")
+    equal(doze.count("asleep"), 1, "times it fell asleep before the end")
+
+
+@test()
+def client_that_resets_a_carried_connection_harms_no_other(t):
+    net = t.net()
+    doze = serve(t, net, NODE)
+    doze.wait_asleep()
+    sock = silent_connection(net.path(), 8080)
+    sock.sendall(b"GET /big/64 HTTP/1.1\r\nHost: x\r\n\r\n")
+    check(sock.recv(100), "no answer")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    doze.wait_awake()
+    with Http(net.path()) as connection:
+        connection.get()
+    doze.wait_asleep()  # nothing of the other is left to keep it busy
 
 
 @test()
