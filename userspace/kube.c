@@ -35,7 +35,9 @@ struct kube_request {
 	struct curl_slist *headers;
 	char *url, *method, *sent;
 	kube_answer_fn answer;
+	kube_bytes_fn bytes; /* NULL: the body is collected */
 	void *arg;
+	long timeout_ms;
 	char *body;
 	size_t body_len;
 	long retry_after_s;
@@ -121,12 +123,22 @@ static void kube_request_free(struct kube_request *r)
 	free(r);
 }
 
+static long kube_status(const struct kube_request *r)
+{
+	long status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status;
+}
+
 static size_t kube_on_body(char *data, size_t size, size_t count, void *arg)
 {
 	struct kube_request *r = arg;
 	size_t len = size * count;
 	char *grown;
 
+	if (r->bytes && kube_status(r) == 200)
+		return r->bytes(r->arg, data, len) ? len : 0;
 	if (r->body_len + len > KUBE_BODY_MAX)
 		return 0;
 	grown = realloc(r->body, r->body_len + len + 1);
@@ -237,7 +249,7 @@ static int kube_send(struct kube_request *r)
 	curl_easy_setopt(r->easy, CURLOPT_USERAGENT, "doze/" DOZE_VERSION);
 	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(r->easy, CURLOPT_CONNECTTIMEOUT_MS, KUBE_CONNECT_TIMEOUT_MS);
-	curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, KUBE_TIMEOUT_MS);
+	curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
 	curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, kube_on_body);
 	curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
 	curl_easy_setopt(r->easy, CURLOPT_HEADERFUNCTION, kube_on_header);
@@ -277,8 +289,8 @@ static void kube_on_done(void *arg, CURL *easy, CURLcode result)
 	kube_request_free(r);
 }
 
-struct kube_request *kube_start(struct kube *k, const char *method, const char *path,
-				const char *body, kube_answer_fn answer, void *arg)
+static struct kube_request *kube_request_new(struct kube *k, const char *path,
+					     kube_answer_fn answer, void *arg)
 {
 	struct kube_request *r = calloc(1, sizeof(*r));
 
@@ -287,16 +299,49 @@ struct kube_request *kube_start(struct kube *k, const char *method, const char *
 	r->kube = k;
 	r->answer = answer;
 	r->arg = arg;
+	r->timeout_ms = KUBE_TIMEOUT_MS;
 	r->transfer = (struct http_transfer){ .done = kube_on_done, .arg = r };
 	r->easy = curl_easy_init();
-	r->method = strdup(method);
-	r->sent = body ? strdup(body) : NULL;
 	if (asprintf(&r->url, "%s%s", k->access->server, path) < 0)
 		r->url = NULL;
-	if (r->easy && r->method && r->url && (r->sent || !body) && kube_send(r) == 0)
+	return r;
+}
+
+/* NULL: it could not be sent, and is gone. */
+static struct kube_request *kube_send_first(struct kube_request *r, const char *method)
+{
+	r->method = strdup(method);
+	if (r->easy && r->method && r->url && kube_send(r) == 0)
 		return r;
 	kube_request_free(r);
 	return NULL;
+}
+
+struct kube_request *kube_start(struct kube *k, const char *method, const char *path,
+				const char *body, kube_answer_fn answer, void *arg)
+{
+	struct kube_request *r = kube_request_new(k, path, answer, arg);
+
+	if (!r)
+		return NULL;
+	r->sent = body ? strdup(body) : NULL;
+	if (body && !r->sent) {
+		kube_request_free(r);
+		return NULL;
+	}
+	return kube_send_first(r, method);
+}
+
+struct kube_request *kube_start_stream(struct kube *k, const char *path, long timeout_s,
+				       kube_bytes_fn bytes, kube_answer_fn answer, void *arg)
+{
+	struct kube_request *r = kube_request_new(k, path, answer, arg);
+
+	if (!r)
+		return NULL;
+	r->bytes = bytes;
+	r->timeout_ms = timeout_s * 1000;
+	return kube_send_first(r, "GET");
 }
 
 void kube_cancel(struct kube_request **r)

@@ -6,6 +6,7 @@
 #ifndef DOZE_KUBE_H
 #define DOZE_KUBE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "http.h"
@@ -59,6 +60,15 @@ void kube_free(struct kube **k);
 struct kube_request *kube_start(struct kube *k, const char *method, const char *path,
 				const char *body, kube_answer_fn answer, void *arg);
 void kube_cancel(struct kube_request **r);
+
+/*
+ * A GET whose answer does not end for as long as timeout_s. Each piece of a 200's body is given to
+ * bytes() as it comes; if that returns false the request ends, as if the connection had broken.
+ * answer() is called at the end, with the body of another status alone.
+ */
+typedef bool (*kube_bytes_fn)(void *arg, const char *bytes, size_t len);
+struct kube_request *kube_start_stream(struct kube *k, const char *path, long timeout_s,
+				       kube_bytes_fn bytes, kube_answer_fn answer, void *arg);
 
 /* Sends the answer of a request in flight elsewhere. */
 void kube_redirect(struct kube_request *r, kube_answer_fn answer, void *arg);

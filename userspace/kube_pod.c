@@ -280,7 +280,8 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	pod->name = pod_string(metadata, "name", "");
 	pod->namespace = pod_string(metadata, "namespace", "");
 	pod->uid = pod_string(metadata, "uid", "");
-	if (strcmp(pod_string(root, "kind", ""), "Pod") != 0 || !*pod->name || !*pod->uid)
+	/* The items of a list have no kind of their own. */
+	if (strcmp(pod_string(root, "kind", "Pod"), "Pod") != 0 || !*pod->name || !*pod->uid)
 		return -EINVAL;
 	pod->generation = pod_number(metadata, "generation");
 	pod->is_terminating = pod_string(metadata, "deletionTimestamp", NULL) != NULL;
@@ -299,21 +300,33 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	return 0;
 }
 
-int kube_pod_parse(struct kube_pod **out, const char *text, size_t len)
+int kube_pod_take(struct kube_pod **out, void *json)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = calloc(1, sizeof(*pod));
 	int r;
 
-	if (!pod)
+	if (!pod) {
+		cJSON_Delete(json);
 		return -ENOMEM;
-	pod->json = cJSON_ParseWithLength(text, len);
-	if (!pod->json)
-		return -EINVAL;
-	r = pod_take(pod, pod->json);
+	}
+	pod->json = json;
+	r = pod_take(pod, json);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(pod);
 	return 0;
+}
+
+int kube_pod_parse(struct kube_pod **out, const char *text, size_t len)
+{
+	cJSON *json = cJSON_ParseWithLength(text, len);
+
+	/* An object alone says what it is. */
+	if (!json || !pod_get(json, "kind")) {
+		cJSON_Delete(json);
+		return -EINVAL;
+	}
+	return kube_pod_take(out, json);
 }
 
 void kube_pod_free(struct kube_pod **pod)

@@ -96,6 +96,13 @@ struct kube_pod {
 
 /* The caller frees *out. -EINVAL: no JSON, no Pod, or without name and uid; -E2BIG. */
 int kube_pod_parse(struct kube_pod **out, const char *text, size_t len);
+
+/*
+ * The same of a tree that is parsed already, as a list or a watch has it. json, a cJSON that is
+ * part of no other, is the callee's, also after a failure.
+ */
+int kube_pod_take(struct kube_pod **out, void *json);
+
 void kube_pod_free(struct kube_pod **pod);
 
 /* NULL if there is none of that name. */

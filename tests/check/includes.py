@@ -18,11 +18,11 @@ LAYERS = [
     ["activity", "hours", "steer"],
     ["addresses", "backend_cgroup", "backend_kube", "datapath", "gateways", "interfaces", "portlock", "probe",
      "privilege", "process", "replay", "responder", "server", "sockdiag"],
-    ["kubeconfig"],
+    ["kubeconfig", "pod_watch"],
     ["kube"],
-    ["answered", "backend", "cgroup", "clsact", "doomed", "driver", "http", "netns", "relay",
+    ["answered", "backend", "cgroup", "clsact", "doomed", "driver", "http", "netns", "pod_place", "relay",
      "selfcert", "watchdog"],
-    ["kube_size"],
+    ["kube_size", "watch_line"],
     ["callers", "config", "config_set", "metrics", "status_json", "story"],
     ["busy", "caller", "checksum", "cidr", "hold", "kube_pod", "quantity", "reply", "scaler",
      "schedule", "status"],
@@ -33,7 +33,7 @@ SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("confi
 
 # The core decides, and has no way to do.
 CORE = ["address", "busy", "caller", "callers", "checksum", "cidr", "hold", "kube_pod", "kube_size", "metrics",
-        "quantity", "reply", "scaler", "schedule", "status", "status_json", "story"]
+        "quantity", "reply", "scaler", "schedule", "status", "status_json", "story", "watch_line"]
 IO_HEADERS = re.compile(r"^(sys/(socket|epoll|mman)|bpf/|event2/|curl/|fcntl|unistd|time)")
 # A calendar needs the rules of time zones; it is still given the time.
 ALLOWED = {("schedule", "time.h")}

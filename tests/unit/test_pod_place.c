@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+/* Trees of cgroups as both drivers and both runtimes lay them out, made of plain directories. */
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "pod_place.h"
+#include "util.h"
+
+#define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define OTHER "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+#define UID   "5c6eb96d_0661_4fee_80ea_26a9aba51a06"
+
+static char root[] = "/tmp/doze-test-place-XXXXXX";
+
+static int make_root(void **state)
+{
+	(void)state;
+	strcpy(root + strlen(root) - 6, "XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int remove_root(void **state)
+{
+	(void)state;
+	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* With all directories above it. */
+static void make_directory(const char *path)
+{
+	char full[1024];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = '\0';
+		mkdir(full, 0755);
+		*slash = '/';
+	}
+	assert_int_equal(mkdir(full, 0755), 0);
+}
+
+static void write_procs(const char *path, const char *text)
+{
+	char full[1100];
+	FILE *file;
+
+	snprintf(full, sizeof(full), "%s/%s/cgroup.procs", root, path);
+	file = fopen(full, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void expect_place(const char *pod, const char *container)
+{
+	struct pod_place place;
+	char expected[1024];
+
+	assert_int_equal(pod_place_find(&place, root, ID), 0);
+	snprintf(expected, sizeof(expected), "%s/%s", root, pod);
+	assert_string_equal(place.pod, expected);
+	snprintf(expected, sizeof(expected), "%s/%s/%s", root, pod, container);
+	assert_string_equal(place.container, expected);
+}
+
+static const struct {
+	const char *pod, *container;
+} layouts[] = {
+	{ "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID ".slice",
+	  "cri-containerd-" ID ".scope" },
+	{ "kubepods.slice/kubepods-pod" UID ".slice", "crio-" ID ".scope" },
+	{ "kubepods/besteffort/pod" UID, ID },
+	{ "kubepods/pod" UID, "crio-" ID },
+	{ "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/"
+	  "kubelet-kubepods-burstable-pod" UID ".slice",
+	  "cri-containerd-" ID ".scope" },
+	{ "mine/pods/kubepods/burstable/pod" UID, ID },
+};
+
+static void every_layout_is_found(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(layouts); i++) {
+		char path[1024];
+
+		make_root(state);
+		make_directory("system.slice/containerd.service");
+		make_directory("kubepods.slice.old");
+		snprintf(path, sizeof(path), "%s/%s", layouts[i].pod, layouts[i].container);
+		make_directory(path);
+		snprintf(path, sizeof(path), "%s/cri-containerd-" OTHER ".scope", layouts[i].pod);
+		make_directory(path);
+		expect_place(layouts[i].pod, layouts[i].container);
+		remove_root(state);
+	}
+}
+
+static void the_cgroup_of_conmon_is_not_the_containers(void **state)
+{
+	(void)state;
+	make_directory("kubepods.slice/kubepods-podX.slice/crio-conmon-" ID ".scope");
+	make_directory("kubepods.slice/kubepods-podX.slice/crio-" ID ".scope");
+	expect_place("kubepods.slice/kubepods-podX.slice", "crio-" ID ".scope");
+}
+
+static void what_is_not_there_is_not_found(void **state)
+{
+	struct pod_place place;
+
+	(void)state;
+	make_directory("kubepods/burstable/podX/" OTHER);
+	make_directory("system.slice/docker-" ID ".scope");
+	assert_int_equal(pod_place_find(&place, root, ID), -ENOENT);
+	assert_int_equal(pod_place_find(&place, "/no/such/directory", ID), -ENOENT);
+}
+
+static void the_process_may_be_in_a_cgroup_below(void **state)
+{
+	struct pod_place place;
+
+	(void)state;
+	make_directory("kubepods/podX/crio-" ID "/container");
+	write_procs("kubepods/podX/crio-" ID, "");
+	assert_int_equal(pod_place_find(&place, root, ID), 0);
+	assert_int_equal(pod_place_process(&place), -ESRCH);
+	write_procs("kubepods/podX/crio-" ID "/container", "0\n4242\n");
+	assert_int_equal(pod_place_process(&place), -ESRCH);
+	write_procs("kubepods/podX/crio-" ID "/container", "4242\n4243\n");
+	assert_int_equal(pod_place_process(&place), 4242);
+}
+
+static void an_id_has_a_runtime_and_digits(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		ID,
+		"containerd://",
+		"containerd://0123",
+		"containerd://0123456789ABCDEF",
+		"containerd://../../../../etc",
+		"containerd://" ID ID,
+	};
+	char id[POD_PLACE_ID_MAX];
+
+	(void)state;
+	assert_int_equal(pod_place_id("containerd://" ID, id), 0);
+	assert_string_equal(id, ID);
+	assert_int_equal(pod_place_id("cri-o://0123456789ab", id), 0);
+	assert_string_equal(id, "0123456789ab");
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		if (pod_place_id(wrong[i], id) != -EINVAL)
+			fail_msg("'%s' is taken", wrong[i]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_layout_is_found),
+		cmocka_unit_test_setup_teardown(the_cgroup_of_conmon_is_not_the_containers,
+						make_root, remove_root),
+		cmocka_unit_test_setup_teardown(what_is_not_there_is_not_found, make_root,
+						remove_root),
+		cmocka_unit_test_setup_teardown(the_process_may_be_in_a_cgroup_below, make_root,
+						remove_root),
+		cmocka_unit_test(an_id_has_a_runtime_and_digits),
+	};
+
+	return cmocka_run_group_tests_name("pod_place", tests, NULL, NULL);
+}

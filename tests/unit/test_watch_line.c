@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+/* The stream of a watch: cut anywhere, and what each event says. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "util.h"
+#include "watch_line.h"
+
+#define POD(version)                                                                               \
+	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"namespace\":\"shop\","               \
+	"\"uid\":\"u-1\",\"resourceVersion\":\"" version "\"}}"
+
+static const struct {
+	const char *line;
+	int r;
+	enum watch_type type;
+	const char *version;
+} rows[] = {
+	{ "{\"type\":\"ADDED\",\"object\":" POD("7") "}", 0, WATCH_PUT, "7" },
+	{ "{\"type\":\"MODIFIED\",\"object\":" POD("8") "}", 0, WATCH_PUT, "8" },
+	{ "{\"type\":\"DELETED\",\"object\":" POD("9") "}", 0, WATCH_GONE, "9" },
+	{ "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Pod\",\"metadata\":"
+	  "{\"resourceVersion\":\"1201\"},\"spec\":{\"containers\":null},\"status\":{}}}",
+	  0, WATCH_BOOKMARK, "1201" },
+	{ "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"metadata\":{},\"code\":410,"
+	  "\"reason\":\"Expired\",\"message\":\"too old resource version: 1 (2)\"}}",
+	  0, WATCH_EXPIRED, "" },
+	{ "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":500}}", 0, WATCH_ERROR,
+	  "" },
+	{ "{\"type\":\"ERROR\",\"object\":{\"code\":\"410\"}}", 0, WATCH_ERROR, "" },
+	{ "{\"type\":\"RENAMED\",\"object\":{}}", 0, WATCH_UNKNOWN, "" },
+	{ "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"resourceVersion\":\"3\"}}}", 0,
+	  WATCH_UNKNOWN, "3" },
+	{ "", -EBADMSG, 0, NULL },
+	{ "{", -EBADMSG, 0, NULL },
+	{ "[]", -EBADMSG, 0, NULL },
+	{ "{\"type\":\"ADDED\"}", -EBADMSG, 0, NULL },
+	{ "{\"type\":\"ADDED\",\"object\":7}", -EBADMSG, 0, NULL },
+	{ "{\"object\":{}}", -EBADMSG, 0, NULL },
+	{ "{\"type\":7,\"object\":{}}", -EBADMSG, 0, NULL },
+};
+
+static void every_event_is_understood(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct watch_event event;
+
+		print_message("  %s\n", rows[i].line);
+		assert_int_equal(watch_parse(&event, rows[i].line, strlen(rows[i].line)),
+				 rows[i].r);
+		if (rows[i].r < 0)
+			continue;
+		assert_int_equal(event.type, rows[i].type);
+		assert_string_equal(event.version, rows[i].version);
+		assert_int_equal(event.pod != NULL,
+				 event.type == WATCH_PUT || event.type == WATCH_GONE);
+		if (event.pod)
+			assert_string_equal(event.pod->uid, "u-1");
+		kube_pod_free(&event.pod);
+	}
+}
+
+struct seen {
+	char text[256];
+	size_t lines, stop_after;
+};
+
+static bool on_line(void *arg, const char *line, size_t len)
+{
+	struct seen *s = arg;
+
+	assert_in_range(strlen(s->text) + len + 2, 0, sizeof(s->text));
+	strncat(s->text, line, len);
+	strcat(s->text, "|");
+	return ++s->lines != s->stop_after;
+}
+
+static void a_stream_may_be_cut_anywhere(void **state)
+{
+	static const char stream[] = "one\n\ntwo and a half\nthree\nfour";
+
+	(void)state;
+	for (size_t piece = 1; piece < sizeof(stream); piece++) {
+		struct watch_lines lines = { 0 };
+		struct seen seen = { 0 };
+
+		for (size_t at = 0; at < sizeof(stream) - 1; at += piece) {
+			size_t len = min_u64(piece, sizeof(stream) - 1 - at);
+
+			assert_true(watch_lines_add(&lines, stream + at, len, on_line, &seen));
+		}
+		assert_string_equal(seen.text, "one|two and a half|three|");
+		assert_true(watch_lines_add(&lines, "\n", 1, on_line, &seen));
+		assert_string_equal(seen.text, "one|two and a half|three|four|");
+		watch_lines_free(&lines);
+	}
+}
+
+static void a_line_that_is_refused_ends_it(void **state)
+{
+	struct watch_lines lines = { 0 };
+	struct seen seen = { .stop_after = 2 };
+
+	(void)state;
+	assert_false(watch_lines_add(&lines, "a\nb\nc\n", 6, on_line, &seen));
+	assert_string_equal(seen.text, "a|b|");
+	watch_lines_free(&lines);
+}
+
+static void a_line_without_end_is_refused(void **state)
+{
+	const size_t piece = 1UL << 20;
+	_cleanup_(freep) char *bytes = malloc(piece);
+	struct watch_lines lines = { 0 };
+	struct seen seen = { 0 };
+
+	(void)state;
+	assert_non_null(bytes);
+	memset(bytes, 'x', piece);
+	for (size_t len = 0; len < WATCH_LINE_MAX; len += piece)
+		assert_true(watch_lines_add(&lines, bytes, piece, on_line, &seen));
+	assert_false(watch_lines_add(&lines, bytes, 1, on_line, &seen));
+	watch_lines_free(&lines);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_event_is_understood),
+		cmocka_unit_test(a_stream_may_be_cut_anywhere),
+		cmocka_unit_test(a_line_that_is_refused_ends_it),
+		cmocka_unit_test(a_line_without_end_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("watch_line", tests, NULL, NULL);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a container of a pod is on this node: its cgroup and its pod's, whatever the kubelet's
+ * cgroup driver (systemd, cgroupfs) and the runtime (containerd, CRI-O) call them, and a process.
+ *
+ *   kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope
+ *   kubepods/burstable/podUID/ID                  kubelet.slice/kubelet-kubepods.slice/...
+ *
+ * No name is made up: a directory is looked for that has the container's id in its name.
+ */
+#ifndef DOZE_POD_PLACE_H
+#define DOZE_POD_PLACE_H
+
+#include <limits.h>
+#include <sys/types.h>
+
+/* "containerd://0123..." is runtime and id; 64 hexadecimal digits today, never fewer than 12. */
+#define POD_PLACE_ID_MAX 128
+
+/*
+ * The id in containerID of a pod's status. -EINVAL: there is none, or it is not made of
+ * hexadecimal digits.
+ */
+int pod_place_id(const char *container_id, char out[POD_PLACE_ID_MAX]);
+
+struct pod_place {
+	char container[PATH_MAX];
+	char pod[PATH_MAX]; /* the directory above */
+};
+
+/*
+ * Looks below root, where a hierarchy is mounted (/sys/fs/cgroup, or /sys/fs/cgroup/cpu). -ENOENT:
+ * no such container; else -errno. Nothing is logged.
+ */
+int pod_place_find(struct pod_place *out, const char *root, const char *id);
+
+/* The first process of a container, or of the cgroups that it has made; -ESRCH: there is none. */
+pid_t pod_place_process(const struct pod_place *place);
+
+#endif
