@@ -62,7 +62,7 @@ static void pod_watch_put(struct pod_watch *w, struct kube_pod *pod)
 			kube_pod_free(&pod);
 			return;
 		}
-		strcpy(known->uid, pod->uid);
+		memcpy(known->uid, pod->uid, strlen(pod->uid) + 1);
 		HASH_ADD_STR(w->known, uid, known);
 	}
 	known->list = w->lists;

@@ -4,7 +4,8 @@
  * how the rest is taken: as a message, as what is behind its header, or as attributes behind a
  * tcp_info of the length that the second byte says.
  */
-/* needs: userspace/address.c userspace/sockdiag.c userspace/answered.c userspace/netns.c userspace/log.c */
+/* needs: userspace/address.c userspace/answered.c userspace/log.c userspace/netns.c */
+/* needs: userspace/sockdiag.c */
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
