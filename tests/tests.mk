@@ -10,6 +10,7 @@ TEST_LIBRARY := $(B)/asan/libdoze.a
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
+TOOLS      := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
 E2E_TESTS  := $(wildcard tests/*/test_*.py)
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -19,7 +20,7 @@ test: deps ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory run-tests
 
 .PHONY: run-tests
-run-tests: doze $(UNIT_TESTS) $(BPF_TESTS)
+run-tests: doze $(UNIT_TESTS) $(BPF_TESTS) $(TOOLS)
 	@tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(E2E_TESTS)
 
 demo: deps ## install what is missing, build, show a process falling asleep and waking
@@ -61,6 +62,11 @@ $(B)/tests/unit/%: tests/unit/%.c $(TEST_LIBRARY)
 $(B)/tests/bpf/%: tests/bpf/%.c $(TEST_LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
+
+# Programs that the tests in Python run.
+$(B)/tests/tools/%: tests/tools/%.c $(TEST_LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) $(LDLIBS)
 
 # A fuzzer names the sources it covers on a line "needs:" of its own, so that they are built with
 # the fuzzer's instrumentation.

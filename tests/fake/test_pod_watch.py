@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""pod_watch, as doze node uses it, against the test API server: lists, watches, and everything that
+can befall them. What it tells is printed by build/tests/tools/pod_watch_print."""
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import pods
+import tap
+from apiserver import FakeApiServer
+from tap import check
+
+TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "tests",
+                    "tools", "pod_watch_print")
+LIMIT_S = 30
+
+
+class Watcher:
+    """The tool, and the lines it has printed."""
+
+    def __init__(self, server, directory, node="node1"):
+        kubeconfig = server.write_kubeconfig(os.path.join(directory, "kubeconfig"))
+        self.child = subprocess.Popen([TOOL, kubeconfig, node], text=True, stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.lines, self.errors = [], []
+        self.changed = threading.Condition()
+        for stream, lines in ((self.child.stdout, self.lines), (self.child.stderr, self.errors)):
+            threading.Thread(target=self._read, args=(stream, lines), daemon=True).start()
+
+    def _read(self, stream, lines):
+        for line in stream:
+            with self.changed:
+                lines.append(line.rstrip("\n"))
+                self.changed.notify_all()
+
+    def wait(self, pattern, count=1, among="lines"):
+        """Until that many lines match."""
+        until_s = time.monotonic() + LIMIT_S
+        with self.changed:
+            while len(found := [l for l in getattr(self, among) if re.search(pattern, l)]) < count:
+                left_s = until_s - time.monotonic()
+                check(left_s > 0, f"not within {LIMIT_S} s: {count} x '{pattern}' in {self.lines} "
+                                  f"{self.errors}")
+                self.changed.wait(left_s)
+        return found
+
+    def count(self, pattern):
+        with self.changed:
+            return len([line for line in self.lines if re.search(pattern, line)])
+
+    def end(self):
+        self.child.stdin.close()
+        return self.child.wait(LIMIT_S)
+
+
+@contextlib.contextmanager
+def watched(*names, node="node1", **options):
+    """(server, watcher), which has listed these pods."""
+    with tempfile.TemporaryDirectory() as directory, FakeApiServer(**options) as server:
+        for name in names:
+            server.add_pod(pods.burstable(name))
+        watcher = Watcher(server, directory, node)
+        try:
+            if not options.get("faults"):
+                watcher.wait("^listed$")
+            yield server, watcher
+        finally:
+            if watcher.child.poll() is None:
+                tap.equal(watcher.end(), 0, "exit status")
+
+
+def until_watching(server):
+    until_s = time.monotonic() + LIMIT_S
+    while not server.api.watches:
+        check(time.monotonic() < until_s, "nobody watches")
+        time.sleep(0.005)
+
+
+def test_what_is_there_is_listed_then_watched():
+    with watched("web", "shop") as (server, watcher):
+        tap.equal(watcher.lines[:3], [*sorted(watcher.lines[:2]), "listed"], "the first lines")
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
+
+
+def test_a_change_and_an_end_are_told():
+    with watched("web") as (server, watcher):
+        uid = server.pod("web")["metadata"]["uid"]
+        server.delete_pod("web", grace_s=30)
+        watcher.wait("^put web .*terminating=1")
+        server.delete_pod("web", remove=True)
+        watcher.wait(f"^gone {uid}$")
+
+
+def test_only_the_nodes_own_pods_are_told():
+    with watched("web", node="node2") as (server, watcher):
+        server.add_pod(pods.burstable("later"))
+        until_watching(server)
+        server.end_watches()
+        time.sleep(0.5)  # to give it time to do the wrong thing
+        tap.equal(watcher.count("^put"), 0, "pods of another node")
+
+
+def test_a_watch_that_ends_goes_on_where_it_ended():
+    with watched("web") as (server, watcher):
+        for number in range(3):
+            until_watching(server)
+            server.end_watches()
+            server.add_pod(pods.burstable(f"later-{number}"))
+            watcher.wait(f"^put later-{number} ")
+        tap.equal(watcher.count("^listed$"), 1, "lists")
+
+
+def test_a_version_that_is_too_old_is_listed_again_and_what_went_meanwhile_is_gone():
+    with watched("web", "shop") as (server, watcher):
+        uid = server.pod("shop")["metadata"]["uid"]
+        until_watching(server)
+        server.end_watches(with_410=True)
+        server.delete_pod("shop", grace_s=0)
+        watcher.wait("^listed$", count=2)
+        watcher.wait(f"^gone {uid}$")
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
+
+
+def test_more_pods_than_a_page_holds_are_all_listed():
+    names = [f"web-{number}" for number in range(250)]
+    with watched(*names) as (_, watcher):
+        tap.equal(len({line.split()[1] for line in watcher.wait("^put ", count=250)}), 250, "pods")
+        tap.equal(watcher.count("^listed$"), 1, "lists")
+
+
+def test_a_server_that_is_gone_is_asked_again_and_said_once():
+    with tempfile.TemporaryDirectory() as directory:
+        with FakeApiServer() as server:
+            server.add_pod(pods.burstable("web"))
+            watcher = Watcher(server, directory)
+            watcher.wait("^listed$")
+        time.sleep(1)  # some tries, of which each fails
+        told = [line for line in watcher.errors if "cannot watch" in line]
+        check(len(told) <= 1, f"said more than once: {told}")
+        tap.equal(watcher.end(), 0, "exit status")
+
+
+def test_what_is_forbidden_is_said_with_the_servers_words():
+    with tempfile.TemporaryDirectory() as directory, FakeApiServer() as server:
+        kubeconfig = server.write_kubeconfig(os.path.join(directory, "kubeconfig"))
+        with open(kubeconfig, encoding="ascii") as file:
+            text = re.sub(r"token: \S+", "token: wrong", file.read())
+        server.write_kubeconfig = lambda path: path
+        with open(kubeconfig, "w", encoding="ascii") as file:
+            file.write(text)
+        watcher = Watcher(server, directory)
+        watcher.wait("cannot watch the pods of node 'node1': Unauthorized", among="errors")
+        tap.equal(watcher.end(), 0, "exit status")
+
+
+if __name__ == "__main__":
+    tap.main(globals())

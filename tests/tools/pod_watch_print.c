@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Prints what pod_watch tells, for tests/fake/test_pod_watch.py: "put NAME VERSION", "gone UID",
+ * "listed". Ends with its stdin.
+ *
+ *	usage: pod_watch_print KUBECONFIG NODE
+ */
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "kubeconfig.h"
+#include "log.h"
+#include "pod_watch.h"
+#include "util.h"
+
+static void on_put(void *arg, struct kube_pod *pod)
+{
+	(void)arg;
+	printf("put %s generation=%d terminating=%d\n", pod->name, (int)pod->generation,
+	       pod->is_terminating);
+	kube_pod_free(&pod);
+}
+
+static void on_gone(void *arg, const char *uid)
+{
+	(void)arg;
+	printf("gone %s\n", uid);
+}
+
+static void on_listed(void *arg)
+{
+	(void)arg;
+	printf("listed\n");
+}
+
+static void on_stdin(evutil_socket_t fd, short what, void *arg)
+{
+	char byte;
+
+	(void)what;
+	if (read(fd, &byte, 1) <= 0)
+		event_base_loopbreak(arg);
+}
+
+int main(int argc, char **argv)
+{
+	struct event_base *base = event_base_new();
+	struct event *ends = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_stdin, base);
+	struct pod_watch_settings settings = { .put = on_put, .gone = on_gone, .listed = on_listed };
+	struct kube_access access = { 0 };
+	char error[KUBE_ERROR_MAX] = "";
+	struct pod_watch *watch = NULL;
+	struct kube *kube = NULL;
+	struct http *http = NULL;
+	int status = 1;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	settings.node = argc == 3 ? argv[2] : "";
+	if (argc == 3 && kubeconfig_read(&access, argv[1], error) == 0 &&
+	    http_new(&http, base) == 0 && kube_new(&kube, http, &access) == 0 &&
+	    pod_watch_new(&watch, base, kube, &settings) == 0) {
+		event_add(ends, NULL);
+		event_base_dispatch(base);
+		status = 0;
+	}
+	if (*error)
+		fprintf(stderr, "%s\n", error);
+	pod_watch_free(&watch);
+	kube_free(&kube);
+	http_free(&http);
+	kube_access_free(&access);
+	event_free(ends);
+	event_base_free(base);
+	return status;
+}
