@@ -32,24 +32,25 @@ struct config_setting {
 };
 
 #define CONFIG_BOTH (CONFIG_RUN | CONFIG_SIDECAR)
+#define CONFIG_ALL  (CONFIG_BOTH | CONFIG_POD)
 
 static const struct config_setting config_settings[] = {
-	{ "port", 'p', "PORT", config_set_port, ", ", CONFIG_BOTH,
+	{ "port", 'p', "PORT", config_set_port, ", ", CONFIG_ALL,
 	  "A port to watch, such as 8080, 8080/tcp or 53/udp. Repeat it for more. The first\n"
 	  "TCP port is the one that readiness is asked on. In a pod the default is every\n"
 	  "containerPort of the containers that are put to sleep." },
-	{ "idle-after", 0, "DURATION", config_set_idle_after, NULL, CONFIG_BOTH,
+	{ "idle-after", 0, "DURATION", config_set_idle_after, NULL, CONFIG_ALL,
 	  "Sleep when nobody has called for this long: 500ms, 30s, 5m. Default 5m." },
-	{ "asleep", 0, "freeze|throttle", config_set_asleep, NULL, CONFIG_RUN,
+	{ "asleep", 0, "freeze|throttle", config_set_asleep, NULL, CONFIG_RUN | CONFIG_POD,
 	  "What sleep is: freeze (no CPU at all) or throttle (--asleep-cpu). Default freeze,\n"
 	  "or throttle on a machine that cannot freeze." },
-	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, NULL, CONFIG_BOTH,
+	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, NULL, CONFIG_ALL,
 	  "CPU while asleep, from 10m on. Default 10m. For doze run, of --asleep=throttle; in a\n"
 	  "pod a multiple of 10m." },
 	{ "ready", 0, "tcp|http:/PATH|none", config_set_ready, NULL, CONFIG_RUN,
 	  "How to tell that the application is ready after it woke: it accepts a TCP\n"
 	  "connection, or answers GET /PATH with 200 to 399, or is not asked. Default tcp." },
-	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, NULL, CONFIG_BOTH,
+	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, NULL, CONFIG_ALL,
 	  "Let the traffic through after this long even if the application is not ready.\n"
 	  "Default 30s." },
 	{ "replay", 0, "on|off", config_set_replay, NULL, CONFIG_BOTH,
@@ -58,42 +59,42 @@ static const struct config_setting config_settings[] = {
 	{ "interface", 'i', "NAME", config_set_interface, ", ", CONFIG_BOTH,
 	  "Put the gate on this interface only. Repeat it for more. Default: every interface\n"
 	  "that has an address, also those that come later." },
-	{ "busy-max", 0, "DURATION", config_set_busy_max, NULL, CONFIG_BOTH,
+	{ "busy-max", 0, "DURATION", config_set_busy_max, NULL, CONFIG_ALL,
 	  "A connection that is at work (a request without its answer, a download) keeps the\n"
 	  "application awake, but no longer than this without any progress. 0s: without limit.\n"
 	  "Default 15m, or --idle-after if that is longer." },
 	{ "sleep-with-connections", 0, "yes|no", config_set_sleep_with_connections, NULL,
-	  CONFIG_BOTH,
+	  CONFIG_ALL,
 	  "Whether the application may sleep while clients are connected that say nothing, such\n"
 	  "as keep-alive pools or WebSockets. Their next byte wakes it. Default yes." },
-	{ "min-awake", 0, "DURATION", config_set_min_awake, NULL, CONFIG_BOTH,
+	{ "min-awake", 0, "DURATION", config_set_min_awake, NULL, CONFIG_ALL,
 	  "Stay awake for at least this long after a wake. Default 10s." },
-	{ "idle-max", 0, "DURATION", config_set_idle_max, NULL, CONFIG_BOTH,
+	{ "idle-max", 0, "DURATION", config_set_idle_max, NULL, CONFIG_ALL,
 	  "An application that is woken within 10 s of falling asleep, three times in a row, gets\n"
 	  "twice the idle time, and twice that, up to this. A longer sleep ends it. Default: 8\n"
 	  "times --idle-after." },
-	{ "stay-awake", 0, "SCHEDULE", config_set_stay_awake, ";", CONFIG_BOTH,
+	{ "stay-awake", 0, "SCHEDULE", config_set_stay_awake, ";", CONFIG_ALL,
 	  "Hours in which it does not sleep, and at whose start it wakes: [DAYS] HH:MM-HH:MM\n"
 	  "[ZONE], such as 'Mon-Fri 08:00-18:00 Europe/Berlin'. Without a zone: UTC. Repeat it\n"
 	  "for more." },
-	{ "probes", 0, "answer|pass|wake", config_set_probes, NULL, CONFIG_BOTH,
+	{ "probes", 0, "answer|pass|wake", config_set_probes, NULL, CONFIG_ALL,
 	  "What happens to health checks while asleep. answer: doze answers them; pass: they\n"
 	  "reach the sleeping application, and wait; wake: they are traffic as any other, awake\n"
 	  "and asleep. Default answer." },
-	{ "probe-source", 0, "CIDR", config_set_probe_source, ", ", CONFIG_BOTH,
+	{ "probe-source", 0, "CIDR", config_set_probe_source, ", ", CONFIG_ALL,
 	  "Health checks of the kubelet come from here, and other traffic may as well: they are\n"
 	  "told apart by what they say. Repeat it for more. In a pod the node's addresses and the\n"
 	  "default gateways are known without it." },
-	{ "probe-port", 0, "PORT", config_set_probe_port, ", ", CONFIG_BOTH,
+	{ "probe-port", 0, "PORT", config_set_probe_port, ", ", CONFIG_ALL,
 	  "Health checks come to this port as well, which is none of --port. Repeat it for more.\n"
 	  "In a pod the ports of its probes are known without it." },
-	{ "probe-https", 0, "PORT", config_set_probe_https, ", ", CONFIG_BOTH,
+	{ "probe-https", 0, "PORT", config_set_probe_https, ", ", CONFIG_ALL,
 	  "Health checks come to this port by HTTPS. Repeat it for more. In a pod the ports of\n"
 	  "its probes are known without it." },
-	{ "ignore-source", 0, "CIDR", config_set_ignore_source, ", ", CONFIG_BOTH,
+	{ "ignore-source", 0, "CIDR", config_set_ignore_source, ", ", CONFIG_ALL,
 	  "Nothing that comes from here is activity: the health checks of a load balancer. While\n"
 	  "asleep they are answered or passed, as --probes says. Repeat it for more." },
-	{ "ignore-http", 0, "'METHOD /PATH'", config_set_ignore_http, ",", CONFIG_BOTH,
+	{ "ignore-http", 0, "'METHOD /PATH'", config_set_ignore_http, ",", CONFIG_ALL,
 	  "A request such as 'GET /healthz' is not activity while awake, from wherever it comes,\n"
 	  "if it is the first of its connection: method and beginning of the path. Repeat it for\n"
 	  "more." },
@@ -103,7 +104,7 @@ static const struct config_setting config_settings[] = {
 	{ "pid", 0, "PID", config_set_pid, NULL, CONFIG_RUN,
 	  "Instead of a command: a process that runs already, with all of its cgroup, in its\n"
 	  "own network namespace." },
-	{ "containers", 0, "NAME", config_set_container, ", ", CONFIG_SIDECAR,
+	{ "containers", 0, "NAME", config_set_container, ", ", CONFIG_SIDECAR | CONFIG_POD,
 	  "Put this container to sleep. Repeat it for more. Default: every container with a CPU\n"
 	  "limit, but for doze's own and other sidecars." },
 	{ "own-container", 0, "NAME", config_set_own_container, NULL, CONFIG_SIDECAR,
@@ -397,10 +398,16 @@ static int config_check_probes(const struct config *c, char error[CONFIG_ERROR_M
 	return 0;
 }
 
+static int config_check_shared(struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	int r = config_check_idle(c, error);
+
+	return r < 0 ? r : config_check_probes(c, error);
+}
+
 static int config_check(struct config *c, enum config_command command, char error[CONFIG_ERROR_MAX])
 {
 	const char *wrong = command == CONFIG_RUN ? config_check_run(c) : config_check_sidecar(c);
-	int r;
 
 	if (wrong)
 		return config_refuse(error, "%s", wrong);
@@ -409,8 +416,7 @@ static int config_check(struct config *c, enum config_command command, char erro
 				     "--asleep-cpu: '%um' is no multiple of 10m, to which the "
 				     "kubelet's cgroup driver rounds",
 				     c->asleep_millicpu);
-	r = config_check_idle(c, error);
-	return r < 0 ? r : config_check_probes(c, error);
+	return config_check_shared(c, error);
 }
 
 int config_parse(struct config *out, enum config_command command, int argc, char **argv,
@@ -439,6 +445,65 @@ int config_parse(struct config *out, enum config_command command, int argc, char
 	if (optind < argc)
 		out->command = argv + optind;
 	return config_check(out, command, error);
+}
+
+/* NULL: there is no such setting of a pod. */
+static const struct config_setting *config_find_annotation(const char *name)
+{
+	for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
+		if ((config_settings[i].commands & CONFIG_POD) &&
+		    strcmp(config_settings[i].name, name) == 0)
+			return &config_settings[i];
+	}
+	return NULL;
+}
+
+/* These say whether a pod is ours, and what its full size is: not how it sleeps. */
+static bool config_is_no_setting(const char *name)
+{
+	return strcmp(name, "enabled") == 0 || strcmp(name, "full") == 0;
+}
+
+static int config_take_annotation(struct config *c, const struct config_annotation *a,
+				  char error[CONFIG_ERROR_MAX])
+{
+	const char *name = a->name + strlen(CONFIG_ANNOTATION_PREFIX);
+	const struct config_setting *setting = config_find_annotation(name);
+	char *value;
+
+	if (config_is_no_setting(name))
+		return 0;
+	if (!setting)
+		return config_refuse(error, "%s: '%s': there is no such setting", a->name,
+				     a->value);
+	if (c->env_values_len == ARRAY_LEN(c->env_values))
+		return config_refuse(error, "%s: '%s': too many annotations", a->name, a->value);
+	value = strdup(a->value);
+	if (!value)
+		return config_refuse(error, "no memory");
+	c->env_values[c->env_values_len++] = value;
+	config_forget_list(c, setting);
+	return config_set_env(c, setting, a->name, value, error);
+}
+
+int config_from_annotations(struct config *out, const struct config *defaults,
+			    const struct config_annotation *annotations, size_t len,
+			    char error[CONFIG_ERROR_MAX])
+{
+	*out = *defaults;
+	out->env_values_len = 0;
+	/* What follows from the idle time follows from that of the pod. */
+	if (out->idle_max_ns == CONFIG_IDLE_MAX_FACTOR * out->idle_ns)
+		out->idle_max_ns = 0;
+	if (out->busy_max_ns == max_u64(CONFIG_BUSY_MAX_NS, out->idle_ns))
+		out->busy_max_ns = CONFIG_UNSET_NS;
+	for (size_t i = 0; i < len; i++) {
+		int r = config_take_annotation(out, &annotations[i], error);
+
+		if (r < 0)
+			return r;
+	}
+	return config_check_shared(out, error);
 }
 
 void config_free(struct config *c)

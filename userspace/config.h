@@ -29,6 +29,7 @@
 enum config_command {
 	CONFIG_RUN = 1 << 0,
 	CONFIG_SIDECAR = 1 << 1,
+	CONFIG_POD = 1 << 2, /* as annotations of a pod, for doze node */
 };
 
 enum config_asleep {
@@ -120,6 +121,23 @@ struct config {
 int config_parse(struct config *out, enum config_command command, int argc, char **argv,
 		 char error[CONFIG_ERROR_MAX]);
 void config_free(struct config *c);
+
+#define CONFIG_ANNOTATION_PREFIX "doze.dev/"
+
+struct config_annotation {
+	const char *name, *value; /* doze.dev/idle-after, 5m */
+};
+
+/*
+ * The settings of one pod: those of defaults, but for what its annotations say. A list in an
+ * annotation replaces that of defaults; its items are separated as in the environment. Names that
+ * are not settings are wrong, but for doze.dev/enabled and doze.dev/full. -EINVAL with a sentence
+ * in error that quotes name and value; config_free() also then. What defaults points to has to
+ * outlive *out; the annotations need not.
+ */
+int config_from_annotations(struct config *out, const struct config *defaults,
+			    const struct config_annotation *annotations, size_t len,
+			    char error[CONFIG_ERROR_MAX]);
 
 /* Every flag of a command with its environment name and meaning, as --help prints it. */
 void config_print_flags(FILE *out, enum config_command command);

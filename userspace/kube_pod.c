@@ -347,6 +347,26 @@ const struct kube_container *kube_pod_find(const struct kube_pod *pod, const cha
 	return NULL;
 }
 
+size_t kube_pod_annotations(const struct kube_pod *pod, const char *prefix,
+			    struct kube_annotation *out, size_t max)
+{
+	const cJSON *annotations = pod_get(pod_get(pod->json, "metadata"), "annotations");
+	const cJSON *item;
+	size_t len = 0;
+
+	if (!cJSON_IsObject(annotations))
+		return 0;
+	cJSON_ArrayForEach(item, annotations)
+	{
+		if (!cJSON_IsString(item) || strncmp(item->string, prefix, strlen(prefix)) != 0)
+			continue;
+		if (len < max)
+			out[len] = (struct kube_annotation){ item->string, item->valuestring };
+		len++;
+	}
+	return len;
+}
+
 int kube_probe_port(const struct kube_container *c, const struct kube_probe *p, uint16_t *out)
 {
 	if (p->port) {

@@ -108,6 +108,17 @@ void kube_pod_free(struct kube_pod **pod);
 /* NULL if there is none of that name. */
 const struct kube_container *kube_pod_find(const struct kube_pod *pod, const char *name);
 
+struct kube_annotation {
+	const char *name, *value; /* they belong to the pod */
+};
+
+/*
+ * Those whose names begin with prefix, at most max, in the pod's order; returns how many there
+ * are, which may be more than max. One that is no string is left out.
+ */
+size_t kube_pod_annotations(const struct kube_pod *pod, const char *prefix,
+			    struct kube_annotation *out, size_t max);
+
 /*
  * The port of a probe of this container, by number or by name. -ENOENT: it has no port of that
  * name, or the probe none.

@@ -817,6 +817,106 @@ static void what_is_wrong_with_idleness_is_said_with_its_value(void **state)
 	}
 }
 
+/* As a node's flags have it: the rest is every pod's own. */
+static void defaults_of_a_node(struct parsed *p)
+{
+	PARSE(p, PORT, "--idle-after=1m", "--busy-max=20m", "--probe-source=10.0.0.1", COMMAND);
+	expect_ok(p);
+}
+
+static int annotate(struct config *out, const struct config *defaults, const char *name,
+		    const char *value, char error[CONFIG_ERROR_MAX])
+{
+	const struct config_annotation one = { name, value };
+
+	*error = '\0';
+	return config_from_annotations(out, defaults, &one, 1, error);
+}
+
+static void an_annotation_wins_over_the_nodes_flag(void **state)
+{
+	_cleanup_(parsed_free) struct parsed node;
+	_cleanup_(config_free) struct config pod = { 0 };
+	char error[CONFIG_ERROR_MAX];
+	char list[] = "8080, 53/udp";
+	const struct config_annotation annotations[] = {
+		{ "doze.dev/enabled", "true" },
+		{ "doze.dev/full", "{}" },
+		{ "doze.dev/idle-after", "5s" },
+		{ "doze.dev/port", list },
+		{ "doze.dev/asleep", "throttle" },
+		{ "doze.dev/containers", "app,cache" },
+		{ "doze.dev/stay-awake", "Mon 08:00-09:00; 22:00-23:00" },
+		{ "doze.dev/probe-source", "192.0.2.1" },
+	};
+
+	(void)state;
+	defaults_of_a_node(&node);
+	assert_int_equal(config_from_annotations(&pod, &node.config, annotations,
+						 ARRAY_LEN(annotations), error),
+			 0);
+	memset(list, 'x', sizeof(list) - 1); /* it may be gone by now */
+	assert_true(pod.idle_ns == 5 * NS_PER_S);
+	assert_true(pod.idle_max_ns == 40 * NS_PER_S);
+	assert_true(pod.busy_max_ns == 1200 * NS_PER_S);
+	assert_int_equal(pod.ports_len, 2);
+	assert_int_equal(pod.ports[1].port, 53);
+	assert_int_equal(pod.asleep, CONFIG_ASLEEP_THROTTLE);
+	assert_int_equal(pod.containers_len, 2);
+	assert_string_equal(pod.containers[1], "cache");
+	assert_int_equal(pod.schedules_len, 2);
+	assert_int_equal(pod.probe_sources.len, 1);
+	/* And the node's are as they were. */
+	assert_true(node.config.idle_ns == 60 * NS_PER_S);
+	assert_int_equal(node.config.probe_sources.len, 1);
+}
+
+static void without_annotations_the_nodes_flags_count(void **state)
+{
+	_cleanup_(parsed_free) struct parsed node;
+	_cleanup_(config_free) struct config pod = { 0 };
+	char error[CONFIG_ERROR_MAX];
+
+	(void)state;
+	defaults_of_a_node(&node);
+	assert_int_equal(config_from_annotations(&pod, &node.config, NULL, 0, error), 0);
+	assert_true(pod.idle_ns == 60 * NS_PER_S && pod.idle_max_ns == 480 * NS_PER_S);
+	assert_true(pod.busy_max_ns == 1200 * NS_PER_S);
+}
+
+/* clang-format off */
+static const struct {
+	const char *name, *value, *error;
+} wrong_annotations[] = {
+	{ "doze.dev/idle-after", "5 parsecs", "doze.dev/idle-after: '5 parsecs' is not a duration such as 30s or 5m" },
+	{ "doze.dev/idle-after", "", "doze.dev/idle-after: '' is not a duration such as 30s or 5m" },
+	{ "doze.dev/idel-after", "5s", "doze.dev/idel-after: '5s': there is no such setting" },
+	{ "doze.dev/", "5s", "doze.dev/: '5s': there is no such setting" },
+	{ "doze.dev/kubeconfig", "/etc/kube", "doze.dev/kubeconfig: '/etc/kube': there is no such setting" },
+	{ "doze.dev/listen", ":80", "doze.dev/listen: ':80': there is no such setting" },
+	{ "doze.dev/port", "80,70000", "doze.dev/port: '70000' is not a port from 1 to 65535" },
+	{ "doze.dev/idle-max", "1s", "--idle-max: '1000ms' is shorter than --idle-after, '60000ms'" },
+	{ "doze.dev/probes", "wake", "--probe-source: '10.0.0.1/32' contradicts --probes 'wake', by which every packet is a client's" },
+};
+/* clang-format on */
+
+static void a_wrong_annotation_is_quoted(void **state)
+{
+	_cleanup_(parsed_free) struct parsed node;
+
+	(void)state;
+	defaults_of_a_node(&node);
+	for (size_t i = 0; i < ARRAY_LEN(wrong_annotations); i++) {
+		_cleanup_(config_free) struct config pod = { 0 };
+		char error[CONFIG_ERROR_MAX];
+
+		assert_int_equal(annotate(&pod, &node.config, wrong_annotations[i].name,
+					  wrong_annotations[i].value, error),
+				 -EINVAL);
+		assert_string_equal(error, wrong_annotations[i].error);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -844,6 +944,9 @@ int main(void)
 		TEST(health_checks_are_named_by_flags),
 		TEST(lists_of_idleness_have_separators_of_their_own),
 		TEST(what_is_wrong_with_idleness_is_said_with_its_value),
+		TEST(an_annotation_wins_over_the_nodes_flag),
+		TEST(without_annotations_the_nodes_flags_count),
+		TEST(a_wrong_annotation_is_quoted),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -264,6 +264,60 @@ static const struct probe_row {
 };
 /* clang-format on */
 
+static void annotations_are_found_by_their_prefix(void **state)
+{
+	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+	static const char text[] = "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"uid\":\"u\","
+				   "\"annotations\":{\"doze.dev/enabled\":\"true\","
+				   "\"example.com/idle-after\":\"1s\",\"doze.dev/count\":7,"
+				   "\"doze.dev/idle-after\":\"5s\"}}}";
+	struct kube_annotation found[2];
+
+	(void)state;
+	assert_int_equal(kube_pod_parse(&pod, text, sizeof(text) - 1), 0);
+	assert_int_equal(kube_pod_annotations(pod, "doze.dev/", found, 2), 2);
+	assert_string_equal(found[0].name, "doze.dev/enabled");
+	assert_string_equal(found[1].name, "doze.dev/idle-after");
+	assert_string_equal(found[1].value, "5s");
+	assert_int_equal(kube_pod_annotations(pod, "doze.dev/", found, 1), 2);
+	assert_int_equal(kube_pod_annotations(pod, "other/", found, 2), 0);
+}
+
+static void every_probe_of_a_container_is_kept(void **state)
+{
+	_cleanup_(kube_pod_free) struct kube_pod *pod =
+		parse(APP("\"livenessProbe\":{\"tcpSocket\":{\"port\":81}},"
+			  "\"startupProbe\":{\"httpGet\":{\"port\":82,\"scheme\":\"HTTPS\"}}"));
+	const struct kube_container *c = &pod->containers[0];
+	uint16_t port = 0;
+
+	(void)state;
+	assert_int_equal(c->readiness.kind, KUBE_PROBE_NONE);
+	assert_int_equal(c->liveness.kind, KUBE_PROBE_TCP);
+	assert_int_equal(kube_probe_port(c, &c->liveness, &port), 0);
+	assert_int_equal(port, 81);
+	assert_true(c->startup.kind == KUBE_PROBE_HTTP && c->startup.is_https);
+	assert_int_equal(kube_probe_port(c, &c->readiness, &port), -ENOENT);
+}
+
+static void the_nodes_addresses_are_those_of_the_status(void **state)
+{
+	static const char one[] = "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"uid\":\"u\"},"
+				  "\"status\":{\"hostIP\":\"192.0.2.7\"}}";
+	static const char two[] = "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"uid\":\"u\"},"
+				  "\"status\":{\"hostIP\":\"192.0.2.7\",\"hostIPs\":["
+				  "{\"ip\":\"192.0.2.7\"},{\"ip\":7},{\"ip\":\"2001:db8::7\"}]}}";
+	_cleanup_(kube_pod_free) struct kube_pod *old = NULL, *new = NULL;
+
+	(void)state;
+	assert_int_equal(kube_pod_parse(&old, one, sizeof(one) - 1), 0);
+	assert_int_equal(old->host_ips_len, 1);
+	assert_string_equal(old->host_ips[0], "192.0.2.7");
+	assert_int_equal(kube_pod_parse(&new, two, sizeof(two) - 1), 0);
+	assert_int_equal(new->host_ips_len, 2);
+	assert_string_equal(new->host_ips[1], "2001:db8::7");
+}
+
 static void every_kind_of_probe_is_understood(void **state)
 {
 	(void)state;
@@ -653,6 +707,9 @@ int main(void)
 		cmocka_unit_test(native_sidecars_come_first_and_init_containers_not_at_all),
 		cmocka_unit_test(ports_are_tcp_or_udp),
 		cmocka_unit_test(every_kind_of_probe_is_understood),
+		cmocka_unit_test(annotations_are_found_by_their_prefix),
+		cmocka_unit_test(every_probe_of_a_container_is_kept),
+		cmocka_unit_test(the_nodes_addresses_are_those_of_the_status),
 		cmocka_unit_test(headers_of_a_probe_are_kept_in_order),
 		cmocka_unit_test(cpu_that_is_not_given_is_none),
 		cmocka_unit_test(a_resize_that_waits_or_fails_says_so),
