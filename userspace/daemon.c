@@ -39,7 +39,7 @@ static int daemon_on_interface(void *arg, unsigned int ifindex, const char *name
 {
 	struct daemon *d = arg;
 
-	return datapath_attach(d->datapath, ifindex, name);
+	return datapath_attach(d->datapath, d->ns.id, ifindex, name);
 }
 
 static void daemon_on_interface_gone(void *arg, unsigned int ifindex, const char *name)
@@ -47,7 +47,7 @@ static void daemon_on_interface_gone(void *arg, unsigned int ifindex, const char
 	struct daemon *d = arg;
 
 	log_info("interface is gone", "interface=%s", name);
-	datapath_forget(d->datapath, ifindex);
+	datapath_forget(d->datapath, d->ns.id, ifindex);
 }
 
 static void daemon_on_signal(evutil_socket_t fd, short what, void *arg)

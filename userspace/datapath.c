@@ -27,12 +27,13 @@
 /* tc runs filters in the order of their priority; ours is high, so that ours is first. */
 #define DATAPATH_TC_PRIORITY 1
 
-#define DATAPATH_LINKS_MAX 256
+#define DATAPATH_LINKS_MIN 16
 
 /* Of one message of libbpf, from its end. */
 #define DATAPATH_LOG_LINES 20
 
 struct datapath_link {
+	uint64_t netns_id;
 	unsigned int ifindex;
 	enum datapath_hook hook;
 	bool has_ethernet;     /* else its packets begin with the IP header */
@@ -52,8 +53,8 @@ struct datapath {
 	uint64_t *heartbeat_ns;			/* mmap of gate_heartbeat */
 	bool has_tcx;
 	uint32_t closings; /* so far; each has its number in gate_control.closing */
-	struct datapath_link links[DATAPATH_LINKS_MAX];
-	size_t links_len;
+	struct datapath_link *links;
+	size_t links_len, links_room;
 };
 
 static const char *const datapath_hook_names[] = {
@@ -347,7 +348,7 @@ static void datapath_detach_tc(const struct datapath_link *link)
 	bpf_tc_hook_destroy(&hook);
 }
 
-static void datapath_detach(const struct datapath_link *link)
+static void datapath_end_link(const struct datapath_link *link)
 {
 	if (link->hook == DATAPATH_HOOK_TC || link->has_sent_filter)
 		datapath_detach_tc(link);
@@ -426,16 +427,33 @@ static void datapath_warn_of_tunnel(int type, const char *name)
 		 "interface=%s", name);
 }
 
-int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name)
+static int datapath_make_room(struct datapath *d)
 {
-	struct datapath_link *link = &d->links[d->links_len];
+	size_t room = d->links_room ? 2 * d->links_room : DATAPATH_LINKS_MIN;
+	struct datapath_link *grown;
+
+	if (d->links_len < d->links_room)
+		return 0;
+	grown = realloc(d->links, room * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	d->links = grown;
+	d->links_room = room;
+	return 0;
+}
+
+int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex, const char *name)
+{
+	struct datapath_link *link;
 	char driver[DRIVER_NAME_MAX];
 	int type = driver_link_type(name);
 	int r;
 
-	if (d->links_len == DATAPATH_LINKS_MAX)
-		return log_err(-ENOSPC, "too many interfaces: '%s' gets no gate", name);
+	if (datapath_make_room(d) < 0)
+		return log_err(-ENOMEM, "cannot attach the gate to '%s'", name);
+	link = &d->links[d->links_len];
 	*link = (struct datapath_link){
+		.netns_id = netns_id,
 		.ifindex = ifindex,
 		.has_ethernet = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK,
 	};
@@ -451,10 +469,10 @@ int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name)
 	return 0;
 }
 
-void datapath_forget(struct datapath *d, unsigned int ifindex)
+void datapath_forget(struct datapath *d, uint64_t netns_id, unsigned int ifindex)
 {
 	for (size_t i = 0; i < d->links_len; i++) {
-		if (d->links[i].ifindex != ifindex)
+		if (d->links[i].netns_id != netns_id || d->links[i].ifindex != ifindex)
 			continue;
 		bpf_link__destroy(d->links[i].link);
 		bpf_link__destroy(d->links[i].sent);
@@ -463,12 +481,26 @@ void datapath_forget(struct datapath *d, unsigned int ifindex)
 	}
 }
 
+void datapath_detach(struct datapath *d, uint64_t netns_id)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->links_len; i++) {
+		if (d->links[i].netns_id == netns_id)
+			datapath_end_link(&d->links[i]);
+		else
+			d->links[kept++] = d->links[i];
+	}
+	d->links_len = kept;
+}
+
 void datapath_free(struct datapath **d)
 {
 	if (!*d)
 		return;
 	for (size_t i = 0; i < (*d)->links_len; i++)
-		datapath_detach(&(*d)->links[i]);
+		datapath_end_link(&(*d)->links[i]);
+	free((*d)->links);
 	ring_buffer__free((*d)->ring);
 	if ((*d)->skel) {
 		const __typeof__((*d)->skel->maps) *maps = &(*d)->skel->maps;
@@ -499,6 +531,79 @@ static int datapath_index_key(struct datapath *d, const struct gate_target_key *
 	*value = gate_port_with_key(*value, is_any, target_id);
 	return bpf_map__update_elem(d->skel->maps.gate_ports, &number, sizeof(number), &port,
 				    sizeof(port), BPF_ANY);
+}
+
+/* The keys of the other targets: which of them are for this port? */
+static bool datapath_has_key(const struct datapath *d, __be16 port_be, uint8_t protocol)
+{
+	int fd = bpf_map__fd(d->skel->maps.gate_targets);
+	struct gate_target_key key, *before = NULL;
+
+	while (bpf_map_get_next_key(fd, before, &key) == 0) {
+		if (key.port_be == port_be && key.protocol == protocol)
+			return true;
+		before = &key;
+	}
+	return false;
+}
+
+static void datapath_remove_key(struct datapath *d, const struct gate_target_key *key)
+{
+	uint32_t number = ntohs(key->port_be);
+	struct gate_port port;
+
+	bpf_map__delete_elem(d->skel->maps.gate_targets, key, sizeof(*key), 0);
+	if (datapath_has_key(d, key->port_be, key->protocol) ||
+	    bpf_map__lookup_elem(d->skel->maps.gate_ports, &number, sizeof(number), &port,
+				 sizeof(port), 0) < 0)
+		return;
+	*(key->protocol == IPPROTO_UDP ? &port.udp : &port.tcp) = 0;
+	bpf_map__update_elem(d->skel->maps.gate_ports, &number, sizeof(number), &port, sizeof(port),
+			     BPF_ANY);
+}
+
+/* From the first key on again after each that is removed: one that is gone has no next. */
+static bool datapath_remove_a_key(struct datapath *d, uint32_t target_id)
+{
+	int fd = bpf_map__fd(d->skel->maps.gate_targets);
+	struct gate_target_key key, *before = NULL;
+	uint32_t owner;
+
+	while (bpf_map_get_next_key(fd, before, &key) == 0) {
+		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && owner == target_id) {
+			datapath_remove_key(d, &key);
+			return true;
+		}
+		before = &key;
+	}
+	return false;
+}
+
+static bool datapath_remove_a_source(struct datapath *d, uint32_t target_id)
+{
+	int fd = bpf_map__fd(d->skel->maps.gate_sources);
+	struct gate_source_key key, *before = NULL;
+
+	while (bpf_map_get_next_key(fd, before, &key) == 0) {
+		if (key.target_id == target_id)
+			return bpf_map_delete_elem(fd, &key) == 0;
+		before = &key;
+	}
+	return false;
+}
+
+void datapath_remove_target(struct datapath *d, uint32_t target_id)
+{
+	static const struct gate_control control;
+	static const struct gate_activity activity;
+
+	while (datapath_remove_a_key(d, target_id))
+		;
+	while (datapath_remove_a_source(d, target_id))
+		;
+	d->controls[target_id] = control;
+	bpf_map__update_elem(d->skel->maps.gate_activities, &target_id, sizeof(target_id),
+			     &activity, sizeof(activity), BPF_ANY);
 }
 
 int datapath_add_key(struct datapath *d, const struct gate_target_key *key, uint32_t target_id)

@@ -43,14 +43,23 @@ int datapath_new(struct datapath **out, const struct datapath_settings *settings
 void datapath_free(struct datapath **d);
 
 /*
- * To be called in the network namespace of the interface. Logs which hook it took and why, or
- * its error. datapath_forget(): the interface is gone.
+ * To be called in the network namespace of the interface, which netns_id names (netns.h): an index
+ * may be that of an interface in each of them. Logs which hook it took and why, or its error.
+ * datapath_forget(): the interface is gone. datapath_detach(): every interface of that namespace,
+ * called in it.
  */
-int datapath_attach(struct datapath *d, unsigned int ifindex, const char *name);
-void datapath_forget(struct datapath *d, unsigned int ifindex);
+int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex, const char *name);
+void datapath_forget(struct datapath *d, uint64_t netns_id, unsigned int ifindex);
+void datapath_detach(struct datapath *d, uint64_t netns_id);
 
 /* From now on packets for key are those of the target with this id, < GATE_TARGETS_MAX. */
 int datapath_add_key(struct datapath *d, const struct gate_target_key *key, uint32_t target_id);
+
+/*
+ * The gate forgets the target: its keys, its sources, its last activity; it is open, as for another
+ * target that may get the id.
+ */
+void datapath_remove_target(struct datapath *d, uint32_t target_id);
 
 /* The gate is closed only as long as datapath_beat() is called, every second or so. */
 void datapath_close_gate(struct datapath *d, uint32_t target_id);

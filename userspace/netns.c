@@ -27,6 +27,13 @@ static bool netns_is_same(int a, int b)
 	       stat_a.st_dev == stat_b.st_dev;
 }
 
+static uint64_t netns_id(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 int netns_open(struct netns *out, pid_t pid)
 {
 	_cleanup_(closep) int home_fd = netns_open_path("/proc/self/ns/net");
@@ -43,6 +50,7 @@ int netns_open(struct netns *out, pid_t pid)
 	if (fd < 0)
 		return fd;
 	out->is_home = netns_is_same(fd, home_fd);
+	out->id = netns_id(fd);
 	out->fd = TAKE_FD(fd);
 	out->home_fd = TAKE_FD(home_fd);
 	return 0;

@@ -7,12 +7,14 @@
 #define DOZE_NETNS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct netns {
 	int fd;	      /* the target's */
 	int home_fd;  /* ours */
 	bool is_home; /* both are the same: entering does nothing */
+	uint64_t id;  /* its inode: of no other namespace while we have it open */
 };
 
 #define NETNS_NONE ((struct netns){ .fd = -1, .home_fd = -1, .is_home = true })

@@ -452,14 +452,24 @@ static void target_choose_probe_port(struct target *t)
 		t->settings.probe.kind = PROBE_NONE;
 }
 
+static int target_add_port(const struct target *t, const struct target_port *port)
+{
+	struct gate_target_key key = { .port_be = htons(port->port), .protocol = port->protocol };
+	int r = 0;
+
+	if (!t->settings.addresses_len)
+		return datapath_add_key(t->edges.datapath, &key, t->settings.id);
+	for (size_t i = 0; i < t->settings.addresses_len && r == 0; i++) {
+		key.addr = t->settings.addresses[i];
+		r = datapath_add_key(t->edges.datapath, &key, t->settings.id);
+	}
+	return r;
+}
+
 static int target_add_keys(const struct target *t)
 {
 	for (size_t i = 0; i < t->settings.ports_len; i++) {
-		struct gate_target_key key = {
-			.port_be = htons(t->settings.ports[i].port),
-			.protocol = t->settings.ports[i].protocol,
-		};
-		int r = datapath_add_key(t->edges.datapath, &key, t->settings.id);
+		int r = target_add_port(t, &t->settings.ports[i]);
 
 		if (r < 0)
 			return r;

@@ -30,6 +30,9 @@ struct target_settings {
 	uint32_t id;			 /* in the gate's maps */
 	const struct target_port *ports; /* borrowed, not empty */
 	size_t ports_len;
+	/* Borrowed; none: every address of the interfaces that the gate is attached to. */
+	const struct gate_addr *addresses;
+	size_t addresses_len;
 	uint64_t idle_ns;
 	uint64_t idle_max_ns;  /* of a target that is woken again and again */
 	uint64_t awake_min_ns; /* after a wake */

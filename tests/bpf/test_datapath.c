@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One gate in several network namespaces, for several targets: real datagrams over lo of each. An
+ * address belongs to one target, wherever the packet is seen, as a pod's does.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "address.h"
+#include "datapath.h"
+#include "util.h"
+
+#define PORT	   8080
+#define NAMESPACES 2
+#define LIMIT_NS   (10 * NS_PER_S)
+
+static struct {
+	bool can_run;
+	int outside;
+	int fds[NAMESPACES];
+	uint64_t ids[NAMESPACES];
+	struct datapath *gate;
+	unsigned int records; /* that the ring had */
+} rig;
+
+static void on_event(void *arg, const struct gate_event *event, const void *frame)
+{
+	(void)arg;
+	(void)event;
+	(void)frame;
+	rig.records++;
+}
+
+static void enter(int fd)
+{
+	assert_int_equal(setns(fd, CLONE_NEWNET), 0);
+}
+
+static bool make_namespace(size_t i)
+{
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	struct stat st;
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+	close(fd);
+	rig.fds[i] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fstat(rig.fds[i], &st), 0);
+	rig.ids[i] = st.st_ino;
+	return true;
+}
+
+static int rig_new(void **state)
+{
+	const struct datapath_settings settings = { .can_replay = true, .on_event = on_event };
+
+	(void)state;
+	rig.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < NAMESPACES; i++) {
+		if (!make_namespace(i)) {
+			print_message("skipped: no network namespace: %s\n", strerror(errno));
+			return 0;
+		}
+	}
+	if (datapath_new(&rig.gate, &settings) < 0) {
+		print_message("skipped: the gate cannot be loaded\n");
+		return 0;
+	}
+	for (size_t i = 0; i < NAMESPACES; i++) {
+		enter(rig.fds[i]);
+		assert_int_equal(datapath_attach(rig.gate, rig.ids[i], if_nametoindex("lo"), "lo"),
+				 0);
+	}
+	rig.can_run = true;
+	return 0;
+}
+
+static int rig_free(void **state)
+{
+	(void)state;
+	for (size_t i = 0; rig.gate && i < NAMESPACES; i++) {
+		enter(rig.fds[i]);
+		datapath_detach(rig.gate, rig.ids[i]);
+		close(rig.fds[i]);
+	}
+	datapath_free(&rig.gate);
+	enter(rig.outside);
+	close(rig.outside);
+	return 0;
+}
+
+static void skip_without_gate(void)
+{
+	if (!rig.can_run)
+		skip(); /* rig_new() has said why */
+}
+
+static struct gate_addr addr_of(const char *text)
+{
+	struct in_addr ipv4;
+
+	assert_int_equal(inet_pton(AF_INET, text, &ipv4), 1);
+	return address_make(AF_INET, &ipv4);
+}
+
+static void add_target(uint32_t id, const char *address)
+{
+	const struct gate_target_key key = {
+		.addr = addr_of(address),
+		.port_be = htons(PORT),
+		.protocol = IPPROTO_UDP,
+	};
+
+	assert_int_equal(datapath_add_key(rig.gate, &key, id), 0);
+}
+
+/* lo delivers before send() returns, so what the gate does is done by then. */
+static void send_to(size_t namespace, const char *address)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int fd;
+
+	enter(rig.fds[namespace]);
+	assert_int_equal(inet_pton(AF_INET, address, &to.sin_addr), 1);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	close(fd);
+}
+
+/* Stamped by a datagram sent now; a stamp is renewed once a millisecond, so it is sent again. */
+static bool is_stamped_by(size_t namespace, const char *address, uint32_t id)
+{
+	uint64_t before = datapath_activity_ns(rig.gate, id);
+	uint64_t until_ns = monotonic_ns() + LIMIT_NS;
+
+	do {
+		send_to(namespace, address);
+		if (datapath_activity_ns(rig.gate, id) != before)
+			return true;
+	} while (monotonic_ns() < until_ns);
+	return false;
+}
+
+static void targets_are_told_apart_by_their_addresses_in_every_namespace(void **state)
+{
+	(void)state;
+	skip_without_gate();
+	add_target(1, "127.0.0.2");
+	add_target(2, "127.0.0.3");
+	assert_true(is_stamped_by(0, "127.0.0.2", 1));
+	assert_true(datapath_activity_ns(rig.gate, 2) == 0);
+	assert_true(is_stamped_by(1, "127.0.0.3", 2));
+}
+
+static void a_gate_that_is_closed_is_one_targets(void **state)
+{
+	(void)state;
+	skip_without_gate();
+	datapath_close_gate(rig.gate, 1);
+	datapath_consume(rig.gate);
+	rig.records = 0;
+	send_to(0, "127.0.0.3");
+	datapath_consume(rig.gate);
+	assert_int_equal(rig.records, 0);
+	send_to(1, "127.0.0.2");
+	datapath_consume(rig.gate);
+	assert_int_equal(rig.records, 1);
+	datapath_open_gate(rig.gate, 1);
+}
+
+static void a_target_that_is_removed_leaves_nothing_to_the_next(void **state)
+{
+	const struct gate_addr client = addr_of("127.0.0.1");
+	const struct cidr from = cidr_of(&client);
+	uint64_t counters[GATE_VERDICT_COUNT], later[GATE_VERDICT_COUNT];
+
+	(void)state;
+	skip_without_gate();
+	datapath_set_probes(rig.gate, 1, GATE_PROBES_PASS, false);
+	assert_int_equal(datapath_add_source(rig.gate, 1, &from, GATE_SOURCE_IGNORED), 0);
+	datapath_close_gate(rig.gate, 1);
+	datapath_remove_target(rig.gate, 1);
+	assert_true(datapath_activity_ns(rig.gate, 1) == 0);
+	send_to(0, "127.0.0.2");
+	assert_true(datapath_activity_ns(rig.gate, 1) == 0);
+	assert_true(is_stamped_by(0, "127.0.0.3", 2));
+	/* Another target gets its number, and its address: open, and with no source known. */
+	add_target(1, "127.0.0.2");
+	assert_int_equal(datapath_read_counters(rig.gate, counters), 0);
+	assert_true(is_stamped_by(0, "127.0.0.2", 1));
+	assert_int_equal(datapath_read_counters(rig.gate, later), 0);
+	assert_int_equal(later[GATE_PASS_IGNORED], counters[GATE_PASS_IGNORED]);
+}
+
+static void the_last_key_of_a_port_leaves_the_port_to_nobody(void **state)
+{
+	uint64_t counters[GATE_VERDICT_COUNT], later[GATE_VERDICT_COUNT];
+
+	(void)state;
+	skip_without_gate();
+	datapath_remove_target(rig.gate, 1);
+	datapath_remove_target(rig.gate, 2);
+	assert_int_equal(datapath_read_counters(rig.gate, counters), 0);
+	send_to(0, "127.0.0.2");
+	assert_int_equal(datapath_read_counters(rig.gate, later), 0);
+	assert_true(later[GATE_PASS_OTHER] > counters[GATE_PASS_OTHER]);
+	assert_int_equal(later[GATE_PASS_OPEN], counters[GATE_PASS_OPEN]);
+	/* And it works again for who comes then. */
+	add_target(3, "127.0.0.2");
+	assert_true(is_stamped_by(0, "127.0.0.2", 3));
+}
+
+static void what_is_detached_in_one_namespace_stays_in_the_other(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	skip_without_gate();
+	enter(rig.fds[0]);
+	datapath_detach(rig.gate, rig.ids[0]);
+	assert_true(is_stamped_by(1, "127.0.0.2", 3));
+	before = datapath_activity_ns(rig.gate, 3);
+	send_to(0, "127.0.0.2");
+	assert_true(datapath_activity_ns(rig.gate, 3) == before);
+	/* The same index in the other namespace is another interface. */
+	datapath_forget(rig.gate, rig.ids[0], if_nametoindex("lo"));
+	assert_true(is_stamped_by(1, "127.0.0.2", 3));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(targets_are_told_apart_by_their_addresses_in_every_namespace),
+		cmocka_unit_test(a_gate_that_is_closed_is_one_targets),
+		cmocka_unit_test(a_target_that_is_removed_leaves_nothing_to_the_next),
+		cmocka_unit_test(the_last_key_of_a_port_leaves_the_port_to_nobody),
+		cmocka_unit_test(what_is_detached_in_one_namespace_stays_in_the_other),
+	};
+
+	return cmocka_run_group_tests_name("datapath", tests, rig_new, rig_free);
+}
