@@ -49,7 +49,9 @@ int main(int argc, char **argv)
 {
 	struct event_base *base = event_base_new();
 	struct event *ends = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_stdin, base);
-	struct pod_watch_settings settings = { .put = on_put, .gone = on_gone, .listed = on_listed };
+	struct pod_watch_settings settings = { .put = on_put,
+					       .gone = on_gone,
+					       .listed = on_listed };
 	struct kube_access access = { 0 };
 	char error[KUBE_ERROR_MAX] = "";
 	struct pod_watch *watch = NULL;
