@@ -195,6 +195,8 @@ static void target_check(struct target *t)
 	struct busy_verdict v;
 
 	datapath_consume(t->edges.datapath);
+	if (!t->scaler.is_gate_closed)
+		target_replay(t); /* late, as in target_act() */
 	if (activity_look(t->activity, &v) < 0) {
 		t->scaler.recheck_ns = TARGET_LOOK_AGAIN_NS;
 		target_raise(t, SCALER_BUSY);
