@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "address.h"
@@ -24,7 +25,10 @@
 #include "selfcert.h"
 #include "util.h"
 
+/* Each may need two files; so many are left to the rest of doze. */
 #define RESPONDER_CONNECTIONS_MAX 1024
+#define RESPONDER_CONNECTIONS_MIN 16
+#define RESPONDER_OTHER_FILES	  128
 #define RESPONDER_BACKLOG	  1024
 #define RESPONDER_PAUSE_US	  100000 /* after accept() has failed */
 
@@ -72,7 +76,7 @@ struct responder {
 	struct event *resume;
 	SSL_CTX *server, *client;
 	TAILQ_HEAD(, connection) connections;
-	size_t connections_len;
+	size_t connections_len, connections_max;
 	bool is_open;
 };
 
@@ -85,7 +89,7 @@ static void connection_free(struct connection *c)
 	struct responder *r = c->responder;
 
 	TAILQ_REMOVE(&r->connections, c, link);
-	if (r->connections_len-- == RESPONDER_CONNECTIONS_MAX)
+	if (r->connections_len-- == r->connections_max)
 		event_active(r->resume, EV_TIMEOUT, 0);
 	if (c->readable)
 		event_free(c->readable);
@@ -619,7 +623,7 @@ static void responder_pause(struct responder *r)
 		if (r->acceptable[family])
 			event_del(r->acceptable[family]);
 	}
-	if (r->connections_len < RESPONDER_CONNECTIONS_MAX)
+	if (r->connections_len < r->connections_max)
 		event_add(r->resume, &in);
 }
 
@@ -640,7 +644,7 @@ static void responder_on_acceptable(evutil_socket_t fd, short what, void *arg)
 	struct responder *r = arg;
 
 	(void)what;
-	while (r->connections_len < RESPONDER_CONNECTIONS_MAX) {
+	while (r->connections_len < r->connections_max) {
 		int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (accepted >= 0) {
@@ -722,6 +726,19 @@ static int responder_open(struct responder *r)
 	return n < 0 ? n : selfcert_new_client(&r->client);
 }
 
+/* More wait in the kernel's queue: a client that is accepted can be carried on. */
+static size_t responder_most(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+	    files.rlim_cur >= 2 * RESPONDER_CONNECTIONS_MAX + RESPONDER_OTHER_FILES)
+		return RESPONDER_CONNECTIONS_MAX;
+	if (files.rlim_cur < 2 * RESPONDER_CONNECTIONS_MIN + RESPONDER_OTHER_FILES)
+		return RESPONDER_CONNECTIONS_MIN;
+	return (files.rlim_cur - RESPONDER_OTHER_FILES) / 2;
+}
+
 int responder_new(struct responder **out, const struct responder_settings *settings)
 {
 	_cleanup_(responder_free) struct responder *r = calloc(1, sizeof(*r));
@@ -731,6 +748,7 @@ int responder_new(struct responder **out, const struct responder_settings *setti
 		return log_err(-ENOMEM, "cannot answer health checks");
 	r->settings = *settings;
 	r->is_open = true;
+	r->connections_max = responder_most();
 	r->listen_fds[GATE_FAMILY_IPV4] = r->listen_fds[GATE_FAMILY_IPV6] = -1;
 	TAILQ_INIT(&r->connections);
 	n = responder_open(r);

@@ -5,6 +5,7 @@ same address do wake it, and lose nothing."""
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -452,6 +453,30 @@ def many_probes_at_the_same_moment_are_all_answered(t):
         thread.join()
     equal(failures, [], "probes that failed")
     equal(woken(doze), 0, "wakes")
+
+
+@test([(300, 256), (1500, None)])
+def more_clients_at_once_than_doze_can_carry_are_all_answered(t, clients, files):
+    """files: as many as doze may have open, of which each client needs two."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    wrap = ("prlimit", f"--nofile={files}") if files else ()
+    net = t.net()
+    doze = serve(t, net, NODE, wrap=wrap)
+    doze.wait_asleep()
+    request = "GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: me\r\nConnection: close\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(net.path().socket()) for _ in range(clients)]
+        for sock in socks:
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect((net.path().server, 8080))
+        for sock in socks:
+            sock.settimeout(30)
+            sock.sendall(request)
+        for sock in socks:
+            check(read_all(sock).startswith(b"HTTP/1.1 200 "), "no answer")
+            sock.close()
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
 
 
 if __name__ == "__main__":
