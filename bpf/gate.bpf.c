@@ -16,6 +16,7 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile bool gate_can_replay = true;
 const volatile bool gate_has_coarse_clock = true; /* kernel >= 5.11 */
 const volatile bool gate_has_xdp_copy = true;	  /* bpf_xdp_load_bytes(), kernel >= 5.18 */
+const volatile bool gate_has_namespaces = false;  /* keys for network namespaces may be there */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -85,7 +86,37 @@ static __always_inline void gate_count(__u32 verdict)
 		(*count)++;
 }
 
-static __always_inline __u32 *gate_search_target(const struct gate_packet *p)
+static __always_inline bool gate_read(void *out, __u32 len, const void *from)
+{
+	return bpf_probe_read_kernel(out, len, from) == 0;
+}
+
+/*
+ * The kernel's own struct is behind the context. It has to be read like any of its memory: a
+ * helper that tells the namespace is in tc's programs only since 6.15.
+ */
+static __always_inline bool gate_find_device(const struct gate_frame *f, struct net_device **out)
+{
+	struct xdp_rxq_info *queue;
+
+	if (!f->is_xdp)
+		return gate_read(out, sizeof(*out), &((struct sk_buff *)f->context)->dev);
+	return gate_read(&queue, sizeof(queue), &((struct xdp_buff *)f->context)->rxq) &&
+	       gate_read(out, sizeof(*out), &queue->dev);
+}
+
+static __always_inline bool gate_find_netns(const struct gate_frame *f, __u32 *out)
+{
+	struct net_device *device;
+	struct net *net;
+
+	return gate_find_device(f, &device) &&
+	       gate_read(&net, sizeof(net), &device->nd_net.net) &&
+	       gate_read(out, sizeof(*out), &net->ns.inum);
+}
+
+static __always_inline __u32 *gate_search_target(const struct gate_frame *f,
+						 const struct gate_packet *p)
 {
 	struct gate_target_key key = {
 		.addr = p->flow.daddr,
@@ -93,15 +124,23 @@ static __always_inline __u32 *gate_search_target(const struct gate_packet *p)
 		.protocol = p->flow.protocol,
 	};
 	__u32 *target_id = bpf_map_lookup_elem(&gate_targets, &key);
+	__u32 netns;
 
 	if (target_id)
 		return target_id;
+	if (gate_has_namespaces && gate_find_netns(f, &netns)) {
+		key.addr = gate_addr_of_netns(netns);
+		target_id = bpf_map_lookup_elem(&gate_targets, &key);
+		if (target_id)
+			return target_id;
+	}
 	key.addr = (struct gate_addr){};
 	return bpf_map_lookup_elem(&gate_targets, &key);
 }
 
 /* An array lookup is a few instructions, a hash lookup is a call and a hash of 20 bytes. */
-static __always_inline bool gate_find_target(const struct gate_packet *p, __u32 *target_id_out)
+static __always_inline bool gate_find_target(const struct gate_frame *f,
+					     const struct gate_packet *p, __u32 *target_id_out)
 {
 	__u32 number = PARSE_SWAP16(p->flow.dport_be);
 	const struct gate_port *port = bpf_map_lookup_elem(&gate_ports, &number);
@@ -115,7 +154,7 @@ static __always_inline bool gate_find_target(const struct gate_packet *p, __u32 
 		*target_id_out = value - 1;
 		return value != 0;
 	}
-	target_id = gate_search_target(p);
+	target_id = gate_search_target(f, p);
 	if (!target_id)
 		return false;
 	*target_id_out = *target_id;
@@ -210,8 +249,9 @@ static __always_inline void gate_tell(const struct gate_frame *f, const struct g
 
 static __always_inline bool gate_is_steered(const struct gate_packet *p, __u32 closing)
 {
-	struct gate_steer_flow flow = {
+	struct gate_connection flow = {
 		.remote = p->flow.saddr,
+		.local = p->flow.daddr,
 		.remote_port_be = p->flow.sport_be,
 		.local_port_be = p->flow.dport_be,
 	};
@@ -291,7 +331,7 @@ gate_judge(const struct gate_frame *f, enum parse_result parsed, const struct ga
 		return GATE_PASS_FRAGMENT;
 	if (parsed != PARSE_OK)
 		return GATE_PASS_UNPARSED;
-	if (!gate_find_target(p, &target_id))
+	if (!gate_find_target(f, p, &target_id))
 		return GATE_PASS_OTHER;
 	return gate_target(f, p, target_id);
 }
@@ -344,6 +384,7 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ether
  */
 static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethernet)
 {
+	struct gate_frame frame = { .context = skb, .is_xdp = false, .ifindex = skb->ifindex };
 	struct gate_activity *activity;
 	struct gate_control *control;
 	struct gate_packet packet;
@@ -354,7 +395,7 @@ static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethern
 		return;
 	packet.flow.dport_be = packet.flow.sport_be;
 	packet.flow.daddr = packet.flow.saddr;
-	if (!gate_find_target(&packet, &target_id))
+	if (!gate_find_target(&frame, &packet, &target_id))
 		return;
 	control = bpf_map_lookup_elem(&gate_controls, &target_id);
 	activity = bpf_map_lookup_elem(&gate_activities, &target_id);

@@ -33,7 +33,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, GATE_STEERED_MAX);
-	__type(key, struct gate_steer_flow);
+	__type(key, struct gate_connection);
 	__type(value, __u32);
 } gate_steered SEC(".maps");
 

@@ -35,7 +35,7 @@ struct {
 
 struct steer_connection {
 	struct gate_target_key local;
-	struct gate_steer_flow remote;
+	struct gate_connection flow;
 	__u32 family;
 };
 
@@ -58,17 +58,18 @@ static __always_inline void steer_read(const struct bpf_sk_lookup *ctx, struct s
 	*c = (struct steer_connection){
 		.local = { .port_be = (__be16)__builtin_bswap16((__u16)ctx->local_port),
 			   .protocol = STEER_PROTO_TCP },
-		.remote = { .remote_port_be = (__be16)ctx->remote_port },
+		.flow = { .remote_port_be = (__be16)ctx->remote_port },
 		.family = ctx->family == STEER_AF_INET ? GATE_FAMILY_IPV4 : GATE_FAMILY_IPV6,
 	};
-	c->remote.local_port_be = c->local.port_be;
+	c->flow.local_port_be = c->local.port_be;
 	if (ctx->family == STEER_AF_INET) {
 		steer_copy_ipv4(&c->local.addr, ctx->local_ip4);
-		steer_copy_ipv4(&c->remote.remote, ctx->remote_ip4);
+		steer_copy_ipv4(&c->flow.remote, ctx->remote_ip4);
 	} else {
 		steer_copy_ipv6(&c->local.addr, ctx->local_ip6);
-		steer_copy_ipv6(&c->remote.remote, ctx->remote_ip6);
+		steer_copy_ipv6(&c->flow.remote, ctx->remote_ip6);
 	}
+	c->flow.local = c->local.addr;
 }
 
 static __always_inline __u32 *steer_find_target(const struct steer_connection *c)
@@ -84,11 +85,11 @@ static __always_inline bool steer_is_wanted(const struct steer_connection *c, __
 {
 	if (!control->closing || control->probes != GATE_PROBES_ANSWER)
 		return false;
-	if (control->probe_port_be && control->probe_port_be == c->remote.remote_port_be)
+	if (control->probe_port_be && control->probe_port_be == c->flow.remote_port_be)
 		return false;
 	if (gate_is_stale(bpf_ktime_get_ns()))
 		return false;
-	return gate_source_of(target_id, &c->remote.remote) != GATE_SOURCE_CLIENT;
+	return gate_source_of(target_id, &c->flow.remote) != GATE_SOURCE_CLIENT;
 }
 
 static __always_inline bool steer_assign(struct bpf_sk_lookup *ctx, __u32 family)
@@ -121,6 +122,6 @@ int steer(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	closing = control->closing;
 	if (steer_assign(ctx, c.family))
-		bpf_map_update_elem(&gate_steered, &c.remote, &closing, 0);
+		bpf_map_update_elem(&gate_steered, &c.flow, &closing, 0);
 	return SK_PASS;
 }

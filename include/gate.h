@@ -12,7 +12,7 @@
  *   gate_counters    u32 gate_verdict   u64 per CPU            gate       daemon
  *   gate_ring        -                  gate_event + frame     gate       daemon
  *   gate_sources     gate_source_key    u32 gate_source        daemon     gate, steer
- *   gate_steered     gate_steer_flow    u32 closing            steer      gate
+ *   gate_steered     gate_connection    u32 closing            steer      gate
  *   gate_responder   u32 gate_family    listening socket       daemon     steer
  *
  * All times are nanoseconds of CLOCK_MONOTONIC; the gate reads the coarse clock, which lags the
@@ -51,7 +51,11 @@ struct gate_addr {
 	__u8 bytes[16];
 };
 
-/* All zero bytes in addr: any address of the interfaces the gate is attached to. */
+/*
+ * In addr instead of an address: all zero bytes, for any address of the interfaces that the gate is
+ * attached to; or gate_addr_of_netns(), for any of one network namespace. The first that is found
+ * counts: the packet's address, its namespace, any.
+ */
 struct gate_target_key {
 	struct gate_addr addr;
 	__be16 port_be;
@@ -59,6 +63,21 @@ struct gate_target_key {
 	__u8 pad;      /* zero: it is part of the key */
 };
 _Static_assert(sizeof(struct gate_target_key) == 20, "a hash key without hidden padding");
+
+/*
+ * A network namespace has the number that is the inode of /proc/PID/ns/net. As an address it is of
+ * 100::/64, which no packet may be sent to (RFC 6666).
+ */
+static inline struct gate_addr gate_addr_of_netns(__u32 netns)
+{
+	struct gate_addr addr = { .bytes = { [0] = 0x01 } };
+
+	addr.bytes[12] = (__u8)(netns >> 24);
+	addr.bytes[13] = (__u8)(netns >> 16);
+	addr.bytes[14] = (__u8)(netns >> 8);
+	addr.bytes[15] = (__u8)netns;
+	return addr;
+}
 
 /*
  * What gate_targets has for a port, so that most packets need no search: nothing (0), one key for
@@ -118,13 +137,14 @@ struct gate_control {
 };
 _Static_assert(sizeof(struct gate_control) == 16, "shared layout");
 
-/* A connection from a probe source to the responder, by its remote end: one of ours has one. */
-struct gate_steer_flow {
+/* A connection to a target, as the target sees it. */
+struct gate_connection {
 	struct gate_addr remote;
+	struct gate_addr local;
 	__be16 remote_port_be;
 	__be16 local_port_be;
 };
-_Static_assert(sizeof(struct gate_steer_flow) == 20, "a hash key without hidden padding");
+_Static_assert(sizeof(struct gate_connection) == 36, "a hash key without hidden padding");
 
 enum gate_family {
 	GATE_FAMILY_IPV4,

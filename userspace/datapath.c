@@ -154,6 +154,7 @@ static int datapath_load(struct datapath *d)
 		return log_err(-errno, "cannot read the gate's program");
 	datapath_choose_programs(d);
 	d->skel->rodata->gate_can_replay = d->settings.can_replay;
+	d->skel->rodata->gate_has_namespaces = d->settings.has_namespaces;
 	d->skel->rodata->gate_has_coarse_clock = datapath_kernel_is_at_least(5, 11);
 	d->skel->rodata->gate_has_xdp_copy = datapath_kernel_is_at_least(5, 18);
 	r = gate_bpf__load(d->skel);

@@ -27,6 +27,8 @@ typedef void (*datapath_event_fn)(void *arg, const struct gate_event *event, con
 struct datapath_settings {
 	enum datapath_hook hook;
 	bool can_replay; /* false: a SYN is dropped without a copy */
+	/* Keys may name a network namespace (gate.h). */
+	bool has_namespaces;
 	bool has_udp;	 /* datagrams that a target sends are activity as well */
 	/* Tells our tc filters from those of another doze on the same interface. */
 	uint32_t tc_handle;

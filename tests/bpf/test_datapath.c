@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * One gate in several network namespaces, for several targets: real datagrams over lo of each. An
- * address belongs to one target, wherever the packet is seen, as a pod's does.
+ * address belongs to one target, wherever the packet is seen, as a pod's does; 127.0.0.1 does not.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,7 +71,11 @@ static bool make_namespace(size_t i)
 
 static int rig_new(void **state)
 {
-	const struct datapath_settings settings = { .can_replay = true, .on_event = on_event };
+	const struct datapath_settings settings = {
+		.can_replay = true,
+		.has_namespaces = true,
+		.on_event = on_event,
+	};
 
 	(void)state;
 	rig.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -122,15 +126,20 @@ static struct gate_addr addr_of(const char *text)
 	return address_make(AF_INET, &ipv4);
 }
 
-static void add_target(uint32_t id, const char *address)
+static void add_target_at(uint32_t id, struct gate_addr addr)
 {
 	const struct gate_target_key key = {
-		.addr = addr_of(address),
+		.addr = addr,
 		.port_be = htons(PORT),
 		.protocol = IPPROTO_UDP,
 	};
 
 	assert_int_equal(datapath_add_key(rig.gate, &key, id), 0);
+}
+
+static void add_target(uint32_t id, const char *address)
+{
+	add_target_at(id, addr_of(address));
 }
 
 /* lo delivers before send() returns, so what the gate does is done by then. */
@@ -246,6 +255,24 @@ static void what_is_detached_in_one_namespace_stays_in_the_other(void **state)
 	assert_true(is_stamped_by(1, "127.0.0.2", 3));
 }
 
+/* 127.0.0.1 is there in each. */
+static void targets_are_told_apart_by_their_namespaces(void **state)
+{
+	(void)state;
+	skip_without_gate();
+	datapath_remove_target(rig.gate, 3);
+	enter(rig.fds[0]);
+	assert_int_equal(datapath_attach(rig.gate, rig.ids[0], if_nametoindex("lo"), "lo"), 0);
+	add_target_at(4, gate_addr_of_netns((uint32_t)rig.ids[0]));
+	add_target_at(5, gate_addr_of_netns((uint32_t)rig.ids[1]));
+	assert_true(is_stamped_by(0, "127.0.0.1", 4));
+	assert_true(datapath_activity_ns(rig.gate, 5) == 0);
+	assert_true(is_stamped_by(1, "127.0.0.1", 5));
+	/* One that has the very address comes first. */
+	add_target(6, "127.0.0.7");
+	assert_true(is_stamped_by(0, "127.0.0.7", 6));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +281,7 @@ int main(void)
 		cmocka_unit_test(a_target_that_is_removed_leaves_nothing_to_the_next),
 		cmocka_unit_test(the_last_key_of_a_port_leaves_the_port_to_nobody),
 		cmocka_unit_test(what_is_detached_in_one_namespace_stays_in_the_other),
+		cmocka_unit_test(targets_are_told_apart_by_their_namespaces),
 	};
 
 	return cmocka_run_group_tests_name("datapath", tests, rig_new, rig_free);

@@ -943,8 +943,9 @@ static void rig_set_client(struct rig *r, const struct gate_addr *client, enum g
 
 static void rig_set_steered(struct rig *r, const struct gate_flow *flow, bool is_steered)
 {
-	const struct gate_steer_flow key = {
+	const struct gate_connection key = {
 		.remote = flow->saddr,
+		.local = flow->daddr,
 		.remote_port_be = flow->sport_be,
 		.local_port_be = flow->dport_be,
 	};
