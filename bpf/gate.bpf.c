@@ -110,8 +110,7 @@ static __always_inline bool gate_find_netns(const struct gate_frame *f, __u32 *o
 	struct net_device *device;
 	struct net *net;
 
-	return gate_find_device(f, &device) &&
-	       gate_read(&net, sizeof(net), &device->nd_net.net) &&
+	return gate_find_device(f, &device) && gate_read(&net, sizeof(net), &device->nd_net.net) &&
 	       gate_read(out, sizeof(*out), &net->ns.inum);
 }
 

@@ -28,7 +28,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, GATE_FAMILIES);
+	__uint(max_entries, GATE_FAMILIES *GATE_TARGETS_MAX);
 	__type(key, __u32);
 	__type(value, __u64);
 } gate_responder SEC(".maps");
@@ -92,9 +92,10 @@ static __always_inline bool steer_is_wanted(const struct steer_connection *c, __
 	return gate_source_of(target_id, &c->flow.remote) != GATE_SOURCE_CLIENT;
 }
 
-static __always_inline bool steer_assign(struct bpf_sk_lookup *ctx, __u32 family)
+static __always_inline bool steer_assign(struct bpf_sk_lookup *ctx, __u32 target_id, __u32 family)
 {
-	struct bpf_sock *responder = bpf_map_lookup_elem(&gate_responder, &family);
+	__u32 index = gate_responder_index(target_id, family);
+	struct bpf_sock *responder = bpf_map_lookup_elem(&gate_responder, &index);
 	long r;
 
 	if (!responder)
@@ -121,7 +122,7 @@ int steer(struct bpf_sk_lookup *ctx)
 	if (!control || !steer_is_wanted(&c, *target_id, control))
 		return SK_PASS;
 	closing = control->closing;
-	if (steer_assign(ctx, c.family))
+	if (steer_assign(ctx, *target_id, c.family))
 		bpf_map_update_elem(&gate_steered, &c.flow, &closing, 0);
 	return SK_PASS;
 }

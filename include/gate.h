@@ -13,7 +13,8 @@
  *   gate_ring        -                  gate_event + frame     gate       daemon
  *   gate_sources     gate_source_key    u32 gate_source        daemon     gate, steer
  *   gate_steered     gate_connection    u32 closing            steer      gate
- *   gate_responder   u32 gate_family    listening socket       daemon     steer
+ *   gate_steer_ports gate_target_key    u32 target id          daemon     steer
+ *   gate_responder   u32 (below)        listening socket       daemon     steer
  *
  * All times are nanoseconds of CLOCK_MONOTONIC; the gate reads the coarse clock, which lags the
  * precise one by up to a tick (4 ms at 250 Hz).
@@ -151,6 +152,12 @@ enum gate_family {
 	GATE_FAMILY_IPV6,
 	GATE_FAMILIES,
 };
+
+/* Each target's responder listens in the target's network namespace. */
+static inline __u32 gate_responder_index(__u32 target_id, __u32 family)
+{
+	return GATE_FAMILIES * target_id + family;
+}
 
 struct gate_activity {
 	__u64 last_ns; /* the last SYN, payload or datagram of a client */

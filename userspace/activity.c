@@ -29,7 +29,7 @@ struct activity {
 	struct busy_verdict *look; /* during activity_look() */
 };
 
-int activity_new(struct activity **out, const struct netns *ns,
+int activity_new(struct activity **out, const struct netns *ns, struct answered *answered,
 		 const struct activity_settings *settings)
 {
 	_cleanup_(activity_free) struct activity *a = calloc(1, sizeof(*a));
@@ -38,7 +38,7 @@ int activity_new(struct activity **out, const struct netns *ns,
 	if (!a || callers_new(&a->callers) < 0)
 		return log_err(-ENOMEM, "cannot look at the connections");
 	a->settings = *settings;
-	r = sockdiag_new(&a->sockdiag, ns);
+	r = sockdiag_new(&a->sockdiag, ns, answered);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(a);

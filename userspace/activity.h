@@ -16,6 +16,7 @@
 #include "netns.h"
 
 struct activity;
+struct answered;
 
 /* Where health checks come from, or what is not to be counted. */
 struct activity_source {
@@ -36,8 +37,8 @@ struct activity_settings {
 	struct busy_settings busy;
 };
 
-/* The caller owns *out; ns is borrowed. Logs its errors, -errno. */
-int activity_new(struct activity **out, const struct netns *ns,
+/* The caller owns *out; ns and answered (sockdiag.h) are borrowed. Logs its errors, -errno. */
+int activity_new(struct activity **out, const struct netns *ns, struct answered *answered,
 		 const struct activity_settings *settings);
 void activity_free(struct activity **a);
 

@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "answered.skel.h"
 #include "log.h"
@@ -19,6 +20,17 @@ struct answered {
 	size_t len, room;
 };
 
+static int answered_load(struct answered *a)
+{
+	int r;
+
+	a->skel = answered_bpf__open();
+	if (!a->skel)
+		return -errno;
+	r = answered_bpf__load(a->skel);
+	return r < 0 ? r : answered_bpf__attach(a->skel);
+}
+
 int answered_new(struct answered **out)
 {
 	_cleanup_(answered_free) struct answered *a = calloc(1, sizeof(*a));
@@ -26,14 +38,13 @@ int answered_new(struct answered **out)
 
 	if (!a)
 		return -ENOMEM;
-	a->skel = answered_bpf__open();
-	if (!a->skel)
-		return -errno;
-	r = answered_bpf__load(a->skel);
-	if (r == 0)
-		r = answered_bpf__attach(a->skel);
-	if (r < 0)
+	r = answered_load(a);
+	if (r < 0) {
+		log_info("no BPF iterator over TCP sockets (kernel 5.9 with BTF, CAP_PERFMON): a "
+			 "request that was answered within a tick may keep its target awake",
+			 "error=\"%s\"", strerror(-r));
 		return r;
+	}
 	*out = TAKE_PTR(a);
 	return 0;
 }

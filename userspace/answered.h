@@ -12,7 +12,7 @@
 
 struct answered;
 
-/* The caller owns *out. -errno, not logged: it can be done without. */
+/* One for all namespaces. The caller owns *out. -errno, and says what is different without. */
 int answered_new(struct answered **out);
 void answered_free(struct answered **a);
 

@@ -12,7 +12,7 @@
 struct checks {
 	struct checks_settings settings;
 	const struct activity *activity;
-	struct steer *steer;
+	struct bpf_link *steering;
 	struct responder *responder; /* NULL: nothing is answered */
 };
 
@@ -30,17 +30,32 @@ static void checks_on_client(void *arg, const struct gate_flow *flow)
 	c->settings.client(c->settings.arg, flow);
 }
 
+static int checks_steer_port(struct checks *c, uint16_t port)
+{
+	static const struct gate_addr any;
+	const struct checks_settings *s = &c->settings;
+	int r = 0;
+
+	if (!s->addresses_len)
+		return steer_add_port(s->steer, &any, port, s->target_id);
+	for (size_t i = 0; i < s->addresses_len && r == 0; i++)
+		r = steer_add_port(s->steer, &s->addresses[i], port, s->target_id);
+	return r;
+}
+
 static int checks_connect_steer(struct checks *c)
 {
 	for (size_t i = 0; i < c->settings.ports_len; i++) {
-		int r = steer_add_port(c->steer, c->settings.ports[i], c->settings.target_id);
+		int r = checks_steer_port(c, c->settings.ports[i]);
 
 		if (r < 0)
 			return r;
 	}
 	for (int family = 0; family < GATE_FAMILIES; family++) {
 		int fd = responder_listen_fd(c->responder, (enum gate_family)family);
-		int r = fd < 0 ? 0 : steer_set_responder(c->steer, (enum gate_family)family, fd);
+		int r = fd < 0 ? 0
+			       : steer_set_responder(c->settings.steer, c->settings.target_id,
+						     (enum gate_family)family, fd);
 
 		if (r < 0)
 			return r;
@@ -48,8 +63,7 @@ static int checks_connect_steer(struct checks *c)
 	return 0;
 }
 
-static int checks_open_responder(struct checks *c, struct event_base *base, const struct netns *ns,
-				 struct datapath *d)
+static int checks_open_responder(struct checks *c, struct event_base *base, const struct netns *ns)
 {
 	const struct responder_settings settings = {
 		.base = base,
@@ -58,7 +72,7 @@ static int checks_open_responder(struct checks *c, struct event_base *base, cons
 		.client = checks_on_client,
 		.arg = c,
 	};
-	int r = steer_new(&c->steer, d, ns);
+	int r = c->settings.steer ? steer_attach(&c->steering, c->settings.steer, ns) : -EOPNOTSUPP;
 
 	if (r == -EOPNOTSUPP) {
 		c->settings.probes = GATE_PROBES_PASS;
@@ -97,7 +111,7 @@ int checks_new(struct checks **out, struct event_base *base, const struct netns 
 	if (!settings->activity->sources_len)
 		c->settings.probes = GATE_PROBES_NONE; /* from nowhere */
 	if (c->settings.probes == GATE_PROBES_ANSWER)
-		r = checks_open_responder(c, base, ns, d);
+		r = checks_open_responder(c, base, ns);
 	if (r == 0)
 		r = checks_tell_gate(c, d);
 	if (r < 0)
@@ -110,7 +124,9 @@ void checks_free(struct checks **c)
 {
 	if (!*c)
 		return;
-	steer_free(&(*c)->steer); /* nothing new arrives at the responder */
+	steer_detach(&(*c)->steering); /* nothing new arrives at the responder */
+	if ((*c)->settings.steer)
+		steer_remove_target((*c)->settings.steer, (*c)->settings.target_id);
 	responder_free(&(*c)->responder);
 	free(*c);
 	*c = NULL;

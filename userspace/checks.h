@@ -15,10 +15,15 @@
 
 struct event_base;
 struct checks;
+struct steer;
 
 struct checks_settings {
 	uint32_t target_id;
 	enum gate_probes probes;
+	struct steer *steer; /* borrowed; NULL: there is none, and so nothing is answered */
+	/* Of the target; borrowed. None: any address. */
+	const struct gate_addr *addresses;
+	size_t addresses_len;
 	const uint16_t *ports; /* of TCP, host order, that health checks come to; borrowed */
 	size_t ports_len;
 	const struct activity_settings *activity; /* sources and paths; borrowed */
@@ -28,8 +33,8 @@ struct checks_settings {
 };
 
 /*
- * All of what is passed is borrowed. Where the kernel cannot steer, health checks are passed on,
- * which is said. Logs its errors, -errno. The caller owns *out.
+ * All of what is passed is borrowed. Where the kernel cannot steer, health checks are passed on.
+ * Logs its errors, -errno. The caller owns *out.
  */
 int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
 	       struct datapath *d, const struct activity *a,

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "privilege.h"
 #include "process.h"
+#include "seat.h"
 #include "server.h"
 #include "target_config.h"
 #include "util.h"
@@ -35,6 +36,7 @@ struct run {
 	enum backend_cgroup_mode mode;
 	struct backend *backend;
 	struct daemon daemon;
+	struct seat seat;
 	struct event *on_exit;
 };
 
@@ -84,7 +86,7 @@ static void run_on_signal(void *arg, const struct signalfd_siginfo *info)
 	int r;
 
 	log_info("passing a signal on", "signal=%u", info->ssi_signo);
-	target_stop(run->daemon.target);
+	target_stop(run->seat.target);
 	if (!run->process.is_child) {
 		daemon_leave(&run->daemon);
 		return;
@@ -169,18 +171,25 @@ static int run_open_loop(struct run *run)
 
 static int run_open_gate(struct run *run)
 {
-	const struct daemon_gate_settings settings = {
+	const struct seat_settings seat_settings = {
 		.netns_pid = run->config.pid,
-		.hook = target_config_hook(&run->config),
-		.can_replay = run->config.can_replay,
 		.ports = run->target.ports,
 		.ports_len = run->config.ports_len,
 	};
+	struct daemon_gate_settings settings = {
+		.hook = target_config_hook(&run->config),
+		.can_replay = run->config.can_replay,
+		.watchdog = run->watchdog,
+	};
+	int r;
 
 	for (size_t i = 0; i < run->config.ports_len; i++)
 		target_config_add_port(&run->target, run->config.ports[i].port,
 				       run->config.ports[i].protocol);
-	return daemon_open_gate(&run->daemon, &settings);
+	settings.has_udp = target_config_has_udp(&run->target);
+	settings.tc_handle = target_config_tc_handle(&run->target);
+	r = daemon_open_gate(&run->daemon, &settings);
+	return r < 0 ? r : seat_open(&run->seat, &run->daemon, &seat_settings);
 }
 
 static int run_open_target(struct run *run)
@@ -191,13 +200,19 @@ static int run_open_target(struct run *run)
 		[CONFIG_READY_NONE] = PROBE_NONE,
 	};
 
+	const struct seat_target what = {
+		.backend = run->backend,
+		.settings = &run->target.settings,
+		.interfaces = run->config.interfaces,
+		.interfaces_len = run->config.interfaces_len,
+	};
+
 	target_config_fill(&run->target, &run->config);
 	run->target.settings.probe = (struct probe_spec){
 		.kind = kinds[run->config.ready],
 		.path = run->config.ready_path,
 	};
-	return daemon_open_target(&run->daemon, run->backend, run->watchdog, &run->target.settings,
-				  run->config.interfaces, run->config.interfaces_len);
+	return seat_open_target(&run->seat, &what);
 }
 
 static int run_open_server(struct run *run)
@@ -266,9 +281,10 @@ static void run_end_cgroup(struct run *run)
 
 static void run_take_down(struct run *run)
 {
-	if (run->daemon.target)
-		target_stop(run->daemon.target);
+	if (run->seat.target)
+		target_stop(run->seat.target);
 	run_end_cgroup(run);
+	seat_close(&run->seat);
 	daemon_close(&run->daemon);
 	backend_free(&run->backend);
 	if (run->on_exit)
@@ -296,7 +312,7 @@ static int run_main(struct run *run)
 	int status = 0;
 
 	run_log_watching(run);
-	target_start(run->daemon.target);
+	target_start(run->seat.target);
 	daemon_run(&run->daemon);
 	if (run->process.is_child)
 		status = process_wait(&run->process);
@@ -310,6 +326,7 @@ int cmd_run(int argc, char **argv)
 		.process = PROCESS_NONE,
 		.cgroup = CGROUP_EMPTY,
 		.daemon = DAEMON_CLOSED,
+		.seat = SEAT_CLOSED,
 	};
 	char error[CONFIG_ERROR_MAX];
 	int status = 1;

@@ -20,6 +20,7 @@
 #include "kubeconfig.h"
 #include "log.h"
 #include "privilege.h"
+#include "seat.h"
 #include "server.h"
 #include "target_config.h"
 #include "util.h"
@@ -38,6 +39,7 @@
 struct sidecar {
 	struct config config;
 	struct daemon daemon;
+	struct seat seat;
 	struct kube_access access;
 	struct kube *kube;
 	struct backend *backend;
@@ -94,11 +96,11 @@ static void sidecar_stop(struct sidecar *s)
 	if (s->is_stopping)
 		return;
 	s->is_stopping = true;
-	if (!s->daemon.target) {
+	if (!s->seat.target) {
 		daemon_leave(&s->daemon);
 		return;
 	}
-	target_stop(s->daemon.target);
+	target_stop(s->seat.target);
 	s->stop_ns = monotonic_ns() + SIDECAR_STOP_NS;
 	event_add(s->stopping, &step);
 }
@@ -122,8 +124,8 @@ static void sidecar_on_restarted(void *arg)
 {
 	struct sidecar *s = arg;
 
-	if (s->daemon.target)
-		target_restarted(s->daemon.target);
+	if (s->seat.target)
+		target_restarted(s->seat.target);
 }
 
 /* --- asking the API server --- */
@@ -297,7 +299,7 @@ static void sidecar_add_probe(struct sidecar *s, const struct kube_container *c,
 static void sidecar_add_probe_sources(struct sidecar *s)
 {
 	struct gate_addr gateways[SIDECAR_GATEWAYS_MAX];
-	size_t len = gateways_list(&s->daemon.ns, gateways, ARRAY_LEN(gateways));
+	size_t len = gateways_list(&s->seat.ns, gateways, ARRAY_LEN(gateways));
 
 	for (size_t i = 0; i < len; i++)
 		target_config_add_probe_source(&s->target, &gateways[i]);
@@ -327,23 +329,34 @@ static void sidecar_find_health_checks(struct sidecar *s)
 
 static int sidecar_open_gate(struct sidecar *s)
 {
-	const struct daemon_gate_settings settings = {
-		.hook = target_config_hook(&s->config),
-		.can_replay = s->config.can_replay,
+	const struct seat_settings seat_settings = {
 		.ports = s->target.ports,
 		.ports_len = s->target.ports_len,
 	};
+	const struct daemon_gate_settings settings = {
+		.hook = target_config_hook(&s->config),
+		.can_replay = s->config.can_replay,
+		.has_udp = target_config_has_udp(&s->target),
+		.tc_handle = target_config_tc_handle(&s->target),
+	};
+	int r = daemon_open_gate(&s->daemon, &settings);
 
-	return daemon_open_gate(&s->daemon, &settings);
+	return r < 0 ? r : seat_open(&s->seat, &s->daemon, &seat_settings);
 }
 
 static int sidecar_open_target(struct sidecar *s)
 {
+	const struct seat_target what = {
+		.backend = s->backend,
+		.settings = &s->target.settings,
+		.interfaces = s->config.interfaces,
+		.interfaces_len = s->config.interfaces_len,
+	};
+
 	sidecar_find_health_checks(s);
 	target_config_fill(&s->target, &s->config);
 	s->target.settings.probe = s->probe;
-	return daemon_open_target(&s->daemon, s->backend, NULL, &s->target.settings,
-				  s->config.interfaces, s->config.interfaces_len);
+	return seat_open_target(&s->seat, &what);
 }
 
 static int sidecar_open_server(struct sidecar *s)
@@ -387,7 +400,7 @@ static void sidecar_main(struct sidecar *s)
 {
 	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config.pod_namespace,
 		 s->config.pod_name, s->target.ports[0].port, s->config.idle_ns / NS_PER_MS);
-	target_start(s->daemon.target);
+	target_start(s->seat.target);
 	/* We were here before: nobody has watched the gate since, so the pod does not sleep on. */
 	if (!backend_kube_is_full(s->backend)) {
 		log_info("the pod is asleep: waking it", NULL);
@@ -399,6 +412,7 @@ static void sidecar_main(struct sidecar *s)
 
 static void sidecar_take_down(struct sidecar *s)
 {
+	seat_close(&s->seat);
 	daemon_close(&s->daemon);
 	backend_free(&s->backend);
 	kube_free(&s->kube);
@@ -416,7 +430,7 @@ static void sidecar_take_down(struct sidecar *s)
 
 int cmd_sidecar(int argc, char **argv)
 {
-	static struct sidecar s = { .daemon = DAEMON_CLOSED };
+	static struct sidecar s = { .daemon = DAEMON_CLOSED, .seat = SEAT_CLOSED };
 	char error[CONFIG_ERROR_MAX];
 	int r;
 

@@ -5,13 +5,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
-#include "portlock.h"
 #include "server.h"
 #include "util.h"
 #include "version.h"
@@ -25,29 +24,29 @@ static void daemon_on_ring(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	datapath_consume(d->datapath);
-	target_act(d->target);
 }
 
+/* What the ring had for a target, whoever has read it, the target acts on soon. */
 static void daemon_on_gate_event(void *arg, const struct gate_event *event, const void *frame)
 {
 	struct daemon *d = arg;
 
-	target_take(d->target, event, frame);
+	if (event->target_id >= GATE_TARGETS_MAX || !d->targets[event->target_id])
+		return; /* it has just been removed */
+	target_take(d->targets[event->target_id], event, frame);
+	event_active(d->on_taken, 0, 0);
 }
 
-static int daemon_on_interface(void *arg, unsigned int ifindex, const char *name)
+static void daemon_on_taken(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
 
-	return datapath_attach(d->datapath, d->ns.id, ifindex, name);
-}
-
-static void daemon_on_interface_gone(void *arg, unsigned int ifindex, const char *name)
-{
-	struct daemon *d = arg;
-
-	log_info("interface is gone", "interface=%s", name);
-	datapath_forget(d->datapath, d->ns.id, ifindex);
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			target_act(d->targets[i]);
+	}
 }
 
 static void daemon_on_signal(evutil_socket_t fd, short what, void *arg)
@@ -103,127 +102,141 @@ int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg)
 	return http_new(&d->http, d->base);
 }
 
-static int daemon_lock_ports(struct daemon *d, const struct daemon_gate_settings *settings)
-{
-	int r = netns_enter(&d->ns);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < settings->ports_len && r >= 0; i++) {
-		r = portlock_take(settings->ports[i].port, settings->ports[i].protocol);
-		if (r >= 0)
-			d->portlock_fds[d->portlocks_len++] = r;
-	}
-	netns_leave(&d->ns);
-	return r < 0 ? r : 0;
-}
-
 /* A kernel that cannot replay is no reason to stop: it has said so, and SYNs are only dropped. */
-static int daemon_open_replay(struct daemon *d, bool can_replay)
+static int daemon_load_replay(struct daemon *d, bool can_replay)
 {
-	int r = can_replay ? replay_new(&d->replay, &d->ns) : 0;
+	int r = can_replay ? replay_program_new(&d->replay) : 0;
 
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
-/* Of no other doze in this namespace, and the same after a restart. */
-static uint32_t daemon_tc_handle(const struct target_port *port)
+static int daemon_load_gate(struct daemon *d, const struct daemon_gate_settings *settings)
 {
-	return (uint32_t)port->protocol << 16 | port->port;
-}
+	const struct datapath_settings datapath_settings = {
+		.hook = settings->hook,
+		.can_replay = d->replay != NULL,
+		.has_udp = settings->has_udp,
+		.has_namespaces = settings->has_namespaces,
+		.tc_handle = settings->tc_handle,
+		.on_event = daemon_on_gate_event,
+		.arg = d,
+	};
+	int r = datapath_new(&d->datapath, &datapath_settings);
 
-static bool daemon_has_udp(const struct daemon_gate_settings *settings)
-{
-	for (size_t i = 0; i < settings->ports_len; i++) {
-		if (settings->ports[i].protocol == IPPROTO_UDP)
-			return true;
-	}
-	return false;
+	return r < 0 ? r : heart_new(&d->heart, d->base, d->datapath, settings->watchdog);
 }
 
 int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings)
 {
-	struct datapath_settings datapath_settings = {
-		.hook = settings->hook,
-		.has_udp = daemon_has_udp(settings),
-		.tc_handle = daemon_tc_handle(&settings->ports[0]),
-		.on_event = daemon_on_gate_event,
-		.arg = d,
-	};
-	int r = netns_open(&d->ns, settings->netns_pid);
+	int r = daemon_load_replay(d, settings->can_replay);
 
 	if (r == 0)
-		r = daemon_lock_ports(d, settings);
-	if (r == 0)
-		r = daemon_open_replay(d, settings->can_replay);
+		r = daemon_load_gate(d, settings);
 	if (r < 0)
 		return r;
-	datapath_settings.can_replay = d->replay != NULL;
-	return datapath_new(&d->datapath, &datapath_settings);
+	answered_new(&d->answered); /* it can be done without, which is said */
+	d->on_ring = daemon_watch(d, datapath_ring_fd(d->datapath), daemon_on_ring);
+	d->on_taken = event_new(d->base, -1, 0, daemon_on_taken, d);
+	return d->on_ring && d->on_taken ? 0 : log_err(-ENOMEM, "cannot watch the ring");
 }
 
-int daemon_open_target(struct daemon *d, struct backend *backend, struct watchdog *watchdog,
-		       const struct target_settings *settings, const char *const *interfaces,
-		       size_t interfaces_len)
+struct steer *daemon_steer(struct daemon *d)
 {
-	const struct target_edges edges = {
-		.base = d->base,
-		.datapath = d->datapath,
-		.replay = d->replay,
-		.backend = backend,
-		.http = d->http,
-		.watchdog = watchdog,
-		.ns = &d->ns,
-	};
-	const struct interfaces_settings interfaces_settings = {
-		.names = interfaces,
-		.names_len = interfaces_len,
-		.appeared = daemon_on_interface,
-		.gone = daemon_on_interface_gone,
-		.arg = d,
-	};
-	int r = target_new(&d->target, &edges, settings);
+	if (!d->has_tried_steer)
+		steer_new(&d->steer, d->datapath);
+	d->has_tried_steer = true;
+	return d->steer;
+}
 
-	if (r == 0)
-		r = interfaces_new(&d->interfaces, d->base, &d->ns, &interfaces_settings);
-	if (r < 0)
-		return r;
-	d->on_ring = daemon_watch(d, datapath_ring_fd(d->datapath), daemon_on_ring);
-	return d->on_ring ? 0 : log_err(-ENOMEM, "cannot watch the ring");
+/* --- targets --- */
+
+int daemon_find_id(const struct daemon *d, uint32_t *out)
+{
+	for (uint32_t id = 0; id < GATE_TARGETS_MAX; id++) {
+		if (!d->targets[id]) {
+			*out = id;
+			return 0;
+		}
+	}
+	return log_err(-ENOSPC, "one target too many; at most %d are possible", GATE_TARGETS_MAX);
+}
+
+void daemon_add_target(struct daemon *d, uint32_t id, struct target *t)
+{
+	d->targets[id] = t;
+}
+
+static void daemon_add_checks(struct responder_counters *to, const struct target *t)
+{
+	const struct responder_counters *c = target_health_checks(t);
+
+	if (!c)
+		return;
+	to->answered_http += c->answered_http;
+	to->answered_tcp += c->answered_tcp;
+	to->answered_grpc += c->answered_grpc;
+	to->answered_https += c->answered_https;
+	to->handed_over += c->handed_over;
+	to->failed += c->failed;
+}
+
+void daemon_remove_target(struct daemon *d, uint32_t id)
+{
+	if (d->targets[id])
+		daemon_add_checks(&d->past_checks, d->targets[id]);
+	d->targets[id] = NULL;
+	datapath_remove_target(d->datapath, id);
 }
 
 /* --- status --- */
 
-static void daemon_count_checks(struct status_counts *to, const struct responder_counters *c)
+static void daemon_tell_checks(const struct daemon *d, struct status *out)
 {
-	*to = (struct status_counts){
-		.of = { { "http", c->answered_http },
-			{ "tcp", c->answered_tcp },
-			{ "grpc", c->answered_grpc },
-			{ "https", c->answered_https } },
+	struct responder_counters sum = d->past_checks;
+
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			daemon_add_checks(&sum, d->targets[i]);
+	}
+	out->answered = (struct status_counts){
+		.of = { { "http", sum.answered_http },
+			{ "tcp", sum.answered_tcp },
+			{ "grpc", sum.answered_grpc },
+			{ "https", sum.answered_https } },
 		.len = 4,
 	};
+	out->handed_over = sum.handed_over;
+}
+
+/* Those that there is memory for. */
+static void daemon_tell_targets(struct daemon *d, struct status *out)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++)
+		len += d->targets[i] != NULL;
+	free(d->told);
+	d->told = calloc(len + 1, sizeof(*d->told));
+	for (size_t i = 0; d->told && i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			target_status(d->targets[i], &d->told[out->targets_len++]);
+	}
+	out->targets = d->told;
 }
 
 static void daemon_on_snapshot(void *arg, struct status *out)
 {
 	struct daemon *d = arg;
-	const struct responder_counters *checks = target_health_checks(d->target);
 
 	*out = (struct status){
 		.version = DOZE_VERSION,
 		.uptime_ms = (monotonic_ns() - d->started_ns) / NS_PER_MS,
-		.targets = &d->told,
-		.targets_len = 1,
 	};
 	datapath_read_counters(d->datapath, out->verdicts);
-	target_status(d->target, &d->told);
-	if (checks) {
-		daemon_count_checks(&out->answered, checks);
-		out->handed_over = checks->handed_over;
-	}
+	daemon_tell_targets(d, out);
+	daemon_tell_checks(d, out);
 	if (d->replay) {
-		const struct replay_counters *r = replay_counters(d->replay);
+		const struct replay_counters *r = replay_program_counters(d->replay);
 
 		out->replayed = r->replayed;
 		out->replay_dropped_checksum = r->dropped_checksum;
@@ -279,7 +292,7 @@ void daemon_log_counters(const struct daemon *d)
 				 counters[verdict]);
 	}
 	if (d->replay) {
-		const struct replay_counters *r = replay_counters(d->replay);
+		const struct replay_counters *r = replay_program_counters(d->replay);
 
 		log_info("replay counters",
 			 "replayed=%" PRIu64 " dropped_checksum=%" PRIu64
@@ -297,22 +310,17 @@ static void daemon_free_event(struct event **event)
 
 void daemon_close(struct daemon *d)
 {
-	if (d->target)
-		target_stop(d->target);
 	server_free(&d->server);
-	interfaces_free(&d->interfaces);
+	free(d->told);
+	d->told = NULL;
 	daemon_free_event(&d->on_signal);
 	daemon_free_event(&d->on_ring);
-	target_free(&d->target);
-	if (netns_enter(&d->ns) == 0) {
-		datapath_free(&d->datapath); /* tc filters are removed where they are */
-		netns_leave(&d->ns);
-	}
-	replay_free(&d->replay);
-	for (size_t i = 0; i < d->portlocks_len; i++)
-		close(d->portlock_fds[i]);
-	d->portlocks_len = 0;
-	netns_close(&d->ns);
+	daemon_free_event(&d->on_taken);
+	steer_free(&d->steer);
+	heart_free(&d->heart);
+	datapath_free(&d->datapath);
+	answered_free(&d->answered);
+	replay_program_free(&d->replay);
 }
 
 void daemon_free(struct daemon *d)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every way to run doze has in common: the event loop, the gate in one network namespace, and
- * one target behind it. Opened in three steps, because what a target is may have to be asked of
- * somebody first; closed in two.
+ * What every way to run doze has in common, and what all targets share: the event loop, the
+ * programs, the status. Opened in steps, because what a target is may have to be asked of somebody
+ * first. A target has its place in a seat (seat.h).
  */
 #ifndef DOZE_DAEMON_H
 #define DOZE_DAEMON_H
@@ -10,46 +10,50 @@
 #include <stddef.h>
 #include <sys/signalfd.h>
 
+#include "answered.h"
 #include "datapath.h"
-#include "interfaces.h"
+#include "heart.h"
+#include "replay.h"
 #include "status.h"
+#include "steer.h"
 #include "target.h"
-
-#define DAEMON_PORTS_MAX 64
+#include "watchdog.h"
 
 /* SIGINT, SIGTERM or SIGHUP has come; called from the loop. */
 typedef void (*daemon_signal_fn)(void *arg, const struct signalfd_siginfo *info);
 
 struct daemon_gate_settings {
-	pid_t netns_pid; /* the namespace of this process; 0: our own */
 	enum datapath_hook hook;
 	bool can_replay;
-	const struct target_port *ports; /* borrowed until daemon_close() */
-	size_t ports_len;
+	bool has_udp;
+	bool has_namespaces; /* targets in more than one of them */
+	uint32_t tc_handle;  /* of no other doze in these namespaces, and the same next time */
+	struct watchdog *watchdog; /* NULL: none; borrowed */
 };
 
 struct daemon {
 	struct event_base *base;
 	struct http *http;
-	struct netns ns;
-	struct replay *replay;
+	struct replay_program *replay; /* NULL: off, or not on this kernel */
+	struct answered *answered;     /* NULL: not on this kernel */
 	struct datapath *datapath;
-	struct target *target;
-	struct interfaces *interfaces;
+	struct heart *heart;
+	struct steer *steer; /* NULL: nobody has asked for it yet, or not on this kernel */
+	bool has_tried_steer;
 	struct server *server;
-	struct status_target told; /* of the last snapshot */
+	struct target *targets[GATE_TARGETS_MAX]; /* by their ids */
+	struct responder_counters past_checks;	  /* of targets that are gone */
+	struct status_target *told;		  /* of the last snapshot */
 	uint64_t started_ns;
-	int portlock_fds[DAEMON_PORTS_MAX];
-	size_t portlocks_len;
 	int signal_fd;
-	struct event *on_signal, *on_ring;
+	struct event *on_signal, *on_ring, *on_taken;
 	daemon_signal_fn signalled;
 	void *signal_arg;
 };
 
 #define DAEMON_CLOSED                                                                              \
 	{                                                                                          \
-		.ns = { .fd = -1, .home_fd = -1, .is_home = true }, .signal_fd = -1                \
+		.signal_fd = -1                                                                    \
 	}
 
 /* All log their errors, -errno; after a failure closing undoes what was done. */
@@ -57,13 +61,18 @@ struct daemon {
 /* The loop, libcurl, and the signals, which are blocked from now on. */
 int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg);
 
-/* The namespace, its ports locked, and the gate loaded. */
+/* The gate and what belongs to it is loaded, and attached to nothing. */
 int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings);
 
-/* The target, then the gate attached to interfaces (names; none: every one with an address). */
-int daemon_open_target(struct daemon *d, struct backend *backend, struct watchdog *watchdog,
-		       const struct target_settings *settings, const char *const *interfaces,
-		       size_t interfaces_len);
+/* Loaded when it is asked for first. NULL: this kernel or these rights have none, which is said. */
+struct steer *daemon_steer(struct daemon *d);
+
+/* A number that no target has. -ENOSPC, logged. */
+int daemon_find_id(const struct daemon *d, uint32_t *out);
+
+/* From now on the gate's records of that id are t's; or nobody's. */
+void daemon_add_target(struct daemon *d, uint32_t id, struct target *t);
+void daemon_remove_target(struct daemon *d, uint32_t id);
 
 /*
  * Serves the status (server.h): on the socket that --socket names ("none": on none), else on the
@@ -80,7 +89,7 @@ void daemon_leave(struct daemon *d);
 void daemon_log_counters(const struct daemon *d);
 
 /*
- * Wakes the target and detaches the gate. The backend is the caller's: it is freed after this, and
+ * After the seats: nothing is attached or served any more. A backend is freed after this, and
  * before daemon_free(), which ends the loop.
  */
 void daemon_close(struct daemon *d);

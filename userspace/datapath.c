@@ -42,6 +42,7 @@ struct datapath_link {
 	bool has_sent_filter;  /* tc: the same */
 	bool made_qdisc;       /* tc: clsact is ours to remove */
 	uint32_t tc_handle;
+	unsigned int users; /* targets */
 };
 
 struct datapath {
@@ -321,7 +322,7 @@ static void datapath_attach_sent(struct datapath *d, struct datapath_link *link,
 {
 	int r;
 
-	if (!d->settings.has_udp)
+	if (!d->settings.has_udp || link->sent || link->has_sent_filter)
 		return;
 	r = d->has_tcx ? datapath_attach_sent_tcx(d, link) : datapath_attach_sent_tc(d, link);
 	if (r < 0)
@@ -443,7 +444,18 @@ static int datapath_make_room(struct datapath *d)
 	return 0;
 }
 
-int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex, const char *name)
+static struct datapath_link *datapath_find_link(struct datapath *d, uint64_t netns_id,
+						unsigned int ifindex)
+{
+	for (size_t i = 0; i < d->links_len; i++) {
+		if (d->links[i].netns_id == netns_id && d->links[i].ifindex == ifindex)
+			return &d->links[i];
+	}
+	return NULL;
+}
+
+static int datapath_attach_gate(struct datapath *d, uint64_t netns_id, unsigned int ifindex,
+				const char *name)
 {
 	struct datapath_link *link;
 	char driver[DRIVER_NAME_MAX];
@@ -456,6 +468,7 @@ int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex,
 	*link = (struct datapath_link){
 		.netns_id = netns_id,
 		.ifindex = ifindex,
+		.users = 1,
 		.has_ethernet = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK,
 	};
 	driver_name(driver, name);
@@ -465,34 +478,48 @@ int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex,
 	if (r < 0)
 		return log_err(r, "cannot attach the gate to '%s' with --hook=%s", name,
 			       datapath_hook_names[d->settings.hook]);
-	datapath_attach_sent(d, link, name);
 	d->links_len++;
+	return 0;
+}
+
+int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex, const char *name,
+		    bool sees_sent)
+{
+	struct datapath_link *link = datapath_find_link(d, netns_id, ifindex);
+
+	if (link) {
+		link->users++;
+	} else {
+		int r = datapath_attach_gate(d, netns_id, ifindex, name);
+
+		if (r < 0)
+			return r;
+		link = &d->links[d->links_len - 1];
+	}
+	if (sees_sent)
+		datapath_attach_sent(d, link, name);
 	return 0;
 }
 
 void datapath_forget(struct datapath *d, uint64_t netns_id, unsigned int ifindex)
 {
-	for (size_t i = 0; i < d->links_len; i++) {
-		if (d->links[i].netns_id != netns_id || d->links[i].ifindex != ifindex)
-			continue;
-		bpf_link__destroy(d->links[i].link);
-		bpf_link__destroy(d->links[i].sent);
-		d->links[i] = d->links[--d->links_len];
+	struct datapath_link *link = datapath_find_link(d, netns_id, ifindex);
+
+	if (!link)
 		return;
-	}
+	bpf_link__destroy(link->link);
+	bpf_link__destroy(link->sent);
+	*link = d->links[--d->links_len];
 }
 
-void datapath_detach(struct datapath *d, uint64_t netns_id)
+void datapath_detach(struct datapath *d, uint64_t netns_id, unsigned int ifindex)
 {
-	size_t kept = 0;
+	struct datapath_link *link = datapath_find_link(d, netns_id, ifindex);
 
-	for (size_t i = 0; i < d->links_len; i++) {
-		if (d->links[i].netns_id == netns_id)
-			datapath_end_link(&d->links[i]);
-		else
-			d->links[kept++] = d->links[i];
-	}
-	d->links_len = kept;
+	if (!link || --link->users)
+		return;
+	datapath_end_link(link);
+	*link = d->links[--d->links_len];
 }
 
 void datapath_free(struct datapath **d)

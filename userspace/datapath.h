@@ -29,7 +29,7 @@ struct datapath_settings {
 	bool can_replay; /* false: a SYN is dropped without a copy */
 	/* Keys may name a network namespace (gate.h). */
 	bool has_namespaces;
-	bool has_udp;	 /* datagrams that a target sends are activity as well */
+	bool has_udp; /* datagrams that targets send may be activity as well: sees_sent */
 	/* Tells our tc filters from those of another doze on the same interface. */
 	uint32_t tc_handle;
 	datapath_event_fn on_event;
@@ -47,12 +47,14 @@ void datapath_free(struct datapath **d);
 /*
  * To be called in the network namespace of the interface, which netns_id names (netns.h): an index
  * may be that of an interface in each of them. Logs which hook it took and why, or its error.
- * datapath_forget(): the interface is gone. datapath_detach(): every interface of that namespace,
- * called in it.
+ * Attached again, for another target, it stays so until both have let go of it. sees_sent: see
+ * has_udp. datapath_forget(): the interface is gone. datapath_detach(): one target lets go of it;
+ * called in its namespace.
  */
-int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex, const char *name);
+int datapath_attach(struct datapath *d, uint64_t netns_id, unsigned int ifindex, const char *name,
+		    bool sees_sent);
 void datapath_forget(struct datapath *d, uint64_t netns_id, unsigned int ifindex);
-void datapath_detach(struct datapath *d, uint64_t netns_id);
+void datapath_detach(struct datapath *d, uint64_t netns_id, unsigned int ifindex);
 
 /* From now on packets for key are those of the target with this id, < GATE_TARGETS_MAX. */
 int datapath_add_key(struct datapath *d, const struct gate_target_key *key, uint32_t target_id);

@@ -212,10 +212,20 @@ int interfaces_new(struct interfaces **out, struct event_base *base, const struc
 	return 0;
 }
 
+static void interfaces_release(const struct interfaces *i)
+{
+	if (!i->settings.released || !i->used_len || netns_enter(i->ns) < 0)
+		return;
+	for (size_t n = 0; n < i->used_len; n++)
+		i->settings.released(i->settings.arg, i->used[n].ifindex, i->used[n].name);
+	netns_leave(i->ns);
+}
+
 void interfaces_free(struct interfaces **i)
 {
 	if (!*i)
 		return;
+	interfaces_release(*i);
 	if ((*i)->changed)
 		event_free((*i)->changed);
 	closep(&(*i)->netlink_fd);

@@ -27,6 +27,8 @@ struct interfaces_settings {
 	size_t names_len;
 	interfaces_appeared_fn appeared;
 	interfaces_gone_fn gone;
+	/* By interfaces_free(), in the namespace, of each that is there and used; may be NULL. */
+	interfaces_gone_fn released;
 	void *arg;
 };
 

@@ -28,24 +28,28 @@
 /* IEEE 802: for experiments on one's own network. No protocol of the kernel takes it. */
 #define REPLAY_ETHERTYPE_NOBODY 0x88b5
 
-struct replay {
-	const struct netns *ns;
+struct replay_program {
 	struct replay_bpf *skel;
+	struct replay_counters counters;
+};
+
+struct replay {
+	struct replay_program *program;
+	const struct netns *ns;
 	int raw_ipv4_fd, raw_ipv6_fd; /* of ns */
 	bool has_said_refused;
 	struct replay_counters counters;
 };
 
-static int replay_inject(const struct replay *r, unsigned int ifindex, const void *frame,
-			 size_t len)
+static int replay_inject(const struct replay_program *program, unsigned int ifindex,
+			 const void *frame, size_t len)
 {
 	struct xdp_md context = { .data_end = (uint32_t)len, .ingress_ifindex = ifindex };
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = (uint32_t)len,
 		    .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = 1,
 		    .batch_size = 1, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
-	int error = bpf_prog_test_run_opts(bpf_program__fd(r->skel->progs.replay_pass), &options);
 
-	return error;
+	return bpf_prog_test_run_opts(bpf_program__fd(program->skel->progs.replay_pass), &options);
 }
 
 static bool replay_is_ipv4(const struct hold_frame *frame)
@@ -91,11 +95,12 @@ static int replay_on_interface(const struct replay *r, const struct hold_frame *
 	uint8_t bytes[GATE_FRAME_MAX + ETH_HLEN];
 
 	if (event->l3_offset == 0)
-		return replay_inject(r, event->ifindex, bytes,
+		return replay_inject(r->program, event->ifindex, bytes,
 				     replay_insert_ethernet(bytes, frame));
 	if (event->vlan_proto_be)
-		return replay_inject(r, event->ifindex, bytes, replay_insert_vlan(bytes, frame));
-	return replay_inject(r, event->ifindex, frame->bytes, event->frame_len);
+		return replay_inject(r->program, event->ifindex, bytes,
+				     replay_insert_vlan(bytes, frame));
+	return replay_inject(r->program, event->ifindex, frame->bytes, event->frame_len);
 }
 
 static int replay_send(int fd, const struct hold_frame *frame, const struct sockaddr *to,
@@ -142,16 +147,19 @@ static bool replay_one(struct replay *r, struct hold_frame *frame)
 
 	if (sum == CHECKSUM_WRONG || sum == CHECKSUM_MALFORMED) {
 		r->counters.dropped_checksum++;
+		r->program->counters.dropped_checksum++;
 		return false;
 	}
 	error = event->ifindex == REPLAY_LO_IFINDEX ? replay_on_lo(r, frame)
 						    : replay_on_interface(r, frame);
 	if (error < 0) {
 		r->counters.dropped_refused++;
+		r->program->counters.dropped_refused++;
 		replay_say_refused(r, frame, error);
 		return false;
 	}
 	r->counters.replayed++;
+	r->program->counters.replayed++;
 	return true;
 }
 
@@ -175,21 +183,20 @@ const struct replay_counters *replay_counters(const struct replay *r)
 	return &r->counters;
 }
 
-static int replay_load(struct replay *r)
+const struct replay_counters *replay_program_counters(const struct replay_program *p)
 {
-	r->skel = replay_bpf__open_and_load();
-	return r->skel ? 0 : log_err(-errno, "cannot load the replay's program");
+	return &p->counters;
 }
 
 /* A whole Ethernet frame, to and from nobody. */
-static int replay_try(const struct replay *r)
+static int replay_program_try(const struct replay_program *program)
 {
 	uint8_t frame[ETH_ZLEN] = { 0 };
 	uint16_t type_be = htons(REPLAY_ETHERTYPE_NOBODY);
 	int error;
 
 	memcpy(frame + 2 * ETH_ALEN, &type_be, sizeof(type_be));
-	error = replay_inject(r, REPLAY_LO_IFINDEX, frame, sizeof(frame));
+	error = replay_inject(program, REPLAY_LO_IFINDEX, frame, sizeof(frame));
 	if (error < 0)
 		return log_warn_err(
 			-EOPNOTSUPP,
@@ -197,6 +204,32 @@ static int replay_try(const struct replay *r)
 			"while asleep is dropped, and the client sends it again after a "
 			"second");
 	return 0;
+}
+
+int replay_program_new(struct replay_program **out)
+{
+	_cleanup_(replay_program_free) struct replay_program *p = calloc(1, sizeof(*p));
+	int error;
+
+	if (!p)
+		return log_err(-ENOMEM, "cannot load the replay's program");
+	p->skel = replay_bpf__open_and_load();
+	if (!p->skel)
+		return log_err(-errno, "cannot load the replay's program");
+	error = replay_program_try(p);
+	if (error < 0)
+		return error;
+	*out = TAKE_PTR(p);
+	return 0;
+}
+
+void replay_program_free(struct replay_program **p)
+{
+	if (!*p)
+		return;
+	replay_bpf__destroy((*p)->skel);
+	free(*p);
+	*p = NULL;
 }
 
 static int replay_open_raw(struct replay *r)
@@ -215,28 +248,20 @@ static int replay_open_raw(struct replay *r)
 	return 0;
 }
 
-static int replay_open_in_netns(struct replay *r)
-{
-	int error = replay_open_raw(r);
-
-	return error < 0 ? error : replay_try(r);
-}
-
-int replay_new(struct replay **out, const struct netns *ns)
+int replay_new(struct replay **out, struct replay_program *program, const struct netns *ns)
 {
 	_cleanup_(replay_free) struct replay *r = calloc(1, sizeof(*r));
 	int error;
 
 	if (!r)
 		return log_err(-ENOMEM, "cannot set up the replay");
+	r->program = program;
 	r->ns = ns;
 	r->raw_ipv4_fd = r->raw_ipv6_fd = -1;
-	error = replay_load(r);
-	if (error == 0)
-		error = netns_enter(ns);
+	error = netns_enter(ns);
 	if (error < 0)
 		return error;
-	error = replay_open_in_netns(r);
+	error = replay_open_raw(r);
 	netns_leave(ns);
 	if (error < 0)
 		return error;
@@ -250,7 +275,6 @@ void replay_free(struct replay **r)
 		return;
 	closep(&(*r)->raw_ipv4_fd);
 	closep(&(*r)->raw_ipv6_fd);
-	replay_bpf__destroy((*r)->skel);
 	free(*r);
 	*r = NULL;
 }

@@ -15,6 +15,7 @@
 #include "hold.h"
 #include "netns.h"
 
+struct replay_program;
 struct replay;
 
 struct replay_counters {
@@ -24,15 +25,22 @@ struct replay_counters {
 };
 
 /*
- * Loads the program and tries it with a frame that no protocol wants. -EOPNOTSUPP, logged as a
- * warning, when this kernel cannot replay; other errors are logged as such. ns is borrowed.
+ * Loads the program, one for all network namespaces, and tries it with a frame that no protocol
+ * wants. -EOPNOTSUPP, logged as a warning, when this kernel cannot replay; other errors are logged
+ * as such. The caller owns *out.
  */
-int replay_new(struct replay **out, const struct netns *ns);
+int replay_program_new(struct replay_program **out);
+void replay_program_free(struct replay_program **p);
+
+/* The replay into one namespace. What is passed is borrowed. Logs its errors, -errno. */
+int replay_new(struct replay **out, struct replay_program *program, const struct netns *ns);
 void replay_free(struct replay **r);
 
 /* Delivers all that is held, oldest first, and empties h. Returns how many were delivered. */
 unsigned int replay_all(struct replay *r, struct hold *h);
 
+/* Of one namespace; of all that the program has replayed into. */
 const struct replay_counters *replay_counters(const struct replay *r);
+const struct replay_counters *replay_program_counters(const struct replay_program *p);
 
 #endif

@@ -233,6 +233,14 @@ void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint6
 	};
 }
 
+unsigned int scaler_resume_asleep(struct scaler *s, uint64_t now_ns)
+{
+	s->state = SCALER_ASLEEP;
+	s->since_ns = now_ns;
+	s->is_gate_closed = true;
+	return SCALER_CLOSE_GATE;
+}
+
 unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now_ns,
 			 uint64_t activity_ns)
 {

@@ -106,6 +106,12 @@ struct scaler {
 
 void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint64_t now_ns);
 
+/*
+ * For a target that sleeps already, put to sleep by a doze before us: instead of any step. Returns
+ * the effects.
+ */
+unsigned int scaler_resume_asleep(struct scaler *s, uint64_t now_ns);
+
 /* activity_ns: the gate's newest stamp of this target, 0 if it has none. Returns the effects. */
 unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now_ns,
 			 uint64_t activity_ns);

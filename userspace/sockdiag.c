@@ -48,7 +48,7 @@ struct sockdiag {
 	const struct netns *ns;
 	struct mnl_socket
 		*nl; /* NULL: to be opened again, after a dump that was not read to its end */
-	struct answered *answered; /* NULL: not on this kernel, or without these rights */
+	struct answered *answered; /* borrowed; NULL: not on this kernel, or without these rights */
 	uint32_t seq;		   /* of the dump that runs */
 	bool is_interrupted;	   /* it does not show one moment, and something may be missing */
 	int error;		   /* what befell it */
@@ -97,7 +97,6 @@ void sockdiag_free(struct sockdiag **s)
 	if (!*s)
 		return;
 	sockdiag_close(*s);
-	answered_free(&(*s)->answered);
 	free((*s)->entries);
 	free(*s);
 	*s = NULL;
@@ -376,7 +375,7 @@ static int sockdiag_try(struct sockdiag *s)
 	return r < 0 ? log_err(r, "cannot list TCP connections") : 0;
 }
 
-int sockdiag_new(struct sockdiag **out, const struct netns *ns)
+int sockdiag_new(struct sockdiag **out, const struct netns *ns, struct answered *answered)
 {
 	_cleanup_(sockdiag_free) struct sockdiag *s = calloc(1, sizeof(*s));
 	int r;
@@ -384,16 +383,12 @@ int sockdiag_new(struct sockdiag **out, const struct netns *ns)
 	if (!s)
 		return log_err(-ENOMEM, "cannot set up sock_diag");
 	s->ns = ns;
+	s->answered = answered;
 	r = sockdiag_open(s);
 	if (r == 0)
 		r = sockdiag_try(s);
 	if (r < 0)
 		return r;
-	r = answered_new(&s->answered);
-	if (r < 0)
-		log_info("no BPF iterator over TCP sockets (kernel 5.9 with BTF, CAP_PERFMON): a "
-			 "request that was answered within a tick may keep its target awake",
-			 "error=\"%s\"", strerror(-r));
 	*out = TAKE_PTR(s);
 	return 0;
 }

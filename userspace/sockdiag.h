@@ -19,16 +19,17 @@
 #include "busy.h"
 #include "netns.h"
 
+struct answered;
 struct nlmsghdr;
 struct sockdiag;
 
 typedef void (*sockdiag_fn)(void *arg, const struct busy_socket *socket);
 
 /*
- * The caller owns *out; ns is borrowed, and outlives it. Logs its errors, -errno; -ENOENT: the
- * kernel has no tcp_diag, not even as a module.
+ * The caller owns *out; ns and answered (NULL: it is not to be had) are borrowed, and outlive it.
+ * Logs its errors, -errno; -ENOENT: the kernel has no tcp_diag, not even as a module.
  */
-int sockdiag_new(struct sockdiag **out, const struct netns *ns);
+int sockdiag_new(struct sockdiag **out, const struct netns *ns, struct answered *answered);
 void sockdiag_free(struct sockdiag **s);
 
 /*

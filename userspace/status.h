@@ -12,7 +12,7 @@
 
 #include "gate.h"
 
-#define STATUS_NAME_MAX	   96
+#define STATUS_NAME_MAX	   320 /* a namespace, a slash, the name of a pod */
 #define STATUS_DETAIL_MAX  96
 #define STATUS_REASONS_MAX 32
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Steers new connections of health checks to the responder's socket while their target's gate is
- * closed: an sk_lookup program in the target's network namespace (kernel 5.9).
+ * closed: one sk_lookup program (kernel 5.9), attached to the network namespace of each target.
  */
 #ifndef DOZE_STEER_H
 #define DOZE_STEER_H
@@ -11,21 +11,35 @@
 #include "datapath.h"
 #include "netns.h"
 
+struct bpf_link;
 struct steer;
 
 /*
- * Attached to ns, and steering nothing before it is given ports and a socket. d and ns are
- * borrowed. -EOPNOTSUPP, said with its reason, if this kernel or these rights cannot do it.
+ * d is borrowed. -EOPNOTSUPP, said with its reason, if this kernel or these rights cannot do it;
+ * so for steer_attach(). The caller owns *out.
  */
-int steer_new(struct steer **out, const struct datapath *d, const struct netns *ns);
-
-/* The application's connections are its own again. */
+int steer_new(struct steer **out, const struct datapath *d);
 void steer_free(struct steer **s);
 
-/* Health checks of a target come to this TCP port. -errno, logged. */
-int steer_add_port(struct steer *s, uint16_t port, uint32_t target_id);
+/* In ns. Detached, the application's connections are its own again. */
+int steer_attach(struct bpf_link **out, struct steer *s, const struct netns *ns);
+void steer_detach(struct bpf_link **link);
 
-/* The listening socket that takes connections of a family (gate.h). Borrowed. -errno, logged. */
-int steer_set_responder(struct steer *s, enum gate_family family, int listen_fd);
+/*
+ * Health checks of a target come to this TCP port of addr; all zero: of any address, in every
+ * namespace. -errno, logged.
+ */
+int steer_add_port(struct steer *s, const struct gate_addr *addr, uint16_t port,
+		   uint32_t target_id);
+
+/*
+ * The listening socket, of the target's namespace, that takes connections of a family (gate.h).
+ * Borrowed. -errno, logged.
+ */
+int steer_set_responder(struct steer *s, uint32_t target_id, enum gate_family family,
+			int listen_fd);
+
+/* Its ports and its sockets. */
+void steer_remove_target(struct steer *s, uint32_t target_id);
 
 #endif

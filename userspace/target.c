@@ -34,8 +34,6 @@
 #define TARGET_FRAMES_MAX    4096
 #define TARGET_DATAGRAMS_MAX 64
 
-#define TARGET_NAME_MAX 32
-
 /* A sleep this short was not worth it. */
 #define TARGET_FLAP_NS (10 * NS_PER_S)
 
@@ -55,7 +53,8 @@ struct target {
 	struct checks *checks;
 	struct hours *hours;
 	struct event *deadline;
-	struct event *beat;   /* every second while the gate is closed */
+	struct heart_member beat; /* while the gate is closed */
+	struct wake_ticket ticket;
 	unsigned int pending; /* events that wait, as bits of enum scaler_event */
 	bool is_dispatching;
 	uint64_t judged_ns; /* when a client was recognized last, among health checks */
@@ -93,13 +92,9 @@ static void target_arm_deadline(struct target *t, uint64_t now_ns)
 
 static void target_close_gate(struct target *t)
 {
-	const struct timeval second = { .tv_sec = 1 };
-
 	checks_gate_closes(t->checks);
+	heart_join(t->edges.heart, &t->beat);
 	datapath_close_gate(t->edges.datapath, t->settings.id);
-	event_add(t->beat, &second);
-	if (t->edges.watchdog)
-		watchdog_beat(t->edges.watchdog);
 }
 
 static void target_shrink(struct target *t)
@@ -107,9 +102,26 @@ static void target_shrink(struct target *t)
 	t->edges.backend->ops->resize(t->edges.backend, BACKEND_ASLEEP);
 }
 
+static void target_grow_now(void *arg)
+{
+	const struct target *t = arg;
+
+	t->edges.backend->ops->resize(t->edges.backend, BACKEND_FULL);
+}
+
 static void target_grow(struct target *t)
 {
-	t->edges.backend->ops->resize(t->edges.backend, BACKEND_FULL);
+	if (t->edges.wakes)
+		wake_queue_ask(t->edges.wakes, &t->ticket);
+	else
+		target_grow_now(t);
+}
+
+/* One that still waits for its turn has waited long enough: it is open, and so it grows. */
+static void target_end_wake(struct target *t)
+{
+	if (t->edges.wakes && wake_queue_end(t->edges.wakes, &t->ticket))
+		target_grow_now(t);
 }
 
 static void target_stop_probe(struct target *t)
@@ -171,12 +183,11 @@ static unsigned int target_replay(struct target *t)
 static void target_open_gate(struct target *t)
 {
 	datapath_open_gate(t->edges.datapath, t->settings.id);
-	event_del(t->beat);
+	heart_leave(t->edges.heart, &t->beat);
 	datapath_consume(t->edges.datapath);
 	story_awake(&t->story, target_replay(t), monotonic_ns());
 	checks_gate_opened(t->checks);
-	if (t->edges.watchdog)
-		watchdog_rest(t->edges.watchdog);
+	target_end_wake(t);
 }
 
 static void target_say_timed_out(struct target *t)
@@ -249,6 +260,8 @@ static void target_note_state(struct target *t, enum scaler_state before)
 		story_asleep(&t->story, t->scaler.activity_ns, usage_us, now_ns);
 	if (before == SCALER_ASLEEP)
 		story_waking(&t->story, usage_us);
+	if (after == SCALER_GROWING && t->settings.woke)
+		t->settings.woke(t->settings.arg);
 	if (before == SCALER_GROWING && after == SCALER_PROBING)
 		story_resized(&t->story, now_ns);
 }
@@ -308,15 +321,10 @@ static bool target_has_missed_traffic(const struct target *t)
 	return t->scaler.state == SCALER_ASLEEP && target_activity_ns(t) > t->scaler.activity_ns;
 }
 
-static void target_on_beat(evutil_socket_t fd, short what, void *arg)
+static void target_on_beat(void *arg)
 {
 	struct target *t = arg;
 
-	(void)fd;
-	(void)what;
-	datapath_beat(t->edges.datapath);
-	if (t->edges.watchdog)
-		watchdog_beat(t->edges.watchdog);
 	if (!target_has_missed_traffic(t))
 		return;
 	log_warn("traffic that the gate could not tell of", "target=%s", t->story.told.name);
@@ -419,11 +427,33 @@ void target_start(struct target *t)
 	target_dispatch(t, SCALER_TICK);
 }
 
+void target_resume(struct target *t)
+{
+	enum scaler_state before = t->scaler.state;
+	struct busy_verdict v;
+
+	scaler_resume_asleep(&t->scaler, monotonic_ns());
+	target_note_state(t, before);
+	target_close_gate(t);
+	if (activity_look(t->activity, &v) < 0 || v.reason != BUSY_NOT)
+		target_wake(t, "called_meanwhile");
+}
+
 void target_restarted(struct target *t)
 {
 	log_info("the application was started anew", "target=%s", t->story.told.name);
-	target_wakes(t, "restarted", NULL);
+	target_wake(t, "restarted");
+}
+
+void target_wake(struct target *t, const char *reason)
+{
+	target_wakes(t, reason, NULL);
 	target_dispatch(t, SCALER_TRAFFIC);
+}
+
+bool target_is_asleep(const struct target *t)
+{
+	return t->scaler.state == SCALER_ASLEEP;
 }
 
 void target_stop(struct target *t)
@@ -431,11 +461,29 @@ void target_stop(struct target *t)
 	target_dispatch(t, SCALER_STOP);
 }
 
+void target_abandon(struct target *t)
+{
+	if (!target_is_asleep(t)) {
+		target_stop(t);
+		return;
+	}
+	t->scaler.is_stopped = true;
+	datapath_open_gate(t->edges.datapath, t->settings.id);
+	heart_leave(t->edges.heart, &t->beat);
+	datapath_consume(t->edges.datapath);
+	target_replay(t);
+	checks_gate_opened(t->checks);
+}
+
 static void target_begin_story(struct target *t)
 {
 	const struct target_port *first = &t->settings.ports[0];
-	char name[TARGET_NAME_MAX];
+	char name[STATUS_NAME_MAX];
 
+	if (t->settings.name) {
+		story_init(&t->story, t->settings.name, monotonic_ns());
+		return;
+	}
 	snprintf(name, sizeof(name), "%s/%u", first->protocol == IPPROTO_UDP ? "udp" : "tcp",
 		 first->port);
 	story_init(&t->story, name, monotonic_ns());
@@ -486,11 +534,14 @@ static int target_make_checks(struct target *t)
 		.probes = t->settings.health_checks,
 		.ports = t->settings.health_check_ports,
 		.ports_len = t->settings.health_check_ports_len,
+		.steer = t->edges.steer,
+		.addresses = t->settings.addresses,
+		.addresses_len = t->settings.addresses_len,
 		.activity = &t->settings.activity,
 		.client = target_on_client,
 		.arg = t,
 	};
-	int r = activity_new(&t->activity, t->edges.ns, &t->settings.activity);
+	int r = activity_new(&t->activity, t->edges.ns, t->edges.answered, &t->settings.activity);
 
 	if (r < 0)
 		return r;
@@ -512,9 +563,14 @@ static int target_make_parts(struct target *t)
 	if (hold_new(&t->hold, TARGET_FRAMES_MAX, TARGET_DATAGRAMS_MAX) < 0)
 		return -ENOMEM;
 	t->deadline = evtimer_new(t->edges.base, target_on_deadline, t);
-	t->beat = event_new(t->edges.base, -1, EV_PERSIST, target_on_beat, t);
-	if (!t->deadline || !t->beat)
+	if (!t->deadline)
 		return -ENOMEM;
+	t->beat = (struct heart_member){ .beat = target_on_beat, .arg = t };
+	t->ticket = (struct wake_ticket){
+		.priority = t->settings.priority,
+		.granted = target_grow_now,
+		.arg = t,
+	};
 	r = target_make_checks(t);
 	if (r == 0)
 		r = hours_new(&t->hours, t->edges.base, t->settings.schedules,
@@ -573,8 +629,9 @@ void target_free(struct target **t)
 	hold_free(&(*t)->hold);
 	if ((*t)->deadline)
 		event_free((*t)->deadline);
-	if ((*t)->beat)
-		event_free((*t)->beat);
+	heart_leave((*t)->edges.heart, &(*t)->beat);
+	if ((*t)->edges.wakes)
+		wake_queue_end((*t)->edges.wakes, &(*t)->ticket);
 	free(*t);
 	*t = NULL;
 }

@@ -12,6 +12,7 @@
 #include "activity.h"
 #include "backend.h"
 #include "datapath.h"
+#include "heart.h"
 #include "http.h"
 #include "netns.h"
 #include "probe.h"
@@ -19,7 +20,8 @@
 #include "responder.h"
 #include "schedule.h"
 #include "status.h"
-#include "watchdog.h"
+#include "steer.h"
+#include "wake_queue.h"
 
 struct target_port {
 	uint16_t port;
@@ -28,9 +30,13 @@ struct target_port {
 
 struct target_settings {
 	uint32_t id;			 /* in the gate's maps */
+	const char *name;		 /* copied; NULL: it is called after its first port */
 	const struct target_port *ports; /* borrowed, not empty */
 	size_t ports_len;
-	/* Borrowed; none: every address of the interfaces that the gate is attached to. */
+	/*
+	 * Its keys' (gate.h); borrowed. None: every address of the interfaces that the gate is
+	 * attached to.
+	 */
 	const struct gate_addr *addresses;
 	size_t addresses_len;
 	uint64_t idle_ns;
@@ -44,6 +50,10 @@ struct target_settings {
 	enum gate_probes health_checks;
 	const uint16_t *health_check_ports; /* of TCP; borrowed */
 	size_t health_check_ports_len;
+	int32_t priority; /* among those that wait for a wake: the highest first */
+	/* It was asleep, and wakes; NULL: nobody wants to know. */
+	void (*woke)(void *arg);
+	void *arg;
 };
 
 /* What a target works with; all borrowed, and outliving it. */
@@ -53,7 +63,10 @@ struct target_edges {
 	struct replay *replay; /* NULL: replay is off */
 	struct backend *backend;
 	struct http *http;
-	struct watchdog *watchdog; /* NULL: none */
+	struct heart *heart;
+	struct answered *answered; /* NULL: not to be had (answered.h) */
+	struct steer *steer;	   /* NULL: not to be had */
+	struct wake_queue *wakes;  /* NULL: as many as there are at the same time */
 	const struct netns *ns;
 };
 
@@ -67,11 +80,29 @@ void target_free(struct target **t);
 /* The application has been started: from now on it is asked whether it is ready, then may sleep. */
 void target_start(struct target *t);
 
+/*
+ * The same for one that sleeps already, put to sleep by a doze before us: its gate closes. It is
+ * woken if its connections show that somebody has called meanwhile.
+ */
+void target_resume(struct target *t);
+
 /* The application was started anew while asleep: wakes the target, as a packet would. */
 void target_restarted(struct target *t);
 
+/* Wakes it, if it sleeps; reason is a static string. */
+void target_wake(struct target *t, const char *reason);
+
+/* Asleep, with the gate closed and nothing under way. */
+bool target_is_asleep(const struct target *t);
+
 /* The full size, and the gate open, before this returns; nothing happens to the target after. */
 void target_stop(struct target *t);
+
+/*
+ * The same, but one that is asleep stays so: the gate is open before this returns, and who calls is
+ * served slowly.
+ */
+void target_abandon(struct target *t);
 
 /* A record of the gate's ring for this target, as datapath_consume() hands it over. */
 void target_take(struct target *t, const struct gate_event *event, const void *frame);

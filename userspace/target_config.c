@@ -129,6 +129,20 @@ void target_config_fill(struct target_config *t, const struct config *config)
 	};
 }
 
+bool target_config_has_udp(const struct target_config *t)
+{
+	for (size_t i = 0; i < t->ports_len; i++) {
+		if (t->ports[i].protocol == IPPROTO_UDP)
+			return true;
+	}
+	return false;
+}
+
+uint32_t target_config_tc_handle(const struct target_config *t)
+{
+	return (uint32_t)t->ports[0].protocol << 16 | t->ports[0].port;
+}
+
 enum datapath_hook target_config_hook(const struct config *config)
 {
 	static const enum datapath_hook hooks[] = {

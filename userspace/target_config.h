@@ -31,6 +31,11 @@ void target_config_add_probe_port(struct target_config *t, uint16_t port, bool i
 /* Afterwards: all the rest. config is borrowed, and outlives the target. */
 void target_config_fill(struct target_config *t, const struct config *config);
 
+bool target_config_has_udp(const struct target_config *t);
+
+/* Of no other doze in this network namespace, and the same after a restart. */
+uint32_t target_config_tc_handle(const struct target_config *t);
+
 enum datapath_hook target_config_hook(const struct config *config);
 
 #endif

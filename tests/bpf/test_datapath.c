@@ -91,8 +91,9 @@ static int rig_new(void **state)
 	}
 	for (size_t i = 0; i < NAMESPACES; i++) {
 		enter(rig.fds[i]);
-		assert_int_equal(datapath_attach(rig.gate, rig.ids[i], if_nametoindex("lo"), "lo"),
-				 0);
+		assert_int_equal(
+			datapath_attach(rig.gate, rig.ids[i], if_nametoindex("lo"), "lo", false),
+			0);
 	}
 	rig.can_run = true;
 	return 0;
@@ -103,7 +104,7 @@ static int rig_free(void **state)
 	(void)state;
 	for (size_t i = 0; rig.gate && i < NAMESPACES; i++) {
 		enter(rig.fds[i]);
-		datapath_detach(rig.gate, rig.ids[i]);
+		datapath_detach(rig.gate, rig.ids[i], if_nametoindex("lo"));
 		close(rig.fds[i]);
 	}
 	datapath_free(&rig.gate);
@@ -245,7 +246,7 @@ static void what_is_detached_in_one_namespace_stays_in_the_other(void **state)
 	(void)state;
 	skip_without_gate();
 	enter(rig.fds[0]);
-	datapath_detach(rig.gate, rig.ids[0]);
+	datapath_detach(rig.gate, rig.ids[0], if_nametoindex("lo"));
 	assert_true(is_stamped_by(1, "127.0.0.2", 3));
 	before = datapath_activity_ns(rig.gate, 3);
 	send_to(0, "127.0.0.2");
@@ -262,7 +263,8 @@ static void targets_are_told_apart_by_their_namespaces(void **state)
 	skip_without_gate();
 	datapath_remove_target(rig.gate, 3);
 	enter(rig.fds[0]);
-	assert_int_equal(datapath_attach(rig.gate, rig.ids[0], if_nametoindex("lo"), "lo"), 0);
+	assert_int_equal(datapath_attach(rig.gate, rig.ids[0], if_nametoindex("lo"), "lo", false),
+			 0);
 	add_target_at(4, gate_addr_of_netns((uint32_t)rig.ids[0]));
 	add_target_at(5, gate_addr_of_netns((uint32_t)rig.ids[1]));
 	assert_true(is_stamped_by(0, "127.0.0.1", 4));

@@ -54,6 +54,7 @@ static struct {
 	bool is_entered;
 	int outside; /* the network namespace to go back to */
 	struct netns ns;
+	struct answered *answered; /* NULL: see has_iterator */
 	struct sockdiag *diag;
 	bool has_iterator;
 	int listener;
@@ -90,14 +91,12 @@ static void enter_namespace(void)
 
 static void look_for_iterator(void)
 {
-	struct answered *a = NULL;
-	int r = answered_new(&a);
+	int r = answered_new(&rig.answered);
 
 	rig.has_iterator = r == 0;
 	if (r < 0)
 		print_message("skipped, what needs an iterator over TCP sockets: %s\n",
 			      strerror(-r));
-	answered_free(&a);
 }
 
 static int rig_new(void **state)
@@ -113,7 +112,7 @@ static int rig_new(void **state)
 	look_for_iterator();
 	rig.ns = NETNS_NONE;
 	assert_int_equal(netns_open(&rig.ns, 0), 0);
-	assert_int_equal(sockdiag_new(&rig.diag, &rig.ns), 0);
+	assert_int_equal(sockdiag_new(&rig.diag, &rig.ns, rig.answered), 0);
 	return 0;
 }
 
@@ -123,6 +122,7 @@ static int rig_free(void **state)
 	if (!rig.is_entered)
 		return 0;
 	sockdiag_free(&rig.diag);
+	answered_free(&rig.answered);
 	netns_close(&rig.ns);
 	assert_int_equal(setns(rig.outside, CLONE_NEWNET), 0);
 	close(rig.outside);
@@ -997,7 +997,7 @@ static void the_namespace_is_the_targets(void **state)
 	child = child_start();
 	busy_init(&v);
 	listed_len = 0;
-	if (netns_open(&ns, child.pid) == 0 && sockdiag_new(&diag, &ns) == 0)
+	if (netns_open(&ns, child.pid) == 0 && sockdiag_new(&diag, &ns, rig.answered) == 0)
 		sockdiag_list(diag, &port, 1, on_socket, &v);
 	sockdiag_free(&diag);
 	netns_close(&ns);

@@ -12,10 +12,11 @@ import sys
 LAYERS = [
     ["main"],
     ["cmd_run", "cmd_sidecar", "cmd_status"],
-    ["daemon", "target_config"],
+    ["seat", "target_config"],
+    ["daemon"],
     ["target"],
     ["checks"],
-    ["activity", "hours", "steer"],
+    ["activity", "heart", "hours", "steer"],
     ["addresses", "backend_cgroup", "backend_kube", "datapath", "gateways", "interfaces", "portlock", "probe",
      "privilege", "process", "replay", "responder", "server", "sockdiag"],
     ["kubeconfig", "pod_watch"],
@@ -25,7 +26,7 @@ LAYERS = [
     ["kube_size", "watch_line"],
     ["callers", "config", "config_set", "metrics", "status_json", "story"],
     ["busy", "caller", "checksum", "cidr", "hold", "kube_pod", "quantity", "reply", "scaler",
-     "schedule", "status"],
+     "schedule", "status", "wake_queue"],
     ["address", "file", "log", "util", "version"],
 ]
 SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("config", "config_set"),
@@ -33,7 +34,7 @@ SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("confi
 
 # The core decides, and has no way to do.
 CORE = ["address", "busy", "caller", "callers", "checksum", "cidr", "hold", "kube_pod", "kube_size", "metrics",
-        "quantity", "reply", "scaler", "schedule", "status", "status_json", "story", "watch_line"]
+        "quantity", "reply", "scaler", "schedule", "status", "status_json", "story", "wake_queue", "watch_line"]
 IO_HEADERS = re.compile(r"^(sys/(socket|epoll|mman)|bpf/|event2/|curl/|fcntl|unistd|time)")
 # A calendar needs the rules of time zones; it is still given the time.
 ALLOWED = {("schedule", "time.h")}
