@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: MIT
-/*
- * The freezer and the CPU quota of cgroup v1 and v2.
- *   v1: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, scheduler/sched-bwc.rst
- *   v2: Documentation/admin-guide/cgroup-v2.rst, "cgroup.freeze", "cpu.max"
- */
+/* Writes the files of cgroup_file.h, and waits until a freeze is done. */
 #include "backend_cgroup.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "cgroup_file.h"
 #include "doomed.h"
-#include "file.h"
 #include "log.h"
 #include "util.h"
 
@@ -22,19 +16,14 @@
 #define BACKEND_POLL_US	   2000
 #define BACKEND_TIMEOUT_NS (2 * NS_PER_S)
 
-/* The kernel's smallest quota (kernel/sched/core.c: min_cfs_quota_period). */
-#define BACKEND_QUOTA_MIN_US 1000
-
-#define BACKEND_QUOTA_TEXT_MAX 64
-
 #define BACKEND_DOOMED_MAX 64
 
 struct backend_cgroup {
 	struct backend base;
 	const struct cgroup *cg;
 	enum backend_cgroup_mode mode;
-	char full_quota[BACKEND_QUOTA_TEXT_MAX]; /* as the file has it */
-	char asleep_quota[BACKEND_QUOTA_TEXT_MAX];
+	char full_quota[CGROUP_QUOTA_TEXT_MAX]; /* as the file has it */
+	char asleep_quota[CGROUP_QUOTA_TEXT_MAX];
 	struct event *poll; /* while a freeze is in flight, or doomed processes end */
 	uint64_t poll_until_ns;
 	enum backend_size wanted;
@@ -42,45 +31,14 @@ struct backend_cgroup {
 	size_t doomed_len;
 };
 
-/* The control files of the two versions, and what is written into them. */
-struct backend_freezer {
-	const char *file, *freeze, *thaw;
-};
-
-static const struct backend_freezer *backend_freezer_of(const struct cgroup *cg)
+static void backend_path(char out[PATH_MAX], const char *dir, const char *file)
 {
-	static const struct backend_freezer v1 = { "freezer.state", "FROZEN", "THAWED" };
-	static const struct backend_freezer v2 = { "cgroup.freeze", "1", "0" };
-
-	return cg->controls[CGROUP_FREEZER].version == 2 ? &v2 : &v1;
-}
-
-static const char *backend_quota_file(const struct cgroup *cg)
-{
-	return cg->controls[CGROUP_CPU].version == 2 ? "cpu.max" : "cpu.cfs_quota_us";
-}
-
-static void backend_path(char out[PATH_MAX], const struct cgroup *cg, enum cgroup_control control,
-			 const char *file)
-{
-	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 64, cg->controls[control].dir, file);
+	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 64, dir, file);
 }
 
 static void backend_done(struct backend_cgroup *b, enum backend_size size, int r)
 {
 	b->base.done(b->base.done_arg, size, r);
-}
-
-static bool backend_is_frozen(const struct backend_cgroup *b)
-{
-	_cleanup_(freep) char *text = NULL;
-	bool is_v2 = b->cg->controls[CGROUP_FREEZER].version == 2;
-	char path[PATH_MAX];
-
-	backend_path(path, b->cg, CGROUP_FREEZER, is_v2 ? "cgroup.events" : "freezer.state");
-	if (file_read(path, &text) < 0)
-		return false;
-	return is_v2 ? strstr(text, "frozen 1") != NULL : strncmp(text, "FROZEN", 6) == 0;
 }
 
 static void backend_poll_again(struct backend_cgroup *b)
@@ -92,12 +50,13 @@ static void backend_poll_again(struct backend_cgroup *b)
 
 static void backend_poll_freeze(struct backend_cgroup *b)
 {
-	if (backend_is_frozen(b))
+	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
+
+	if (cgroup_freezer_is_done(dir, b->cg->controls[CGROUP_FREEZER].version))
 		backend_done(b, BACKEND_ASLEEP, 0);
 	else if (monotonic_ns() >= b->poll_until_ns)
 		backend_done(b, BACKEND_ASLEEP,
-			     log_err(-ETIMEDOUT, "cannot freeze '%s'",
-				     b->cg->controls[CGROUP_FREEZER].dir));
+			     log_err(-ETIMEDOUT, "cannot freeze '%s'", dir));
 	else
 		backend_poll_again(b);
 }
@@ -125,12 +84,11 @@ static void backend_on_poll(evutil_socket_t fd, short what, void *arg)
 
 static void backend_freeze(struct backend_cgroup *b)
 {
-	const struct backend_freezer *freezer = backend_freezer_of(b->cg);
-	int r = cgroup_write(b->cg, CGROUP_FREEZER, freezer->file, freezer->freeze);
+	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
+	int r = cgroup_freezer_write(dir, b->cg->controls[CGROUP_FREEZER].version, true);
 
 	if (r < 0) {
-		backend_done(b, BACKEND_ASLEEP,
-			     log_err(r, "cannot freeze '%s'", b->cg->controls[CGROUP_FREEZER].dir));
+		backend_done(b, BACKEND_ASLEEP, log_err(r, "cannot freeze '%s'", dir));
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
@@ -139,16 +97,15 @@ static void backend_freeze(struct backend_cgroup *b)
 
 static void backend_thaw(struct backend_cgroup *b)
 {
-	const struct backend_freezer *freezer = backend_freezer_of(b->cg);
+	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
 	char procs_file[PATH_MAX];
 	int r;
 
-	backend_path(procs_file, b->cg, CGROUP_FREEZER, "cgroup.procs");
+	backend_path(procs_file, dir, "cgroup.procs");
 	b->doomed_len = doomed_find(procs_file, b->doomed, ARRAY_LEN(b->doomed));
-	r = cgroup_write(b->cg, CGROUP_FREEZER, freezer->file, freezer->thaw);
+	r = cgroup_freezer_write(dir, b->cg->controls[CGROUP_FREEZER].version, false);
 	if (r < 0) {
-		backend_done(b, BACKEND_FULL,
-			     log_err(r, "cannot thaw '%s'", b->cg->controls[CGROUP_FREEZER].dir));
+		backend_done(b, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir));
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
@@ -158,11 +115,11 @@ static void backend_thaw(struct backend_cgroup *b)
 static void backend_set_quota(struct backend_cgroup *b, enum backend_size size)
 {
 	const char *quota = size == BACKEND_FULL ? b->full_quota : b->asleep_quota;
-	int r = cgroup_write(b->cg, CGROUP_CPU, backend_quota_file(b->cg), quota);
+	const char *dir = b->cg->controls[CGROUP_CPU].dir;
+	int r = cgroup_quota_write(dir, b->cg->controls[CGROUP_CPU].version, quota);
 
 	if (r < 0)
-		log_err(r, "cannot set the CPU quota of '%s' to '%s'",
-			b->cg->controls[CGROUP_CPU].dir, quota);
+		log_err(r, "cannot set the CPU quota of '%s' to '%s'", dir, quota);
 	backend_done(b, size, r);
 }
 
@@ -195,65 +152,30 @@ static void backend_cgroup_free(struct backend **base)
 	*base = NULL;
 }
 
-static int backend_read_period_us(const struct cgroup *cg, uint64_t *out)
-{
-	char path[PATH_MAX];
-
-	backend_path(path, cg, CGROUP_CPU, "cpu.cfs_period_us");
-	return file_read_u64(path, NULL, out);
-}
-
-/* "max 100000" or "20000 100000": the period is the second number. */
-static int backend_parse_period_us(const char *max, uint64_t *out)
-{
-	const char *space = strchr(max, ' ');
-
-	if (!space || sscanf(space, "%" SCNu64, out) != 1)
-		return -EINVAL;
-	return 0;
-}
-
-static void backend_format_asleep(struct backend_cgroup *b, uint64_t period_us, uint32_t millicpu)
-{
-	uint64_t quota_us = max_u64(period_us * millicpu / 1000, BACKEND_QUOTA_MIN_US);
-
-	if (b->cg->controls[CGROUP_CPU].version == 2)
-		snprintf(b->asleep_quota, sizeof(b->asleep_quota), "%" PRIu64 " %" PRIu64, quota_us,
-			 period_us);
-	else
-		snprintf(b->asleep_quota, sizeof(b->asleep_quota), "%" PRIu64, quota_us);
-}
-
 static int backend_read_quota(struct backend_cgroup *b, uint32_t millicpu)
 {
-	_cleanup_(freep) char *text = NULL;
-	char path[PATH_MAX];
-	uint64_t period_us;
-	int r;
+	const char *dir = b->cg->controls[CGROUP_CPU].dir;
+	int version = b->cg->controls[CGROUP_CPU].version;
+	int r = cgroup_quota_read(dir, version, b->full_quota);
 
-	backend_path(path, b->cg, CGROUP_CPU, backend_quota_file(b->cg));
-	r = file_read(path, &text);
 	if (r < 0)
-		return log_err(r, "cannot read '%s'", path);
-	snprintf(b->full_quota, sizeof(b->full_quota), "%.*s", (int)strcspn(text, "\n"), text);
-	r = b->cg->controls[CGROUP_CPU].version == 2 ? backend_parse_period_us(text, &period_us)
-						     : backend_read_period_us(b->cg, &period_us);
-	if (r < 0)
-		return log_err(r, "cannot find the CPU period of '%s'", path);
-	backend_format_asleep(b, period_us, millicpu);
-	return 0;
+		return log_err(r, "cannot read the CPU quota of '%s'", dir);
+	r = cgroup_quota_of(dir, version, millicpu, b->asleep_quota);
+	return r < 0 ? log_err(r, "cannot find the CPU period of '%s'", dir) : 0;
 }
 
 static int backend_tell_watchdog(struct backend_cgroup *b, struct watchdog *watchdog)
 {
+	enum cgroup_control control =
+		b->mode == BACKEND_CGROUP_THROTTLE ? CGROUP_CPU : CGROUP_FREEZER;
+	int version = b->cg->controls[control].version;
+	bool is_quota = control == CGROUP_CPU;
 	char path[PATH_MAX];
 
-	if (b->mode == BACKEND_CGROUP_THROTTLE) {
-		backend_path(path, b->cg, CGROUP_CPU, backend_quota_file(b->cg));
-		return watchdog_add(watchdog, path, b->full_quota);
-	}
-	backend_path(path, b->cg, CGROUP_FREEZER, backend_freezer_of(b->cg)->file);
-	return watchdog_add(watchdog, path, backend_freezer_of(b->cg)->thaw);
+	backend_path(path, b->cg->controls[control].dir,
+		     is_quota ? cgroup_quota_file(version) : cgroup_freezer_file(version));
+	return watchdog_add(watchdog, path,
+			    is_quota ? b->full_quota : cgroup_freezer_thawed(version));
 }
 
 static const struct backend_ops backend_cgroup_ops = {

@@ -117,15 +117,20 @@ static int kube_errno(const struct kube_answer *a)
 }
 
 /* A 403 of RBAC says which right is missing; the one of a quota or a full node is no RBAC. */
-static void kube_explain(const struct kube_answer *a, const char *doing, const char *rule)
+static void kube_explain(const struct backend_kube *b, const struct kube_answer *a,
+			 const char *doing, const char *rule)
 {
-	char message[KUBE_ERROR_MAX];
+	char message[KUBE_ERROR_MAX], whole[3 * KUBE_ERROR_MAX];
 	bool is_rbac;
 
 	kube_answer_message(a, message, sizeof(message));
 	is_rbac = a->status == 403 && strstr(message, " cannot ") != NULL;
-	log_err(0, "%s: %s%s%s (HTTP %ld)", doing, message,
-		is_rbac ? ": its Role lacks the rule " : "", is_rbac ? rule : "", a->status);
+	snprintf(whole, sizeof(whole), "%s '%s/%s': %s%s%s (HTTP %ld)", doing,
+		 b->settings.namespace, b->settings.name, message,
+		 is_rbac ? ": its Role lacks the rule " : "", is_rbac ? rule : "", a->status);
+	log_err(0, "%s", whole);
+	if (b->settings.problem)
+		b->settings.problem(b->settings.arg, "ResizeRefused", whole);
 }
 
 #define KUBE_RULE_GET "resources: [pods], verbs: [get]"
@@ -142,7 +147,8 @@ static void kube_note_gone(struct backend_kube *b)
 		return;
 	b->is_gone = true;
 	log_info("the pod is gone or going", "pod=%s/%s", b->settings.namespace, b->settings.name);
-	b->settings.gone(b->settings.arg);
+	if (!b->settings.is_watched)
+		b->settings.gone(b->settings.arg);
 }
 
 static struct kube_pod *kube_read(const struct kube_answer *a)
@@ -163,7 +169,7 @@ static struct kube_pod *kube_read_again(struct backend_kube *b, const struct kub
 		kube_note_gone(b);
 	} else if (!pod && !b->has_said_unread) {
 		b->has_said_unread = true;
-		kube_explain(a, "cannot read the pod", KUBE_RULE_GET);
+		kube_explain(b, a, "cannot read the pod", KUBE_RULE_GET);
 	}
 	return pod;
 }
@@ -276,17 +282,25 @@ static bool kube_is_settled(const struct backend_kube *b, const struct kube_pod 
 	return true;
 }
 
-static int kube_plan(struct backend_kube *b, const struct kube_pod *pod)
+static int kube_plan_quietly(struct backend_kube *b, const struct kube_pod *pod,
+			     char error[KUBE_SIZE_ERROR_MAX])
 {
 	struct kube_sizes known = b->sizes;
-	char error[KUBE_SIZE_ERROR_MAX];
 	int r = kube_size_plan(&b->sizes, pod, &b->settings.choice, &known, error);
 
-	if (r < 0) {
+	if (r < 0)
 		b->sizes = known;
-		return log_err(r, "cannot put the pod to sleep: %s", error);
-	}
-	return 0;
+	return r;
+}
+
+static int kube_plan(struct backend_kube *b, const struct kube_pod *pod)
+{
+	char error[KUBE_SIZE_ERROR_MAX];
+	int r = kube_plan_quietly(b, pod, error);
+
+	return r < 0 ? log_err(r, "cannot put the pod '%s/%s' to sleep: %s", b->settings.namespace,
+			       b->settings.name, error)
+		     : 0;
 }
 
 static void kube_note_restarts(struct backend_kube *b, const struct kube_pod *pod)
@@ -321,7 +335,7 @@ static void kube_on_shrink_patch(void *arg, const struct kube_answer *a)
 	if (r == -ESRCH)
 		kube_note_gone(b);
 	if (r < 0) {
-		kube_explain(a, "cannot shrink the pod", kube_rule_patch(b));
+		kube_explain(b, a, "cannot shrink the pod", kube_rule_patch(b));
 		kube_note_retry_after(b, a);
 		kube_shrink_failed(b, r);
 		return;
@@ -338,7 +352,7 @@ static void kube_on_shrink_read(void *arg, const struct kube_answer *a)
 
 	b->request = NULL;
 	if (!pod)
-		kube_explain(a, "cannot read the pod", KUBE_RULE_GET);
+		kube_explain(b, a, "cannot read the pod", KUBE_RULE_GET);
 	if (kube_errno(a) == -ESRCH || (pod && pod->is_terminating))
 		kube_note_gone(b);
 	if (pod && (pod->is_terminating || !kube_is_settled(b, pod)))
@@ -369,10 +383,12 @@ static void kube_on_shrink_check(void *arg, const struct kube_answer *a)
 		kube_shrink_failed(b, -ESRCH);
 	} else if (pod && kube_size_is_actuated(&b->sizes, pod, KUBE_STEP_ASLEEP)) {
 		kube_enter(b, KUBE_ASLEEP);
-		kube_wait(b, KUBE_ASLEEP_POLL_NS);
+		if (!b->settings.is_watched)
+			kube_wait(b, KUBE_ASLEEP_POLL_NS);
 		kube_done(b, BACKEND_ASLEEP, 0);
 	} else if (monotonic_ns() >= b->shrink_until_ns) {
-		kube_shrink_failed(b, log_err(-ETIMEDOUT, "the kubelet does not shrink the pod"));
+		kube_shrink_failed(b, log_err(-ETIMEDOUT, "the kubelet does not shrink the pod '%s/%s'",
+						 b->settings.namespace, b->settings.name));
 	} else {
 		kube_wait_after(b, a);
 	}
@@ -399,8 +415,11 @@ static void kube_say_pending(struct backend_kube *b, const char *reason, const c
 		return;
 	b->has_said_pending = true;
 	log_escape(escaped, sizeof(escaped), message);
-	log_warn("the cluster does not grant the full size yet", "reason=%s message=\"%s\"", reason,
-		 escaped);
+	log_warn("the cluster does not grant the full size yet",
+		 "pod=%s/%s reason=%s message=\"%s\"", b->settings.namespace, b->settings.name,
+		 reason, escaped);
+	if (b->settings.problem)
+		b->settings.problem(b->settings.arg, "ResizePending", message);
 }
 
 static enum kube_step kube_first_step(const struct backend_kube *b)
@@ -421,7 +440,7 @@ static void kube_grow_refused(struct backend_kube *b, const struct kube_answer *
 	char message[KUBE_ERROR_MAX], reason[64];
 
 	if (kube_errno(a) == -EACCES && !b->has_said_pending)
-		kube_explain(a, "cannot grow the pod", kube_rule_patch(b));
+		kube_explain(b, a, "cannot grow the pod", kube_rule_patch(b));
 	kube_answer_message(a, message, sizeof(message));
 	kube_answer_reason(a, reason, sizeof(reason));
 	kube_say_pending(b, *reason ? reason : "none", message);
@@ -522,7 +541,8 @@ static void kube_on_restore_read(void *arg, const struct kube_answer *a)
 		kube_say_pending(b, pod->pending_reason, pod->pending_message);
 	if (pod && kube_is_restored(b, pod)) {
 		if (b->may_be_small && b->has_said_pending)
-			log_info("the full size is granted", NULL);
+			log_info("the full size is granted", "pod=%s/%s",
+				 b->settings.namespace, b->settings.name);
 		b->may_be_small = false;
 		kube_settle(b);
 		return;
@@ -738,7 +758,7 @@ static void kube_on_prepare_read(void *arg, const struct kube_answer *a)
 	if (r == 0 && !pod)
 		r = -EINVAL;
 	if (r < 0) {
-		kube_explain(a, "cannot read the pod", KUBE_RULE_GET);
+		kube_explain(b, a, "cannot read the pod", KUBE_RULE_GET);
 		kube_prepared(b, NULL, r);
 		return;
 	}
@@ -759,7 +779,7 @@ static void kube_on_dry_run(void *arg, const struct kube_answer *a)
 
 	b->request = NULL;
 	if (r < 0)
-		kube_explain(a, "the API server refuses the sizes", kube_rule_patch(b));
+		kube_explain(b, a, "the API server refuses the sizes of the pod", kube_rule_patch(b));
 	/* One that sleeps already is not left alone: it is woken, as soon as that is allowed. */
 	if (r == 0 || (r != -EAGAIN && b->may_be_small))
 		kube_prepare_next(b);
@@ -801,6 +821,19 @@ static void kube_prepare_next(struct backend_kube *b)
 	b->request = kube_prepare_start(b);
 	if (!b->request)
 		kube_prepared(b, NULL, -ENOMEM);
+}
+
+int backend_kube_adopt(struct backend *base, const struct kube_pod *pod,
+		       char error[KUBE_SIZE_ERROR_MAX])
+{
+	struct backend_kube *b = (struct backend_kube *)base;
+	int r;
+
+	kube_read_state(b, pod);
+	r = kube_plan_quietly(b, pod, error);
+	if (r == 0)
+		b->may_be_small = !kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL);
+	return r;
 }
 
 int backend_kube_prepare(struct backend *base, backend_kube_ready_fn ready, void *arg)

@@ -24,11 +24,18 @@ struct event_base;
 struct backend_kube_settings {
 	const char *namespace, *name;	/* of the pod; borrowed */
 	const char *state_file;		/* borrowed */
+	/*
+	 * The caller watches the pod, and tells of containers that were started anew and of its
+	 * end; while it sleeps nobody is asked. Else that is what restarted() and gone() are for.
+	 */
+	bool is_watched;
 	struct kube_size_choice choice; /* borrowed */
 	/* A container was started anew while asleep: it has the asleep size, and must grow. */
 	void (*restarted)(void *arg);
 	/* The pod is gone, or going. */
 	void (*gone)(void *arg);
+	/* What the log was told as well: the cluster refuses something. NULL: nobody cares. */
+	void (*problem)(void *arg, const char *reason, const char *message);
 	void *arg;
 };
 
@@ -44,6 +51,14 @@ typedef void (*backend_kube_ready_fn)(void *arg, struct kube_pod *pod, int r);
 int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
 		     const struct backend_kube_settings *settings);
 int backend_kube_prepare(struct backend *b, backend_kube_ready_fn ready, void *arg);
+
+/*
+ * Instead of preparing, for a pod that is known and a server that has pods/resize: asks nobody.
+ * Whether the server allows the sizes shows when it falls asleep first. -EINVAL, with a sentence in
+ * error, if this pod cannot be put to sleep through the server.
+ */
+int backend_kube_adopt(struct backend *b, const struct kube_pod *pod,
+		       char error[KUBE_SIZE_ERROR_MAX]);
 
 /* The containers that are put to sleep, once prepared. */
 const struct kube_sizes *backend_kube_sizes(const struct backend *b);

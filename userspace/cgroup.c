@@ -95,8 +95,19 @@ static bool cgroup_field_is(const struct cgroup_field *field, const char *text)
 	return field->len == strlen(text) && strncmp(field->start, text, field->len) == 0;
 }
 
+/* Whether inner is the directory outer, or one below it. */
+static bool cgroup_is_within(const char *inner, const char *outer)
+{
+	size_t len = strlen(outer);
+
+	if (strcmp(outer, "/") == 0)
+		return true;
+	return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || inner[len] == '\0');
+}
+
 static void cgroup_take_mount(struct cgroup_mount *out, int version,
-			      const struct cgroup_field *root, const struct cgroup_field *point)
+			      const struct cgroup_field *root, const struct cgroup_field *point,
+			      const char *under)
 {
 	struct cgroup_mount taken = { .version = version };
 
@@ -104,12 +115,14 @@ static void cgroup_take_mount(struct cgroup_mount *out, int version,
 	if (out->version == 1 || (out->version == 2 && version == 2))
 		return;
 	if (cgroup_unescape(taken.root, root->start, root->len) &&
-	    cgroup_unescape(taken.point, point->start, point->len))
+	    cgroup_unescape(taken.point, point->start, point->len) &&
+	    cgroup_is_within(taken.point, under))
 		*out = taken;
 }
 
 /* id parent major:minor root point options [tag]... - type source super-options */
-static void cgroup_parse_mount(struct cgroup_mounts *out, const char *line, const char *end)
+static void cgroup_parse_mount(struct cgroup_mounts *out, const char *line, const char *end,
+			       const char *under)
 {
 	struct cgroup_field fields[CGROUP_FIELDS_MAX];
 	size_t n = cgroup_split(fields, line, end);
@@ -129,17 +142,18 @@ static void cgroup_parse_mount(struct cgroup_mounts *out, const char *line, cons
 			 cgroup_list_has(options->start, options->len, cgroup_v1_names[control]))
 			version = 1;
 		if (version)
-			cgroup_take_mount(&out->controls[control], version, &fields[3], &fields[4]);
+			cgroup_take_mount(&out->controls[control], version, &fields[3], &fields[4],
+					  under);
 	}
 }
 
-void cgroup_parse_mountinfo(struct cgroup_mounts *out, const char *mountinfo)
+void cgroup_parse_mountinfo(struct cgroup_mounts *out, const char *mountinfo, const char *under)
 {
 	memset(out, 0, sizeof(*out));
 	while (*mountinfo) {
 		const char *end = strchrnul(mountinfo, '\n');
 
-		cgroup_parse_mount(out, mountinfo, end);
+		cgroup_parse_mount(out, mountinfo, end, under);
 		mountinfo = *end ? end + 1 : end;
 	}
 }
@@ -201,7 +215,7 @@ static bool cgroup_v2_has_cpu(const struct cgroup_mount *mount)
 	return cgroup_list_has(controllers, strlen(controllers), "cpu");
 }
 
-int cgroup_find_mounts(struct cgroup_mounts *out)
+int cgroup_find_mounts(struct cgroup_mounts *out, const char *under)
 {
 	_cleanup_(freep) char *mountinfo = NULL;
 	struct cgroup_mount *cpu = &out->controls[CGROUP_CPU];
@@ -209,7 +223,7 @@ int cgroup_find_mounts(struct cgroup_mounts *out)
 
 	if (r < 0)
 		return log_err(r, "cannot read '/proc/self/mountinfo'");
-	cgroup_parse_mountinfo(out, mountinfo);
+	cgroup_parse_mountinfo(out, mountinfo, under);
 	if (cpu->version == 2 && !cgroup_v2_has_cpu(cpu))
 		cpu->version = 0;
 	return 0;
@@ -391,14 +405,6 @@ static int cgroup_dir_of(char out[PATH_MAX], const struct cgroup_mount *mount, c
 	return snprintf(out, PATH_MAX, "%s%s", mount->point, path + root_len) < PATH_MAX
 		       ? 0
 		       : -ENAMETOOLONG;
-}
-
-/* Whether inner is the cgroup outer, or one below it. */
-static bool cgroup_is_within(const char *inner, const char *outer)
-{
-	size_t len = strlen(outer);
-
-	return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || inner[len] == '\0');
 }
 
 static int cgroup_check_shared(const char *path, const char *own_path, pid_t pid,

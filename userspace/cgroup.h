@@ -31,8 +31,11 @@ struct cgroup_mounts {
 	struct cgroup_mount controls[CGROUP_CONTROLS];
 };
 
-/* Pure: the hierarchy for each control; v1 where it is mounted, else v2. */
-void cgroup_parse_mountinfo(struct cgroup_mounts *out, const char *mountinfo);
+/*
+ * Pure: the hierarchy for each control; v1 where it is mounted, else v2. Of what is mounted at the
+ * directory under, or below it; "/": all.
+ */
+void cgroup_parse_mountinfo(struct cgroup_mounts *out, const char *mountinfo, const char *under);
 
 /*
  * Pure: a process's path in a hierarchy, from the text of /proc/PID/cgroup. For v2 control does
@@ -58,8 +61,8 @@ struct cgroup_needs {
 	bool needs_cpu;
 };
 
-/* What this machine has. -errno when it cannot be read. */
-int cgroup_find_mounts(struct cgroup_mounts *out);
+/* What this machine has, mounted below under. -errno when it cannot be read. */
+int cgroup_find_mounts(struct cgroup_mounts *out, const char *under);
 
 /* A cgroup of our own, doze/run-PID, in each hierarchy. */
 int cgroup_create(struct cgroup *out, const struct cgroup_mounts *mounts,

@@ -151,7 +151,7 @@ static int run_open_backend(struct run *run)
 		.asleep_millicpu = run->config.asleep_millicpu,
 	};
 	_cleanup_(freep) struct cgroup_mounts *mounts = calloc(1, sizeof(*mounts));
-	int r = mounts ? cgroup_find_mounts(mounts) : -ENOMEM;
+	int r = mounts ? cgroup_find_mounts(mounts, "/") : -ENOMEM;
 
 	if (r < 0)
 		return r;

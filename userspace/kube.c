@@ -195,24 +195,37 @@ static int kube_add_token(struct kube_request *r)
 	return 0;
 }
 
+static int kube_add_header(struct kube_request *r, const char *header)
+{
+	struct curl_slist *grown = curl_slist_append(r->headers, header);
+
+	if (!grown)
+		return -ENOMEM;
+	r->headers = grown;
+	return 0;
+}
+
+/* A PATCH changes an object, a POST makes one. */
+static const char *kube_content_type(const struct kube_request *r)
+{
+	return strcmp(r->method, "POST") == 0
+		       ? "Content-Type: application/json"
+		       : "Content-Type: application/strategic-merge-patch+json";
+}
+
 static int kube_add_headers(struct kube_request *r)
 {
-	static const char *const fixed[] = {
-		"Accept: application/json",
-		"Expect:", /* curl's 100-continue would cost a round trip */
-		"Content-Type: application/strategic-merge-patch+json", /* the last: of a body */
-	};
-	size_t len = ARRAY_LEN(fixed) - (r->sent ? 0 : 1);
+	int error;
 
 	curl_slist_free_all(r->headers);
 	r->headers = NULL;
-	for (size_t i = 0; i < len; i++) {
-		struct curl_slist *grown = curl_slist_append(r->headers, fixed[i]);
-
-		if (!grown)
-			return -ENOMEM;
-		r->headers = grown;
-	}
+	error = kube_add_header(r, "Accept: application/json");
+	if (error == 0) /* curl's 100-continue would cost a round trip */
+		error = kube_add_header(r, "Expect:");
+	if (error == 0 && r->sent)
+		error = kube_add_header(r, kube_content_type(r));
+	if (error < 0)
+		return error;
 	return kube_add_token(r);
 }
 

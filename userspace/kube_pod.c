@@ -235,7 +235,9 @@ static void pod_take_conditions(struct kube_pod *pod, const cJSON *status)
 
 		if (strcmp(pod_string(item, "status", ""), "True") != 0)
 			continue;
-		if (strcmp(type, "PodResizePending") == 0) {
+		if (strcmp(type, "Ready") == 0) {
+			pod->is_ready = true;
+		} else if (strcmp(type, "PodResizePending") == 0) {
 			pod->pending_reason = reason;
 			pod->pending_message = pod_string(item, "message", "");
 		} else if (strcmp(type, "PodResizeInProgress") == 0 &&
@@ -245,21 +247,33 @@ static void pod_take_conditions(struct kube_pod *pod, const cJSON *status)
 	}
 }
 
-/* hostIPs since 1.30; before, one hostIP. */
-static void pod_take_host_ips(struct kube_pod *pod, const cJSON *status)
+/* A list of addresses, or the one address that there was before the list. */
+static size_t pod_take_ips(const cJSON *status, const char *list, const char *one,
+			   const char **out, size_t max)
 {
-	const char *one = pod_string(status, "hostIP", NULL);
+	const char *only = pod_string(status, one, NULL);
 	const cJSON *item;
+	size_t len = 0;
 
-	cJSON_ArrayForEach(item, pod_list(status, "hostIPs"))
+	cJSON_ArrayForEach(item, pod_list(status, list))
 	{
 		const char *ip = pod_string(item, "ip", NULL);
 
-		if (ip && pod->host_ips_len < KUBE_HOST_IPS_MAX)
-			pod->host_ips[pod->host_ips_len++] = ip;
+		if (ip && len < max)
+			out[len++] = ip;
 	}
-	if (!pod->host_ips_len && one)
-		pod->host_ips[pod->host_ips_len++] = one;
+	if (!len && only)
+		out[len++] = only;
+	return len;
+}
+
+/* hostIPs since 1.30, podIPs since 1.16. */
+static void pod_take_addresses(struct kube_pod *pod, const cJSON *status)
+{
+	pod->host_ips_len =
+		pod_take_ips(status, "hostIPs", "hostIP", pod->host_ips, KUBE_HOST_IPS_MAX);
+	pod->pod_ips_len =
+		pod_take_ips(status, "podIPs", "podIP", pod->pod_ips, KUBE_POD_IPS_MAX);
 }
 
 static enum kube_qos pod_qos(const cJSON *status)
@@ -269,6 +283,13 @@ static enum kube_qos pod_qos(const cJSON *status)
 	if (strcmp(qos, "Guaranteed") == 0)
 		return KUBE_QOS_GUARANTEED;
 	return strcmp(qos, "Burstable") == 0 ? KUBE_QOS_BURSTABLE : KUBE_QOS_BEST_EFFORT;
+}
+
+static int32_t pod_priority(const cJSON *spec)
+{
+	int64_t priority = pod_number(spec, "priority");
+
+	return priority < INT32_MIN || priority > INT32_MAX ? 0 : (int32_t)priority;
 }
 
 static int pod_take(struct kube_pod *pod, const cJSON *root)
@@ -288,6 +309,9 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	pod->recorded_full = pod_string(pod_get(metadata, "annotations"), "doze.dev/full", NULL);
 	pod->observed_generation = pod_number(status, "observedGeneration");
 	pod->qos = pod_qos(status);
+	pod->is_running = strcmp(pod_string(status, "phase", ""), "Running") == 0;
+	pod->has_host_network = cJSON_IsTrue(pod_get(spec, "hostNetwork"));
+	pod->priority = pod_priority(spec);
 	r = pod_take_containers(pod, pod_list(spec, "initContainers"), true);
 	if (r == 0)
 		r = pod_take_containers(pod, pod_list(spec, "containers"), false);
@@ -296,7 +320,7 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	pod_take_statuses(pod, pod_list(status, "initContainerStatuses"));
 	pod_take_statuses(pod, pod_list(status, "containerStatuses"));
 	pod_take_conditions(pod, status);
-	pod_take_host_ips(pod, status);
+	pod_take_addresses(pod, status);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #define KUBE_PORTS_MAX	    64
 #define KUBE_HEADERS_MAX    16
 #define KUBE_HOST_IPS_MAX   8
+#define KUBE_POD_IPS_MAX    8
 
 /* No request, or no limit: for a limit that means unlimited. */
 #define KUBE_CPU_NONE (-1)
@@ -80,7 +81,11 @@ struct kube_pod {
 	const char *name, *namespace, *uid;
 	int64_t generation, observed_generation;
 	enum kube_qos qos;
+	int32_t priority; /* of its PriorityClass; 0 without */
+	bool is_running;  /* phase Running */
+	bool is_ready;	  /* condition Ready */
 	bool is_terminating;
+	bool has_host_network; /* it is in the node's network namespace */
 	/* Condition PodResizePending: "Deferred", "Infeasible" or NULL, and why. */
 	const char *pending_reason, *pending_message;
 	/* Condition PodResizeInProgress with reason Error: why, else NULL. */
@@ -89,6 +94,8 @@ struct kube_pod {
 	const char *recorded_full;
 	const char *host_ips[KUBE_HOST_IPS_MAX]; /* the node's */
 	size_t host_ips_len;
+	const char *pod_ips[KUBE_POD_IPS_MAX]; /* its own; with the host's network the node's */
+	size_t pod_ips_len;
 	struct kube_container containers[KUBE_CONTAINERS_MAX]; /* sidecars first */
 	size_t containers_len;
 	void *json; /* what the strings point into */

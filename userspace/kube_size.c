@@ -25,7 +25,7 @@ static bool size_is_named(const struct kube_size_choice *choice, const char *nam
 	return false;
 }
 
-static bool size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c)
+bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c)
 {
 	if (choice->names_len)
 		return size_is_named(choice, c->name);
@@ -136,7 +136,7 @@ static int size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 		"pod the annotation doze.dev/full='{\"%s\":{\"request\":\"...\",\"limit\":\"...\"}}', or "
 		"resize it to its full size",
 		c->name, c->name);
-	return -EINVAL;
+	return -ENODATA;
 }
 
 static int size_check_names(const struct kube_pod *pod, const struct kube_size_choice *choice,
@@ -161,7 +161,7 @@ static int size_plan_container(struct kube_sizes *out, const struct kube_pod *po
 	const char *refusal = size_refusal(c, choice->asleep_millicpu);
 	int r;
 
-	if (!size_is_chosen(choice, c))
+	if (!kube_size_is_chosen(choice, c))
 		return 0;
 	if (refusal) {
 		snprintf(error, KUBE_SIZE_ERROR_MAX, "container '%s' %s", c->name, refusal);

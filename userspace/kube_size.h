@@ -47,11 +47,14 @@ struct kube_size_choice {
  * Plans for what pod looks like now. A container that is asleep already takes its full size from
  * known (a state file's), else from the pod's annotation doze.dev/full. Containers that cannot be
  * put to sleep are left out, unless they were named. -EINVAL with a sentence in error when nothing
- * is left, or the full size of a sleeping container is not known.
+ * is left; -ENODATA when the full size of a sleeping container is not known.
  */
 int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 		   const struct kube_size_choice *choice, const struct kube_sizes *known,
 		   char error[KUBE_SIZE_ERROR_MAX]);
+
+/* Whether that container is one of those to be put to sleep. */
+bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c);
 
 /* A strategic merge patch, guarded by the pod's uid; the caller free()s it. NULL: no memory. */
 char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step);

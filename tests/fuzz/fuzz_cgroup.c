@@ -35,7 +35,7 @@ static void fuzz_mountinfo(const char *text)
 {
 	struct cgroup_mounts mounts;
 
-	cgroup_parse_mountinfo(&mounts, text);
+	cgroup_parse_mountinfo(&mounts, text, "/");
 	for (int c = 0; c < CGROUP_CONTROLS; c++) {
 		const struct cgroup_mount *m = &mounts.controls[c];
 

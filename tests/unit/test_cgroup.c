@@ -139,7 +139,7 @@ static void every_layout_is_understood(void **state)
 		const struct layout *l = &layouts[i];
 		struct cgroup_mounts mounts;
 
-		cgroup_parse_mountinfo(&mounts, l->mountinfo);
+		cgroup_parse_mountinfo(&mounts, l->mountinfo, "/");
 		for (int c = 0; c < CGROUP_CONTROLS; c++)
 			expect_mount(l->name, &mounts.controls[c], l->controls[c].version,
 				     l->controls[c].root, l->controls[c].point);
@@ -170,9 +170,9 @@ static void a_line_that_is_none_is_passed_over(void **state)
 		char text[1024];
 
 		snprintf(text, sizeof(text), "%s%s%s", garbage[i], V2, garbage[i]);
-		cgroup_parse_mountinfo(&mounts, garbage[i]);
+		cgroup_parse_mountinfo(&mounts, garbage[i], "/");
 		expect_mount(garbage[i], &mounts.controls[CGROUP_CPU], 0, "", "");
-		cgroup_parse_mountinfo(&mounts, text);
+		cgroup_parse_mountinfo(&mounts, text, "/");
 		expect_mount(garbage[i], &mounts.controls[CGROUP_CPU], 2, "/", "/sys/fs/cgroup");
 	}
 }
@@ -190,7 +190,7 @@ static void a_mount_whose_name_is_too_long_does_not_replace_one_before(void **st
 	len = strlen(text);
 	memset(text + len, 'x', PATH_MAX);
 	strcpy(text + len + PATH_MAX, " /freezer rw - cgroup none rw,freezer\n");
-	cgroup_parse_mountinfo(&mounts, text);
+	cgroup_parse_mountinfo(&mounts, text, "/");
 	expect_mount("too long", &mounts.controls[CGROUP_FREEZER], 2, "/", "/cg2");
 }
 
