@@ -55,8 +55,7 @@ static void backend_poll_freeze(struct backend_cgroup *b)
 	if (cgroup_freezer_is_done(dir, b->cg->controls[CGROUP_FREEZER].version))
 		backend_done(b, BACKEND_ASLEEP, 0);
 	else if (monotonic_ns() >= b->poll_until_ns)
-		backend_done(b, BACKEND_ASLEEP,
-			     log_err(-ETIMEDOUT, "cannot freeze '%s'", dir));
+		backend_done(b, BACKEND_ASLEEP, log_err(-ETIMEDOUT, "cannot freeze '%s'", dir));
 	else
 		backend_poll_again(b);
 }
@@ -166,8 +165,8 @@ static int backend_read_quota(struct backend_cgroup *b, uint32_t millicpu)
 
 static int backend_tell_watchdog(struct backend_cgroup *b, struct watchdog *watchdog)
 {
-	enum cgroup_control control =
-		b->mode == BACKEND_CGROUP_THROTTLE ? CGROUP_CPU : CGROUP_FREEZER;
+	enum cgroup_control control = b->mode == BACKEND_CGROUP_THROTTLE ? CGROUP_CPU
+									 : CGROUP_FREEZER;
 	int version = b->cg->controls[control].version;
 	bool is_quota = control == CGROUP_CPU;
 	char path[PATH_MAX];

@@ -387,8 +387,9 @@ static void kube_on_shrink_check(void *arg, const struct kube_answer *a)
 			kube_wait(b, KUBE_ASLEEP_POLL_NS);
 		kube_done(b, BACKEND_ASLEEP, 0);
 	} else if (monotonic_ns() >= b->shrink_until_ns) {
-		kube_shrink_failed(b, log_err(-ETIMEDOUT, "the kubelet does not shrink the pod '%s/%s'",
-						 b->settings.namespace, b->settings.name));
+		kube_shrink_failed(b, log_err(-ETIMEDOUT,
+					      "the kubelet does not shrink the pod '%s/%s'",
+					      b->settings.namespace, b->settings.name));
 	} else {
 		kube_wait_after(b, a);
 	}
@@ -541,8 +542,8 @@ static void kube_on_restore_read(void *arg, const struct kube_answer *a)
 		kube_say_pending(b, pod->pending_reason, pod->pending_message);
 	if (pod && kube_is_restored(b, pod)) {
 		if (b->may_be_small && b->has_said_pending)
-			log_info("the full size is granted", "pod=%s/%s",
-				 b->settings.namespace, b->settings.name);
+			log_info("the full size is granted", "pod=%s/%s", b->settings.namespace,
+				 b->settings.name);
 		b->may_be_small = false;
 		kube_settle(b);
 		return;
@@ -779,7 +780,8 @@ static void kube_on_dry_run(void *arg, const struct kube_answer *a)
 
 	b->request = NULL;
 	if (r < 0)
-		kube_explain(b, a, "the API server refuses the sizes of the pod", kube_rule_patch(b));
+		kube_explain(b, a, "the API server refuses the sizes of the pod",
+			     kube_rule_patch(b));
 	/* One that sleeps already is not left alone: it is woken, as soon as that is allowed. */
 	if (r == 0 || (r != -EAGAIN && b->may_be_small))
 		kube_prepare_next(b);

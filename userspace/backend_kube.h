@@ -22,8 +22,8 @@
 struct event_base;
 
 struct backend_kube_settings {
-	const char *namespace, *name;	/* of the pod; borrowed */
-	const char *state_file;		/* borrowed */
+	const char *namespace, *name; /* of the pod; borrowed */
+	const char *state_file;	      /* borrowed */
 	/*
 	 * The caller watches the pod, and tells of containers that were started anew and of its
 	 * end; while it sleeps nobody is asked. Else that is what restarted() and gone() are for.

@@ -329,6 +329,11 @@ bool backend_pod_is_settled(const struct backend *base)
 	return b->phase == POD_FULL && pod_is_kube_full(b);
 }
 
+void backend_pod_resume(struct backend *base)
+{
+	pod_go_deeper((struct backend_pod *)base);
+}
+
 void backend_pod_leave_asleep(struct backend *base)
 {
 	struct backend_pod *b = (struct backend_pod *)base;

@@ -49,7 +49,11 @@ int backend_pod_new(struct backend **out, struct event_base *base, struct pod_cg
 /* Nothing is under way any more, and everybody agrees that the size is full. */
 bool backend_pod_is_settled(const struct backend *b);
 
-/* Before doze goes and the pod stays asleep: it answers, slowly, since nobody is there to thaw it. */
+/* After backend_pod_new() with is_asleep, if it is to sleep on: as deep as the settings say. */
+void backend_pod_resume(struct backend *b);
+
+/* Before doze goes and the pod stays asleep: it answers, slowly, since nobody is there to thaw it.
+ */
 void backend_pod_leave_asleep(struct backend *b);
 
 /* The pod is being deleted: full size by the cgroups, the API server is not asked any more. */

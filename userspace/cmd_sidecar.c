@@ -12,21 +12,18 @@
 #include <unistd.h>
 
 #include "backend_kube.h"
-#include "cidr.h"
 #include "config.h"
 #include "daemon.h"
-#include "gateways.h"
 #include "kube.h"
 #include "kubeconfig.h"
 #include "log.h"
+#include "pod_target.h"
 #include "privilege.h"
 #include "seat.h"
 #include "server.h"
-#include "target_config.h"
 #include "util.h"
 
-#define SIDECAR_EXIT_USAGE   2
-#define SIDECAR_GATEWAYS_MAX 16
+#define SIDECAR_EXIT_USAGE 2
 
 /* An API server that does not answer yet is asked again, in pauses from the first to the last. */
 #define SIDECAR_PAUSE_MIN_S 1
@@ -44,10 +41,8 @@ struct sidecar {
 	struct kube *kube;
 	struct backend *backend;
 	struct kube_size_choice choice;
-	struct kube_pod *pod; /* as it was when we started: the probe's strings are in it */
-	struct target_config target;
-	struct probe_spec probe;
-	char *headers[PROBE_HEADERS_MAX];
+	struct kube_pod *pod; /* as it was when we started */
+	struct pod_target target;
 	struct event *retry, *stopping;
 	int pause_s;
 	int prepared; /* 1: not yet; 0: yes; else -errno */
@@ -210,119 +205,21 @@ static int sidecar_prepare(struct sidecar *s)
 
 /* --- what the pod says --- */
 
-static const struct kube_container *sidecar_container(const struct sidecar *s, size_t i)
+/* The containers that are put to sleep; ports, readiness and health checks are theirs. */
+static int sidecar_read_pod(struct sidecar *s)
 {
-	return kube_pod_find(s->pod, backend_kube_sizes(s->backend)->sizes[i].name);
-}
+	const struct kube_sizes *sizes = backend_kube_sizes(s->backend);
+	const struct kube_container *containers[KUBE_CONTAINERS_MAX];
+	char error[POD_TARGET_ERROR_MAX];
+	size_t len = 0;
+	int r;
 
-static int sidecar_find_ports(struct sidecar *s)
-{
-	for (size_t i = 0; i < s->config.ports_len; i++)
-		target_config_add_port(&s->target, s->config.ports[i].port,
-				       s->config.ports[i].protocol);
-	if (s->target.ports_len)
-		return 0;
-	for (size_t i = 0; i < backend_kube_sizes(s->backend)->len; i++) {
-		const struct kube_container *c = sidecar_container(s, i);
-
-		for (size_t n = 0; c && n < c->ports_len; n++)
-			target_config_add_port(&s->target, c->ports[n].port, c->ports[n].protocol);
+	for (size_t i = 0; i < sizes->len; i++) {
+		containers[len] = kube_pod_find(s->pod, sizes->sizes[i].name);
+		len += containers[len] != NULL;
 	}
-	if (s->target.ports_len)
-		return 0;
-	return log_err(-EINVAL, "the containers of pod '%s' declare no ports: give --port",
-		       s->config.pod_name);
-}
-
-static int sidecar_copy_headers(struct sidecar *s, const struct kube_probe *probe)
-{
-	for (size_t i = 0; i < probe->headers_len && i < PROBE_HEADERS_MAX; i++) {
-		if (asprintf(&s->headers[i], "%s: %s", probe->headers[i].name,
-			     probe->headers[i].value) < 0)
-			return log_err(-ENOMEM, "cannot set up the readiness probe");
-		s->probe.headers[s->probe.headers_len++] = s->headers[i];
-	}
-	return 0;
-}
-
-static int sidecar_use_probe(struct sidecar *s, const struct kube_container *c)
-{
-	static const enum probe_kind kinds[] = {
-		[KUBE_PROBE_NONE] = PROBE_TCP, [KUBE_PROBE_HTTP] = PROBE_HTTP,
-		[KUBE_PROBE_TCP] = PROBE_TCP,  [KUBE_PROBE_GRPC] = PROBE_GRPC,
-		[KUBE_PROBE_EXEC] = PROBE_TCP, /* nothing can be executed in another container */
-	};
-
-	s->probe.kind = kinds[c->readiness.kind];
-	s->probe.is_https = c->readiness.is_https;
-	s->probe.path = c->readiness.path;
-	s->probe.service = c->readiness.service;
-	if (c->readiness.kind == KUBE_PROBE_NONE || c->readiness.kind == KUBE_PROBE_EXEC)
-		return 0;
-	if (kube_probe_port(c, &c->readiness, &s->probe.port) < 0)
-		return log_err(
-			-EINVAL,
-			"the readinessProbe of container '%s' names the port '%s', which the "
-			"container does not have",
-			c->name, c->readiness.port_name ? c->readiness.port_name : "");
-	return sidecar_copy_headers(s, &c->readiness);
-}
-
-/* The first container that has a probe of its own; without one, a TCP connection will do. */
-static int sidecar_find_probe(struct sidecar *s)
-{
-	for (size_t i = 0; i < backend_kube_sizes(s->backend)->len; i++) {
-		const struct kube_container *c = sidecar_container(s, i);
-
-		if (c && c->readiness.kind != KUBE_PROBE_NONE)
-			return sidecar_use_probe(s, c);
-	}
-	s->probe.kind = PROBE_TCP;
-	return 0;
-}
-
-/* Asleep, a container's probes are answered for it; one that does not sleep answers by itself. */
-static void sidecar_add_probe(struct sidecar *s, const struct kube_container *c,
-			      const struct kube_probe *probe)
-{
-	uint16_t port;
-
-	if (probe->kind == KUBE_PROBE_EXEC)
-		log_warn("an exec probe runs in the sleeping container: it may be too slow there, "
-			 "and fail",
-			 "container=%s", c->name);
-	else if (probe->kind != KUBE_PROBE_NONE && kube_probe_port(c, probe, &port) == 0)
-		target_config_add_probe_port(&s->target, port, probe->is_https);
-}
-
-/* The kubelet's probes come from the node, by whichever of its addresses. */
-static void sidecar_add_probe_sources(struct sidecar *s)
-{
-	struct gate_addr gateways[SIDECAR_GATEWAYS_MAX];
-	size_t len = gateways_list(&s->seat.ns, gateways, ARRAY_LEN(gateways));
-
-	for (size_t i = 0; i < len; i++)
-		target_config_add_probe_source(&s->target, &gateways[i]);
-	for (size_t i = 0; i < s->pod->host_ips_len; i++) {
-		struct cidr host;
-
-		if (cidr_parse(s->pod->host_ips[i], &host) == NULL)
-			target_config_add_probe_source(&s->target, &host.addr);
-	}
-}
-
-static void sidecar_find_health_checks(struct sidecar *s)
-{
-	sidecar_add_probe_sources(s);
-	for (size_t i = 0; i < backend_kube_sizes(s->backend)->len; i++) {
-		const struct kube_container *c = sidecar_container(s, i);
-
-		if (!c)
-			continue;
-		sidecar_add_probe(s, c, &c->readiness);
-		sidecar_add_probe(s, c, &c->liveness);
-		sidecar_add_probe(s, c, &c->startup);
-	}
+	r = pod_target_read(&s->target, s->pod, containers, len, &s->config, error);
+	return r < 0 ? log_err(r, "%s", error) : 0;
 }
 
 /* --- the gate and the target --- */
@@ -330,14 +227,14 @@ static void sidecar_find_health_checks(struct sidecar *s)
 static int sidecar_open_gate(struct sidecar *s)
 {
 	const struct seat_settings seat_settings = {
-		.ports = s->target.ports,
-		.ports_len = s->target.ports_len,
+		.ports = s->target.config.ports,
+		.ports_len = s->target.config.ports_len,
 	};
 	const struct daemon_gate_settings settings = {
 		.hook = target_config_hook(&s->config),
 		.can_replay = s->config.can_replay,
-		.has_udp = target_config_has_udp(&s->target),
-		.tc_handle = target_config_tc_handle(&s->target),
+		.has_udp = target_config_has_udp(&s->target.config),
+		.tc_handle = target_config_tc_handle(&s->target.config),
 	};
 	int r = daemon_open_gate(&s->daemon, &settings);
 
@@ -348,14 +245,12 @@ static int sidecar_open_target(struct sidecar *s)
 {
 	const struct seat_target what = {
 		.backend = s->backend,
-		.settings = &s->target.settings,
+		.settings = &s->target.config.settings,
 		.interfaces = s->config.interfaces,
 		.interfaces_len = s->config.interfaces_len,
 	};
 
-	sidecar_find_health_checks(s);
-	target_config_fill(&s->target, &s->config);
-	s->target.settings.probe = s->probe;
+	pod_target_fill(&s->target, &s->seat.ns, &s->config);
 	return seat_open_target(&s->seat, &what);
 }
 
@@ -382,9 +277,8 @@ static int sidecar_set_up(struct sidecar *s)
 {
 	static int (*const steps[])(struct sidecar * s) = {
 		sidecar_check_privileges, sidecar_open_access, sidecar_open_loop,
-		sidecar_open_backend,	  sidecar_prepare,     sidecar_find_ports,
-		sidecar_find_probe,	  sidecar_open_gate,   sidecar_open_target,
-		sidecar_open_server,
+		sidecar_open_backend,	  sidecar_prepare,     sidecar_read_pod,
+		sidecar_open_gate,	  sidecar_open_target, sidecar_open_server,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -399,7 +293,7 @@ static int sidecar_set_up(struct sidecar *s)
 static void sidecar_main(struct sidecar *s)
 {
 	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config.pod_namespace,
-		 s->config.pod_name, s->target.ports[0].port, s->config.idle_ns / NS_PER_MS);
+		 s->config.pod_name, s->target.config.ports[0].port, s->config.idle_ns / NS_PER_MS);
 	target_start(s->seat.target);
 	/* We were here before: nobody has watched the gate since, so the pod does not sleep on. */
 	if (!backend_kube_is_full(s->backend)) {
@@ -418,8 +312,7 @@ static void sidecar_take_down(struct sidecar *s)
 	kube_free(&s->kube);
 	kube_access_free(&s->access);
 	kube_pod_free(&s->pod);
-	for (size_t i = 0; i < PROBE_HEADERS_MAX; i++)
-		free(s->headers[i]);
+	pod_target_free(&s->target);
 	if (s->retry)
 		event_free(s->retry);
 	if (s->stopping)

@@ -33,55 +33,66 @@ struct config_setting {
 
 #define CONFIG_BOTH (CONFIG_RUN | CONFIG_SIDECAR)
 #define CONFIG_ALL  (CONFIG_BOTH | CONFIG_POD)
+#define CONFIG_EACH (CONFIG_ALL | CONFIG_NODE) /* doze node: for pods that do not say */
+#define CONFIG_ANY  (CONFIG_BOTH | CONFIG_NODE)
 
 static const struct config_setting config_settings[] = {
 	{ "port", 'p', "PORT", config_set_port, ", ", CONFIG_ALL,
 	  "A port to watch, such as 8080, 8080/tcp or 53/udp. Repeat it for more. The first\n"
 	  "TCP port is the one that readiness is asked on. In a pod the default is every\n"
 	  "containerPort of the containers that are put to sleep." },
-	{ "idle-after", 0, "DURATION", config_set_idle_after, NULL, CONFIG_ALL,
+	{ "idle-after", 0, "DURATION", config_set_idle_after, NULL, CONFIG_EACH,
 	  "Sleep when nobody has called for this long: 500ms, 30s, 5m. Default 5m." },
-	{ "asleep", 0, "freeze|throttle", config_set_asleep, NULL, CONFIG_RUN | CONFIG_POD,
+	{ "asleep", 0, "freeze|throttle", config_set_asleep, NULL, CONFIG_RUN,
 	  "What sleep is: freeze (no CPU at all) or throttle (--asleep-cpu). Default freeze,\n"
 	  "or throttle on a machine that cannot freeze." },
-	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, NULL, CONFIG_ALL,
+	{ "asleep", 0, "throttle|freeze|reclaim", config_set_asleep_pod, NULL,
+	  CONFIG_POD | CONFIG_NODE,
+	  "What sleep is: throttle (--asleep-cpu), freeze (no CPU at all; kubectl exec and exec\n"
+	  "probes wait until it wakes), or reclaim (frozen, and later its memory is given back).\n"
+	  "Default throttle." },
+	{ "reclaim-after", 0, "DURATION", config_set_reclaim_after, NULL, CONFIG_POD | CONFIG_NODE,
+	  "Of --asleep=reclaim: give memory back after it has slept for so long. Default 1m." },
+	{ "group", 0, "NAME", config_set_group, NULL, CONFIG_POD,
+	  "When one pod of a group is woken, all of the group in its namespace wake." },
+	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, NULL, CONFIG_EACH,
 	  "CPU while asleep, from 10m on. Default 10m. For doze run, of --asleep=throttle; in a\n"
 	  "pod a multiple of 10m." },
 	{ "ready", 0, "tcp|http:/PATH|none", config_set_ready, NULL, CONFIG_RUN,
 	  "How to tell that the application is ready after it woke: it accepts a TCP\n"
 	  "connection, or answers GET /PATH with 200 to 399, or is not asked. Default tcp." },
-	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, NULL, CONFIG_ALL,
+	{ "wake-timeout", 0, "DURATION", config_set_wake_timeout, NULL, CONFIG_EACH,
 	  "Let the traffic through after this long even if the application is not ready.\n"
 	  "Default 30s." },
-	{ "replay", 0, "on|off", config_set_replay, NULL, CONFIG_BOTH,
+	{ "replay", 0, "on|off", config_set_replay, NULL, CONFIG_ANY,
 	  "on: a held SYN is delivered when the application is ready. off: it is dropped, and\n"
 	  "the client's kernel sends it again after a second. Default on." },
 	{ "interface", 'i', "NAME", config_set_interface, ", ", CONFIG_BOTH,
 	  "Put the gate on this interface only. Repeat it for more. Default: every interface\n"
 	  "that has an address, also those that come later." },
-	{ "busy-max", 0, "DURATION", config_set_busy_max, NULL, CONFIG_ALL,
+	{ "busy-max", 0, "DURATION", config_set_busy_max, NULL, CONFIG_EACH,
 	  "A connection that is at work (a request without its answer, a download) keeps the\n"
 	  "application awake, but no longer than this without any progress. 0s: without limit.\n"
 	  "Default 15m, or --idle-after if that is longer." },
 	{ "sleep-with-connections", 0, "yes|no", config_set_sleep_with_connections, NULL,
-	  CONFIG_ALL,
+	  CONFIG_EACH,
 	  "Whether the application may sleep while clients are connected that say nothing, such\n"
 	  "as keep-alive pools or WebSockets. Their next byte wakes it. Default yes." },
-	{ "min-awake", 0, "DURATION", config_set_min_awake, NULL, CONFIG_ALL,
+	{ "min-awake", 0, "DURATION", config_set_min_awake, NULL, CONFIG_EACH,
 	  "Stay awake for at least this long after a wake. Default 10s." },
-	{ "idle-max", 0, "DURATION", config_set_idle_max, NULL, CONFIG_ALL,
+	{ "idle-max", 0, "DURATION", config_set_idle_max, NULL, CONFIG_EACH,
 	  "An application that is woken within 10 s of falling asleep, three times in a row, gets\n"
 	  "twice the idle time, and twice that, up to this. A longer sleep ends it. Default: 8\n"
 	  "times --idle-after." },
-	{ "stay-awake", 0, "SCHEDULE", config_set_stay_awake, ";", CONFIG_ALL,
+	{ "stay-awake", 0, "SCHEDULE", config_set_stay_awake, ";", CONFIG_EACH,
 	  "Hours in which it does not sleep, and at whose start it wakes: [DAYS] HH:MM-HH:MM\n"
 	  "[ZONE], such as 'Mon-Fri 08:00-18:00 Europe/Berlin'. Without a zone: UTC. Repeat it\n"
 	  "for more." },
-	{ "probes", 0, "answer|pass|wake", config_set_probes, NULL, CONFIG_ALL,
+	{ "probes", 0, "answer|pass|wake", config_set_probes, NULL, CONFIG_EACH,
 	  "What happens to health checks while asleep. answer: doze answers them; pass: they\n"
 	  "reach the sleeping application, and wait; wake: they are traffic as any other, awake\n"
 	  "and asleep. Default answer." },
-	{ "probe-source", 0, "CIDR", config_set_probe_source, ", ", CONFIG_ALL,
+	{ "probe-source", 0, "CIDR", config_set_probe_source, ", ", CONFIG_EACH,
 	  "Health checks of the kubelet come from here, and other traffic may as well: they are\n"
 	  "told apart by what they say. Repeat it for more. In a pod the node's addresses and the\n"
 	  "default gateways are known without it." },
@@ -91,14 +102,14 @@ static const struct config_setting config_settings[] = {
 	{ "probe-https", 0, "PORT", config_set_probe_https, ", ", CONFIG_ALL,
 	  "Health checks come to this port by HTTPS. Repeat it for more. In a pod the ports of\n"
 	  "its probes are known without it." },
-	{ "ignore-source", 0, "CIDR", config_set_ignore_source, ", ", CONFIG_ALL,
+	{ "ignore-source", 0, "CIDR", config_set_ignore_source, ", ", CONFIG_EACH,
 	  "Nothing that comes from here is activity: the health checks of a load balancer. While\n"
 	  "asleep they are answered or passed, as --probes says. Repeat it for more." },
-	{ "ignore-http", 0, "'METHOD /PATH'", config_set_ignore_http, ",", CONFIG_ALL,
+	{ "ignore-http", 0, "'METHOD /PATH'", config_set_ignore_http, ",", CONFIG_EACH,
 	  "A request such as 'GET /healthz' is not activity while awake, from wherever it comes,\n"
 	  "if it is the first of its connection: method and beginning of the path. Repeat it for\n"
 	  "more." },
-	{ "hook", 0, "auto|tcx|tc|xdp", config_set_hook, NULL, CONFIG_BOTH,
+	{ "hook", 0, "auto|tcx|tc|xdp", config_set_hook, NULL, CONFIG_ANY,
 	  "Where the gate is attached. auto: XDP on network cards whose driver has it, else\n"
 	  "tcx, else tc (kernel < 6.6). Default auto." },
 	{ "pid", 0, "PID", config_set_pid, NULL, CONFIG_RUN,
@@ -116,18 +127,32 @@ static const struct config_setting config_settings[] = {
 	{ "state-file", 0, "PATH", config_set_state_file, NULL, CONFIG_SIDECAR,
 	  "Where doze keeps what the full size is, on a volume that outlives a restart of its\n"
 	  "container. Default /var/lib/doze/state.json." },
-	{ "kubeconfig", 0, "PATH", config_set_kubeconfig, NULL, CONFIG_SIDECAR,
+	{ "node-name", 0, "NAME", config_set_node_name, NULL, CONFIG_NODE,
+	  "The node, which the variable NODE_NAME names as well." },
+	{ "state-dir", 0, "PATH", config_set_state_dir, NULL, CONFIG_NODE,
+	  "Where doze keeps what the full size of each sleeping pod is: a directory of the node.\n"
+	  "Default /var/lib/doze." },
+	{ "cgroup-root", 0, "PATH", config_set_cgroup_root, NULL, CONFIG_NODE,
+	  "Where the node's cgroups are mounted. Default /sys/fs/cgroup." },
+	{ "max-wakes", 0, "NUMBER", config_set_max_wakes, NULL, CONFIG_NODE,
+	  "So many pods wake at the same time; the others wait, with their clients held, those of\n"
+	  "higher priority first. 0: without limit. Default 0." },
+	{ "on-exit", 0, "keep|wake", config_set_on_exit, NULL, CONFIG_NODE,
+	  "What becomes of sleeping pods when doze ends: keep (they sleep on, and answer slowly,\n"
+	  "until the next doze) or wake. Default keep." },
+	{ "kubeconfig", 0, "PATH", config_set_kubeconfig, NULL, CONFIG_SIDECAR | CONFIG_NODE,
 	  "How to reach the API server from outside a pod. Default: the service account." },
-	{ "service-account-dir", 0, "PATH", config_set_service_account_dir, NULL, CONFIG_SIDECAR,
+	{ "service-account-dir", 0, "PATH", config_set_service_account_dir, NULL,
+	  CONFIG_SIDECAR | CONFIG_NODE,
 	  "Where the token and the CA are mounted.\n"
 	  "Default /var/run/secrets/kubernetes.io/serviceaccount." },
-	{ "listen", 0, "ADDR:PORT", config_set_listen, NULL, CONFIG_BOTH,
+	{ "listen", 0, "ADDR:PORT", config_set_listen, NULL, CONFIG_ANY,
 	  "Serve /metrics, /status and /healthz here as well, over HTTP: 127.0.0.1:9090, or :9090\n"
 	  "for every address." },
-	{ "socket", 0, "PATH|none", config_set_socket, NULL, CONFIG_BOTH,
+	{ "socket", 0, "PATH|none", config_set_socket, NULL, CONFIG_ANY,
 	  "The socket that doze status asks. Default /run/doze/run-PID.sock, in a pod\n"
 	  "/run/doze/sidecar.sock." },
-	{ "log-level", 0, "LEVEL", config_set_log_level, NULL, CONFIG_BOTH,
+	{ "log-level", 0, "LEVEL", config_set_log_level, NULL, CONFIG_ANY,
 	  "debug, info, warn or error. Default info." },
 };
 
@@ -135,8 +160,9 @@ static const struct config_setting config_settings[] = {
 _Static_assert(CONFIG_SETTINGS <= ARRAY_LEN(((struct config *)0)->env_values), "room for each");
 
 /* getopt's values for long flags: above any letter. */
-#define CONFIG_LONG_BASE 256
-#define CONFIG_LONG_HELP (CONFIG_LONG_BASE + (int)CONFIG_SETTINGS)
+#define CONFIG_LONG_BASE      256
+#define CONFIG_LONG_HELP      (CONFIG_LONG_BASE + (int)CONFIG_SETTINGS)
+#define CONFIG_LONG_UNINSTALL (CONFIG_LONG_HELP + 1)
 
 static int config_set(struct config *c, const struct config_setting *setting, const char *shown,
 		      char *value, char error[CONFIG_ERROR_MAX])
@@ -213,7 +239,7 @@ static int config_parse_env(struct config *c, enum config_command command,
 }
 
 struct config_getopt {
-	struct option longs[CONFIG_SETTINGS + 2];
+	struct option longs[CONFIG_SETTINGS + 3];
 	char shorts[2 * CONFIG_SETTINGS + 4];
 };
 
@@ -236,6 +262,8 @@ static void config_getopt_init(struct config_getopt *g, enum config_command comm
 		}
 	}
 	*s = 'h';
+	if (command == CONFIG_NODE)
+		*l++ = (struct option){ "uninstall", no_argument, NULL, CONFIG_LONG_UNINSTALL };
 	*l = (struct option){ "help", no_argument, NULL, CONFIG_LONG_HELP };
 }
 
@@ -301,6 +329,10 @@ static int config_parse_flags(struct config *c, enum config_command command, int
 			c->wants_help = true;
 			return 0;
 		}
+		if (opt == CONFIG_LONG_UNINSTALL && strcmp(argv[at], "--uninstall") == 0) {
+			c->uninstalls = true;
+			continue;
+		}
 		setting = config_find(opt);
 		if (setting && opt >= CONFIG_LONG_BASE && !config_is_whole(setting, argv[at]))
 			setting = NULL;
@@ -344,6 +376,24 @@ static const char *config_check_sidecar(struct config *c)
 	if (c->command)
 		return "doze sidecar takes no command: its target is the pod";
 	return NULL;
+}
+
+static const char *config_check_node(struct config *c)
+{
+	if (!c->node_name)
+		c->node_name = getenv("NODE_NAME");
+	if (!c->node_name || !config_is_name(c->node_name))
+		return "no node: set NODE_NAME from the downward API (spec.nodeName)";
+	if (c->command)
+		return "doze node takes no command: its targets are the pods of the node";
+	return NULL;
+}
+
+static const char *config_check_command(struct config *c, enum config_command command)
+{
+	if (command == CONFIG_RUN)
+		return config_check_run(c);
+	return command == CONFIG_NODE ? config_check_node(c) : config_check_sidecar(c);
 }
 
 static int config_refuse(char error[CONFIG_ERROR_MAX], const char *format, ...)
@@ -405,18 +455,23 @@ static int config_check_shared(struct config *c, char error[CONFIG_ERROR_MAX])
 	return r < 0 ? r : config_check_probes(c, error);
 }
 
-static int config_check(struct config *c, enum config_command command, char error[CONFIG_ERROR_MAX])
+static int config_check_pod(struct config *c, char error[CONFIG_ERROR_MAX])
 {
-	const char *wrong = command == CONFIG_RUN ? config_check_run(c) : config_check_sidecar(c);
-
-	if (wrong)
-		return config_refuse(error, "%s", wrong);
-	if (command == CONFIG_SIDECAR && c->asleep_millicpu % 10)
+	if (c->asleep_millicpu % 10)
 		return config_refuse(error,
 				     "--asleep-cpu: '%um' is no multiple of 10m, to which the "
 				     "kubelet's cgroup driver rounds",
 				     c->asleep_millicpu);
 	return config_check_shared(c, error);
+}
+
+static int config_check(struct config *c, enum config_command command, char error[CONFIG_ERROR_MAX])
+{
+	const char *wrong = config_check_command(c, command);
+
+	if (wrong)
+		return config_refuse(error, "%s", wrong);
+	return command == CONFIG_RUN ? config_check_shared(c, error) : config_check_pod(c, error);
 }
 
 int config_parse(struct config *out, enum config_command command, int argc, char **argv,
@@ -430,10 +485,13 @@ int config_parse(struct config *out, enum config_command command, int argc, char
 		.busy_max_ns = CONFIG_UNSET_NS,
 		.sleeps_with_connections = true,
 		.awake_min_ns = 10 * NS_PER_S,
+		.reclaim_after_ns = 60 * NS_PER_S,
 		.asleep_millicpu = 10,
 		.can_replay = true,
 		.own_container = "doze",
 		.state_file = "/var/lib/doze/state.json",
+		.state_dir = "/var/lib/doze",
+		.cgroup_root = "/sys/fs/cgroup",
 		.service_account_dir = "/var/run/secrets/kubernetes.io/serviceaccount",
 		.log_level = LOG_LEVEL_INFO,
 	};
@@ -503,7 +561,7 @@ int config_from_annotations(struct config *out, const struct config *defaults,
 		if (r < 0)
 			return r;
 	}
-	return config_check_shared(out, error);
+	return config_check_pod(out, error);
 }
 
 void config_free(struct config *c)
@@ -545,6 +603,10 @@ void config_print_flags(FILE *out, enum config_command command)
 			fprintf(out, "-%c, ", s->letter);
 		fprintf(out, "--%s %s   (%s%s)\n", s->name, s->argument, env, config_list_hint(s));
 		config_print_help(out, s->help);
+	}
+	if (command == CONFIG_NODE) {
+		fputs("    --uninstall\n", out);
+		config_print_help(out, "Give every pod of the node its full size, and end.");
 	}
 	fputs("    -h, --help\n", out);
 	config_print_help(out, "This text.");

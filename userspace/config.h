@@ -30,12 +30,19 @@ enum config_command {
 	CONFIG_RUN = 1 << 0,
 	CONFIG_SIDECAR = 1 << 1,
 	CONFIG_POD = 1 << 2, /* as annotations of a pod, for doze node */
+	CONFIG_NODE = 1 << 3,
 };
 
 enum config_asleep {
 	CONFIG_ASLEEP_DEFAULT, /* freeze, or throttle where nothing can freeze */
 	CONFIG_ASLEEP_FREEZE,
 	CONFIG_ASLEEP_THROTTLE,
+	CONFIG_ASLEEP_RECLAIM, /* of doze node: frozen, and its memory given back */
+};
+
+enum config_on_exit {
+	CONFIG_ON_EXIT_KEEP,
+	CONFIG_ON_EXIT_WAKE,
 };
 
 enum config_hook {
@@ -108,6 +115,14 @@ struct config {
 	const char *state_file;
 	const char *kubeconfig; /* NULL: the pod's service account */
 	const char *service_account_dir;
+	uint64_t reclaim_after_ns;
+	const char *group; /* NULL: none */
+	const char *node_name;
+	const char *state_dir;
+	const char *cgroup_root;
+	uint32_t wakes_max; /* at the same time; 0: without limit */
+	enum config_on_exit on_exit;
+	bool uninstalls;
 	bool wants_help;
 	char *env_values[64]; /* copies of the environment's values, which the above point into */
 	size_t env_values_len;

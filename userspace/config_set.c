@@ -397,3 +397,70 @@ const char *config_set_socket(struct config *c, char *value)
 	return *value == '/' || strcmp(value, "none") == 0 ? NULL
 							   : "is neither an absolute path nor none";
 }
+
+const char *config_set_asleep_pod(struct config *c, char *value)
+{
+	if (strcmp(value, "throttle") == 0)
+		c->asleep = CONFIG_ASLEEP_THROTTLE;
+	else if (strcmp(value, "freeze") == 0)
+		c->asleep = CONFIG_ASLEEP_FREEZE;
+	else if (strcmp(value, "reclaim") == 0)
+		c->asleep = CONFIG_ASLEEP_RECLAIM;
+	else
+		return "is none of throttle, freeze, reclaim";
+	return NULL;
+}
+
+const char *config_set_reclaim_after(struct config *c, char *value)
+{
+	return config_duration(value, 0, NULL, &c->reclaim_after_ns);
+}
+
+const char *config_set_group(struct config *c, char *value)
+{
+	c->group = value;
+	return config_is_name(value) ? NULL : "is not the name of a group, such as shop";
+}
+
+const char *config_set_node_name(struct config *c, char *value)
+{
+	c->node_name = value;
+	return config_is_name(value) ? NULL : "is not the name of a node";
+}
+
+static const char *config_set_directory(const char **out, const char *value)
+{
+	*out = value;
+	return *value == '/' ? NULL : "is not an absolute path";
+}
+
+const char *config_set_state_dir(struct config *c, char *value)
+{
+	return config_set_directory(&c->state_dir, value);
+}
+
+const char *config_set_cgroup_root(struct config *c, char *value)
+{
+	return config_set_directory(&c->cgroup_root, value);
+}
+
+const char *config_set_max_wakes(struct config *c, char *value)
+{
+	char *end;
+	unsigned long number;
+
+	errno = 0;
+	number = strtoul(value, &end, 10);
+	if (errno || *end || !isdigit((unsigned char)*value) || number > UINT32_MAX)
+		return "is not a number of pods such as 20";
+	c->wakes_max = (uint32_t)number;
+	return NULL;
+}
+
+const char *config_set_on_exit(struct config *c, char *value)
+{
+	c->on_exit = strcmp(value, "wake") == 0 ? CONFIG_ON_EXIT_WAKE : CONFIG_ON_EXIT_KEEP;
+	return c->on_exit == CONFIG_ON_EXIT_WAKE || strcmp(value, "keep") == 0
+		       ? NULL
+		       : "is neither keep nor wake";
+}

@@ -248,8 +248,8 @@ static void pod_take_conditions(struct kube_pod *pod, const cJSON *status)
 }
 
 /* A list of addresses, or the one address that there was before the list. */
-static size_t pod_take_ips(const cJSON *status, const char *list, const char *one,
-			   const char **out, size_t max)
+static size_t pod_take_ips(const cJSON *status, const char *list, const char *one, const char **out,
+			   size_t max)
 {
 	const char *only = pod_string(status, one, NULL);
 	const cJSON *item;
@@ -270,10 +270,9 @@ static size_t pod_take_ips(const cJSON *status, const char *list, const char *on
 /* hostIPs since 1.30, podIPs since 1.16. */
 static void pod_take_addresses(struct kube_pod *pod, const cJSON *status)
 {
-	pod->host_ips_len =
-		pod_take_ips(status, "hostIPs", "hostIP", pod->host_ips, KUBE_HOST_IPS_MAX);
-	pod->pod_ips_len =
-		pod_take_ips(status, "podIPs", "podIP", pod->pod_ips, KUBE_POD_IPS_MAX);
+	pod->host_ips_len = pod_take_ips(status, "hostIPs", "hostIP", pod->host_ips,
+					 KUBE_HOST_IPS_MAX);
+	pod->pod_ips_len = pod_take_ips(status, "podIPs", "podIP", pod->pod_ips, KUBE_POD_IPS_MAX);
 }
 
 static enum kube_qos pod_qos(const cJSON *status)
@@ -290,6 +289,12 @@ static int32_t pod_priority(const cJSON *spec)
 	int64_t priority = pod_number(spec, "priority");
 
 	return priority < INT32_MIN || priority > INT32_MAX ? 0 : (int32_t)priority;
+}
+
+static void pod_take_phase(struct kube_pod *pod, const char *phase)
+{
+	pod->is_running = strcmp(phase, "Running") == 0;
+	pod->has_ended = strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
 }
 
 static int pod_take(struct kube_pod *pod, const cJSON *root)
@@ -309,7 +314,7 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	pod->recorded_full = pod_string(pod_get(metadata, "annotations"), "doze.dev/full", NULL);
 	pod->observed_generation = pod_number(status, "observedGeneration");
 	pod->qos = pod_qos(status);
-	pod->is_running = strcmp(pod_string(status, "phase", ""), "Running") == 0;
+	pod_take_phase(pod, pod_string(status, "phase", ""));
 	pod->has_host_network = cJSON_IsTrue(pod_get(spec, "hostNetwork"));
 	pod->priority = pod_priority(spec);
 	r = pod_take_containers(pod, pod_list(spec, "initContainers"), true);

@@ -83,6 +83,7 @@ struct kube_pod {
 	enum kube_qos qos;
 	int32_t priority; /* of its PriorityClass; 0 without */
 	bool is_running;  /* phase Running */
+	bool has_ended;	  /* phase Succeeded or Failed */
 	bool is_ready;	  /* condition Ready */
 	bool is_terminating;
 	bool has_host_network; /* it is in the node's network namespace */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd_node.h"
 #include "cmd_run.h"
 #include "cmd_sidecar.h"
 #include "cmd_status.h"
@@ -28,6 +29,7 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_run, "start a process, or take one that runs, and let it sleep when idle" },
 	{ "sidecar", cmd_sidecar, "run in a pod, and let its other containers sleep when idle" },
+	{ "node", cmd_node, "run on a node, and let its annotated pods sleep when idle" },
 	{ "status", cmd_status, "tell what each doze of this machine does, and why" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this text" },

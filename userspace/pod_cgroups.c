@@ -181,8 +181,8 @@ bool pod_cgroups_are_full(const struct pod_cgroups *p)
 	for (size_t i = 0; i < p->len; i++) {
 		int r = pod_cgroups_read(p, i, now);
 
-		if (r == -ENOENT || r == -ENODEV)
-			continue;
+		if (r == -ENOENT || r == -ENODEV || !*p->of[i].full)
+			continue; /* gone, or never known */
 		if (r < 0 || strcmp(now, p->of[i].full) != 0 ||
 		    (i > 0 && pod_cgroups_is_to_freeze(p, i)))
 			return false;
@@ -268,8 +268,8 @@ int pod_cgroups_usage_us(const struct pod_cgroups *p, uint64_t *out)
 		uint64_t used;
 		int r;
 
-		snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX - 64,
-			 p->of[i].dirs[CGROUP_USAGE], is_v2 ? "cpu.stat" : "cpuacct.usage");
+		snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX - 64, p->of[i].dirs[CGROUP_USAGE],
+			 is_v2 ? "cpu.stat" : "cpuacct.usage");
 		r = file_read_u64(path, is_v2 ? "usage_usec" : NULL, &used);
 		if (r < 0)
 			return r;

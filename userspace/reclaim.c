@@ -88,15 +88,14 @@ static bool reclaim_step(struct reclaim *r, const char *dir)
 	if (after < before)
 		r->taken_bytes += before - after;
 	if (error < 0 && error != -EAGAIN)
-		log_debug("cannot reclaim memory", "target=%s cgroup=%s errno=%d",
-			  r->settings.name, dir, -error);
+		log_debug("cannot reclaim memory", "target=%s cgroup=%s errno=%d", r->settings.name,
+			  dir, -error);
 	return error == 0 && after < before;
 }
 
 static void reclaim_end(struct reclaim *r)
 {
-	log_info("memory given back", "target=%s bytes=%" PRIu64, r->settings.name,
-		 r->taken_bytes);
+	log_info("memory given back", "target=%s bytes=%" PRIu64, r->settings.name, r->taken_bytes);
 	if (r->settings.done)
 		r->settings.done(r->settings.arg, r->taken_bytes);
 }

@@ -11,7 +11,10 @@ import sys
 
 LAYERS = [
     ["main"],
-    ["cmd_run", "cmd_sidecar", "cmd_status"],
+    ["cmd_node", "cmd_run", "cmd_sidecar", "cmd_status"],
+    ["node"],
+    ["node_plan", "resident"],
+    ["pod_target"],
     ["seat", "target_config"],
     ["daemon"],
     ["target"],
@@ -30,7 +33,7 @@ LAYERS = [
     ["address", "file", "log", "util", "version"],
 ]
 SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("config", "config_set"),
-            ("config_set", "config")}
+            ("config_set", "config"), ("resident", "node_plan")}
 
 # The core decides, and has no way to do.
 CORE = ["address", "busy", "caller", "callers", "checksum", "cidr", "hold", "kube_pod", "kube_size", "metrics",

@@ -1,0 +1,617 @@
+// SPDX-License-Identifier: MIT
+/* Takes a pod in, and lets it go again. */
+#include "resident.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend_kube.h"
+#include "backend_pod.h"
+#include "file.h"
+#include "log.h"
+#include "node_plan.h"
+#include "pod_place.h"
+#include "pod_target.h"
+#include "seat.h"
+#include "util.h"
+
+/* How often it is looked at, whether a pod that leaves has its full size: growing. */
+#define RESIDENT_POLL_MIN_NS (10 * NS_PER_MS)
+#define RESIDENT_POLL_MAX_NS (2 * NS_PER_S)
+
+#define RESIDENT_ERROR_MAX NODE_PLAN_ERROR_MAX
+
+enum resident_state {
+	RESIDENT_OUT,
+	RESIDENT_SEATED,
+	RESIDENT_LEAVING,
+};
+
+struct resident {
+	const struct resident_node *node;
+	enum resident_state state;
+	char uid[RESIDENT_UID_MAX];
+	char *namespace, *name, *full_name; /* "namespace/name" */
+	char *fingerprint;		    /* of what it is seated with, or was refused with */
+	char *told;			    /* the last event's message: it is not sent twice */
+	char *size_file, *quota_file;	    /* of the state directory */
+	struct config config;
+	struct pod_target target;
+	struct seat seat;
+	struct backend *backend;
+	struct kube_pod *next; /* LEAVING: the pod as it is by now */
+	struct event *poll;
+	uint64_t poll_ns;
+};
+
+static void resident_take(struct resident *r, struct kube_pod *pod);
+
+/* --- events on the pod --- */
+
+static void resident_tell(struct resident *r, const char *reason, const char *message)
+{
+	const struct kube_event event = {
+		.namespace = r->namespace,
+		.name = r->name,
+		.uid = r->uid,
+		.is_warning = true,
+		.reason = reason,
+		.message = message,
+	};
+
+	if (r->told && strcmp(r->told, message) == 0)
+		return;
+	free(r->told);
+	r->told = strdup(message);
+	kube_events_send(r->node->events, &event);
+}
+
+static void resident_refuse(struct resident *r, const char *reason, const char *message)
+{
+	bool is_new = !r->told || strcmp(r->told, message) != 0;
+
+	if (is_new)
+		log_err(0, "leaving the pod '%s' alone: %s", r->full_name, message);
+	resident_tell(r, reason, message);
+}
+
+static void resident_on_problem(void *arg, const char *reason, const char *message)
+{
+	resident_tell(arg, reason, message);
+}
+
+static void resident_on_restarted(void *arg)
+{
+	struct resident *r = arg;
+
+	if (r->seat.target)
+		target_restarted(r->seat.target);
+}
+
+/* --- names --- */
+
+static int resident_name(struct resident *r, const struct kube_pod *pod)
+{
+	if (r->name)
+		return 0;
+	r->namespace = strdup(pod->namespace);
+	r->name = strdup(pod->name);
+	if (!r->namespace || !r->name ||
+	    asprintf(&r->full_name, "%s/%s", pod->namespace, pod->name) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* A uid goes into the name of a file: what is none is refused. */
+static bool resident_is_uid(const char *uid)
+{
+	size_t len = strlen(uid);
+
+	return len > 0 && len < RESIDENT_UID_MAX && strspn(uid, "0123456789abcdefABCDEF-") == len;
+}
+
+int resident_new(struct resident **out, const struct resident_node *node, const char *uid)
+{
+	static const struct seat closed = SEAT_CLOSED;
+	_cleanup_(resident_free) struct resident *r = calloc(1, sizeof(*r));
+	const char *directory = node->defaults->state_dir;
+
+	if (!resident_is_uid(uid))
+		return log_err(-EINVAL, "'%s' is not the uid of a pod", uid);
+	if (!r || asprintf(&r->size_file, "%s/%s.size", directory, uid) < 0 ||
+	    asprintf(&r->quota_file, "%s/%s.quota", directory, uid) < 0)
+		return log_err(-ENOMEM, "cannot take a pod in");
+	r->node = node;
+	r->seat = closed;
+	snprintf(r->uid, sizeof(r->uid), "%s", uid);
+	*out = TAKE_PTR(r);
+	return 0;
+}
+
+/* --- out --- */
+
+static void resident_free_backend(struct resident *r)
+{
+	backend_free(&r->backend);
+	pod_target_free(&r->target);
+	config_free(&r->config);
+}
+
+void resident_free(struct resident **r)
+{
+	if (!*r)
+		return;
+	seat_close(&(*r)->seat);
+	resident_free_backend(*r);
+	kube_pod_free(&(*r)->next);
+	if ((*r)->poll)
+		event_free((*r)->poll);
+	free((*r)->namespace);
+	free((*r)->name);
+	free((*r)->full_name);
+	free((*r)->fingerprint);
+	free((*r)->told);
+	free((*r)->size_file);
+	free((*r)->quota_file);
+	free(*r);
+	*r = NULL;
+}
+
+static bool resident_has_state(const struct resident *r)
+{
+	return access(r->quota_file, F_OK) == 0;
+}
+
+static void resident_drop_state(const struct resident *r)
+{
+	unlink(r->quota_file);
+	unlink(r->size_file);
+}
+
+/* --- leaving --- */
+
+static void resident_poll_again(struct resident *r)
+{
+	const struct timeval in = {
+		.tv_sec = (time_t)(r->poll_ns / NS_PER_S),
+		.tv_usec = (suseconds_t)(r->poll_ns % NS_PER_S / NS_PER_US),
+	};
+
+	event_add(r->poll, &in);
+	r->poll_ns = min_u64(2 * r->poll_ns, RESIDENT_POLL_MAX_NS);
+}
+
+static void resident_on_poll(evutil_socket_t fd, short what, void *arg)
+{
+	struct resident *r = arg;
+	struct kube_pod *next;
+
+	(void)fd;
+	(void)what;
+	if (!backend_pod_is_settled(r->backend)) {
+		resident_poll_again(r);
+		return;
+	}
+	resident_free_backend(r);
+	resident_drop_state(r);
+	r->state = RESIDENT_OUT;
+	log_info("the pod has its full size, and is left alone", "pod=%s", r->full_name);
+	next = TAKE_PTR(r->next);
+	if (next)
+		resident_take(r, next);
+}
+
+/* Its backend goes on until the size is full, and then it may come in again, as next. */
+static void resident_leave(struct resident *r, struct kube_pod *next)
+{
+	kube_pod_free(&r->next);
+	r->next = next;
+	if (r->state == RESIDENT_LEAVING)
+		return;
+	r->state = RESIDENT_LEAVING;
+	if (r->seat.target)
+		target_stop(r->seat.target);
+	else
+		r->backend->ops->resize(r->backend, BACKEND_FULL);
+	seat_close(&r->seat);
+	r->poll_ns = RESIDENT_POLL_MIN_NS;
+	if (!r->poll)
+		r->poll = evtimer_new(r->node->daemon->base, resident_on_poll, r);
+	if (r->poll)
+		resident_poll_again(r);
+}
+
+/* The kubelet resizes no pod that is being deleted: its cgroups are written, and that is all. */
+static void resident_let_go(struct resident *r)
+{
+	if (r->backend)
+		backend_pod_let_go(r->backend);
+	seat_close(&r->seat);
+	if (r->poll)
+		event_del(r->poll);
+	resident_free_backend(r);
+	kube_pod_free(&r->next);
+	resident_drop_state(r);
+	r->state = RESIDENT_OUT;
+}
+
+/* --- coming in --- */
+
+/* Nobody waits for a resize whose target is gone, or not there yet. */
+static void resident_on_unwanted(void *arg, enum backend_size size, int result)
+{
+	(void)arg;
+	(void)size;
+	(void)result;
+}
+
+static int resident_find_cgroups(struct pod_cgroups **out, const struct resident *r,
+				 const struct node_plan *plan, char error[RESIDENT_ERROR_MAX])
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
+	int result = pod_cgroups_new(&cgroups, r->node->mounts, plan->config.asleep_millicpu);
+
+	for (size_t i = 0; i < plan->containers_len && result == 0; i++) {
+		const char *container_id = plan->containers[i]->container_id;
+		char id[POD_PLACE_ID_MAX];
+
+		result = pod_place_id(container_id, id);
+		if (result == 0)
+			result = pod_cgroups_add(cgroups, id);
+		if (result < 0)
+			snprintf(error, RESIDENT_ERROR_MAX,
+				 "container '%s': no cgroup of '%s' below '%s': %s",
+				 plan->containers[i]->name, container_id,
+				 r->node->defaults->cgroup_root, strerror(-result));
+	}
+	if (result == 0)
+		*out = TAKE_PTR(cgroups);
+	return result;
+}
+
+/* Whether an earlier doze has put it to sleep, and what full was then. */
+static bool resident_recall(const struct resident *r, struct pod_cgroups *cgroups)
+{
+	_cleanup_(freep) char *text = NULL;
+	int result = file_read(r->quota_file, &text);
+
+	if (result == -ENOENT)
+		return false;
+	if (result == 0)
+		result = pod_cgroups_parse(cgroups, text);
+	if (result < 0)
+		log_warn("what the full size of the pod's cgroups was is not known: the API server "
+			 "sets it",
+			 "pod=%s file=%s", r->full_name, r->quota_file);
+	return true;
+}
+
+/* NULL in *out: the API server cannot resize it, and it sleeps by its cgroups alone. */
+static int resident_make_kube(struct backend **out, struct resident *r, const struct kube_pod *pod,
+			      char error[RESIDENT_ERROR_MAX])
+{
+	const struct backend_kube_settings settings = {
+		.namespace = r->namespace,
+		.name = r->name,
+		.state_file = r->size_file,
+		.is_watched = true,
+		.choice = node_plan_choice(&r->config),
+		.restarted = resident_on_restarted,
+		.problem = resident_on_problem,
+		.arg = r,
+	};
+	int result = backend_kube_new(out, r->node->daemon->base, r->node->kube, &settings);
+
+	if (result < 0) {
+		snprintf(error, RESIDENT_ERROR_MAX, "no memory");
+		return result;
+	}
+	result = backend_kube_adopt(*out, pod, error);
+	if (result == -EINVAL) {
+		log_info("the API server cannot resize the pod: it sleeps by its cgroups alone",
+			 "pod=%s why=\"%s\"", r->full_name, error);
+		backend_free(out);
+		return 0;
+	}
+	return result;
+}
+
+static enum backend_pod_depth resident_depth(const struct config *config)
+{
+	switch (config->asleep) {
+	case CONFIG_ASLEEP_FREEZE:
+		return BACKEND_POD_FREEZE;
+	case CONFIG_ASLEEP_RECLAIM:
+		return BACKEND_POD_RECLAIM;
+	case CONFIG_ASLEEP_DEFAULT:
+	case CONFIG_ASLEEP_THROTTLE:
+		break;
+	}
+	return BACKEND_POD_THROTTLE;
+}
+
+struct resident_found {
+	pid_t pid;	/* in its network namespace */
+	bool is_known;	/* an earlier doze has put it to sleep, or was about to */
+	bool is_asleep; /* and so it still is */
+	bool is_small;	/* the API server still has, or may have, the asleep size */
+};
+
+static int resident_make_backend(struct resident *r, const struct kube_pod *pod,
+				 const struct node_plan *plan, struct resident_found *found,
+				 char error[RESIDENT_ERROR_MAX])
+{
+	const struct backend_pod_settings settings = {
+		.name = r->full_name,
+		.depth = resident_depth(&r->config),
+		.reclaim_after_ns = r->config.reclaim_after_ns,
+		.state_file = r->quota_file,
+		.problem = resident_on_problem,
+		.arg = r,
+	};
+	struct pod_cgroups *cgroups = NULL;
+	struct backend *kube = NULL;
+	int result = resident_find_cgroups(&cgroups, r, plan, error);
+
+	if (result < 0)
+		return result;
+	found->is_known = resident_recall(r, cgroups);
+	found->is_asleep = found->is_known && pod_cgroups_are_asleep(cgroups);
+	found->pid = pod_cgroups_process(cgroups);
+	result = resident_make_kube(&kube, r, pod, error);
+	if (result < 0) {
+		pod_cgroups_free(&cgroups);
+		return result;
+	}
+	found->is_small = kube && !backend_kube_is_full(kube);
+	result = backend_pod_new(&r->backend, r->node->daemon->base, cgroups, kube, &settings,
+				 found->is_known || found->is_small);
+	if (result < 0)
+		snprintf(error, RESIDENT_ERROR_MAX, "cannot resize it: %s", strerror(-result));
+	else
+		r->backend->done = resident_on_unwanted;
+	return result;
+}
+
+static void resident_on_woke(void *arg)
+{
+	struct resident *r = arg;
+
+	r->node->woke(r->node->arg, r);
+}
+
+/* Keys for its addresses, and for all else in its network namespace, such as 127.0.0.1. */
+static void resident_add_namespace(struct resident *r)
+{
+	r->target.addresses[r->target.addresses_len++] =
+		gate_addr_of_netns((uint32_t)r->seat.ns.id);
+	r->target.config.settings.addresses = r->target.addresses;
+	r->target.config.settings.addresses_len = r->target.addresses_len;
+}
+
+static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pid_t pid)
+{
+	const struct seat_settings settings = {
+		.netns_pid = pid,
+		.ports = r->target.config.ports,
+		.ports_len = r->target.config.ports_len,
+	};
+	const struct seat_target what = {
+		.backend = r->backend,
+		.wakes = r->node->wakes,
+		.settings = &r->target.config.settings,
+	};
+	int result = seat_open(&r->seat, r->node->daemon, &settings);
+
+	if (result < 0)
+		return result;
+	pod_target_fill(&r->target, &r->seat.ns, &r->config);
+	resident_add_namespace(r);
+	r->target.config.settings.name = r->full_name;
+	r->target.config.settings.priority = pod->priority;
+	r->target.config.settings.woke = resident_on_woke;
+	r->target.config.settings.arg = r;
+	return seat_open_target(&r->seat, &what);
+}
+
+static int resident_sit(struct resident *r, const struct kube_pod *pod,
+			const struct node_plan *plan, const struct resident_found *found,
+			char error[RESIDENT_ERROR_MAX])
+{
+	int result = pod_target_read(&r->target, pod, plan->containers, plan->containers_len,
+				     &r->config, error);
+
+	if (result < 0)
+		return result;
+	if (found->pid < 0) {
+		snprintf(error, RESIDENT_ERROR_MAX, "none of its containers has a process");
+		return -ESRCH;
+	}
+	result = resident_open_seat(r, pod, found->pid);
+	if (result < 0) {
+		seat_close(&r->seat);
+		snprintf(error, RESIDENT_ERROR_MAX,
+			 "cannot watch its ports: %s (the log of doze on node '%s' says more)",
+			 strerror(-result), r->node->defaults->node_name);
+		return result;
+	}
+	r->state = RESIDENT_SEATED;
+	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", r->full_name,
+		 r->target.config.ports[0].port, (int)found->pid, found->is_asleep ? "yes" : "no");
+	return 0;
+}
+
+static void resident_begin(struct resident *r, const struct resident_found *found)
+{
+	if (!found->is_asleep) {
+		target_start(r->seat.target);
+		return;
+	}
+	target_resume(r->seat.target);
+	if (target_is_asleep(r->seat.target))
+		backend_pod_resume(r->backend);
+}
+
+/*
+ * What was left smaller than it should be, and is not as it was left, gets its full size before
+ * anything else.
+ */
+static bool resident_needs_mending(const struct resident *r, const struct resident_found *found,
+				   enum node_wish wish)
+{
+	if (!found->is_known && !found->is_small)
+		return false;
+	return r->node->uninstalls || wish != NODE_SEAT || !found->is_asleep;
+}
+
+/* The pod is the callee's. */
+static void resident_come_in(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
+{
+	_cleanup_(kube_pod_free) struct kube_pod *owned = pod;
+	struct resident_found found = { .pid = -ESRCH };
+	char error[RESIDENT_ERROR_MAX] = "";
+	int result;
+
+	r->config = plan->config;
+	plan->config.env_values_len = 0; /* they are r's now */
+	result = resident_make_backend(r, pod, plan, &found, error);
+	if (result == 0 && resident_needs_mending(r, &found, plan->wish)) {
+		resident_leave(r, TAKE_PTR(owned));
+		return;
+	}
+	if (result == 0 && plan->wish == NODE_SEAT && !r->node->uninstalls) {
+		result = resident_sit(r, pod, plan, &found, error);
+		if (result == 0) {
+			resident_begin(r, &found);
+			return;
+		}
+	}
+	resident_free_backend(r);
+	if (result < 0)
+		resident_refuse(r, "CannotSleep", error);
+}
+
+/* Its annotations are gone, or wrong; and it may still be asleep. */
+static void resident_mend(struct resident *r, struct kube_pod *pod)
+{
+	struct node_plan plan = { .wish = NODE_WAIT, .config = *r->node->defaults };
+
+	plan.config.env_values_len = 0;
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		if (*pod->containers[i].container_id && !pod->containers[i].is_sidecar)
+			plan.containers[plan.containers_len++] = &pod->containers[i];
+	}
+	resident_come_in(r, pod, &plan);
+}
+
+static bool resident_is_as_it_was(const struct resident *r, const char *fingerprint)
+{
+	return r->fingerprint && fingerprint && strcmp(r->fingerprint, fingerprint) == 0;
+}
+
+static void resident_take_planned(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
+{
+	bool has_state = resident_has_state(r);
+
+	if (plan->wish == NODE_REFUSE)
+		resident_refuse(r, "InvalidAnnotation", plan->error);
+	if (plan->wish == NODE_SEAT || (plan->wish == NODE_WAIT && has_state))
+		resident_come_in(r, pod, plan);
+	else if (has_state)
+		resident_mend(r, pod);
+	else
+		kube_pod_free(&pod);
+}
+
+/* OUT: the pod is the callee's. */
+static void resident_take(struct resident *r, struct kube_pod *pod)
+{
+	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
+
+	if (!plan) {
+		kube_pod_free(&pod);
+		return;
+	}
+	free(r->fingerprint);
+	r->fingerprint = node_plan_fingerprint(pod);
+	node_plan_read(plan, pod, r->node->defaults);
+	resident_take_planned(r, pod, plan);
+	config_free(&plan->config);
+}
+
+/* Whether a pod that is seated stays where it is. */
+static bool resident_stays(const struct resident *r, const struct kube_pod *pod)
+{
+	_cleanup_(freep) char *fingerprint = node_plan_fingerprint(pod);
+
+	return !pod->has_ended && resident_is_as_it_was(r, fingerprint);
+}
+
+void resident_put(struct resident *r, struct kube_pod *pod)
+{
+	if (resident_name(r, pod) < 0) {
+		kube_pod_free(&pod);
+		return;
+	}
+	if (pod->is_terminating) {
+		if (r->state == RESIDENT_OUT && resident_has_state(r))
+			resident_mend(r, pod); /* what is asleep is found first */
+		else
+			kube_pod_free(&pod);
+		resident_let_go(r);
+	} else if (r->state == RESIDENT_OUT) {
+		resident_take(r, pod);
+	} else if (r->state == RESIDENT_LEAVING || !resident_stays(r, pod)) {
+		resident_leave(r, pod);
+	} else {
+		kube_pod_free(&pod);
+	}
+}
+
+/* --- the end --- */
+
+void resident_forget(struct resident *r)
+{
+	resident_let_go(r);
+}
+
+void resident_stop(struct resident *r, bool wakes)
+{
+	bool was_asleep = r->seat.target && target_is_asleep(r->seat.target);
+
+	kube_pod_free(&r->next);
+	if (r->state != RESIDENT_SEATED)
+		return;
+	if (wakes) {
+		resident_leave(r, NULL);
+		return;
+	}
+	if (was_asleep)
+		backend_pod_leave_asleep(r->backend);
+	target_abandon(r->seat.target);
+}
+
+bool resident_is_settled(const struct resident *r)
+{
+	return r->state != RESIDENT_LEAVING;
+}
+
+void resident_wake(struct resident *r, const char *reason)
+{
+	if (r->state == RESIDENT_SEATED)
+		target_wake(r->seat.target, reason);
+}
+
+const char *resident_group(const struct resident *r)
+{
+	return r->state == RESIDENT_SEATED ? r->config.group : NULL;
+}
+
+const char *resident_namespace(const struct resident *r)
+{
+	return r->namespace ? r->namespace : "";
+}
