@@ -230,6 +230,38 @@ class Answer:
                 f"text={self.text!r}")
 
 
+def ask(client, address, path="/"):
+    """Over this socket, which is closed: connects, asks, reads the answer to its end."""
+    answer = Answer()
+    try:
+        client.connect(address)
+        answer.connected_ms = (time.monotonic() - answer.begun_s) * 1000
+        answer.own_address = "%s:%d" % client.getsockname()[:2]
+        client.sendall(f"GET {path} HTTP/1.0\r\nHost: web\r\n\r\n".encode())
+        answer.text = client.recv(4096).decode("latin-1")
+        info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+        answer.retransmitted = struct.unpack_from("=I", info, TCP_TOTAL_RETRANS)[0]
+    except OSError as error:
+        answer.error = error
+    answer.elapsed_ms = (time.monotonic() - answer.begun_s) * 1000
+    client.close()
+    return answer
+
+
+def in_background(function, *arguments, **options):
+    """Calls it in a thread; a function that waits for its result."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function(*arguments, **options)),
+                              daemon=True)
+    thread.start()
+
+    def result():
+        thread.join(60)
+        check(found, "a request has not ended within 60 s")
+        return found[0]
+    return result
+
+
 class Pod:
     """manifest: a pod of tests/fake/pods.py. server: options of FakeApiServer. app: ports, and for
     requests that are not the client's: wants (a text they must hold), unready_after (a number of
@@ -357,34 +389,13 @@ class Pod:
 
     def request(self, path="/", limit_s=30):
         """Connects, asks, reads the answer to its end."""
-        client, answer = self._socket(limit_s), Answer()
-        try:
-            client.connect((POD_ADDRESS, PORT))
-            answer.connected_ms = (time.monotonic() - answer.begun_s) * 1000
-            answer.own_address = "%s:%d" % client.getsockname()
-            client.sendall(f"GET {path} HTTP/1.0\r\nHost: web\r\n\r\n".encode())
-            answer.text = client.recv(4096).decode("latin-1")
-            info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
-            answer.retransmitted = struct.unpack_from("=I", info, TCP_TOTAL_RETRANS)[0]
-        except OSError as error:
-            answer.error = error
-        answer.elapsed_ms = (time.monotonic() - answer.begun_s) * 1000
-        client.close()
+        answer = ask(self._socket(limit_s), (POD_ADDRESS, PORT), path)
         self._answered = stamp()
         return answer
 
     def begin_request(self, **options):
         """The same, in a thread; a function that waits for the answer."""
-        found = []
-        thread = threading.Thread(target=lambda: found.append(self.request(**options)),
-                                  daemon=True)
-        thread.start()
-
-        def result():
-            thread.join(60)
-            check(found, "a request has not ended within 60 s")
-            return found[0]
-        return result
+        return in_background(self.request, **options)
 
     def expect_answer(self, within_ms=1000, answer=None):
         """One request that must be answered in that time."""

@@ -301,13 +301,14 @@ class FakeApiServer:
     def add_node(self, name="node1", cpu="2", memory="4Gi"):
         self.store.put("nodes", pods.node(name, cpu, memory))
 
-    def add_pod(self, pod, cgroups=None, cgroup_version=None):
+    def add_pod(self, pod, cgroups=None, cgroup_version=None, pod_cgroup=None):
         """cgroups: container name → directory, which gets the container's size now and from now
-        on. cgroup_version: 1 or 2 where the directory itself does not show it."""
+        on; pod_cgroup: the directory above, of the whole pod. cgroup_version: 1 or 2 where the
+        directory itself does not show it."""
         pod = pods.complete(objects.copy_of(pod), self.minor)
         validation.canonicalise(pod, pod, True)
         with self.store.lock:
-            self.kubelet.adopt(pod, cgroups, cgroup_version)
+            self.kubelet.adopt(pod, cgroups, cgroup_version, pod_cgroup)
             return self.store.put("pods", pod)
 
     def pod(self, name, namespace=None):

@@ -46,6 +46,11 @@ class Cgroup:
             self._write("cpu.cfs_period_us", PERIOD_US)
             self._write("cpu.cfs_quota_us", quota)
 
+    def is_above(self, resources):
+        """Whether these are more CPU than it has now."""
+        quota, now = quota_us(resources["limits"].get("cpu")), self.quota()
+        return quota is None or (now != -1 and quota > now)
+
     def quota(self):
         """In microseconds per 100 ms; -1 for none."""
         if self.version == 2:

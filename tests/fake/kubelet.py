@@ -60,11 +60,30 @@ class Worker:
         self.actual = objects.resources_by_name(pod)
         self.observed = pod["status"].get("observedGeneration", 1)
         self.cgroups = {}
+        self.pod_cgroup = None  # above those of the containers
         self.busy_until_s = float("-inf")
         self.pending = None  # the PodResizePending condition
         self.in_progress = None  # the PodResizeInProgress condition
         self.deferred = None
         self.settings = {}
+
+
+    def apply_cgroups(self, resources):
+        """Up, the pod's quota first; down, it comes last (kuberuntime_manager.go)."""
+        whole = self._pod_resources(resources)
+        grows = self.pod_cgroup and self.pod_cgroup.is_above(whole)
+        if grows:
+            self.pod_cgroup.apply(whole)
+        for container, cgroup in self.cgroups.items():
+            cgroup.apply(resources[container])
+        if self.pod_cgroup and not grows:
+            self.pod_cgroup.apply(whole)
+
+    @staticmethod
+    def _pod_resources(resources):
+        """The pod has a quota of its own only if each container has a limit."""
+        return {kind: {"cpu": objects.total(resources, kind, "cpu")}
+                for kind in ("requests", "limits")}
 
 
 class Kubelet:
@@ -83,15 +102,17 @@ class Kubelet:
             else:
                 self.workers[namespace, name].settings.update(settings)
 
-    def adopt(self, pod, cgroups, version=None):
-        """Starts to look after a pod, and completes its status; cgroups: container → directory."""
+    def adopt(self, pod, cgroups, version=None, pod_cgroup=None):
+        """Starts to look after a pod, and completes its status; cgroups: container → directory,
+        pod_cgroup: the directory above, which gets the sum of the limits."""
         worker = Worker(pod)
         if self.minor >= 36:
             _write_totals(pod["status"], worker)
         self.workers[objects.key_of(pod)] = worker
+        worker.pod_cgroup = Cgroup(pod_cgroup, version) if pod_cgroup else None
         for container, path in (cgroups or {}).items():
             worker.cgroups[container] = Cgroup(path, version)
-            worker.cgroups[container].apply(worker.actual[container])
+        worker.apply_cgroups(worker.actual)
 
     def resize(self, pod, overrides=None):
         """The spec has changed. overrides: settings of this one resize, and forced, message."""
@@ -184,11 +205,10 @@ class Kubelet:
             self._at(self.clock.now() + late_s, self._report_memory, resize)
             return
         resize.outcome = "actuated"
-        for container, cgroup in worker.cgroups.items():
-            try:
-                cgroup.apply(resize.resources[container])
-            except OSError as error:  # the container has gone, as real ones do
-                resize.outcome = f"cgroup: {error}"
+        try:
+            worker.apply_cgroups(resize.resources)
+        except OSError as error:  # the container has gone, as real ones do
+            resize.outcome = f"cgroup: {error}"
         worker.actual = objects.copy_of(resize.resources)
         resize.actuated_s = self.clock.now()
         self._at(resize.actuated_s + resize.settings.status_ms / 1000, self._complete, resize)
