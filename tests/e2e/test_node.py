@@ -1,0 +1,628 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`doze node`: pods of a node come, sleep, wake, change and go, whatever the API server says.
+
+usage: test_node.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
+"""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import netns
+import node as nodes
+from harness import Skip, check, equal, main, note, test
+from node import ASLEEP_QUOTA_US, NODE, Node, wait_until
+from pod import in_background, pods
+from probers import HttpProbe
+
+PROMPT_MS = 1000  # sooner than a client's kernel sends a SYN again
+ADMISSION = "doze.dev/"
+
+
+def make_node(t, **options):
+    why = nodes.reason_to_skip()
+    if why:
+        raise Skip(why)
+    node = t.stack.enter_context(Node(**options))
+
+    def show(kind, *_):
+        if kind:
+            note(node.report())
+    t.stack.push(show)
+    return node
+
+
+def asleep_pod(t, annotations=None, manifest=None, flags=(), **options):
+    """A node with one pod, which sleeps."""
+    node = make_node(t, **options)
+    pod = node.add_pod("web", annotations or {}, manifest)
+    node.start_doze(*flags)
+    pod.wait_asleep()
+    return node, pod
+
+
+# --- where pods are found ---
+
+
+@test([("systemd", "containerd", "burstable"), ("systemd", "cri-o", "burstable"),
+       ("cgroupfs", "containerd", "burstable"), ("cgroupfs", "cri-o", "guaranteed"),
+       ("systemd", "containerd", "guaranteed")])
+def pod_sleeps_and_wakes_with_the_cgroups_of(t, driver, runtime, kind):
+    _, pod = asleep_pod(t, manifest=getattr(pods, kind)("web"), driver=driver, runtime=runtime)
+    equal(pod.size()[1], "10m", "the limit asleep")
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    answer = pod.expect_answer(PROMPT_MS)
+    equal(answer.seen_address, answer.own_address, "the client's address")
+    equal(answer.retransmitted, 0, "SYNs sent again")
+    pod.until_full()
+
+
+@test()
+def quota_is_full_before_the_api_server_has_been_asked(t):
+    node, pod = asleep_pod(t)
+    node.server.faults.add({"method": "PATCH", "size": "up"}, "hang")
+    pod.expect_answer(PROMPT_MS)
+    equal(pod.quota_us(), pod.full_quota_us, "the quota, awake")
+    equal(pod.pod_quota_us(), pod.full_quota_us, "the pod's quota, awake")
+    equal(pod.size()[1], "10m", "the spec's limit meanwhile")
+
+
+@test()
+def host_network_pod_is_watched_by_its_port(t):
+    node = make_node(t)
+    pod = node.add_pod("edge", {"port": "9090"}, ports=(9090,), host_network=True)
+    node.start_doze()
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test()
+def two_host_network_pods_with_one_port_are_said(t):
+    node = make_node(t)
+    first = node.add_pod("edge", {"port": "9090"}, ports=(9090,), host_network=True)
+    node.start_doze()
+    first.wait_asleep()
+    second = node.add_pod("other", {"port": "9090"}, ports=(9091,), host_network=True)
+    wait_until(lambda: second.events("CannotSleep"), "an event on the second pod")
+    first.expect_answer(PROMPT_MS)
+
+
+@test([("127.0.0.1",), (None,)])
+def who_calls_from_inside_the_pod_wakes_it(t, address):
+    """As kubectl port-forward and the proxies of a mesh do."""
+    node = make_node(t)
+    web, other = node.add_pod("web", {"asleep": "freeze"}), node.add_pod("other")
+    node.start_doze()
+    web.wait_asleep()
+    other.wait_asleep()
+    web.expect_answer(PROMPT_MS, namespace=web.netns, address=address)
+    web.wait_log("awake")
+    check(not node.doze.lines.matching('msg="awake"', "default/other"), "the other pod woke")
+
+
+@test()
+def pods_with_the_same_port_are_told_apart(t):
+    node = make_node(t)
+    all_pods = [node.add_pod(f"web{i}", {}) for i in range(3)]
+    node.start_doze()
+    for pod in all_pods:
+        pod.wait_asleep()
+    all_pods[1].expect_answer(PROMPT_MS)
+    for pod in (all_pods[0], all_pods[2]):
+        equal(pod.quota_us(), ASLEEP_QUOTA_US, f"the quota of {pod.name}")
+
+
+# --- who is taken in ---
+
+
+@test([(None,), ("false",)])
+def pod_that_is_not_ours_is_left_alone(t, enabled):
+    node = make_node(t)
+    pod = node.add_pod("web", None if enabled is None else {"enabled": enabled})
+    other = node.add_pod("other", {})
+    node.start_doze()
+    other.wait_asleep()
+    equal(node.doze.lines.matching("default/web"), [], "lines about it")
+    check(pod.is_full, "it was touched")
+
+
+@test([({"enabled": "yes"}, "'yes'"), ({"idle-after": "soon"}, "'soon'"),
+       ({"idle-after": ""}, "''"), ({"idle-after": "1"}, "'1'"), ({"port": "http"}, "'http'"),
+       ({"port": "70000"}, "'70000'"), ({"asleep": "deeply"}, "'deeply'"),
+       ({"asleep-cpu": "15m"}, "'15m'"), ({"containers": "nope"}, "'nope'"),
+       ({"stay-awake": "always"}, "'always'"), ({"ignore-source": "10.0.0.0/33"}, "'10.0.0.0/33'"),
+       ({"group": "a b"}, "'a b'"), ({"idle-afte": "5m"}, "'5m'"),
+       ({"probe-port": "0"}, "'0'"), ({"reclaim-after": "-1s"}, "'-1s'")])
+def annotation_that_is_wrong_is_an_event_and_the_pod_is_left_alone(t, annotations, quoted):
+    node = make_node(t)
+    pod = node.add_pod("web", annotations)
+    other = node.add_pod("other", {})
+    node.start_doze()
+    other.wait_asleep()
+    event = wait_until(lambda: pod.events("InvalidAnnotation"), "an event")[0]
+    check(quoted in event["message"], f"the value is not quoted: {event['message']}")
+    check(next(iter(annotations)) in event["message"], f"nor its name: {event['message']}")
+    equal(event["type"], "Warning", "type")
+    check(pod.is_full, "it was touched")
+
+
+@test()
+def annotation_that_is_mended_counts_without_a_restart(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"idle-after": "soon"})
+    node.start_doze()
+    wait_until(lambda: pod.events("InvalidAnnotation"), "an event")
+    pod.annotate(idle_after="300ms")
+    pod.wait_asleep()
+
+
+@test()
+def annotation_that_changes_counts_without_a_restart(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"idle-after": "1h", "idle-max": "1h"})
+    node.start_doze()
+    pod.wait_log("watching")
+    pod.annotate(idle_after="300ms", idle_max="300ms")
+    pod.wait_asleep()
+    pod.annotate(asleep="freeze")
+    wait_until(lambda: pod.is_frozen, "it is frozen")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test([("enabled", None), ("enabled", "false"), ("idle_after", "never")])
+def pod_that_is_no_longer_ours_gets_its_full_size(t, name, value):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    pod.annotate(**{name: value})
+    pod.until_full()
+    wait_until(lambda: not node.state(), "nothing is kept of it")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test()
+def pod_that_is_not_ready_is_taken_when_it_is(t):
+    node = make_node(t)
+    manifest = pods.burstable("web")
+    pod = node.add_pod("web", {}, manifest)
+    node.server.set_ready("web", "app", False)
+    node.start_doze()
+    equal(node.doze.lines.matching('msg="watching"', "default/web"), [], "it was taken")
+    node.server.set_ready("web", "app", True)
+    pod.wait_asleep()
+
+
+@test()
+def pod_that_appears_later_is_taken(t):
+    node = make_node(t)
+    node.start_doze()
+    pod = node.add_pod("web", {})
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+
+
+@test([("best_effort",), ("requests_only",)])
+def pod_that_the_api_server_cannot_resize_sleeps_by_its_cgroup(t, kind):
+    node, pod = asleep_pod(t, manifest=getattr(pods, kind)("web"))
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    pod.expect_answer(PROMPT_MS)
+    equal(pod.quota_us(), -1, "the quota awake")
+    equal(node.server.requests.resizes(), [], "requests to resize it")
+    wait_until(lambda: not node.state(), "nothing is kept of it")
+
+
+@test([("rbac",), ("limitrange",)])
+def pod_that_the_api_server_refuses_to_resize_sleeps_by_its_cgroup(t, why):
+    node = make_node(t)
+    pod = node.add_pod("web", {})
+    node.server.faults.add({"method": "PATCH", "path": "/resize"}, 403, why=why)
+    node.start_doze()
+    pod.wait_asleep()
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    equal(pod.size(), pod.full, "its spec")
+    check(pod.events("ResizeRefused"), "no event")
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test([("cri-o://",), ("",), ("docker://../../etc",)])
+def container_id_that_names_no_cgroup_is_an_event(t, identifier):
+    node = make_node(t)
+    pod = node.add_pod("web", None)
+    other = node.add_pod("other", {})
+    with node.server.store.lock:
+        found = pod.object()
+        found["status"]["containerStatuses"][0]["containerID"] = identifier or "x://" + "0" * 64
+        node.server.store.put("pods", found)
+    pod.annotate(enabled="true")
+    node.start_doze()
+    other.wait_asleep()
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check("no cgroup" in event["message"], event["message"])
+
+
+# --- depth ---
+
+
+@test([("freeze",), ("reclaim",)])
+def frozen_pod_wakes(t, depth):
+    _, pod = asleep_pod(t, {"asleep": depth})
+    check(pod.is_frozen, "it is not frozen")
+    used = pod._read(pod.container_path, "cpuacct.usage", 1) if pod.node.version == 1 else None
+    time.sleep(0.3)  # to give it time to do the wrong thing
+    if used is not None:
+        equal(pod._read(pod.container_path, "cpuacct.usage", 1), used, "CPU used while frozen")
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test([("throttle",), ("freeze",)])
+def hundred_clients_at_once_are_all_answered(t, depth):
+    _, pod = asleep_pod(t, {"asleep": depth})
+    answers = [answer() for answer in [pod.begin_request() for _ in range(100)]]
+    for answer in answers:
+        check(answer.is_ok, f"lost: {answer}")
+
+
+# --- two speeds ---
+
+
+@test([(delay,) for delay in (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 100, 130)])
+def both_ends_agree_when_a_wake_comes_so_long_after_the_patch_down(t, delay_ms):
+    """The kubelet works through both sizes, in their order."""
+    node = make_node(t)
+    pod = node.add_pod("web", {})
+    node.start_doze()
+    node.server.requests.wait(lambda r: r.is_resize, 10)
+    time.sleep(delay_ms / 1000)  # to vary the time, not to wait for anything
+    pod.expect_answer(PROMPT_MS)
+
+    def agree():
+        pod.expect_answer(PROMPT_MS)
+        return pod.is_full and pod.pod_quota_us() == pod.full_quota_us
+    wait_until(agree, "the full size, for the API server and the cgroups")
+
+
+@test()
+def size_that_the_kubelet_still_writes_after_a_wake_is_overwritten(t):
+    node = make_node(t)
+    node.server.kubelet.configure(actuate_ms=400, status_ms=50)
+    pod = node.add_pod("web", {})
+    node.start_doze()
+    node.server.requests.wait(lambda r: r.is_resize, 10)
+    pod.expect_answer(PROMPT_MS)
+    low_s = 0
+    until_s = time.monotonic() + 1.5
+    while time.monotonic() < until_s:
+        low_s += 0.002 if pod.quota_us() < pod.full_quota_us else 0
+        pod.request()
+    check(low_s < 0.2, f"it was slow for {low_s:.3f} s")
+    pod.until_full()
+
+
+@test([("deferred",), (503,), (409,), ("hang",)])
+def pod_keeps_its_cpu_when_the_api_server_does_not_grant_it(t, kind):
+    node, pod = asleep_pod(t)
+    fault = node.server.faults.add({"method": "PATCH", "size": "up"}, kind)
+    for _ in range(5):
+        pod.expect_answer(PROMPT_MS)
+        equal(pod.quota_us(), pod.full_quota_us, "the quota")
+    node.server.faults.remove(fault)
+    if kind == "deferred":
+        node.server.grant("web")
+
+    def full():
+        pod.expect_answer(PROMPT_MS)
+        return pod.is_full
+    wait_until(full, "the full size", limit_s=40)
+
+
+@test()
+def pending_resize_is_an_event(t):
+    node, pod = asleep_pod(t, manifest=pods.guaranteed("web"))
+    node.server.faults.add({"method": "PATCH", "size": "up"}, "deferred")
+    pod.expect_answer(PROMPT_MS)
+    wait_until(lambda: pod.events("ResizePending"), "an event")
+
+
+@test()
+def api_server_that_is_away_delays_no_wake(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.server.go_down()
+    for _ in range(3):
+        pod.expect_answer(PROMPT_MS)
+    node.server.come_back()
+    wait_until(lambda: pod.request().is_ok and pod.is_full, "the full size", limit_s=40)
+
+
+# --- containers and pods that end ---
+
+
+@test([("throttle",), ("freeze",)])
+def pod_that_is_deleted_asleep_gets_its_cpu_at_once(t, depth):
+    node, pod = asleep_pod(t, {"asleep": depth})
+    pod.delete(grace_s=30)
+    wait_until(lambda: pod.quota_us() == pod.full_quota_us and not pod.is_frozen,
+               "the full size of its cgroup")
+    pod.expect_answer(PROMPT_MS)
+    pod.delete(remove=True)
+    wait_until(lambda: not node.state(), "nothing is kept of it")
+
+
+@test()
+def pod_that_vanishes_is_forgotten_and_its_name_may_come_again(t):
+    node, pod = asleep_pod(t)
+    pod.delete(grace_s=0)
+    wait_until(lambda: not node.state(), "nothing is kept of it")
+    again = node.add_pod("web", {})
+    wait_until(lambda: len(node.doze.lines.matching('msg="watching"', "default/web")) == 2,
+               "the new one is taken")
+    again.expect_answer(PROMPT_MS)
+
+
+@test()
+def container_that_starts_anew_while_asleep_gets_the_full_size(t):
+    node, pod = asleep_pod(t)
+    node.server.restart_container("web", "app")
+    pod.until_full()
+
+
+# --- the watch ---
+
+
+@test([("watch-end", None), ("watch-410", None), ("reset", "headers"), ("half-json", None),
+       ("truncate", None), (500, None)])
+def watch_that_breaks_loses_no_pod(t, kind, at):
+    node = make_node(t)
+    node.server.faults.add("GET watch=1", kind, times=3, **({"at": at} if at else {}))
+    node.start_doze()
+    pod = node.add_pod("web", {})
+    pod.wait_asleep()
+    node.server.end_watches()
+    pod.annotate(enabled=None)
+    pod.until_full()
+
+
+@test()
+def role_without_watch_is_said_and_asked_again(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {})
+    node.server.allow_only((("get", "pods"),))
+    node.launch_doze()
+    node.doze.lines.wait("level=error", "cannot watch the pods of node 'node1'")
+    node.server.allow_only((("get", "pods"), ("list", "pods"), ("watch", "pods"),
+                            ("patch", "pods/resize"), ("get", "nodes"), ("create", "events")))
+    pod.wait_asleep()
+
+
+@test()
+def node_that_is_not_there_is_said(t):
+    node = make_node(t)
+    doze = node.launch_doze(NODE_NAME="node7")
+    equal(doze.wait(), 1, "status")
+    check(doze.lines.matching("there is no node 'node7'"), "the log does not say so")
+
+
+# --- groups and the wake queue ---
+
+
+@test()
+def group_wakes_together(t):
+    node = make_node(t)
+    shop = [node.add_pod(f"shop{i}", {"group": "shop", "idle-after": "600ms"}) for i in range(3)]
+    other = node.add_pod("other", {"group": "blog"})
+    node.start_doze()
+    for pod in (*shop, other):
+        pod.wait_asleep()
+    shop[0].expect_answer(PROMPT_MS)
+    for pod in shop[1:]:
+        pod.wait_log("awake", "reason=group")
+    check(not node.doze.lines.matching('msg="awake"', "default/other"), "another group woke")
+
+
+@test()
+def wakes_beyond_the_limit_wait_and_are_all_answered(t):
+    node = make_node(t)
+    manifests = [pods.burstable(f"web{i}") for i in range(6)]
+    for i, manifest in enumerate(manifests):
+        manifest["spec"]["priority"] = i
+    all_pods = [node.add_pod(f"web{i}", {}, m) for i, m in enumerate(manifests)]
+    node.start_doze("--max-wakes=1")
+    for pod in all_pods:
+        pod.wait_asleep()
+    answers = [pod.begin_request() for pod in all_pods]
+    for answer in answers:
+        check(answer().is_ok, "lost")
+
+
+# --- the end of doze, and the next one ---
+
+
+@test([("throttle", "SIGTERM"), ("freeze", "SIGTERM"), ("throttle", "SIGKILL"),
+       ("freeze", "SIGKILL")])
+def next_doze_finds_the_pod_asleep_and_wakes_nothing(t, depth, how):
+    node, pod = asleep_pod(t, {"asleep": depth, "idle-after": "300ms"})
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota in between")
+    check(how == "SIGKILL" or not pod.is_frozen, "left frozen with nobody to thaw it")
+    node.start_doze()
+    pod.wait_log("watching", "asleep=yes")
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota afterwards")
+    wait_until(lambda: depth == "throttle" or pod.is_frozen, "as deep as it was")
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test([("SIGTERM",), ("SIGKILL",)])
+def who_calls_in_between_is_answered_slowly_or_by_the_next_doze(t, how):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    answer = pod.begin_request()
+    if how == "SIGTERM":
+        check(answer().is_ok, "lost, although it is only slow")
+    node.start_doze()
+    check(answer().is_ok, "lost")
+    pod.until_full()
+
+
+@test()
+def on_exit_wake_gives_everything_back(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"}, flags=("--on-exit=wake",))
+    equal(node.stop_doze(), 0, "status")
+    check(pod.is_full, f"left at {pod.size()}, quota {pod.quota_us()}")
+    equal(node.state(), [], "state")
+
+
+@test([("SIGTERM",), ("SIGKILL",)])
+def uninstall_gives_everything_back(t, how):
+    node = make_node(t)
+    all_pods = [node.add_pod(f"web{i}", {"asleep": depth})
+                for i, depth in enumerate(("throttle", "freeze", "throttle"))]
+    bare = node.add_pod("bare", {"asleep": "freeze"}, pods.best_effort("bare"))
+    node.start_doze()
+    for pod in (*all_pods, bare):
+        pod.wait_asleep()
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    all_pods[2].annotate(enabled=None)
+    doze = node.launch_doze("--uninstall")
+    equal(doze.wait(), 0, "status")
+    for pod in (*all_pods, bare):
+        check(pod.is_full, f"{pod.name} left at {pod.size()}, quota {pod.quota_us()}")
+    equal(node.state(), [], "state")
+
+
+@test()
+def pod_deleted_while_nobody_watched_is_forgotten(t):
+    node, pod = asleep_pod(t)
+    node.stop_doze()
+    check(node.state(), "no state is kept")
+    pod.delete(grace_s=0)
+    node.start_doze()
+    wait_until(lambda: not node.state(), "the state is gone")
+
+
+@test()
+def pod_that_is_disabled_while_nobody_watched_gets_its_full_size(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.kill()
+    pod.annotate(enabled=None)
+    node.start_doze()
+    pod.until_full()
+    wait_until(lambda: not node.state(), "the state is gone")
+
+
+@test([("truncated",), ("garbage",), ("of another pod",)])
+def state_that_is_damaged_loses_no_request(t, how):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    path = os.path.join(node.state_directory, f"{pod.uid}.quota")
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    with open(path, "w", encoding="ascii") as file:
+        file.write({"truncated": text[:20], "garbage": "\0\1{]", "of another pod":
+                    text.replace("cri-containerd", "cri-x")}[how])
+    node.start_doze()
+    answer = pod.request()
+    check(answer.is_ok, f"lost: {answer}")
+    pod.until_full()
+
+
+# --- health checks ---
+
+
+class PodPath:
+    """What probers.py calls a path: from the node to a pod."""
+
+    def __init__(self, node, pod):
+        self.namespace, self.server = node.namespace, pod.address
+
+    def socket(self):
+        with netns.inside(self.namespace):
+            return nodes.socket.socket()
+
+
+@test()
+def probes_of_the_kubelet_neither_wake_nor_fail(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"})
+    node.start_doze()
+    pod.wait_asleep()
+    probe = HttpProbe(PodPath(node, pod), nodes.PORT, "/")
+    for _ in range(20):
+        probe()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test()
+def client_on_the_node_is_a_client(t):
+    """A host-network ingress controller has the address that probes come from."""
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    pod.expect_answer(3000, namespace=node.namespace)
+    pod.wait_log("awake")
+
+
+# --- flags ---
+
+
+@test([("", "no node: set NODE_NAME"), ("no/node", "no node: set NODE_NAME")])
+def node_name_that_is_wrong_is_said(t, name, text):
+    node = make_node(t)
+    doze = node.launch_doze(NODE_NAME=name)
+    equal(doze.wait(), 2, "status")
+    check(doze.lines.matching(text), f"said: {doze.lines.all()}")
+
+
+@test([("--cgroup-root=/nowhere", 1, "'/nowhere'"), ("--max-wakes=many", 2, "'many'"),
+       ("--on-exit=stay", 2, "'stay'"), ("--asleep=snore", 2, "'snore'"),
+       ("--state-dir=relative", 2, "'relative'"), ("--state-dir=/proc/none/at/all", 1, "/proc/none"),
+       ("--group=x", 2, "--group"), ("--asleep-cpu=15m", 2, "'15m'"),
+       ("--node-name=a/b", 2, "'a/b'"), ("extra", 2, "takes no command")])
+def flag_that_is_wrong_is_said(t, flag, status, text):
+    node = make_node(t)
+    doze = node.launch_doze(flag)
+    equal(doze.wait(), status, "status")
+    check(doze.lines.matching(text), f"said: {doze.lines.all()}")
+
+
+@test()
+def status_tells_of_each_pod(t):
+    node = make_node(t)
+    first, second = node.add_pod("web", {}), node.add_pod("api", {"idle-after": "1h",
+                                                                  "idle-max": "1h"})
+    node.start_doze()
+    first.wait_asleep()
+    second.wait_log("watching")
+    told = subprocess.run([nodes.doze_binary(), "status", "--socket",
+                           os.path.join(node.directory, "doze.sock")], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    for text in ("default/web", "asleep", "default/api", "awake"):
+        check(text in told, f"'{text}' is not told:\n{told}")
+
+
+# --- many ---
+
+
+@test()
+def many_pods_are_woken_at_once(t):
+    if not shutil.which("nsenter"):
+        raise Skip("nsenter is not installed")
+    node = make_node(t)
+    all_pods = [node.add_pod(f"web{i}", {"idle-after": "2s", "idle-max": "2s", "asleep": depth})
+                for i, depth in zip(range(60), ["throttle", "freeze", "reclaim"] * 20)]
+    node.start_doze(level="info")
+    for pod in all_pods:
+        pod.wait_asleep(limit_s=60)
+    answers = [in_background(pod.request) for pod in all_pods]
+    for pod, answer in zip(all_pods, answers):
+        check(answer().is_ok, f"{pod.name}: {answer()}")
+    for pod in all_pods:
+        pod.until_full(limit_s=60)
+
+
+if __name__ == "__main__":
+    main()
