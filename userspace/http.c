@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "log.h"
 #include "util.h"
@@ -13,13 +14,33 @@ struct http {
 	CURLM *multi;
 	struct event_base *base;
 	struct event *timer;
+	struct http_transfer *turns;
 };
+
+static void http_leave_turns(struct http *h, struct http_transfer *transfer)
+{
+	if (!transfer || !transfer->wants_turn)
+		return;
+	transfer->wants_turn = false;
+	DL_DELETE(h->turns, transfer);
+}
+
+static void http_take_turns(struct http *h)
+{
+	while (h->turns) {
+		struct http_transfer *transfer = h->turns;
+
+		http_leave_turns(h, transfer);
+		transfer->turn(transfer->arg);
+	}
+}
 
 static void http_finish(struct http *h)
 {
 	CURLMsg *message;
 	int left;
 
+	http_take_turns(h);
 	while ((message = curl_multi_info_read(h->multi, &left))) {
 		CURL *easy = message->easy_handle;
 		CURLcode result = message->data.result;
@@ -132,7 +153,19 @@ int http_start(struct http *h, CURL *easy, struct http_transfer *transfer)
 	return 0;
 }
 
+void http_want_turn(struct http *h, struct http_transfer *transfer)
+{
+	if (transfer->wants_turn)
+		return;
+	transfer->wants_turn = true;
+	DL_APPEND(h->turns, transfer);
+}
+
 void http_cancel(struct http *h, CURL *easy)
 {
+	struct http_transfer *transfer = NULL;
+
+	if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer) == CURLE_OK)
+		http_leave_turns(h, transfer);
 	curl_multi_remove_handle(h->multi, easy);
 }

@@ -4,6 +4,7 @@
 #define DOZE_HTTP_H
 
 #include <curl/curl.h>
+#include <stdbool.h>
 
 struct event_base;
 struct http;
@@ -24,8 +25,18 @@ typedef void (*http_done_fn)(void *arg, CURL *easy, CURLcode result);
 struct http_transfer {
 	http_done_fn done;
 	void *arg;
+	/* NULL unless http_want_turn() is called. */
+	void (*turn)(void *arg);
+	bool wants_turn;		   /* ours, as what follows */
+	struct http_transfer *prev, *next; /* among those that want a turn */
 };
 int http_start(struct http *h, CURL *easy, struct http_transfer *transfer);
+
+/*
+ * For a callback of libcurl's, in which no transfer may be started or cancelled: turn() is called
+ * when libcurl has returned, and before done().
+ */
+void http_want_turn(struct http *h, struct http_transfer *transfer);
 
 /* Takes a transfer out of the loop, without a call. */
 void http_cancel(struct http *h, CURL *easy);

@@ -137,8 +137,6 @@ static size_t kube_on_body(char *data, size_t size, size_t count, void *arg)
 	size_t len = size * count;
 	char *grown;
 
-	if (r->bytes && kube_status(r) == 200)
-		return r->bytes(r->arg, data, len) ? len : 0;
 	if (r->body_len + len > KUBE_BODY_MAX)
 		return 0;
 	grown = realloc(r->body, r->body_len + len + 1);
@@ -148,6 +146,8 @@ static size_t kube_on_body(char *data, size_t size, size_t count, void *arg)
 	memcpy(r->body + r->body_len, data, len);
 	r->body_len += len;
 	r->body[r->body_len] = '\0';
+	if (r->bytes && kube_status(r) == 200)
+		http_want_turn(r->kube->http, &r->transfer);
 	return len;
 }
 
@@ -278,6 +278,24 @@ static bool kube_deserves_second_try(const struct kube_request *r, CURLcode resu
 	return result == CURLE_PEER_FAILED_VERIFICATION || (result == CURLE_OK && status == 401);
 }
 
+static void kube_on_done(void *arg, CURL *easy, CURLcode result);
+
+/* A piece of a body that does not end. */
+static void kube_on_turn(void *arg)
+{
+	struct kube_request *r = arg;
+	size_t len = r->body_len;
+	bool goes_on;
+
+	r->body_len = 0;
+	goes_on = r->bytes(r->arg, r->body, len);
+	*r->body = '\0';
+	if (goes_on)
+		return;
+	http_cancel(r->kube->http, r->easy);
+	kube_on_done(r, r->easy, CURLE_WRITE_ERROR);
+}
+
 static void kube_on_done(void *arg, CURL *easy, CURLcode result)
 {
 	struct kube_request *r = arg;
@@ -313,7 +331,11 @@ static struct kube_request *kube_request_new(struct kube *k, const char *path,
 	r->answer = answer;
 	r->arg = arg;
 	r->timeout_ms = KUBE_TIMEOUT_MS;
-	r->transfer = (struct http_transfer){ .done = kube_on_done, .arg = r };
+	r->transfer = (struct http_transfer){
+		.done = kube_on_done,
+		.turn = kube_on_turn,
+		.arg = r,
+	};
 	r->easy = curl_easy_init();
 	if (asprintf(&r->url, "%s%s", k->access->server, path) < 0)
 		r->url = NULL;

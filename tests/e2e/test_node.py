@@ -69,10 +69,14 @@ def quota_is_full_before_the_api_server_has_been_asked(t):
     equal(pod.size()[1], "10m", "the spec's limit meanwhile")
 
 
+def on_port(name, port):
+    return pods.with_ports(pods.burstable(name), ("http", port, "TCP"))
+
+
 @test()
 def host_network_pod_is_watched_by_its_port(t):
     node = make_node(t)
-    pod = node.add_pod("edge", {"port": "9090"}, ports=(9090,), host_network=True)
+    pod = node.add_pod("edge", {}, on_port("edge", 9090), ports=(9090,), host_network=True)
     node.start_doze()
     pod.wait_asleep()
     pod.expect_answer(PROMPT_MS)
@@ -82,10 +86,10 @@ def host_network_pod_is_watched_by_its_port(t):
 @test()
 def two_host_network_pods_with_one_port_are_said(t):
     node = make_node(t)
-    first = node.add_pod("edge", {"port": "9090"}, ports=(9090,), host_network=True)
+    first = node.add_pod("edge", {}, on_port("edge", 9090), ports=(9090,), host_network=True)
     node.start_doze()
     first.wait_asleep()
-    second = node.add_pod("other", {"port": "9090"}, ports=(9091,), host_network=True)
+    second = node.add_pod("other", {}, on_port("other", 9090), ports=(9091,), host_network=True)
     wait_until(lambda: second.events("CannotSleep"), "an event on the second pod")
     first.expect_answer(PROMPT_MS)
 
@@ -94,7 +98,7 @@ def two_host_network_pods_with_one_port_are_said(t):
 def who_calls_from_inside_the_pod_wakes_it(t, address):
     """As kubectl port-forward and the proxies of a mesh do."""
     node = make_node(t)
-    web, other = node.add_pod("web", {"asleep": "freeze"}), node.add_pod("other")
+    web, other = node.add_pod("web", {"asleep": "freeze"}), node.add_pod("other", {})
     node.start_doze()
     web.wait_asleep()
     other.wait_asleep()
@@ -221,7 +225,7 @@ def pod_that_the_api_server_refuses_to_resize_sleeps_by_its_cgroup(t, why):
     pod.wait_asleep()
     equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
     equal(pod.size(), pod.full, "its spec")
-    check(pod.events("ResizeRefused"), "no event")
+    wait_until(lambda: pod.events("ResizeRefused"), "an event")
     pod.expect_answer(PROMPT_MS)
     pod.until_full()
 
@@ -308,7 +312,7 @@ def pod_keeps_its_cpu_when_the_api_server_does_not_grant_it(t, kind):
     for _ in range(5):
         pod.expect_answer(PROMPT_MS)
         equal(pod.quota_us(), pod.full_quota_us, "the quota")
-    node.server.faults.remove(fault)
+    fault.remove()
     if kind == "deferred":
         node.server.grant("web")
 
@@ -410,7 +414,7 @@ def node_that_is_not_there_is_said(t):
 @test()
 def group_wakes_together(t):
     node = make_node(t)
-    shop = [node.add_pod(f"shop{i}", {"group": "shop", "idle-after": "600ms"}) for i in range(3)]
+    shop = [node.add_pod(f"shop{i}", {"group": "shop"}) for i in range(3)]
     other = node.add_pod("other", {"group": "blog"})
     node.start_doze()
     for pod in (*shop, other):
@@ -465,7 +469,8 @@ def who_calls_in_between_is_answered_slowly_or_by_the_next_doze(t, how):
         check(answer().is_ok, "lost, although it is only slow")
     node.start_doze()
     check(answer().is_ok, "lost")
-    pod.until_full()
+    if how == "SIGKILL":
+        pod.wait_log("awake", "reason=called_meanwhile")
 
 
 @test()
@@ -597,8 +602,8 @@ def status_tells_of_each_pod(t):
     node.start_doze()
     first.wait_asleep()
     second.wait_log("watching")
-    told = subprocess.run([nodes.doze_binary(), "status", "--socket",
-                           os.path.join(node.directory, "doze.sock")], check=True, text=True,
+    socket = os.path.join(node.directory, "doze.sock")
+    told = subprocess.run([nodes.doze_binary(), "status", socket], check=True, text=True,
                           stdout=subprocess.PIPE).stdout
     for text in ("default/web", "asleep", "default/api", "awake"):
         check(text in told, f"'{text}' is not told:\n{told}")
@@ -612,16 +617,18 @@ def many_pods_are_woken_at_once(t):
     if not shutil.which("nsenter"):
         raise Skip("nsenter is not installed")
     node = make_node(t)
+    node.server.add_node(cpu="64")  # else their requests are not granted again
     all_pods = [node.add_pod(f"web{i}", {"idle-after": "2s", "idle-max": "2s", "asleep": depth})
                 for i, depth in zip(range(60), ["throttle", "freeze", "reclaim"] * 20)]
-    node.start_doze(level="info")
+    node.start_doze("--on-exit=wake", level="info")
     for pod in all_pods:
         pod.wait_asleep(limit_s=60)
     answers = [in_background(pod.request) for pod in all_pods]
     for pod, answer in zip(all_pods, answers):
         check(answer().is_ok, f"{pod.name}: {answer()}")
+    equal(node.stop_doze(), 0, "status")
     for pod in all_pods:
-        pod.until_full(limit_s=60)
+        check(pod.is_full, f"{pod.name} left at {pod.size()}, quota {pod.quota_us()}")
 
 
 if __name__ == "__main__":
