@@ -20,7 +20,7 @@ SOURCES := $(wildcard userspace/*.c)
 OBJECTS := $(SOURCES:userspace/%.c=$(B)/userspace/%.o)
 LIBRARY := $(B)/libdoze.a
 SKELS   := $(B)/bpf/gate.skel.h $(B)/bpf/replay.skel.h $(B)/bpf/steer.skel.h \
-           $(B)/bpf/answered.skel.h
+           $(B)/bpf/answered.skel.h $(B)/bpf/kubelet.skel.h
 
 .PHONY: all deps demo test check bench fuzz format install clean help
 .DELETE_ON_ERROR:

@@ -126,6 +126,18 @@ struct bpf_sk_lookup {
 	__u32 ingress_ifindex;
 };
 
+struct bpf_sock_ops {
+	__u32 op;
+	__u32 args[4];
+	__u32 family;
+	__u32 remote_ip4; /* network order, as all addresses */
+	__u32 local_ip4;
+	__u32 remote_ip6[4];
+	__u32 local_ip6[4];
+	__u32 remote_port; /* network order, as a word */
+	__u32 local_port;  /* host order */
+};
+
 /* linux/bpf.h: the TCP states, as /proc/net/tcp has them */
 enum {
 	BPF_TCP_ESTABLISHED = 1,

@@ -246,15 +246,9 @@ static __always_inline void gate_tell(const struct gate_frame *f, const struct g
 	activity->wake_ns = now_ns;
 }
 
-static __always_inline bool gate_is_steered(const struct gate_packet *p, __u32 closing)
+static __always_inline bool gate_is_steered(const struct gate_connection *c, __u32 closing)
 {
-	struct gate_connection flow = {
-		.remote = p->flow.saddr,
-		.local = p->flow.daddr,
-		.remote_port_be = p->flow.sport_be,
-		.local_port_be = p->flow.dport_be,
-	};
-	__u32 *of = bpf_map_lookup_elem(&gate_steered, &flow);
+	__u32 *of = bpf_map_lookup_elem(&gate_steered, c);
 
 	return of && *of == closing;
 }
@@ -267,14 +261,21 @@ static __always_inline void gate_look_at_source(const struct gate_packet *p, __u
 						const struct gate_control *control,
 						struct gate_view *view, __u64 now_ns)
 {
+	const struct gate_connection connection = {
+		.remote = p->flow.saddr,
+		.local = p->flow.daddr,
+		.remote_port_be = p->flow.sport_be,
+		.local_port_be = p->flow.dport_be,
+	};
+
 	view->probes = control->probes;
 	view->judges_all = control->judges_all;
 	view->is_judged = now_ns < control->judge_after_ns;
 	if (control->probes == GATE_PROBES_NONE)
 		return;
-	view->source = gate_source_of(target_id, &p->flow.saddr);
+	view->source = gate_source_of(target_id, &connection);
 	if (view->is_closed && view->source != GATE_SOURCE_CLIENT)
-		view->is_steered = gate_is_steered(p, control->closing);
+		view->is_steered = gate_is_steered(&connection, control->closing);
 }
 
 static __always_inline void gate_carry_out(const struct gate_frame *f, const struct gate_packet *p,

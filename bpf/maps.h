@@ -45,16 +45,29 @@ static __always_inline bool gate_is_stale(__u64 now_ns)
 	return !heartbeat_ns || now_ns > *heartbeat_ns + GATE_STALE_NS;
 }
 
-static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_addr *addr)
+/* Every new connection of the kubelet's own cgroup is in there, before its SYN is sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, GATE_KUBELET_MAX);
+	__type(key, struct gate_connection);
+	__type(value, __u32);
+} gate_kubelet SEC(".maps");
+
+/* Where a connection comes from; never GATE_SOURCE_KUBELET. */
+static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_connection *c)
 {
 	struct gate_source_key key = {
 		.prefix_len = 8 * (sizeof(key.target_id) + sizeof(key.addr)),
 		.target_id = target_id,
-		.addr = *addr,
+		.addr = c->remote,
 	};
 	__u32 *source = bpf_map_lookup_elem(&gate_sources, &key);
 
-	return source ? *source : GATE_SOURCE_CLIENT;
+	if (!source)
+		return GATE_SOURCE_CLIENT;
+	if (*source != GATE_SOURCE_KUBELET)
+		return *source;
+	return bpf_map_lookup_elem(&gate_kubelet, c) ? GATE_SOURCE_PROBE : GATE_SOURCE_CLIENT;
 }
 
 #endif

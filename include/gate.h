@@ -13,6 +13,7 @@
  *   gate_ring        -                  gate_event + frame     gate       daemon
  *   gate_sources     gate_source_key    u32 gate_source        daemon     gate, steer
  *   gate_steered     gate_connection    u32 closing            steer      gate
+ *   gate_kubelet     gate_connection    u32 1                  kubelet    gate, steer, daemon
  *   gate_steer_ports gate_target_key    u32 target id          daemon     steer
  *   gate_responder   u32 (below)        listening socket       daemon     steer
  *
@@ -33,6 +34,7 @@
 #define GATE_RING_BYTES	 (1 << 20)
 #define GATE_SOURCES_MAX 16384 /* prefixes that probes come from, of all targets */
 #define GATE_STEERED_MAX 8192  /* connections to the responder that the gate remembers */
+#define GATE_KUBELET_MAX 8192  /* connections that the kubelet has opened, the last ones */
 
 /*
  * The longest frame that is held. A replayed frame must fit one page next to the kernel's own
@@ -107,6 +109,11 @@ enum gate_source {
 	GATE_SOURCE_CLIENT,
 	GATE_SOURCE_PROBE,
 	GATE_SOURCE_IGNORED,
+	/*
+	 * An address of the kubelet's, where the kubelet's connections are known (gate_kubelet): from
+	 * there, they are as of GATE_SOURCE_PROBE, and all others as of GATE_SOURCE_CLIENT.
+	 */
+	GATE_SOURCE_KUBELET,
 };
 
 /* A longest-prefix match: prefix_len counts the bits of target_id as well, so it is 32 or more. */

@@ -57,8 +57,10 @@ void activity_free(struct activity **a)
 
 /* --- what a connection says --- */
 
-static enum gate_source activity_source(const struct activity *a, const struct gate_addr *addr)
+/* Never GATE_SOURCE_KUBELET. */
+static enum gate_source activity_source(const struct activity *a, const struct gate_flow *flow)
 {
+	const struct gate_addr *addr = &flow->saddr;
 	const struct activity_source *longest = NULL;
 
 	for (size_t i = 0; i < a->settings.sources_len; i++) {
@@ -68,7 +70,13 @@ static enum gate_source activity_source(const struct activity *a, const struct g
 		    (!longest || s->from.prefix_len > longest->from.prefix_len))
 			longest = s;
 	}
-	return longest ? longest->kind : GATE_SOURCE_CLIENT;
+	if (!longest)
+		return GATE_SOURCE_CLIENT;
+	if (longest->kind != GATE_SOURCE_KUBELET)
+		return longest->kind;
+	return a->settings.is_kubelets && a->settings.is_kubelets(a->settings.arg, flow)
+		       ? GATE_SOURCE_PROBE
+		       : GATE_SOURCE_CLIENT;
 }
 
 static bool activity_has_https(const struct activity *a, uint16_t port)
@@ -82,7 +90,7 @@ static bool activity_has_https(const struct activity *a, uint16_t port)
 
 struct caller_rules activity_rules(const struct activity *a, const struct gate_flow *flow)
 {
-	enum gate_source source = activity_source(a, &flow->saddr);
+	enum gate_source source = activity_source(a, flow);
 
 	return (struct caller_rules){
 		.knows_kubelet = source == GATE_SOURCE_PROBE,
@@ -156,7 +164,7 @@ static void activity_add_check(struct activity *a, const struct busy_socket *soc
 static void activity_on_socket(void *arg, const struct busy_socket *socket)
 {
 	struct activity *a = arg;
-	enum gate_source source = activity_source(a, &socket->flow.saddr);
+	enum gate_source source = activity_source(a, &socket->flow);
 	enum caller_kind kind = callers_kind(a->callers, &socket->flow);
 
 	if (activity_is_check(a, socket, source, kind))

@@ -218,7 +218,8 @@ static int sidecar_read_pod(struct sidecar *s)
 		containers[len] = kube_pod_find(s->pod, sizes->sizes[i].name);
 		len += containers[len] != NULL;
 	}
-	r = pod_target_read(&s->target, s->pod, containers, len, &s->config, error);
+	r = pod_target_read(&s->target, s->pod, containers, len, &s->config, GATE_SOURCE_PROBE,
+			    error);
 	return r < 0 ? log_err(r, "%s", error) : 0;
 }
 

@@ -120,7 +120,8 @@ struct config {
 	const char *node_name;
 	const char *state_dir;
 	const char *cgroup_root;
-	uint32_t wakes_max; /* at the same time; 0: without limit */
+	const char *kubelet_cgroup; /* NULL: it is looked for; "none" */
+	uint32_t wakes_max;	    /* at the same time; 0: without limit */
 	enum config_on_exit on_exit;
 	bool uninstalls;
 	bool wants_help;

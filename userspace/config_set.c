@@ -444,6 +444,13 @@ const char *config_set_cgroup_root(struct config *c, char *value)
 	return config_set_directory(&c->cgroup_root, value);
 }
 
+const char *config_set_kubelet_cgroup(struct config *c, char *value)
+{
+	c->kubelet_cgroup = value;
+	return *value == '/' || strcmp(value, "none") == 0 ? NULL
+							   : "is neither an absolute path nor none";
+}
+
 const char *config_set_max_wakes(struct config *c, char *value)
 {
 	char *end;

@@ -18,6 +18,7 @@ const char *config_set_group(struct config *c, char *value);
 const char *config_set_node_name(struct config *c, char *value);
 const char *config_set_state_dir(struct config *c, char *value);
 const char *config_set_cgroup_root(struct config *c, char *value);
+const char *config_set_kubelet_cgroup(struct config *c, char *value);
 const char *config_set_max_wakes(struct config *c, char *value);
 const char *config_set_on_exit(struct config *c, char *value);
 const char *config_set_asleep(struct config *c, char *value);

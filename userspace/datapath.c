@@ -692,6 +692,20 @@ void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns)
 	__atomic_store_n(&d->controls[target_id].judge_after_ns, ns, __ATOMIC_RELAXED);
 }
 
+bool datapath_is_kubelets(const struct datapath *d, const struct gate_flow *flow)
+{
+	const struct gate_connection connection = {
+		.remote = flow->saddr,
+		.local = flow->daddr,
+		.remote_port_be = flow->sport_be,
+		.local_port_be = flow->dport_be,
+	};
+	uint32_t value;
+
+	return bpf_map__lookup_elem(d->skel->maps.gate_kubelet, &connection, sizeof(connection),
+				    &value, sizeof(value), 0) == 0;
+}
+
 int datapath_share_maps(const struct datapath *d, struct bpf_object *with)
 {
 	struct bpf_map *map;

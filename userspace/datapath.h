@@ -86,6 +86,9 @@ int datapath_add_source(struct datapath *d, uint32_t target_id, const struct cid
  */
 void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns);
 
+/* Whether the kubelet has opened this connection (kubelet.h): saddr is the caller's end. */
+bool datapath_is_kubelets(const struct datapath *d, const struct gate_flow *flow);
+
 /* Maps of the same name in another object, opened and not loaded yet, will be the gate's. */
 int datapath_share_maps(const struct datapath *d, struct bpf_object *with);
 

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "cgroup.h"
 #include "kube_event.h"
+#include "kubelet.h"
 #include "log.h"
 #include "pod_watch.h"
 #include "resident.h"
@@ -29,6 +31,7 @@ struct node {
 	struct cgroup_mounts mounts;
 	struct wake_queue wakes;
 	struct kube_events *events;
+	struct kubelet *kubelet; /* NULL: its connections are not known */
 	struct pod_watch *watch;
 	struct resident_node shared;
 	struct node_entry *entries;
@@ -177,6 +180,25 @@ static int node_find_cgroups(struct node *n)
 	return 0;
 }
 
+/* Can be done without, which is said. */
+static void node_open_kubelet(struct node *n, const struct datapath *d)
+{
+	const struct config *config = n->settings.config;
+	char found[PATH_MAX];
+	const char *directory = config->kubelet_cgroup;
+
+	if (directory && strcmp(directory, "none") == 0)
+		return;
+	if (!directory && kubelet_find(found, sizeof(found), config->cgroup_root) == 0)
+		directory = found;
+	if (!directory)
+		log_info("no kubelet with a cgroup v2 of its own: health checks are known by what "
+			 "they say",
+			 "cgroup_root=%s", config->cgroup_root);
+	else if (kubelet_new(&n->kubelet, d, directory) == 0)
+		log_info("the kubelet's connections are known", "cgroup=%s", directory);
+}
+
 static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 {
 	const struct pod_watch_settings watch_settings = {
@@ -194,6 +216,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		r = kube_events_new(&n->events, kube, n->settings.config->node_name);
 	if (r < 0)
 		return r;
+	node_open_kubelet(n, daemon->datapath);
 	n->wakes.max = n->settings.config->wakes_max;
 	n->shared = (struct resident_node){
 		.daemon = daemon,
@@ -202,6 +225,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.wakes = &n->wakes,
 		.defaults = n->settings.config,
 		.mounts = &n->mounts,
+		.knows_kubelet = n->kubelet != NULL,
 		.uninstalls = n->settings.config->uninstalls,
 		.woke = node_on_woke,
 		.arg = n,
@@ -262,6 +286,7 @@ void node_free(struct node **n)
 		resident_free(&entry->resident);
 		free(entry);
 	}
+	kubelet_free(&(*n)->kubelet);
 	kube_events_free(&(*n)->events);
 	free(*n);
 	*n = NULL;

@@ -130,7 +130,7 @@ static void pod_target_add_hosts(struct pod_target *t, const struct kube_pod *po
 		struct cidr host;
 
 		if (cidr_parse(pod->host_ips[i], &host) == NULL)
-			target_config_add_probe_source(&t->config, &host.addr);
+			target_config_add_probe_source(&t->config, &host.addr, t->host_kind);
 	}
 }
 
@@ -158,12 +158,13 @@ static void pod_target_add_addresses(struct pod_target *t, const struct kube_pod
 
 int pod_target_read(struct pod_target *out, const struct kube_pod *pod,
 		    const struct kube_container *const *containers, size_t containers_len,
-		    const struct config *config, char error[POD_TARGET_ERROR_MAX])
+		    const struct config *config, enum gate_source host_kind,
+		    char error[POD_TARGET_ERROR_MAX])
 {
 	const struct pod_target_from from = { pod, containers, containers_len };
 	int r;
 
-	*out = (struct pod_target){ 0 };
+	*out = (struct pod_target){ .host_kind = host_kind };
 	r = pod_target_find_ports(out, &from, config, error);
 	if (r == 0)
 		r = pod_target_find_probe(out, &from, error);
@@ -180,7 +181,7 @@ void pod_target_fill(struct pod_target *out, const struct netns *ns, const struc
 	size_t len = gateways_list(ns, gateways, ARRAY_LEN(gateways));
 
 	for (size_t i = 0; i < len; i++)
-		target_config_add_probe_source(&out->config, &gateways[i]);
+		target_config_add_probe_source(&out->config, &gateways[i], out->host_kind);
 	target_config_fill(&out->config, config);
 	out->config.settings.probe = out->probe;
 }

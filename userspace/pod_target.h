@@ -19,17 +19,20 @@ struct pod_target {
 	struct target_config config;
 	struct probe_spec probe; /* its strings are copies: */
 	char *path, *service, *headers[PROBE_HEADERS_MAX];
+	enum gate_source host_kind;			  /* what the node's addresses are */
 	struct gate_addr addresses[KUBE_POD_IPS_MAX + 1]; /* the pod's; room for its namespace's */
 	size_t addresses_len;
 };
 
 /*
- * containers are those that are put to sleep. -EINVAL with a sentence in error that names what is
- * missing; pod_target_free() also then.
+ * containers are those that are put to sleep; host_kind: GATE_SOURCE_KUBELET where the kubelet's
+ * connections are known, else GATE_SOURCE_PROBE. -EINVAL with a sentence in error that names what
+ * is missing; pod_target_free() also then.
  */
 int pod_target_read(struct pod_target *out, const struct kube_pod *pod,
 		    const struct kube_container *const *containers, size_t containers_len,
-		    const struct config *config, char error[POD_TARGET_ERROR_MAX]);
+		    const struct config *config, enum gate_source host_kind,
+		    char error[POD_TARGET_ERROR_MAX]);
 
 /* Afterwards: out->config.settings. config is borrowed, and outlives the target. */
 void pod_target_fill(struct pod_target *out, const struct netns *ns, const struct config *config);

@@ -28,11 +28,12 @@ static void target_config_add_source(struct target_config *t, const struct cidr 
 		t->sources[t->sources_len++] = (struct activity_source){ *from, kind };
 }
 
-void target_config_add_probe_source(struct target_config *t, const struct gate_addr *addr)
+void target_config_add_probe_source(struct target_config *t, const struct gate_addr *addr,
+				    enum gate_source kind)
 {
 	const struct cidr from = cidr_of(addr);
 
-	target_config_add_source(t, &from, GATE_SOURCE_PROBE);
+	target_config_add_source(t, &from, kind);
 }
 
 static void target_config_add_number(uint16_t *ports, size_t *len, size_t max, uint16_t port)

@@ -19,7 +19,7 @@ LAYERS = [
     ["daemon"],
     ["target"],
     ["checks"],
-    ["activity", "backend_pod", "heart", "hours", "steer"],
+    ["activity", "backend_pod", "heart", "hours", "kubelet", "steer"],
     ["addresses", "backend_cgroup", "backend_kube", "datapath", "gateways", "interfaces", "portlock", "probe",
      "pod_cgroups", "privilege", "process", "reclaim", "replay", "responder", "server", "sockdiag"],
     ["kube_event", "kubeconfig", "pod_watch"],

@@ -4,6 +4,7 @@
 
 usage: test_node.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
+import contextlib
 import os
 import shutil
 import signal
@@ -569,6 +570,84 @@ def client_on_the_node_is_a_client(t):
     node, pod = asleep_pod(t, {"asleep": "freeze"})
     pod.expect_answer(3000, namespace=node.namespace)
     pod.wait_log("awake")
+
+
+@contextlib.contextmanager
+def kubelet_cgroup(node):
+    """A cgroup v2; this process is in it for as long as the second value's context lasts."""
+    root = next((r for r in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+                 if os.path.exists(os.path.join(r, "cgroup.controllers"))), None)
+    if not root:
+        raise Skip("no cgroup v2 is mounted")
+    path = os.path.join(root, node.tag + "-kubelet")
+
+    def move(to):
+        with open(os.path.join(to, "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
+
+    @contextlib.contextmanager
+    def inside():
+        with open("/proc/self/cgroup", encoding="ascii") as file:
+            before = next(line for line in file if line.startswith("0::"))[3:].strip()
+        move(path)
+        try:
+            yield
+        finally:
+            move(root + before)
+    os.mkdir(path)
+    try:
+        yield path, inside
+    finally:
+        os.rmdir(path)
+
+
+@test([("throttle",), ("freeze",)])
+def probes_are_known_by_the_cgroup_of_the_kubelet(t, depth):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": depth})
+    with kubelet_cgroup(node) as (path, inside):
+        node.start_doze(f"--kubelet-cgroup={path}")
+        node.doze.lines.wait("the kubelet's connections are known")
+        probe = HttpProbe(PodPath(node, pod), nodes.PORT, "/")
+        with inside():
+            for _ in range(20):
+                probe()
+                time.sleep(0.05)  # the kubelet's pace
+            pod.wait_asleep()
+            for _ in range(20):
+                probe()
+        equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+        # The very same request, but from another process of the node: a client.
+        answer = pod.expect_answer(PROMPT_MS, namespace=node.namespace)
+        equal(answer.seen_address, answer.own_address, "the client's address")
+        pod.wait_log("awake", "reason=hold_syn")
+        pod.wait_asleep()
+        probe()
+        pod.wait_log("awake", "reason=hold_syn", count=2)
+
+
+@test()
+def client_in_the_cgroup_of_the_kubelet_is_a_client(t):
+    """A k3s server calls the webhooks that run in pods."""
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"})
+    with kubelet_cgroup(node) as (path, inside):
+        node.start_doze(f"--kubelet-cgroup={path}")
+        pod.wait_asleep()
+        with inside():
+            pod.expect_answer(3000, namespace=node.namespace)
+        pod.wait_log("awake", "reason=handed_over")
+
+
+@test()
+def cgroup_that_is_no_kubelets_is_said_and_done_without(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {})
+    node.start_doze("--kubelet-cgroup=/sys/fs/cgroup/none")
+    node.doze.lines.wait("level=warn", "cannot tell the kubelet's connections")
+    pod.wait_asleep()
+    HttpProbe(PodPath(node, pod), nodes.PORT, "/")()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
 
 
 # --- flags ---

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Remembers the connections that the kubelet opens: attached to its cgroup, and so run for each
+ * socket of it that connects, before the SYN is sent. Health checks are among them. Whoever else
+ * has an address of the node's, such as an ingress controller in the host's network, is not.
+ */
+#include "gate.h"
+#include "maps.h"
+
+#define KUBELET_AF_INET	       2
+#define KUBELET_AF_INET6       10
+#define KUBELET_TCP_CONNECT_CB 3 /* BPF_SOCK_OPS_TCP_CONNECT_CB of <linux/bpf.h> */
+
+char LICENSE[] SEC("license") = "GPL";
+
+static __always_inline void kubelet_copy_ipv4(struct gate_addr *out, __u32 ipv4_be)
+{
+	*out = (struct gate_addr){ .bytes = { [10] = 0xff, 0xff } };
+	__builtin_memcpy(out->bytes + 12, &ipv4_be, sizeof(ipv4_be));
+}
+
+/* The context has the peer's port in the upper half of a word in network order. */
+static __always_inline void kubelet_read_ports(const struct bpf_sock_ops *ctx,
+					       struct gate_connection *c)
+{
+	c->local_port_be = (__be16)__builtin_bswap16((__u16)__builtin_bswap32(ctx->remote_port));
+	c->remote_port_be = (__be16)__builtin_bswap16((__u16)ctx->local_port);
+}
+
+/* Our remote end is the kubelet's local one. Word by word: so the context has to be read. */
+static __always_inline bool kubelet_read(const struct bpf_sock_ops *ctx, struct gate_connection *c)
+{
+	if (ctx->family == KUBELET_AF_INET) {
+		kubelet_copy_ipv4(&c->remote, ctx->local_ip4);
+		kubelet_copy_ipv4(&c->local, ctx->remote_ip4);
+	} else if (ctx->family == KUBELET_AF_INET6) {
+		__u32 remote[4] = { ctx->local_ip6[0], ctx->local_ip6[1], ctx->local_ip6[2],
+				    ctx->local_ip6[3] };
+		__u32 local[4] = { ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2],
+				   ctx->remote_ip6[3] };
+
+		__builtin_memcpy(c->remote.bytes, remote, sizeof(remote));
+		__builtin_memcpy(c->local.bytes, local, sizeof(local));
+	} else {
+		return false;
+	}
+	kubelet_read_ports(ctx, c);
+	return true;
+}
+
+SEC("sockops")
+int kubelet(struct bpf_sock_ops *ctx)
+{
+	struct gate_connection connection = {};
+	__u32 one = 1;
+
+	if (ctx->op == KUBELET_TCP_CONNECT_CB && kubelet_read(ctx, &connection))
+		bpf_map_update_elem(&gate_kubelet, &connection, &one, 0);
+	return 1;
+}
