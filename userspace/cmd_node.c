@@ -125,6 +125,7 @@ static int node_check_privileges(struct node_command *c)
 {
 	const struct privilege_needs needs = {
 		.enters_netns = true,
+		.opens_others = true,
 		.replays_on_lo = c->config.can_replay,
 	};
 

@@ -31,8 +31,10 @@ static const struct {
 	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach the gate to interfaces", PRIVILEGE_ALWAYS },
 	{ CAP_NET_RAW, "CAP_NET_RAW", "replay on lo, through a raw socket",
 	  offsetof(struct privilege_needs, replays_on_lo) },
-	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "enter the network namespace of --pid",
+	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "enter the network namespace of --pid, or of a pod",
 	  offsetof(struct privilege_needs, enters_netns) },
+	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "open /proc/PID/ns/net of another user's process",
+	  offsetof(struct privilege_needs, opens_others) },
 };
 
 static bool privilege_has(cap_t caps, cap_value_t value)

@@ -7,6 +7,7 @@
 
 struct privilege_needs {
 	bool enters_netns;  /* another process's network namespace: setns(2) */
+	bool opens_others;  /* looks at the processes of other users */
 	bool replays_on_lo; /* must be able to; else it does without */
 };
 

@@ -253,6 +253,118 @@ def test_doze_is_told_the_same_in_every_example():
         equal(one, told[0], m.name)
 
 
+# The daemon of a node
+
+NODE_CAPABILITIES = sorted([*CAPABILITIES, "SYS_ADMIN", "SYS_PTRACE"])
+
+
+def node_daemon():
+    return of_kind("node/base/daemonset.yaml", "DaemonSet")
+
+
+def node_pod():
+    return node_daemon()["spec"]["template"]["spec"]
+
+
+def node_doze():
+    containers = node_pod()["containers"]
+    equal([c["name"] for c in containers], ["doze"])
+    return containers[0]
+
+
+def test_the_node_daemon_has_the_six_capabilities_and_is_not_privileged():
+    context = node_doze()["securityContext"]
+    equal(sorted(context["capabilities"]["add"]), NODE_CAPABILITIES)
+    equal(context["capabilities"]["drop"], ["ALL"])
+    equal(context["privileged"], False)
+    equal(context["allowPrivilegeEscalation"], False)
+    equal(context["readOnlyRootFilesystem"], True)
+    equal(node_pod().get("hostNetwork"), None)
+
+
+def test_whatever_the_node_daemon_has_is_explained():
+    lines = text_of("node/base/daemonset.yaml").splitlines()
+    for number, line in enumerate(lines):
+        if re.match(rf"\s+- ({'|'.join(NODE_CAPABILITIES)})\b", line):
+            check(re.search(r"\S # \w", line), f"daemonset.yaml:{number + 1}: why? {line}")
+        if re.match(r"\s+(hostPID|appArmorProfile|priorityClassName|- \{name: \w+, mountPath)", line):
+            check(re.match(r"\s+# \w", lines[number - 1]), f"daemonset.yaml:{number + 1}: why?")
+    lines = text_of("node/base/rbac.yaml").splitlines()
+    rules = [n for n, line in enumerate(lines) if re.match(r"  - apiGroups:", line)]
+    equal(len(rules), 4, "rules")
+    for number in rules:
+        check(re.match(r"\s+# \w", lines[number - 1]), f"rbac.yaml:{number + 1}: why?")
+
+
+def test_the_cluster_role_has_what_doze_node_uses_and_nothing_else():
+    rules = {(r["resources"][0], verb) for r in of_kind("node/base/rbac.yaml", "ClusterRole")["rules"]
+             for verb in r["verbs"]}
+    equal(sorted(rules), [("events", "create"), ("nodes", "get"), ("pods", "get"),
+                          ("pods", "list"), ("pods", "watch"), ("pods/resize", "patch")])
+    binding = of_kind("node/base/rbac.yaml", "ClusterRoleBinding")
+    account = of_kind("node/base/rbac.yaml", "ServiceAccount")["metadata"]["name"]
+    equal(binding["subjects"][0]["name"], account)
+    equal(node_pod()["serviceAccountName"], account)
+    # The policy of the sidecar's account would refuse its resizes.
+    check(account != of_kind("rbac.yaml", "ServiceAccount")["metadata"]["name"], account)
+
+
+def test_doze_node_reads_every_variable_that_it_is_given():
+    help_text()
+    text = subprocess.run([DOZE, "node", "--help"], check=True, capture_output=True,
+                          text=True).stdout
+    overlay = yaml.safe_load(text_of("node/overlays/wake-on-exit/kustomization.yaml"))
+    patch = yaml.safe_load(overlay["patches"][0]["patch"])
+    added = patch["spec"]["template"]["spec"]["containers"][0]["env"]
+    environment = {e["name"]: e.get("value", "node1") for e in [*node_doze()["env"], *added]}
+    for name in environment:
+        check(re.search(rf"\b{name}\b", text), f"doze does not read {name}")
+    done = subprocess.run([DOZE, *node_doze()["args"], "--state-dir=/proc/none"], timeout=30,
+                          env=environment, capture_output=True, text=True)
+    equal(done.returncode, 1, done.stderr)
+    check("--help lists all flags" not in done.stderr, done.stderr)
+
+
+def test_doze_node_keeps_its_state_on_the_node():
+    mounts = {m["name"]: m["mountPath"] for m in node_doze()["volumeMounts"]}
+    volumes = {v["name"]: v for v in node_pod()["volumes"]}
+    equal(sorted(mounts), sorted(volumes))
+    equal(mounts["state"], "/var/lib/doze")
+    check("hostPath" in volumes["state"], "the state does not outlive the pod")
+    root = next(e["value"] for e in node_doze()["env"] if e["name"] == "DOZE_CGROUP_ROOT")
+    equal(mounts["cgroup"], root)
+    equal(volumes["cgroup"]["hostPath"]["path"], "/sys/fs/cgroup")
+
+
+def test_every_kustomization_names_what_is_there():
+    found = sorted(glob.glob(os.path.join(DEPLOY, "node", "**", "kustomization.yaml"),
+                             recursive=True))
+    equal(len(found), 5, found)
+    for path in found:
+        with open(path, encoding="utf-8") as file:
+            kustomization = yaml.safe_load(file)
+        for resource in kustomization["resources"]:
+            there = os.path.join(os.path.dirname(path), resource)
+            check(os.path.isfile(there) or
+                  os.path.isfile(os.path.join(there, "kustomization.yaml")), f"{path}: {resource}")
+            # kustomize takes no base that holds the overlay itself.
+            check(not os.path.realpath(path).startswith(os.path.realpath(there) + os.sep),
+                  f"{path}: {resource} is above it")
+        for patch in kustomization.get("patches", []):
+            changed = yaml.safe_load(patch["patch"])
+            equal((changed["kind"], changed["metadata"]["name"]),
+                  ("DaemonSet", node_daemon()["metadata"]["name"]), path)
+
+
+def test_the_policy_of_the_node_knows_its_node_by_the_token():
+    policy = of_kind("node/own-node.yaml", "ValidatingAdmissionPolicy")
+    expression = policy["spec"]["validations"][0]["expression"]
+    claim = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
+    check(f"{claim} == object.spec.nodeName" in expression, expression)
+    check("system:serviceaccount:doze:doze-node" in
+          policy["spec"]["matchConditions"][0]["expression"], "another account")
+
+
 # The image
 
 

@@ -11,6 +11,7 @@ and `doze node`.
 
 Everything is named doze-test-PID-NUMBER, and removed at the end, also after a failure.
 """
+import contextlib
 import itertools
 import json
 import os
@@ -283,6 +284,10 @@ class Node:
             self.doze.kill()
         if self._apps:
             self._thaw_all()
+            for pod in self.pods:  # one of another user is not told that its parent has died
+                if pod.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pod.pid, signal.SIGKILL)
             self._apps.kill()
             self._apps.wait()
             self._apps.stdin.close()
@@ -308,7 +313,7 @@ class Node:
     # Pods
 
     def add_pod(self, name="web", annotations=None, manifest=None, ports=(PORT,), starts=True,
-                host_network=False):
+                host_network=False, uid=0):
         """annotations: without their prefix; None: it is not ours."""
         manifest = manifest or pods.burstable(name)
         pod = NodePod(self, manifest, self._next_pod, ports)
@@ -330,15 +335,15 @@ class Node:
             self._plug_in(pod.netns, f"veth{pod.number}", pod.address)
         pod.make_cgroups()
         if starts:
-            self.start_app(pod)
+            self.start_app(pod, uid)
         self.server.add_pod(manifest, cgroups={"app": pod.directory(pod.container_path)},
                             pod_cgroup=pod.directory(pod.pod_path))
         pod.full, pod.full_quota_us = pod.size(), pod.quota_us()
         return pod
 
-    def start_app(self, pod):
+    def start_app(self, pod, uid=0):
         with self._apps_lock:
-            app = {"netns": pod.netns, "ports": list(pod.ports), "procs": pod.procs()}
+            app = {"netns": pod.netns, "ports": list(pod.ports), "procs": pod.procs(), "uid": uid}
             self._apps.stdin.write(json.dumps(app) + "\n")
             self._apps.stdin.flush()
             pod.pid = json.loads(self._apps.stdout.readline())["pid"]
@@ -355,10 +360,11 @@ class Node:
                      "DOZE_SOCKET": os.path.join(self.directory, "doze.sock"), **changes}
         return {name: value for name, value in variables.items() if value is not None}
 
-    def launch_doze(self, *flags, level="debug", **changes):
+    def launch_doze(self, *flags, level="debug", wrap=(), **changes):
         if self.doze:
             self.old_doze.append(self.doze)
-        command = ["nsenter", f"--net=/run/netns/{self.namespace}", doze_binary(), "node",
+        command = ["nsenter", f"--net=/run/netns/{self.namespace}", *wrap,
+                   doze_binary(), "node",
                    "--idle-after=300ms", "--wake-timeout=3s", "--log-level", level, *flags]
         self.doze = Process(command, "stderr", env=self.environment(**changes))
         for pod in self.pods:

@@ -4,7 +4,7 @@
 quickly and share their memory.
 
 Reads a line of JSON for each: {"netns": name, "ports": [...], "procs": [files of cgroups],
-"listens": addresses}; answers with {"pid": ...} once it listens. They end with this process.
+"uid": number}; answers with {"pid": ...} once it listens. They end with this process.
 
 Each answers every request with the client's address; "/work/N" after computing for N ms of CPU.
 """
@@ -69,6 +69,9 @@ def begin(app):
     for procs in app["procs"]:
         with open(procs, "w", encoding="ascii") as file:
             file.write(str(os.getpid()))
+    if app["uid"]:
+        os.setgid(app["uid"])
+        os.setuid(app["uid"])
     return listeners
 
 

@@ -673,6 +673,32 @@ def flag_that_is_wrong_is_said(t, flag, status, text):
     check(doze.lines.matching(text), f"said: {doze.lines.all()}")
 
 
+CAPABILITIES = "bpf,perfmon,net_admin,net_raw,sys_admin,sys_ptrace"  # of deploy/node
+
+
+@test()
+def capabilities_of_the_daemonset_suffice(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"}, uid=65534)
+    kept = ",".join(f"+{name}" for name in CAPABILITIES.split(","))
+    node.start_doze(wrap=("setpriv", "--no-new-privs", f"--bounding-set=-all,{kept}",
+                          f"--inh-caps=-all,{kept}"))
+    pod.wait_asleep()
+    HttpProbe(PodPath(node, pod), nodes.PORT, "/")()
+    pod.expect_answer(PROMPT_MS, namespace=pod.netns)
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test([("net_admin",), ("sys_admin",), ("sys_ptrace",)])
+def capability_that_is_missing_is_said(t, name):
+    node = make_node(t)
+    doze = node.launch_doze(wrap=("setpriv", f"--bounding-set=-{name}", f"--inh-caps=-{name}"))
+    equal(doze.wait(), 1, "status")
+    check(doze.lines.matching(f"CAP_{name.upper()}"), f"said: {doze.lines.all()}")
+
+
 @test()
 def status_tells_of_each_pod(t):
     node = make_node(t)
