@@ -201,10 +201,11 @@ static void pod_grow(struct backend_pod *b)
 		b->settle_ns = POD_SETTLE_MIN_NS;
 		pod_wait(b, b->settle_ns);
 	}
-	if (b->kube)
-		b->kube->ops->resize(b->kube, BACKEND_FULL);
+	/* Somebody waits for what is done; what the API server is told waits for nobody. */
 	if (r == 0 || !b->kube)
 		pod_done(b, BACKEND_FULL, r);
+	if (b->kube)
+		b->kube->ops->resize(b->kube, BACKEND_FULL);
 }
 
 /* --- the backend --- */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -115,6 +116,7 @@ static void node_on_listed(void *arg)
 {
 	struct node_command *c = arg;
 
+	malloc_trim(0); /* a list of pods is large, and has been read */
 	if (c->config.uninstalls)
 		node_leave_when_settled(c, UINT64_MAX / 2);
 }
@@ -177,7 +179,10 @@ static int node_open_gate(struct node_command *c)
 		.tc_handle = NODE_TC_HANDLE,
 	};
 
-	return daemon_open_gate(&c->daemon, &settings);
+	int r = daemon_open_gate(&c->daemon, &settings);
+
+	malloc_trim(0); /* the types of the kernel, some MB, were needed to load the gate */
+	return r;
 }
 
 /* A name that is no node's would give an empty list for ever. */

@@ -273,6 +273,12 @@ static int connection_socket(const struct connection *c, int family)
 	return r;
 }
 
+/* A context is made when it is needed first: few targets meet TLS, and each would cost 30 kB. */
+static SSL *connection_new_ssl(SSL_CTX **context, int (*make)(SSL_CTX **out))
+{
+	return *context || make(context) == 0 ? SSL_new(*context) : NULL;
+}
+
 static struct bufferevent *connection_wrap(const struct connection *c, int fd)
 {
 	struct event_base *base = c->responder->settings.base;
@@ -280,7 +286,7 @@ static struct bufferevent *connection_wrap(const struct connection *c, int fd)
 
 	if (!c->is_tls)
 		return bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-	ssl = SSL_new(c->responder->client);
+	ssl = connection_new_ssl(&c->responder->client, selfcert_new_client);
 	return ssl ? bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_CONNECTING,
 						    BEV_OPT_CLOSE_ON_FREE)
 		   : NULL;
@@ -410,7 +416,7 @@ static void connection_on_tls_event(struct bufferevent *client, short what, void
 
 static void connection_begin_tls(struct connection *c)
 {
-	SSL *ssl = SSL_new(c->responder->server);
+	SSL *ssl = connection_new_ssl(&c->responder->server, selfcert_new_server);
 	const int one = 1;
 
 	if (!ssl) {
@@ -720,10 +726,7 @@ static int responder_open(struct responder *r)
 	if (r->listen_fds[GATE_FAMILY_IPV4] < 0 && r->listen_fds[GATE_FAMILY_IPV6] < 0)
 		return log_err(-EADDRNOTAVAIL, "cannot listen for health checks");
 	n = responder_watch(r);
-	if (n < 0)
-		return log_err(n, "cannot listen for health checks");
-	n = selfcert_new_server(&r->server);
-	return n < 0 ? n : selfcert_new_client(&r->client);
+	return n < 0 ? log_err(n, "cannot listen for health checks") : 0;
 }
 
 /* More wait in the kernel's queue: a client that is accepted can be carried on. */
