@@ -145,32 +145,6 @@ enum {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct ns_common {
-	unsigned int inum;
-};
-
-struct net {
-	struct ns_common ns;
-};
-
-struct net_device {
-	struct {
-		struct net *net;
-	} nd_net;
-};
-
-struct sk_buff {
-	struct net_device *dev;
-};
-
-struct xdp_rxq_info {
-	struct net_device *dev;
-};
-
-struct xdp_buff {
-	struct xdp_rxq_info *rxq;
-};
-
 struct sock_common {
 	volatile unsigned char skc_state;
 	struct {

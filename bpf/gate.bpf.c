@@ -14,9 +14,10 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* Set by the daemon before the load; the verifier removes the branches not taken. */
 const volatile bool gate_can_replay = true;
-const volatile bool gate_has_coarse_clock = true; /* kernel >= 5.11 */
-const volatile bool gate_has_xdp_copy = true;	  /* bpf_xdp_load_bytes(), kernel >= 5.18 */
-const volatile bool gate_has_namespaces = false;  /* keys for network namespaces may be there */
+const volatile bool gate_has_coarse_clock = true;     /* kernel >= 5.11 */
+const volatile bool gate_has_xdp_copy = true;	      /* bpf_xdp_load_bytes(), kernel >= 5.18 */
+const volatile bool gate_has_namespaces = false;      /* keys for network namespaces may be there */
+const volatile struct gate_offsets gate_offsets = {}; /* of gate_has_namespaces */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -86,32 +87,34 @@ static __always_inline void gate_count(__u32 verdict)
 		(*count)++;
 }
 
-static __always_inline bool gate_read(void *out, __u32 len, const void *from)
+/* What is at an offset behind a pointer of the kernel's. */
+static __always_inline bool gate_read(void *out, __u32 len, const void *from, __u32 offset)
 {
-	return bpf_probe_read_kernel(out, len, from) == 0;
+	return bpf_probe_read_kernel(out, len, (const char *)from + offset) == 0;
 }
 
 /*
  * The kernel's own struct is behind the context. It has to be read like any of its memory: a
- * helper that tells the namespace is in tc's programs only since 6.15.
+ * helper that tells the namespace is in tc's programs only since 6.15. The offsets are the
+ * daemon's, and not relocated by libbpf, so that a kernel without BTF can still load the gate.
  */
-static __always_inline bool gate_find_device(const struct gate_frame *f, struct net_device **out)
+static __always_inline bool gate_find_device(const struct gate_frame *f, void **out)
 {
-	struct xdp_rxq_info *queue;
+	void *queue;
 
 	if (!f->is_xdp)
-		return gate_read(out, sizeof(*out), &((struct sk_buff *)f->context)->dev);
-	return gate_read(&queue, sizeof(queue), &((struct xdp_buff *)f->context)->rxq) &&
-	       gate_read(out, sizeof(*out), &queue->dev);
+		return gate_read(out, sizeof(*out), f->context, gate_offsets.sk_buff_dev);
+	return gate_read(&queue, sizeof(queue), f->context, gate_offsets.xdp_buff_rxq) &&
+	       gate_read(out, sizeof(*out), queue, gate_offsets.xdp_rxq_info_dev);
 }
 
 static __always_inline bool gate_find_netns(const struct gate_frame *f, __u32 *out)
 {
-	struct net_device *device;
-	struct net *net;
+	void *device, *net;
 
-	return gate_find_device(f, &device) && gate_read(&net, sizeof(net), &device->nd_net.net) &&
-	       gate_read(out, sizeof(*out), &net->ns.inum);
+	return gate_find_device(f, &device) &&
+	       gate_read(&net, sizeof(net), device, gate_offsets.net_device_net) &&
+	       gate_read(out, sizeof(*out), net, gate_offsets.net_inum);
 }
 
 static __always_inline __u32 *gate_search_target(const struct gate_frame *f,

@@ -82,6 +82,15 @@ static inline struct gate_addr gate_addr_of_netns(__u32 netns)
 	return addr;
 }
 
+/* Where the kernel's own structs have what leads from a packet to its network namespace. */
+struct gate_offsets {
+	__u32 sk_buff_dev;
+	__u32 xdp_buff_rxq;
+	__u32 xdp_rxq_info_dev;
+	__u32 net_device_net;
+	__u32 net_inum;
+};
+
 /*
  * What gate_targets has for a port, so that most packets need no search: nothing (0), one key for
  * any address (its target id + 1), or more than that (GATE_PORT_SEARCH).
@@ -110,8 +119,8 @@ enum gate_source {
 	GATE_SOURCE_PROBE,
 	GATE_SOURCE_IGNORED,
 	/*
-	 * An address of the kubelet's, where the kubelet's connections are known (gate_kubelet): from
-	 * there, they are as of GATE_SOURCE_PROBE, and all others as of GATE_SOURCE_CLIENT.
+	 * An address of the kubelet's, where the kubelet's connections are known (gate_kubelet):
+	 * from there, they are as of GATE_SOURCE_PROBE, and all others as of GATE_SOURCE_CLIENT.
 	 */
 	GATE_SOURCE_KUBELET,
 };

@@ -16,6 +16,7 @@
 #include "clsact.h"
 #include "driver.h"
 #include "gate.skel.h"
+#include "kernel_types.h"
 #include "log.h"
 #include "util.h"
 
@@ -146,6 +147,21 @@ static void datapath_choose_programs(struct datapath *d)
 	datapath_choose_sent_programs(d);
 }
 
+/* Without them an address alone tells targets apart, and 127.0.0.1 is in every namespace. */
+static void datapath_find_namespaces(struct datapath *d)
+{
+	struct gate_offsets offsets;
+	int r = kernel_types_find(&offsets);
+
+	if (r < 0) {
+		log_warn_err(r, "no BTF of this kernel (CONFIG_DEBUG_INFO_BTF): who calls a pod "
+				"over its own lo, as kubectl port-forward does, does not wake it");
+		return;
+	}
+	memcpy((void *)&d->skel->rodata->gate_offsets, &offsets, sizeof(offsets));
+	d->skel->rodata->gate_has_namespaces = true;
+}
+
 static int datapath_load(struct datapath *d)
 {
 	int r;
@@ -155,9 +171,10 @@ static int datapath_load(struct datapath *d)
 		return log_err(-errno, "cannot read the gate's program");
 	datapath_choose_programs(d);
 	d->skel->rodata->gate_can_replay = d->settings.can_replay;
-	d->skel->rodata->gate_has_namespaces = d->settings.has_namespaces;
 	d->skel->rodata->gate_has_coarse_clock = datapath_kernel_is_at_least(5, 11);
 	d->skel->rodata->gate_has_xdp_copy = datapath_kernel_is_at_least(5, 18);
+	if (d->settings.has_namespaces)
+		datapath_find_namespaces(d);
 	r = gate_bpf__load(d->skel);
 	if (r < 0)
 		return log_err(r, "cannot load the gate for --hook=%s: --log-level=debug shows why",

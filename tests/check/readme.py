@@ -8,13 +8,13 @@ import re
 import subprocess
 import sys
 
-COMMANDS = ("run", "sidecar")
+COMMANDS = {"run": "-p, --port", "sidecar": "-p, --port", "node": "--idle-after"}  # the first flag
 
 
 def block(command):
     text = subprocess.run(["./doze", command, "--help"], check=True, capture_output=True,
                           text=True).stdout
-    flags = text[text.index("    -p, --port"):text.index("\nNeeds ")].rstrip()
+    flags = text[text.index("    " + COMMANDS[command]):text.index("\nNeeds ")].rstrip()
     lines = (line.removeprefix("    ") for line in flags.splitlines())
     return f"<!-- doze {command} --help -->\n```\n" + "\n".join(lines) + "\n```"
 
