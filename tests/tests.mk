@@ -37,6 +37,7 @@ bench: deps ## measure latency, throughput and cost per packet, against a baseli
 	@python3 tests/bench/bench.py $(BENCH_FLAGS)
 	@python3 tests/bench/bench_sidecar.py
 	@python3 tests/bench/bench_probes.py
+	@python3 tests/bench/bench_node.py
 
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
@@ -44,7 +45,7 @@ fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 
 .PHONY: kernels
 kernels: deps ## test on other kernels, under qemu (downloads them)
-	@$(MAKE) --no-print-directory doze >/dev/null
+	@$(MAKE) --no-print-directory doze $(B)/tests/kernels/pod >/dev/null
 	@tests/kernels/run.sh $(KERNELS)
 
 $(TEST_LIBRARY): $(filter-out $(B)/asan/userspace/main.o,$(TEST_OBJECTS))
@@ -67,6 +68,11 @@ $(B)/tests/bpf/%: tests/bpf/%.c $(TEST_LIBRARY)
 $(B)/tests/tools/%: tests/tools/%.c $(TEST_LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) $(LDLIBS)
+
+# Runs in the guest, which has no sanitizers' libraries.
+$(B)/tests/kernels/%: tests/kernels/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(LIBRARY) $(LDLIBS)
 
 # A fuzzer names the sources it covers on a line "needs:" of its own, so that they are built with
 # the fuzzer's instrumentation.

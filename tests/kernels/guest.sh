@@ -6,7 +6,8 @@
 #	client [veth0] ---- [veth0, lo] server: doze run -- peer serve
 #	                     and between the two: a VLAN, tun and an IP tunnel
 #
-# From the kernel's command line: EXPECTED_HOOK=tcx|tc, CAN_REPLAY=yes|no, READS_TUNNELS=yes|no.
+# From the kernel's command line: EXPECTED_HOOK=tcx|tc, CAN_REPLAY=yes|no, READS_TUNNELS=yes|no,
+# RECLAIMS=yes|no.
 set -u
 export PATH=/sbin:/bin:/usr/sbin:/usr/bin
 port=8080
@@ -333,6 +334,15 @@ test_without_replay() {
 	stop
 }
 
+# A pod of doze node, its cgroups alone; its memory can go to compressed memory.
+test_pod() {
+	if echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null; then
+		swapon /dev/zram0
+	fi
+	pod "$RECLAIMS" 2>/tmp/pod.log || echo "not ok pod: ends with status $?"
+	sed 's/^/# /' /tmp/pod.log
+}
+
 set_up_machine
 (set -e && set_up_network) # -e would not count on the left of ||
 # shellcheck disable=SC2181
@@ -344,4 +354,5 @@ for hook in xdp tc; do
 	test_hook $hook
 done
 test_without_replay
+test_pod
 finish

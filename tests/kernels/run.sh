@@ -12,20 +12,21 @@ cd "$(dirname "$0")/../.." || exit 1
 
 all='5.10 6.1 6.12'
 time_limit_s=240
-modules='veth sch_ingress cls_bpf 8021q tun ipip inet_diag tcp_diag'
+modules='veth sch_ingress cls_bpf 8021q tun ipip inet_diag tcp_diag lzo-rle zram'
 packages='qemu-system-x86 busybox-static cpio iproute2'
 build=$PWD/build/kernels
 number=0
 failed=0
 
 # Which package of Debian, and what must be so on that kernel: what --hook=auto chooses on veth,
-# whether it can replay (5.18), whether the gate can read an IP tunnel's packets (5.14).
+# whether it can replay (5.18), whether the gate can read an IP tunnel's packets (5.14),
+# whether memory can be reclaimed (5.19).
 describe() {
-	hook=tc can_replay=yes reads_tunnels=yes
+	hook=tc can_replay=yes reads_tunnels=yes reclaims=yes
 	case $1 in
 	5.10)
 		suite=bullseye-security package=linux-image-cloud-amd64
-		can_replay=no reads_tunnels=no
+		can_replay=no reads_tunnels=no reclaims=no
 		;;
 	6.1) suite=bookworm-security package=linux-image-cloud-amd64 ;;
 	6.12) suite=bookworm-security package=linux-image-6.12-cloud-amd64 hook=tcx ;;
@@ -119,7 +120,7 @@ make_initramfs() {
 	root/bin/busybox --list | while read -r applet; do
 		[ "$applet" = busybox ] || ln -sf busybox "root/bin/$applet"
 	done
-	for program in "$doze" "$(command -v ip)" "$(command -v tc)"; do
+	for program in "$doze" "$pod" "$(command -v ip)" "$(command -v tc)"; do
 		rm -f "root/bin/${program##*/}"
 		copy_program "$program"
 	done
@@ -139,7 +140,8 @@ boot() {
 		-smp 2 -m 1G -nodefaults -display none -no-reboot -kernel vmlinuz -initrd initramfs \
 		-serial file:console.log -serial file:results.log \
 		-append "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 \
-			EXPECTED_HOOK=$hook CAN_REPLAY=$can_replay READS_TUNNELS=$reads_tunnels" \
+			EXPECTED_HOOK=$hook CAN_REPLAY=$can_replay READS_TUNNELS=$reads_tunnels \
+			RECLAIMS=$reclaims" \
 		</dev/null >&2
 }
 
@@ -183,6 +185,7 @@ test_kernel() { # NAME
 
 source=$PWD/tests/kernels
 doze=$PWD/doze
+pod=$PWD/build/tests/kernels/pod
 [ $# -gt 0 ] || eval "set -- $all"
 for name in "$@"; do
 	describe "$name" || {
@@ -190,7 +193,7 @@ for name in "$@"; do
 		exit 2
 	}
 done
-[ -x "$doze" ] || {
+[ -x "$doze" ] && [ -x "$pod" ] || {
 	echo "run.sh: no ./doze: make kernels builds it" >&2
 	exit 1
 }
