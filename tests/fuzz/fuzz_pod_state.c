@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* What a file of the state directory says of a pod: it may be cut, old, or somebody else's. */
-/* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c userspace/file.c
- * userspace/log.c userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
+/* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c */
+/* needs: userspace/file.c userspace/log.c */
+/* needs: userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
