@@ -193,10 +193,10 @@ for name in "$@"; do
 		exit 2
 	}
 done
-[ -x "$doze" ] && [ -x "$pod" ] || {
-	echo "run.sh: no ./doze: make kernels builds it" >&2
+if [ ! -x "$doze" ] || [ ! -x "$pod" ]; then
+	echo "run.sh: no ./doze or no build/tests/kernels/pod: make kernels builds them" >&2
 	exit 1
-}
+fi
 if [ "$(uname -m)" != x86_64 ] || ! install_missing; then
 	skip "$*" "needs an x86_64 machine with $packages"
 	echo "1..$number"
