@@ -169,8 +169,9 @@ static void pod_settle(struct backend_pod *b)
 
 	if (!is_full) {
 		log_debug("a smaller size came after the wake", "pod=%s", b->settings.name);
-		pod_cgroups_set_full(b->cgroups);
-		b->settle_ns = POD_SETTLE_MIN_NS;
+		/* More may come soon; but what cannot be written is not tried all the time. */
+		if (pod_cgroups_set_full(b->cgroups) == 0)
+			b->settle_ns = POD_SETTLE_MIN_NS;
 	} else if (pod_is_kube_full(b)) {
 		b->phase = POD_FULL;
 		unlink(b->settings.state_file);

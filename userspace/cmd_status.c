@@ -30,7 +30,7 @@ static void status_print_help(void)
 	      "Tells what each doze of this machine does and why: in which state its target is, why\n"
 	      "it is awake, what woke it last, and when it will sleep.\n"
 	      "\n"
-	      "SOCKET: as --socket of doze run or doze sidecar names it. Default: every socket in\n" SERVER_DIRECTORY
+	      "SOCKET: as --socket of doze run, sidecar or node names it. Default: every socket in\n" SERVER_DIRECTORY
 	      ".\n"
 	      "\n"
 	      "Flags:\n\n"

@@ -155,7 +155,7 @@ static const struct config_setting config_settings[] = {
 	  "for every address." },
 	{ "socket", 0, "PATH|none", config_set_socket, NULL, CONFIG_ANY,
 	  "The socket that doze status asks. Default /run/doze/run-PID.sock, in a pod\n"
-	  "/run/doze/sidecar.sock." },
+	  "/run/doze/sidecar.sock, on a node /run/doze/node.sock." },
 	{ "log-level", 0, "LEVEL", config_set_log_level, NULL, CONFIG_ANY,
 	  "debug, info, warn or error. Default info." },
 };

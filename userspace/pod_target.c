@@ -37,7 +37,9 @@ static int pod_target_find_ports(struct pod_target *t, const struct pod_target_f
 	if (t->config.ports_len)
 		return 0;
 	snprintf(error, POD_TARGET_ERROR_MAX,
-		 "the containers of pod '%s' declare no ports: give --port", from->pod->name);
+		 "the containers of pod '%s' declare no ports: name one by --port, "
+		 "or by the annotation doze.dev/port",
+		 from->pod->name);
 	return -EINVAL;
 }
 

@@ -205,6 +205,14 @@ static void resident_on_poll(evutil_socket_t fd, short what, void *arg)
 		resident_take(r, next);
 }
 
+/* Nobody waits for a resize whose target is gone, or not there yet. */
+static void resident_on_unwanted(void *arg, enum backend_size size, int result)
+{
+	(void)arg;
+	(void)size;
+	(void)result;
+}
+
 /* Its backend goes on until the size is full, and then it may come in again, as next. */
 static void resident_leave(struct resident *r, struct kube_pod *next)
 {
@@ -218,6 +226,7 @@ static void resident_leave(struct resident *r, struct kube_pod *next)
 	else
 		r->backend->ops->resize(r->backend, BACKEND_FULL);
 	seat_close(&r->seat);
+	r->backend->done = resident_on_unwanted; /* its target is gone */
 	r->poll_ns = RESIDENT_POLL_MIN_NS;
 	if (!r->poll)
 		r->poll = evtimer_new(r->node->daemon->base, resident_on_poll, r);
@@ -240,14 +249,6 @@ static void resident_let_go(struct resident *r)
 }
 
 /* --- coming in --- */
-
-/* Nobody waits for a resize whose target is gone, or not there yet. */
-static void resident_on_unwanted(void *arg, enum backend_size size, int result)
-{
-	(void)arg;
-	(void)size;
-	(void)result;
-}
 
 static int resident_find_cgroups(struct pod_cgroups **out, const struct resident *r,
 				 const struct node_plan *plan, char error[RESIDENT_ERROR_MAX])
