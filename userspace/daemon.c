@@ -180,10 +180,18 @@ static void daemon_add_checks(struct responder_counters *to, const struct target
 	to->failed += c->failed;
 }
 
+/* What the ring still has for it is its own, and not the next one's that gets the id. */
+static void daemon_take_last(struct daemon *d, struct target *t)
+{
+	datapath_consume(d->datapath);
+	target_act(t);
+	daemon_add_checks(&d->past_checks, t);
+}
+
 void daemon_remove_target(struct daemon *d, uint32_t id)
 {
 	if (d->targets[id])
-		daemon_add_checks(&d->past_checks, d->targets[id]);
+		daemon_take_last(d, d->targets[id]);
 	d->targets[id] = NULL;
 	datapath_remove_target(d->datapath, id);
 }

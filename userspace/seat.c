@@ -85,9 +85,10 @@ static int seat_make_target(struct seat *s, const struct seat_target *what)
 	struct target_settings settings = *what->settings;
 	int r = daemon_find_id(s->daemon, &s->id);
 
+	if (r < 0)
+		return r;
 	settings.id = s->id;
-	if (r == 0)
-		r = target_new(&s->target, &edges, &settings);
+	r = target_new(&s->target, &edges, &settings);
 	if (r < 0)
 		datapath_remove_target(s->daemon->datapath, s->id);
 	else
