@@ -18,8 +18,8 @@ from node import ASLEEP_QUOTA_US, NODE, Node, wait_until
 from pod import in_background, pods
 from probers import HttpProbe
 
+MANY = 250
 PROMPT_MS = 1000  # sooner than a client's kernel sends a SYN again
-ADMISSION = "doze.dev/"
 
 
 def make_node(t, **options):
@@ -373,6 +373,42 @@ def container_that_starts_anew_while_asleep_gets_the_full_size(t):
     pod.until_full()
 
 
+def reach(moment, node, pod):
+    """Until the pod is in that moment; what must be waited for afterwards."""
+    if moment == "awake":
+        pod.wait_log("watching")
+    elif moment == "shrinking":
+        node.server.requests.wait(lambda r: r.is_resize, 10)
+    else:
+        pod.wait_asleep()
+    return pod.begin_request() if moment == "growing" else None
+
+
+ACTIONS = {
+    "deleted": lambda pod: pod.delete(grace_s=30),
+    "disabled": lambda pod: pod.annotate(enabled=None),
+    "changed": lambda pod: pod.annotate(idle_after="1h", idle_max="1h"),
+    "spoiled": lambda pod: pod.annotate(asleep="deeply"),
+}
+
+
+@test([(moment, action) for moment in ("awake", "shrinking", "asleep", "growing")
+       for action in ACTIONS])
+def pod_gets_its_full_size_whenever_it_is(t, moment, action):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"})
+    node.start_doze()
+    answer = reach(moment, node, pod)
+    ACTIONS[action](pod)
+    if answer:
+        check(answer().is_ok, f"lost: {answer()}")
+    wait_until(lambda: pod.quota_us() == pod.full_quota_us and not pod.is_frozen,
+               "the full size of its cgroup")
+    if action != "deleted":  # the kubelet resizes no pod that is being deleted
+        pod.until_full()
+    pod.expect_answer(PROMPT_MS)
+
+
 # --- the watch ---
 
 
@@ -722,16 +758,18 @@ def many_pods_are_woken_at_once(t):
     if not shutil.which("nsenter"):
         raise Skip("nsenter is not installed")
     node = make_node(t)
-    node.server.add_node(cpu="64")  # else their requests are not granted again
-    all_pods = [node.add_pod(f"web{i}", {"idle-after": "2s", "idle-max": "2s", "asleep": depth})
-                for i, depth in zip(range(60), ["throttle", "freeze", "reclaim"] * 20)]
-    node.start_doze("--on-exit=wake", level="info")
+    node.server.add_node(cpu="256")  # else their requests are not granted again
+    annotations = {"idle-after": "2s", "idle-max": "2s"}
+    all_pods = [node.add_pod(f"web{i}", {**annotations, "asleep": ["throttle", "freeze"][i % 2]})
+                for i in range(MANY)]
+    node.start_doze("--max-wakes=50", level="info")
     for pod in all_pods:
-        pod.wait_asleep(limit_s=60)
+        pod.wait_asleep(limit_s=90)
     answers = [in_background(pod.request) for pod in all_pods]
     for pod, answer in zip(all_pods, answers):
         check(answer().is_ok, f"{pod.name}: {answer()}")
     equal(node.stop_doze(), 0, "status")
+    equal(node.launch_doze("--uninstall", level="info").wait(limit_s=60), 0, "status")
     for pod in all_pods:
         check(pod.is_full, f"{pod.name} left at {pod.size()}, quota {pod.quota_us()}")
 
