@@ -747,6 +747,24 @@ static void no_order_of_events_breaks_a_promise(void **state)
 		assert_true(walk.is_seen[i]);
 }
 
+/* Put to sleep by a doze before: as one that this one has put to sleep. */
+static void a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other(void **state)
+{
+	struct scaler s;
+
+	(void)state;
+	scaler_init(&s, &settings, 0);
+	assert_int_equal(scaler_resume_asleep(&s, NS_PER_S), SCALER_CLOSE_GATE);
+	assert_int_equal(s.state, SCALER_ASLEEP);
+	assert_true(s.is_gate_closed);
+	assert_true(scaler_deadline_ns(&s) == UINT64_MAX);
+	assert_int_equal(scaler_step(&s, SCALER_TICK, 2 * NS_PER_S, 0), 0);
+	assert_int_equal(scaler_step(&s, SCALER_TRAFFIC, 3 * NS_PER_S, 0), SCALER_GROW);
+	assert_int_equal(scaler_step(&s, SCALER_GROWN, 3 * NS_PER_S, 0), SCALER_PROBE);
+	assert_int_equal(scaler_step(&s, SCALER_READY, 3 * NS_PER_S, 0), SCALER_OPEN_GATE);
+	assert_int_equal(s.state, SCALER_AWAKE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -777,6 +795,8 @@ int main(void)
 		cmocka_unit_test(an_answer_that_nobody_has_asked_for_changes_nothing),
 		cmocka_unit_test(a_target_that_is_kept_does_not_sleep_until_it_is_released),
 		cmocka_unit_test(who_is_woken_again_and_again_gets_a_longer_idle_time),
+		cmocka_unit_test(
+			a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other),
 		cmocka_unit_test(every_state_has_a_name_of_its_own),
 		cmocka_unit_test(no_order_of_events_breaks_a_promise),
 	};
