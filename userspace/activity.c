@@ -166,11 +166,13 @@ static void activity_on_socket(void *arg, const struct busy_socket *socket)
 	struct activity *a = arg;
 	enum gate_source source = activity_source(a, &socket->flow);
 	enum caller_kind kind = callers_kind(a->callers, &socket->flow);
+	struct busy_socket client = *socket;
 
+	client.is_tls = activity_has_https(a, ntohs(socket->flow.dport_be));
 	if (activity_is_check(a, socket, source, kind))
 		activity_add_check(a, socket, kind);
 	else
-		busy_add(a->look, socket, &a->settings.busy);
+		busy_add(a->look, &client, &a->settings.busy);
 }
 
 int activity_look(struct activity *a, struct busy_verdict *out)
@@ -181,6 +183,25 @@ int activity_look(struct activity *a, struct busy_verdict *out)
 	a->look = out;
 	r = sockdiag_list(a->sockdiag, a->settings.ports, a->settings.ports_len, activity_on_socket,
 			  a);
+	a->look = NULL;
+	return r;
+}
+
+static void activity_on_upstream(void *arg, const struct busy_socket *socket)
+{
+	struct activity *a = arg;
+
+	busy_add_upstream(a->look, socket, &a->settings.busy);
+}
+
+int activity_look_upstream(struct activity *a, struct busy_verdict *v)
+{
+	int r;
+
+	if (v->reason != BUSY_NOT || !v->is_in_use || !a->settings.has_own_netns)
+		return 0;
+	a->look = v;
+	r = sockdiag_list_upstream(a->sockdiag, activity_on_upstream, a);
 	a->look = NULL;
 	return r;
 }

@@ -37,6 +37,11 @@ struct activity_settings {
 	size_t paths_len;
 	const uint16_t *https_ports; /* HTTPS probes come to them */
 	size_t https_ports_len;
+	/*
+	 * The target is all that is in its network namespace, as in a pod: what the namespace asks
+	 * others for, the target does.
+	 */
+	bool has_own_netns;
 	struct busy_settings busy;
 };
 
@@ -56,5 +61,12 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
  * answer right now: asleep, the target would not give it. Logs its errors, -errno.
  */
 int activity_look(struct activity *a, struct busy_verdict *out);
+
+/*
+ * The same for what connections at rest do not tell, if v says that one of them was in use lately:
+ * whether the target waits for somebody else's answer. Nothing, where it has no network namespace
+ * of its own. Logs its errors, -errno.
+ */
+int activity_look_upstream(struct activity *a, struct busy_verdict *v);
 
 #endif

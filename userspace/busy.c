@@ -10,6 +10,9 @@
 #define BUSY_RECHECK_MIN_MS UINT64_C(20)
 #define BUSY_RECHECK_MAX_MS UINT64_C(1000)
 
+/* A server of TLS 1.3 sends its session tickets at once, before it has seen the first request. */
+#define BUSY_TICKET_MS 1000
+
 static const char *const busy_reason_names[BUSY_REASONS] = {
 	[BUSY_NOT] = "not_busy",
 	[BUSY_CONNECTING] = "connecting",
@@ -19,6 +22,9 @@ static const char *const busy_reason_names[BUSY_REASONS] = {
 	[BUSY_UNANSWERED] = "unanswered",
 	[BUSY_SENT_LATELY] = "sent_lately",
 	[BUSY_CONNECTED] = "connected",
+	[BUSY_UPSTREAM] = "upstream",
+	[BUSY_COMPUTING] = "computing",
+	[BUSY_MEASURING] = "measuring",
 };
 
 void busy_init(struct busy_verdict *v)
@@ -49,6 +55,16 @@ static bool busy_has_unacked(const struct busy_socket *socket)
 	return socket->unacked > (socket->state == TCP_FIN_WAIT1 ? 1 : 0);
 }
 
+/* Whether a request waits, as far as is known. */
+static bool busy_is_unanswered(const struct busy_socket *socket)
+{
+	if (!socket->has_received)
+		return false;
+	if (socket->answer != BUSY_ANSWERED)
+		return true;
+	return socket->is_tls && socket->since_received_ms - socket->since_sent_ms < BUSY_TICKET_MS;
+}
+
 static enum busy_reason busy_reason_of(const struct busy_socket *socket, uint64_t idle_ms)
 {
 	if (socket->state == TCP_SYN_RECV)
@@ -64,7 +80,7 @@ static enum busy_reason busy_reason_of(const struct busy_socket *socket, uint64_
 		return BUSY_UNACKED;
 	if (!busy_is_open(socket))
 		return BUSY_NOT;
-	if (socket->has_received && socket->answer != BUSY_ANSWERED)
+	if (busy_is_unanswered(socket))
 		return BUSY_UNANSWERED;
 	return socket->since_sent_ms < idle_ms ? BUSY_SENT_LATELY : BUSY_NOT;
 }
@@ -73,13 +89,17 @@ static enum busy_reason busy_reason_of(const struct busy_socket *socket, uint64_
  * Data that is acknowledged makes room to send more, so a slow download shows as data sent. A
  * handshake ends by itself, and what was sent lately has made progress.
  */
+static bool busy_has_progressed(const struct busy_socket *socket, uint64_t max_ms)
+{
+	return !max_ms || min_u64(socket->since_received_ms, socket->since_sent_ms) < max_ms;
+}
+
 static bool busy_is_stuck(const struct busy_socket *socket, enum busy_reason reason,
 			  uint64_t max_ms)
 {
-	if (!max_ms || reason == BUSY_NOT || reason == BUSY_CONNECTING ||
-	    reason == BUSY_SENT_LATELY)
+	if (reason == BUSY_NOT || reason == BUSY_CONNECTING || reason == BUSY_SENT_LATELY)
 		return false;
-	return min_u64(socket->since_received_ms, socket->since_sent_ms) >= max_ms;
+	return !busy_has_progressed(socket, max_ms);
 }
 
 static uint64_t busy_recheck_ms(const struct busy_socket *socket, enum busy_reason reason,
@@ -105,11 +125,19 @@ static void busy_add_reason(struct busy_verdict *v, const struct busy_socket *so
 		v->recheck_ms = min_u64(v->recheck_ms, recheck_ms);
 		return;
 	}
-	*v = (struct busy_verdict){
-		.reason = reason,
-		.flow = socket->flow,
-		.recheck_ms = recheck_ms,
-	};
+	v->reason = reason;
+	v->is_stuck = false;
+	v->flow = socket->flow;
+	v->recheck_ms = recheck_ms;
+}
+
+static void busy_note_use(struct busy_verdict *v, const struct busy_socket *socket, uint64_t max_ms)
+{
+	if (v->is_in_use || !socket->is_accepted || !socket->has_received ||
+	    !busy_is_open(socket) || !busy_has_progressed(socket, max_ms))
+		return;
+	v->is_in_use = true;
+	v->in_use = socket->flow;
 }
 
 void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
@@ -117,6 +145,7 @@ void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
 {
 	enum busy_reason reason = busy_reason_of(socket, settings->idle_ms);
 
+	busy_note_use(v, socket, settings->max_ms);
 	if (busy_is_stuck(socket, reason, settings->max_ms)) {
 		busy_add_stuck(v, socket);
 		reason = BUSY_NOT;
@@ -127,6 +156,18 @@ void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
 	if (reason != BUSY_NOT)
 		busy_add_reason(v, socket, reason,
 				busy_recheck_ms(socket, reason, settings->idle_ms));
+}
+
+/* "Answered" from its own end: the last data that went over it is the application's request. */
+void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
+		       const struct busy_settings *settings)
+{
+	bool has_sent = socket->since_sent_ms != UINT64_MAX;
+
+	if (socket->state == TCP_ESTABLISHED && socket->is_accepted && has_sent &&
+	    socket->answer == BUSY_ANSWERED && busy_has_progressed(socket, settings->max_ms))
+		busy_add_reason(v, socket, BUSY_UPSTREAM,
+				busy_recheck_ms(socket, BUSY_UPSTREAM, settings->idle_ms));
 }
 
 const char *busy_reason_name(enum busy_reason reason)

@@ -24,6 +24,7 @@ struct busy_socket {
 	uint8_t state;	       /* TCP_SYN_RECV, ... of netinet/tcp.h */
 	bool is_accepted;      /* false: nobody has called accept(), or it has been closed */
 	bool has_received;     /* payload, ever */
+	bool is_tls;	       /* what was sent may be a session ticket, and not the answer */
 	uint32_t unread;       /* bytes; CLOSE_WAIT has one more, for the FIN */
 	uint32_t unacked;      /* bytes, not sent or not acknowledged */
 	uint64_t since_received_ms;
@@ -40,6 +41,9 @@ enum busy_reason {
 	BUSY_UNANSWERED,   /* a request without its answer yet */
 	BUSY_SENT_LATELY,  /* it still sends by itself: a stream, a long download */
 	BUSY_CONNECTED,	   /* --sleep-with-connections=no */
+	BUSY_UPSTREAM,	   /* a request of the application's own waits for its answer */
+	BUSY_COMPUTING,	   /* it uses CPU, and a connection was in use lately (computing.h) */
+	BUSY_MEASURING,	   /* whether it does is not known yet: to be asked again soon */
 	BUSY_REASONS,
 };
 
@@ -54,6 +58,12 @@ struct busy_verdict {
 	bool is_stuck;		 /* it would be busy, but has made no progress for max_ms */
 	struct gate_flow flow;	 /* which connection says so */
 	uint64_t recheck_ms;	 /* when to look again */
+	/*
+	 * A connection that had payload within max_ms is still open, and this is one. At rest as it
+	 * is, more may be to come: what packets cannot tell is worth a look.
+	 */
+	bool is_in_use;
+	struct gate_flow in_use;
 };
 
 void busy_init(struct busy_verdict *v);
@@ -61,6 +71,13 @@ void busy_init(struct busy_verdict *v);
 /* One socket more: the first reason stays, the shortest time to look again counts. */
 void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
 	      const struct busy_settings *settings);
+
+/*
+ * One connection that the application has opened itself, seen from its own end: flow.daddr is its
+ * own address. It is at work while it waits for an answer, if it sends when it wants one.
+ */
+void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
+		       const struct busy_settings *settings);
 
 /* Such as "unanswered". */
 const char *busy_reason_name(enum busy_reason reason);

@@ -166,7 +166,8 @@ int pod_target_read(struct pod_target *out, const struct kube_pod *pod,
 	const struct pod_target_from from = { pod, containers, containers_len };
 	int r;
 
-	*out = (struct pod_target){ .host_kind = host_kind };
+	*out = (struct pod_target){ .host_kind = host_kind,
+				    .has_own_netns = !pod->has_host_network };
 	r = pod_target_find_ports(out, &from, config, error);
 	if (r == 0)
 		r = pod_target_find_probe(out, &from, error);
@@ -186,6 +187,7 @@ void pod_target_fill(struct pod_target *out, const struct netns *ns, const struc
 		target_config_add_probe_source(&out->config, &gateways[i], out->host_kind);
 	target_config_fill(&out->config, config);
 	out->config.settings.probe = out->probe;
+	out->config.settings.activity.has_own_netns = out->has_own_netns;
 }
 
 void pod_target_free(struct pod_target *t)

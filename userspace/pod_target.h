@@ -20,6 +20,7 @@ struct pod_target {
 	struct probe_spec probe; /* its strings are copies: */
 	char *path, *service, *headers[PROBE_HEADERS_MAX];
 	enum gate_source host_kind;			  /* what the node's addresses are */
+	bool has_own_netns;				  /* not the node's */
 	struct gate_addr addresses[KUBE_POD_IPS_MAX + 1]; /* the pod's; room for its namespace's */
 	size_t addresses_len;
 };

@@ -25,6 +25,10 @@
 #define SOCKDIAG_STATES                                                                            \
 	(SOCKDIAG_STATE(SYN_RECV) | SOCKDIAG_STATE(ESTABLISHED) | SOCKDIAG_STATE(CLOSE_WAIT) |     \
 	 SOCKDIAG_STATE(FIN_WAIT1) | SOCKDIAG_STATE(FIN_WAIT2))
+#define SOCKDIAG_STATES_UPSTREAM (SOCKDIAG_STATE(ESTABLISHED) | SOCKDIAG_STATE(LISTEN))
+
+#define SOCKDIAG_EVERY_PORT 0
+#define SOCKDIAG_PORTS	    65536
 
 /* The kernel fills no more than this in one datagram of a dump. */
 #define SOCKDIAG_BUFFER_LEN 32768
@@ -181,6 +185,13 @@ int sockdiag_parse(const struct nlmsghdr *message, struct busy_socket *out, uint
 	return 0;
 }
 
+/* What a dump is asked for. */
+struct sockdiag_query {
+	uint8_t family;
+	uint16_t port; /* the local one; SOCKDIAG_EVERY_PORT */
+	uint32_t states;
+};
+
 /* One dump. */
 
 static int sockdiag_make_room(struct sockdiag *s)
@@ -261,7 +272,7 @@ static int sockdiag_receive(struct sockdiag *s)
 	return 0;
 }
 
-static int sockdiag_request(struct sockdiag *s, uint8_t family, uint16_t port)
+static int sockdiag_request(struct sockdiag *s, const struct sockdiag_query *query)
 {
 	char buffer[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct inet_diag_req_v2))]
 		__attribute__((aligned(4)));
@@ -272,17 +283,17 @@ static int sockdiag_request(struct sockdiag *s, uint8_t family, uint16_t port)
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	message->nlmsg_seq = ++s->seq;
 	request = mnl_nlmsg_put_extra_header(message, sizeof(*request));
-	request->sdiag_family = family;
+	request->sdiag_family = query->family;
 	request->sdiag_protocol = IPPROTO_TCP;
 	request->idiag_ext = 1U << (INET_DIAG_INFO - 1);
-	request->idiag_states = SOCKDIAG_STATES;
-	request->id.idiag_sport = htons(port);
+	request->idiag_states = query->states;
+	request->id.idiag_sport = htons(query->port);
 	return mnl_socket_sendto(s->nl, message, message->nlmsg_len) < 0 ? -errno : 0;
 }
 
-static int sockdiag_dump_once(struct sockdiag *s, uint8_t family, uint16_t port)
+static int sockdiag_dump_once(struct sockdiag *s, const struct sockdiag_query *query)
 {
-	int r = sockdiag_request(s, family, port);
+	int r = sockdiag_request(s, query);
 
 	s->error = 0;
 	s->is_interrupted = false;
@@ -295,18 +306,27 @@ static int sockdiag_dump_once(struct sockdiag *s, uint8_t family, uint16_t port)
 	return s->error;
 }
 
-static int sockdiag_dump(struct sockdiag *s, uint8_t family, uint16_t port)
+static int sockdiag_dump(struct sockdiag *s, const struct sockdiag_query *query)
 {
 	size_t len = s->len;
 	int r, tries = 0;
 
 	do { /* what an interrupted one has found is found again */
 		s->len = len;
-		r = sockdiag_dump_once(s, family, port);
+		r = sockdiag_dump_once(s, query);
 		if (r < 0 || !s->is_interrupted)
 			return r;
 	} while (++tries < SOCKDIAG_TRIES);
 	return -EAGAIN;
+}
+
+static int sockdiag_dump_families(struct sockdiag *s, uint16_t port, uint32_t states)
+{
+	struct sockdiag_query query = { .family = AF_INET, .port = port, .states = states };
+	int r = sockdiag_dump(s, &query);
+
+	query.family = AF_INET6;
+	return r < 0 ? r : sockdiag_dump(s, &query);
 }
 
 static int sockdiag_dump_all(struct sockdiag *s, const uint16_t *ports, size_t ports_len)
@@ -314,11 +334,8 @@ static int sockdiag_dump_all(struct sockdiag *s, const uint16_t *ports, size_t p
 	int r = 0;
 
 	s->len = 0;
-	for (size_t i = 0; i < ports_len && r == 0; i++) {
-		r = sockdiag_dump(s, AF_INET, ports[i]);
-		if (r == 0)
-			r = sockdiag_dump(s, AF_INET6, ports[i]);
-	}
+	for (size_t i = 0; i < ports_len && r == 0; i++)
+		r = sockdiag_dump_families(s, ports[i], SOCKDIAG_STATES);
 	return r;
 }
 
@@ -406,5 +423,38 @@ int sockdiag_list(struct sockdiag *s, const uint16_t *ports, size_t ports_len, s
 	sockdiag_resolve(s);
 	for (size_t i = 0; i < s->len; i++)
 		each(arg, &s->entries[i].socket);
+	return 0;
+}
+
+/* A bit for each port that somebody listens on. */
+static void sockdiag_find_listening(const struct sockdiag *s, uint8_t listening[SOCKDIAG_PORTS / 8])
+{
+	for (size_t i = 0; i < s->len; i++) {
+		uint16_t port = ntohs(s->entries[i].socket.flow.dport_be);
+
+		if (s->entries[i].socket.state == BPF_TCP_LISTEN)
+			listening[port / 8] |= (uint8_t)(1U << port % 8);
+	}
+}
+
+int sockdiag_list_upstream(struct sockdiag *s, sockdiag_fn each, void *arg)
+{
+	uint8_t listening[SOCKDIAG_PORTS / 8] = { 0 };
+	int r = s->nl ? 0 : sockdiag_open(s);
+
+	if (r < 0)
+		return r;
+	s->len = 0;
+	r = sockdiag_dump_families(s, SOCKDIAG_EVERY_PORT, SOCKDIAG_STATES_UPSTREAM);
+	if (r < 0)
+		return log_err(r, "cannot list the target's own connections");
+	sockdiag_resolve(s);
+	sockdiag_find_listening(s, listening);
+	for (size_t i = 0; i < s->len; i++) {
+		uint16_t port = ntohs(s->entries[i].socket.flow.dport_be);
+
+		if (!(listening[port / 8] & 1U << port % 8))
+			each(arg, &s->entries[i].socket);
+	}
 	return 0;
 }

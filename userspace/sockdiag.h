@@ -8,7 +8,7 @@
  * for a client that sends a request when it has all of the answer before it. It is not the answer
  * if one of several requests on a connection is (pipelining, HTTP/2), if it is "100 Continue", a
  * WINDOW_UPDATE or PING of HTTP/2, a TLS session ticket, or data that the application pushes by
- * itself. To be busy in these cases as well, a connection would have to be read.
+ * itself. To know better, a connection would have to be read; activity.h has what else there is.
  */
 #ifndef DOZE_SOCKDIAG_H
 #define DOZE_SOCKDIAG_H
@@ -39,6 +39,13 @@ void sockdiag_free(struct sockdiag **s);
  */
 int sockdiag_list(struct sockdiag *s, const uint16_t *ports, size_t ports_len, sockdiag_fn each,
 		  void *arg);
+
+/*
+ * The same for the connections that processes of the namespace have opened themselves: ESTABLISHED,
+ * and by a local port that nobody listens on. Each is seen from that end: flow.daddr is its own
+ * address, "received" is what the other end has sent.
+ */
+int sockdiag_list_upstream(struct sockdiag *s, sockdiag_fn each, void *arg);
 
 /*
  * One connection of the kernel's answer. Pure. message->nlmsg_len bytes can be read, rounded up to

@@ -128,6 +128,8 @@ void story_looked(struct story *s, const struct busy_verdict *v)
 {
 	bool is_new = v->reason != s->busy || memcmp(&v->flow, &s->busy_flow, sizeof(v->flow)) != 0;
 
+	if (v->reason == BUSY_MEASURING)
+		return; /* nothing to be told yet */
 	s->busy = v->reason;
 	s->busy_flow = v->flow;
 	if (v->reason != BUSY_NOT)

@@ -12,6 +12,7 @@
 
 #include "addresses.h"
 #include "checks.h"
+#include "computing.h"
 #include "hold.h"
 #include "hours.h"
 #include "log.h"
@@ -50,6 +51,7 @@ struct target {
 	struct hold *hold;
 	struct probe *probe;
 	struct activity *activity;
+	struct computing computing;
 	struct checks *checks;
 	struct hours *hours;
 	struct event *deadline;
@@ -197,6 +199,19 @@ static void target_say_timed_out(struct target *t)
 		 t->settings.wake_timeout_ns / NS_PER_MS, scaler_state_name(t->scaler.state));
 }
 
+/* The connections first; then what they cannot tell. */
+static int target_look(struct target *t, struct busy_verdict *v)
+{
+	uint64_t usage_us;
+	int r = activity_look(t->activity, v);
+
+	if (r == 0)
+		r = activity_look_upstream(t->activity, v);
+	if (r == 0 && t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) == 0)
+		computing_look(&t->computing, v, usage_us, monotonic_ns());
+	return r;
+}
+
 /*
  * A packet that the gate has seen is known before its connection is looked at: what is in the ring
  * is taken first.
@@ -208,7 +223,7 @@ static void target_check(struct target *t)
 	datapath_consume(t->edges.datapath);
 	if (!t->scaler.is_gate_closed)
 		target_replay(t); /* late, as in target_act() */
-	if (activity_look(t->activity, &v) < 0) {
+	if (target_look(t, &v) < 0) {
 		t->scaler.recheck_ns = TARGET_LOOK_AGAIN_NS;
 		target_raise(t, SCALER_BUSY);
 		return;

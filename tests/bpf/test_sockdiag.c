@@ -1058,6 +1058,53 @@ static void thousands_of_connections_are_listed(void **state)
 	assert_int_equal(count_of(BUSY_NOT_ANSWERED), 1);
 }
 
+/* Upstream. */
+
+static void on_upstream(void *arg, const struct busy_socket *socket)
+{
+	struct busy_verdict *v = arg;
+
+	assert_in_range(listed_len, 0, LISTED_MAX - 1);
+	listed[listed_len++] = *socket;
+	busy_add_upstream(v, socket, &usual);
+}
+
+static void expect_upstream(enum busy_reason reason, size_t len)
+{
+	struct busy_verdict v;
+
+	busy_init(&v);
+	listed_len = 0;
+	assert_int_equal(sockdiag_list_upstream(rig.diag, on_upstream, &v), 0);
+	if (v.reason != reason)
+		fail_msg("%s instead of %s", busy_reason_name(v.reason), busy_reason_name(reason));
+	assert_int_equal(listed_len, len);
+}
+
+static bool is_acked_by_server(const struct pair *p)
+{
+	return info_of(p->client).tcpi_unacked == 0;
+}
+
+/* Both ends are in this namespace; the accepted one is not listed. */
+static void only_who_has_asked_waits_upstream(void **state)
+{
+	struct pair *p;
+
+	(void)state;
+	skip_without_iterator();
+	expect_upstream(BUSY_NOT, 0);
+	p = connect_pair();
+	expect_upstream(BUSY_NOT, 1);
+	request(p);
+	wait_until(is_acked_by_server, p, "the request's ACK");
+	expect_upstream(BUSY_UPSTREAM, 1);
+	assert_int_equal(ntohs(listed[0].flow.sport_be), PORT);
+	assert_int_equal(ntohs(listed[0].flow.dport_be), local_port(p->client));
+	answer(p);
+	expect_upstream(BUSY_NOT, 1);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, close_all)
 
 int main(void)
@@ -1088,6 +1135,7 @@ int main(void)
 		TEST(a_keepalive_does_not_answer_a_request),
 		TEST(a_keepalive_does_not_hide_an_answer_whose_ack_was_delayed),
 		TEST(of_two_requests_at_once_the_first_answer_counts),
+		TEST(only_who_has_asked_waits_upstream),
 		TEST(the_namespace_is_the_targets),
 		TEST(thousands_of_connections_are_listed),
 	};

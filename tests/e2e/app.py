@@ -13,6 +13,8 @@ every address of both families; http:PORT@ADDRESS is bound to that one alone:
   GET  /compute/7   200, after seven seconds in steps of 10 ms, each of which has to be run
   GET  /big/7       200, and seven MiB of zeros
   GET  /drip/7      200, and a byte at once and each 300 ms: seven of them
+  GET  /burn/7      200, and a byte at once; then seven seconds of computing, and a byte
+  GET  /ask/9091/7  200, and a byte at once; then a byte when 127.0.0.1:9091 has answered /compute/7
 
 echo:PORT sends every byte back. banner:PORT speaks first: "hello\n", then it echoes.
 lazy:PORT accepts, and never reads. udp:PORT sends every datagram back.
@@ -87,9 +89,32 @@ def compute(seconds):
     return steps
 
 
+def burn(seconds):
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        sum(range(10000))
+
+
+def ask(port, seconds):
+    with socket.create_connection(("127.0.0.1", port)) as upstream:
+        upstream.sendall(b"GET /compute/%d HTTP/1.1\r\nConnection: close\r\n\r\n" % seconds)
+        while upstream.recv(4096):
+            pass
+
+
+def begin_early(connection, kind, numbers):
+    """What packets tell is that it was answered."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n.")
+    {"burn": burn, "ask": ask}[kind](*numbers)
+    connection.sendall(b".")
+
+
 def stream(connection, path):
     """An answer that takes its time; False: it is not such a path."""
     kind, _, number = path.removeprefix("/").partition("/")
+    if kind in ("burn", "ask"):
+        begin_early(connection, kind, [int(text) for text in number.split("/")])
+        return True
     if kind not in ("big", "drip"):
         return False
     length = int(number) * (MIB if kind == "big" else 1)

@@ -7,6 +7,8 @@ Reads a line of JSON for each: {"netns": name, "ports": [...], "procs": [files o
 "uid": number}; answers with {"pid": ...} once it listens. They end with this process.
 
 Each answers every request with the client's address; "/work/N" after computing for N ms of CPU.
+"/ask/ADDRESS/PORT" gets the head of its answer at once, and the rest when a server there has said
+something.
 """
 import ctypes
 import json
@@ -28,6 +30,12 @@ def compute(ms):
         pass
 
 
+def ask(address, port):
+    with socket.create_connection((address, int(port))) as upstream:
+        upstream.send(b"?")
+        upstream.recv(1)
+
+
 def answer(conn):
     try:
         text = conn.recv(65536).decode("latin-1")
@@ -38,7 +46,10 @@ def answer(conn):
         if path.startswith("/work/"):
             compute(int(path.removeprefix("/work/")))
         body = f"{host}:{port}"
-        conn.send(f"HTTP/1.0 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        conn.send(f"HTTP/1.0 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        if path.startswith("/ask/"):
+            ask(*path.removeprefix("/ask/").split("/"))
+        conn.send(body.encode())
     except OSError:
         pass
 

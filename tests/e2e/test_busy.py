@@ -73,6 +73,17 @@ def computation_after_an_earlier_answer_on_the_same_connection_is_seen(t):
 
 
 @test()
+def computation_after_the_answer_has_begun_is_seen_by_its_cpu(t):
+    net = t.net()
+    doze = serve(t, net, idle=IDLE)
+    with Http(net.path()) as connection:
+        connection.connection.request("GET", "/burn/3")
+        equal(connection.connection.getresponse().read(), b"..", "answer")
+        stays_awake(doze, "computing")
+        doze.wait_asleep()
+
+
+@test()
 def stuck_connection_keeps_it_awake_no_longer_than_busy_max(t):
     net = t.net()
     doze = serve(t, net, "--busy-max=2s", idle=IDLE)

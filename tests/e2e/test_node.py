@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -118,6 +119,25 @@ def pods_with_the_same_port_are_told_apart(t):
     all_pods[1].expect_answer(PROMPT_MS)
     for pod in (all_pods[0], all_pods[2]):
         equal(pod.quota_us(), ASLEEP_QUOTA_US, f"the quota of {pod.name}")
+
+
+@test()
+def pod_that_waits_for_somebody_elses_answer_is_not_put_to_sleep(t):
+    """Although its own answer has begun, and it uses no CPU."""
+    node, pod = asleep_pod(t)
+    with netns.inside(node.client):
+        upstream = t.stack.enter_context(socket.create_server((nodes.CLIENT_ADDRESS, 0)))
+    client = t.stack.enter_context(pod.socket())
+    client.connect((pod.address, pod.ports[0]))
+    path = f"/ask/{nodes.CLIENT_ADDRESS}/{upstream.getsockname()[1]}"
+    client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    connection = t.stack.enter_context(upstream.accept()[0])
+    pod.wait_log("idle, but busy", "reason=upstream")
+    equal(pod.quota_us(), pod.full_quota_us, "the quota meanwhile")
+    connection.send(b"!")
+    answer = b"".join(iter(lambda: client.recv(4096), b""))
+    check(answer.endswith(b"%d" % client.getsockname()[1]), f"the answer was cut: {answer}")
+    pod.wait_asleep()
 
 
 # --- who is taken in ---

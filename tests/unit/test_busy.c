@@ -104,6 +104,12 @@ static void each_state_of_a_connection_has_its_reason(void **state)
 	  BUSY_UNREAD, false, 1000 },
 	{ "a request, then a FIN", { AT_REST, .state = TCP_CLOSE_WAIT, .answer = NO },
 	  BUSY_UNANSWERED, false, 1000 },
+	{ "TLS: an answer, or a session ticket", { AT_REST, .is_tls = true,
+	  .since_received_ms = IDLE_MS + 999 }, BUSY_UNANSWERED, false, 1000 },
+	{ "TLS: no ticket comes so late", { AT_REST, .is_tls = true,
+	  .since_received_ms = IDLE_MS + 1000 }, BUSY_NOT, false, 0 },
+	{ "TLS: never a request", { AT_REST, .is_tls = true, .has_received = false }, BUSY_NOT,
+	  false, 0 },
 	};
 
 	(void)state;
@@ -309,6 +315,66 @@ static void a_busy_connection_outweighs_those_that_are_stuck(void **state)
 	assert_int_equal(ntohs(v.flow.sport_be), 3);
 }
 
+/* What is at rest, but was in use lately, is worth another look. */
+static void a_connection_with_payload_within_busy_max_is_in_use(void **state)
+{
+	static const struct {
+		const char *name;
+		struct busy_socket socket;
+		bool usual, unlimited;
+	} rows[] = {
+	{ "at rest", { AT_REST }, true, true },
+	{ "half closed by the client", { AT_REST, .state = TCP_CLOSE_WAIT }, true, true },
+	{ "sent something just within the limit", { AT_REST, .since_received_ms = 2 * MAX_MS,
+	  .since_sent_ms = MAX_MS - 1 }, true, true },
+	{ "nothing for longer", { AT_REST, .since_received_ms = 2 * MAX_MS,
+	  .since_sent_ms = MAX_MS }, false, true },
+	{ "never a request", { AT_REST, .has_received = false }, false, false },
+	{ "not accepted", { AT_REST, .is_accepted = false }, false, false },
+	{ "closed by the application", { AT_REST, .state = TCP_FIN_WAIT2 }, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct busy_socket socket = rows[i].socket;
+
+		socket.flow.sport_be = htons(4242);
+		if (verdict_of(&socket, &usual).is_in_use != rows[i].usual ||
+		    verdict_of(&socket, &unlimited).is_in_use != rows[i].unlimited)
+			fail_msg("%s", rows[i].name);
+		if (rows[i].unlimited)
+			assert_int_equal(verdict_of(&socket, &unlimited).in_use.sport_be,
+					 htons(4242));
+	}
+}
+
+/* Seen from its own end: "answered" means that the application's request came last. */
+static void an_application_that_waits_for_an_answer_of_others_is_busy(void **state)
+{
+	static const struct row rows[] = {
+	{ "a request", { AT_REST }, BUSY_UPSTREAM, false, 1000 },
+	{ "answered", { AT_REST, .answer = NO }, BUSY_NOT, false, 0 },
+	{ "perhaps answered", { AT_REST, .answer = UNKNOWN }, BUSY_NOT, false, 0 },
+	{ "nothing was asked", { AT_REST, .since_sent_ms = NEVER_MS }, BUSY_NOT, false, 0 },
+	{ "no answer for longer than busy-max", { AT_REST, .since_received_ms = NEVER_MS,
+	  .since_sent_ms = MAX_MS }, BUSY_NOT, false, 0 },
+	{ "no answer for nearly as long", { AT_REST, .since_received_ms = NEVER_MS,
+	  .since_sent_ms = MAX_MS - 1 }, BUSY_UPSTREAM, false, 1000 },
+	{ "closed", { AT_REST, .state = TCP_CLOSE_WAIT }, BUSY_NOT, false, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct busy_verdict v;
+
+		busy_init(&v);
+		busy_add_upstream(&v, &rows[i].socket, &usual);
+		if (v.reason != rows[i].reason || v.recheck_ms != rows[i].recheck_ms)
+			fail_msg("%s: %s, %llu ms", rows[i].name, busy_reason_name(v.reason),
+				 (unsigned long long)v.recheck_ms);
+	}
+}
+
 #pragma clang diagnostic pop
 
 static void no_connection_is_no_reason(void **state)
@@ -349,6 +415,8 @@ int main(void)
 			it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds),
 		cmocka_unit_test(the_first_reason_stays_and_the_shortest_recheck_counts),
 		cmocka_unit_test(a_busy_connection_outweighs_those_that_are_stuck),
+		cmocka_unit_test(a_connection_with_payload_within_busy_max_is_in_use),
+		cmocka_unit_test(an_application_that_waits_for_an_answer_of_others_is_busy),
 		cmocka_unit_test(no_connection_is_no_reason),
 		cmocka_unit_test(every_reason_has_a_name_of_its_own),
 	};

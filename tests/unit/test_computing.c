@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/* Looks at the CPU time of a target whose connections are at rest. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "computing.h"
+#include "util.h"
+
+/* The time of the first look, and what had been used by then. */
+#define START_MS 100000
+#define START_US 7000000
+
+struct look {
+	const char *name;
+	uint64_t ms, us; /* since the start */
+	enum busy_reason reason;
+	uint64_t recheck_ms;
+};
+
+static struct busy_verdict at_rest(void)
+{
+	struct busy_verdict v;
+
+	busy_init(&v);
+	v.is_in_use = true;
+	v.in_use.sport_be = htons(4242);
+	return v;
+}
+
+static void expect_look(struct computing *c, const struct look *look)
+{
+	struct busy_verdict v = at_rest();
+
+	computing_look(c, &v, START_US + look->us, (START_MS + look->ms) * NS_PER_MS);
+	if (v.reason != look->reason)
+		fail_msg("%s: %s instead of %s", look->name, busy_reason_name(v.reason),
+			 busy_reason_name(look->reason));
+	if (v.recheck_ms != look->recheck_ms)
+		fail_msg("%s: to be looked at again after %llu ms", look->name,
+			 (unsigned long long)v.recheck_ms);
+	if (v.flow.sport_be != (look->reason ? htons(4242) : 0))
+		fail_msg("%s: not the connection in use", look->name);
+}
+
+static void expect_looks(const struct look *looks, size_t len)
+{
+	struct computing c = { 0 };
+
+	for (size_t i = 0; i < len; i++)
+		expect_look(&c, &looks[i]);
+}
+
+static void who_uses_no_cpu_is_not_computing(void **state)
+{
+	static const struct look looks[] = {
+		{ "first", 0, 0, BUSY_MEASURING, 201 },
+		{ "too soon", 50, 0, BUSY_MEASURING, 151 },
+		{ "after the window", 201, 0, BUSY_NOT, 0 },
+		{ "again, the gate has closed", 221, 0, BUSY_NOT, 0 },
+	};
+
+	(void)state;
+	expect_looks(looks, ARRAY_LEN(looks));
+}
+
+static void who_uses_cpu_is_computing_until_it_does_not(void **state)
+{
+	static const struct look looks[] = {
+		{ "first", 0, 0, BUSY_MEASURING, 201 },
+		{ "half of one CPU", 200, 100000, BUSY_COMPUTING, 1000 },
+		{ "just enough", 1200, 150000, BUSY_COMPUTING, 1000 },
+		{ "just too little", 2200, 199999, BUSY_NOT, 0 },
+		{ "at once, what was before still counts", 2220, 219999, BUSY_NOT, 0 },
+		{ "and again", 2440, 260000, BUSY_COMPUTING, 1000 },
+	};
+
+	(void)state;
+	expect_looks(looks, ARRAY_LEN(looks));
+}
+
+static void an_old_look_is_no_beginning_of_a_measurement(void **state)
+{
+	static const struct look looks[] = {
+		{ "first", 0, 0, BUSY_MEASURING, 201 },
+		{ "after the window", 201, 0, BUSY_NOT, 0 },
+		{ "an idle time later", 300000, 9000000, BUSY_MEASURING, 201 },
+		{ "at rest by now", 300201, 9000000, BUSY_NOT, 0 },
+		{ "a counter that went back", 300401, 0, BUSY_NOT, 0 },
+	};
+
+	(void)state;
+	expect_looks(looks, ARRAY_LEN(looks));
+}
+
+static void what_connections_say_is_left_as_it_is(void **state)
+{
+	struct computing c = { 0 };
+	struct busy_verdict v = at_rest();
+
+	(void)state;
+	v.reason = BUSY_UNREAD;
+	v.recheck_ms = 77;
+	computing_look(&c, &v, START_US, START_MS * NS_PER_MS);
+	assert_int_equal(v.reason, BUSY_UNREAD);
+	assert_int_equal(v.recheck_ms, 77);
+
+	busy_init(&v);
+	computing_look(&c, &v, START_US, START_MS * NS_PER_MS);
+	assert_int_equal(v.reason, BUSY_NOT);
+	assert_int_equal(c.looked_ns, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_uses_no_cpu_is_not_computing),
+		cmocka_unit_test(who_uses_cpu_is_computing_until_it_does_not),
+		cmocka_unit_test(an_old_look_is_no_beginning_of_a_measurement),
+		cmocka_unit_test(what_connections_say_is_left_as_it_is),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
