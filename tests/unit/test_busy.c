@@ -315,6 +315,8 @@ static void a_busy_connection_outweighs_those_that_are_stuck(void **state)
 	assert_int_equal(ntohs(v.flow.sport_be), 3);
 }
 
+/* clang-format off */
+
 /* What is at rest, but was in use lately, is worth another look. */
 static void a_connection_with_payload_within_busy_max_is_in_use(void **state)
 {
@@ -374,6 +376,8 @@ static void an_application_that_waits_for_an_answer_of_others_is_busy(void **sta
 				 (unsigned long long)v.recheck_ms);
 	}
 }
+
+/* clang-format on */
 
 #pragma clang diagnostic pop
 
