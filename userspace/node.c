@@ -16,6 +16,7 @@
 #include "kube_event.h"
 #include "kubelet.h"
 #include "log.h"
+#include "pod_place.h"
 #include "pod_watch.h"
 #include "resident.h"
 #include "util.h"
@@ -107,7 +108,10 @@ static void node_on_gone(void *arg, const char *uid)
 
 /* --- what is kept of pods that are gone --- */
 
-/* UID.size or UID.quota: of a pod that is no longer there. */
+/*
+ * UID.size or UID.quota: of a pod that is no longer there. Its cgroup says so as well: the list of
+ * another node, or of another cluster, is no reason to forget what full is.
+ */
 static bool node_is_orphan(struct node *n, const char *file)
 {
 	const char *dot = strrchr(file, '.');
@@ -120,7 +124,7 @@ static bool node_is_orphan(struct node *n, const char *file)
 	memcpy(uid, file, (size_t)(dot - file));
 	uid[dot - file] = '\0';
 	HASH_FIND_STR(n->entries, uid, entry);
-	return !entry;
+	return !entry && !pod_place_has_pod(n->mounts.controls[CGROUP_CPU].point, uid);
 }
 
 static void node_forget_orphans(struct node *n)

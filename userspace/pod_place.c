@@ -27,8 +27,14 @@ int pod_place_id(const char *container_id, char out[POD_PLACE_ID_MAX])
 	return 0;
 }
 
-/* Where no pod is: most of the tree. */
-static bool pod_place_is_elsewhere(const FTSENT *entry)
+/* How much of the tree is walked. */
+enum pod_place_extent {
+	POD_PLACE_USUAL, /* without the places where no node but one within another has pods */
+	POD_PLACE_ALL,
+};
+
+/* Most of the tree. */
+static bool pod_place_is_unusual(const FTSENT *entry)
 {
 	static const char *const names[] = { "system.slice", "user.slice", "init.scope" };
 
@@ -36,13 +42,25 @@ static bool pod_place_is_elsewhere(const FTSENT *entry)
 		if (strcmp(entry->fts_name, names[i]) == 0)
 			return true;
 	}
-	return entry->fts_level > POD_PLACE_DEPTH_MAX;
+	return false;
+}
+
+static bool pod_place_is_elsewhere(const FTSENT *entry, enum pod_place_extent extent)
+{
+	return entry->fts_level > POD_PLACE_DEPTH_MAX ||
+	       (extent == POD_PLACE_USUAL && pod_place_is_unusual(entry));
 }
 
 /* CRI-O keeps conmon, which minds the container, in a cgroup with the same id. */
 static bool pod_place_is_container(const FTSENT *entry, const char *id)
 {
 	return strstr(entry->fts_name, id) && !strstr(entry->fts_name, "conmon");
+}
+
+/* In an unusual place: only where a kubelet keeps its pods. */
+static bool pod_place_is_pods_container(const FTSENT *entry, const char *id)
+{
+	return pod_place_is_container(entry, id) && strstr(entry->fts_path, "kubepods");
 }
 
 static int pod_place_take(struct pod_place *out, const FTSENT *entry)
@@ -64,7 +82,11 @@ static FTS *pod_place_walk(const char *root)
 	return fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
 }
 
-int pod_place_find(struct pod_place *out, const char *root, const char *id)
+typedef bool (*pod_place_is_fn)(const FTSENT *entry, const char *text);
+
+/* The first directory that it is; out: NULL, whether there is one is all that matters. */
+static int pod_place_search(struct pod_place *out, const char *root, enum pod_place_extent extent,
+			    pod_place_is_fn is, const char *text)
 {
 	FTS *walk = pod_place_walk(root);
 	int r = walk ? -ENOENT : -errno;
@@ -73,14 +95,49 @@ int pod_place_find(struct pod_place *out, const char *root, const char *id)
 	while (walk && r == -ENOENT && (entry = fts_read(walk))) {
 		if (entry->fts_info != FTS_D)
 			continue;
-		if (pod_place_is_elsewhere(entry))
+		if (pod_place_is_elsewhere(entry, extent))
 			fts_set(walk, entry, FTS_SKIP);
-		else if (pod_place_is_container(entry, id))
-			r = pod_place_take(out, entry);
+		else if (is(entry, text))
+			r = out ? pod_place_take(out, entry) : 0;
 	}
 	if (walk)
 		fts_close(walk);
 	return r;
+}
+
+int pod_place_find(struct pod_place *out, const char *root, const char *id)
+{
+	int r = pod_place_search(out, root, POD_PLACE_USUAL, pod_place_is_container, id);
+
+	return r == -ENOENT
+		       ? pod_place_search(out, root, POD_PLACE_ALL, pod_place_is_pods_container,
+					  id)
+		       : r;
+}
+
+/* systemd has a meaning of its own for "-" in a name, so the uid has "_" there. */
+static bool pod_place_is_pod(const FTSENT *entry, const char *uid)
+{
+	const char *name = strstr(entry->fts_name, "pod");
+	size_t len = strlen(uid), i = 0;
+
+	/* "kubepods-pod..." has it twice. */
+	for (; name; name = strstr(name + 1, "pod")) {
+		for (i = 0; i < len; i++) {
+			char c = name[3 + i];
+
+			if (c != uid[i] && !(c == '_' && uid[i] == '-'))
+				break;
+		}
+		if (i == len)
+			return true;
+	}
+	return false;
+}
+
+bool pod_place_has_pod(const char *root, const char *uid)
+{
+	return pod_place_search(NULL, root, POD_PLACE_ALL, pod_place_is_pod, uid) == 0;
 }
 
 /* 0: there is none. */

@@ -12,6 +12,7 @@
 #define DOZE_POD_PLACE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* "containerd://0123..." is runtime and id; 64 hexadecimal digits today, never fewer than 12. */
@@ -33,6 +34,9 @@ struct pod_place {
  * no such container; else -errno. Nothing is logged.
  */
 int pod_place_find(struct pod_place *out, const char *root, const char *id);
+
+/* Whether the pod with this uid still has a cgroup below root, whichever driver has named it. */
+bool pod_place_has_pod(const char *root, const char *uid);
 
 /* The first process of a container, or of the cgroups that it has made; -ESRCH: there is none. */
 pid_t pod_place_process(const struct pod_place *place);

@@ -178,6 +178,14 @@ class NodePod:
     def delete(self, **options):
         self.node.server.delete_pod(self.name, **options)
 
+    def end(self):
+        """The kubelet ends its processes, and removes its cgroups."""
+        thaw(self.directory(self.container_path, -1))
+        os.kill(self.pid, signal.SIGKILL)
+        self.pid = None
+        wait_until(lambda: all(remove_tree(self.directory(self.pod_path, h))
+                               for h in range(len(self.node.roots))), "its cgroups are gone")
+
     def events(self, reason=None):
         return [e for e in self.node.server.store.list("events")
                 if e["involvedObject"]["uid"] == self.uid

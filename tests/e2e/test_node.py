@@ -563,8 +563,23 @@ def pod_deleted_while_nobody_watched_is_forgotten(t):
     node.stop_doze()
     check(node.state(), "no state is kept")
     pod.delete(grace_s=0)
+    pod.end()
     node.start_doze()
     wait_until(lambda: not node.state(), "the state is gone")
+
+
+@test()
+def list_without_a_pod_that_has_a_cgroup_here_is_no_reason_to_forget_it(t):
+    """As that of another node or another cluster is."""
+    node, pod = asleep_pod(t)
+    node.stop_doze()
+    state = node.state()
+    node.start_doze(NODE_NAME="node2")
+    node.stop_doze()
+    equal(node.state(), state, "state")
+    node.start_doze()
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
 
 
 @test()

@@ -94,6 +94,9 @@ static const struct {
 	  "kubelet-kubepods-burstable-pod" UID ".slice",
 	  "cri-containerd-" ID ".scope" },
 	{ "mine/pods/kubepods/burstable/pod" UID, ID },
+	{ "system.slice/docker-" OTHER ".scope/kubelet.slice/kubelet-kubepods.slice/"
+	  "kubelet-kubepods-pod" UID ".slice",
+	  "cri-containerd-" ID ".scope" },
 };
 
 static void every_layout_is_found(void **state)
@@ -147,6 +150,25 @@ static void the_process_may_be_in_a_cgroup_below(void **state)
 	assert_int_equal(pod_place_process(&place), 4242);
 }
 
+static void a_pod_is_known_by_its_uid_whatever_the_driver(void **state)
+{
+	static const char uid[] = "5c6eb96d-0661-4fee-80ea-26a9aba51a06";
+
+	(void)state;
+	assert_false(pod_place_has_pod(root, uid));
+	make_directory("kubepods.slice/kubepods-pod5c6eb96d_0661_4fee_80ea_26a9aba51a0.slice");
+	make_directory("kubepods/burstable/pod5c6eb96d-0661-4fee-80ea-26a9aba51a07");
+	make_directory("kubepods/burstable/5c6eb96d-0661-4fee-80ea-26a9aba51a06");
+	assert_false(pod_place_has_pod(root, uid));
+	make_directory("kubepods/burstable/pod5c6eb96d-0661-4fee-80ea-26a9aba51a06");
+	assert_true(pod_place_has_pod(root, uid));
+	assert_true(pod_place_has_pod(root, "5c6eb96d-0661-4fee-80ea-26a9aba51a07"));
+	make_directory("system.slice/x.scope/kubepods.slice/kubepods-burstable.slice/"
+		       "kubepods-burstable-pod00000000_0661_4fee_80ea_26a9aba51a06.slice");
+	assert_true(pod_place_has_pod(root, "00000000-0661-4fee-80ea-26a9aba51a06"));
+	assert_false(pod_place_has_pod("/nowhere", uid));
+}
+
 static void an_id_has_a_runtime_and_digits(void **state)
 {
 	static const char *const wrong[] = {
@@ -181,6 +203,8 @@ int main(void)
 						remove_root),
 		cmocka_unit_test_setup_teardown(the_process_may_be_in_a_cgroup_below, make_root,
 						remove_root),
+		cmocka_unit_test_setup_teardown(a_pod_is_known_by_its_uid_whatever_the_driver,
+						make_root, remove_root),
 		cmocka_unit_test(an_id_has_a_runtime_and_digits),
 	};
 
