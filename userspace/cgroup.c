@@ -307,18 +307,6 @@ static int cgroup_create_in(struct cgroup *cg, const struct cgroup_mount *mount,
 	return r;
 }
 
-/* The lock is on a directory, so that it needs no place of its own and ends with us. */
-static int cgroup_lock(const char *dir, int operation)
-{
-	_cleanup_(closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, operation) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
-
 static bool cgroup_is_same_dir(int fd, const char *dir)
 {
 	struct stat opened, named;
@@ -345,7 +333,7 @@ static int cgroup_create_locked(struct cgroup *cg, const struct cgroup_mount *mo
 		int r = cgroup_create_in(cg, mount, control, name);
 
 		if (r == 0)
-			r = fd = cgroup_lock(cg->controls[control].dir, LOCK_EX);
+			r = fd = file_lock_directory(cg->controls[control].dir, LOCK_EX);
 		if (r < 0 && r != -ENOENT)
 			return r;
 		if (r >= 0 && cgroup_is_same_dir(fd, cg->controls[control].dir)) {
@@ -634,7 +622,7 @@ static int cgroup_lock_abandoned(const char *parent, const char *name)
 	if (strncmp(name, CGROUP_NAME_PREFIX, strlen(CGROUP_NAME_PREFIX)) != 0 ||
 	    cgroup_join(dir, parent, name) < 0)
 		return -EINVAL;
-	return cgroup_lock(dir, LOCK_EX | LOCK_NB);
+	return file_lock_directory(dir, LOCK_EX | LOCK_NB);
 }
 
 void cgroup_sweep(const struct cgroup_mounts *mounts)

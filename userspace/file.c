@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -128,4 +129,15 @@ int file_read_u64(const char *path, const char *key, uint64_t *out)
 		return -errno;
 	*out = value;
 	return 0;
+}
+
+int file_lock_directory(const char *path, int operation)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, operation) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }

@@ -22,4 +22,10 @@ int file_replace(const char *path, const char *text);
  * key is NULL. -errno, -EINVAL when there is none. */
 int file_read_u64(const char *path, const char *key, uint64_t *out);
 
+/*
+ * flock(2) on a directory: it needs no place of its own, and ends with us. operation: LOCK_EX, with
+ * LOCK_NB. A descriptor that the caller closes, or -errno, -EWOULDBLOCK.
+ */
+int file_lock_directory(const char *path, int operation);
+
 #endif

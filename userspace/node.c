@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uthash.h>
 
 #include "cgroup.h"
+#include "file.h"
 #include "kube_event.h"
 #include "kubelet.h"
 #include "log.h"
@@ -36,6 +38,7 @@ struct node {
 	struct pod_watch *watch;
 	struct resident_node shared;
 	struct node_entry *entries;
+	int lock_fd; /* on the state directory; -1: not locked */
 	bool has_listed;
 };
 
@@ -157,14 +160,30 @@ static void node_on_listed(void *arg)
 
 /* --- opening --- */
 
-static int node_open_state(const struct config *config)
+/* Two of them would fight for the size of each pod. */
+static int node_lock_state(struct node *n, const char *directory)
 {
-	if (mkdir(config->state_dir, 0700) < 0 && errno != EEXIST)
-		return log_err(-errno, "cannot make the state directory '%s'", config->state_dir);
-	if (access(config->state_dir, W_OK | X_OK) < 0)
-		return log_err(-errno, "cannot write to the state directory '%s'",
-			       config->state_dir);
+	int r = file_lock_directory(directory, LOCK_EX | LOCK_NB);
+
+	if (r == -EWOULDBLOCK)
+		return log_err(-EBUSY,
+			       "another doze node is at work here: it has the state directory '%s'",
+			       directory);
+	if (r < 0)
+		return log_err(r, "cannot lock the state directory '%s'", directory);
+	n->lock_fd = r;
 	return 0;
+}
+
+static int node_open_state(struct node *n)
+{
+	const char *directory = n->settings.config->state_dir;
+
+	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+		return log_err(-errno, "cannot make the state directory '%s'", directory);
+	if (access(directory, W_OK | X_OK) < 0)
+		return log_err(-errno, "cannot write to the state directory '%s'", directory);
+	return node_lock_state(n, directory);
 }
 
 static int node_find_cgroups(struct node *n)
@@ -212,7 +231,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.listed = node_on_listed,
 		.arg = n,
 	};
-	int r = node_open_state(n->settings.config);
+	int r = node_open_state(n);
 
 	if (r == 0)
 		r = node_find_cgroups(n);
@@ -246,6 +265,7 @@ int node_new(struct node **out, struct daemon *daemon, struct kube *kube,
 	if (!n)
 		return log_err(-ENOMEM, "cannot watch the node");
 	n->settings = *settings;
+	n->lock_fd = -1;
 	r = node_open(n, daemon, kube);
 	if (r < 0)
 		return r;
@@ -292,6 +312,7 @@ void node_free(struct node **n)
 	}
 	kubelet_free(&(*n)->kubelet);
 	kube_events_free(&(*n)->events);
+	closep(&(*n)->lock_fd);
 	free(*n);
 	*n = NULL;
 }

@@ -325,6 +325,19 @@ def test_doze_node_reads_every_variable_that_it_is_given():
     check("--help lists all flags" not in done.stderr, done.stderr)
 
 
+def test_the_node_daemon_is_asked_where_it_listens():
+    mounts = [m["mountPath"] for m in node_doze()["volumeMounts"]]
+    text = subprocess.run([DOZE, "node", "--help"], check=True, capture_output=True,
+                          text=True).stdout
+    for probe in ("readinessProbe", "livenessProbe"):
+        command = node_doze()[probe]["exec"]["command"]
+        equal(command[:2], ["/doze", "status"])
+        check(os.path.dirname(command[2]) in mounts, f"{command[2]} is on no volume")
+        check(command[2] in text, f"doze node does not listen at {command[2]}")
+    done = subprocess.run([DOZE, "status", "/nowhere/node.sock"], capture_output=True, text=True)
+    equal(done.returncode, 1, done.stderr)
+
+
 def test_doze_node_keeps_its_state_on_the_node():
     mounts = {m["name"]: m["mountPath"] for m in node_doze()["volumeMounts"]}
     volumes = {v["name"]: v for v in node_pod()["volumes"]}

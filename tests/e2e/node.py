@@ -368,16 +368,24 @@ class Node:
                      "DOZE_SOCKET": os.path.join(self.directory, "doze.sock"), **changes}
         return {name: value for name, value in variables.items() if value is not None}
 
-    def launch_doze(self, *flags, level="debug", wrap=(), **changes):
-        if self.doze:
-            self.old_doze.append(self.doze)
+    def _make_doze(self, *flags, level="debug", wrap=(), **changes):
         command = ["nsenter", f"--net=/run/netns/{self.namespace}", *wrap,
                    doze_binary(), "node",
                    "--idle-after=300ms", "--wake-timeout=3s", "--log-level", level, *flags]
-        self.doze = Process(command, "stderr", env=self.environment(**changes))
+        return Process(command, "stderr", env=self.environment(**changes))
+
+    def launch_doze(self, *flags, **options):
+        if self.doze:
+            self.old_doze.append(self.doze)
+        self.doze = self._make_doze(*flags, **options)
         for pod in self.pods:
             pod._answered = ""  # pylint: disable=protected-access
         return self.doze
+
+    def spare_doze(self, *flags, **options):
+        """One more, beside the one that is there."""
+        self.old_doze.append(self._make_doze(*flags, **options))
+        return self.old_doze[-1]
 
     def start_doze(self, *flags, **options):
         """Starts it, and waits until it knows the pods."""

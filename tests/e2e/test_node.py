@@ -557,6 +557,15 @@ def uninstall_gives_everything_back(t, how):
     equal(node.state(), [], "state")
 
 
+@test([(), ("--uninstall",)])
+def second_doze_on_a_node_says_that_there_is_one(t, *flags):
+    node, pod = asleep_pod(t)
+    second = node.spare_doze(*flags)
+    second.lines.wait("another doze node is at work here", node.state_directory)
+    equal(second.wait(), 1, "status")
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota")
+
+
 @test()
 def pod_deleted_while_nobody_watched_is_forgotten(t):
     node, pod = asleep_pod(t)
