@@ -22,7 +22,7 @@ LIBRARY := $(B)/libdoze.a
 SKELS   := $(B)/bpf/gate.skel.h $(B)/bpf/replay.skel.h $(B)/bpf/steer.skel.h \
            $(B)/bpf/answered.skel.h $(B)/bpf/kubelet.skel.h
 
-.PHONY: all deps demo test check bench fuzz format install clean help
+.PHONY: all deps demo test check bench soak fuzz format install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

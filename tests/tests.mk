@@ -39,6 +39,10 @@ bench: deps ## measure latency, throughput and cost per packet, against a baseli
 	@python3 tests/bench/bench_probes.py
 	@python3 tests/bench/bench_node.py
 
+soak: deps ## ten minutes of health checks against sleeping pods
+	@$(MAKE) --no-print-directory doze >/dev/null
+	@python3 tests/bench/soak_probes.py
+
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
 	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
