@@ -7,7 +7,6 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -134,19 +133,6 @@ static int node_check_privileges(struct node_command *c)
 	return privilege_check(&needs);
 }
 
-/* Some files for each pod: more than the 1024 that a process gets unless it asks. */
-static int node_raise_files(struct node_command *c)
-{
-	struct rlimit files;
-
-	(void)c;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	return 0;
-}
-
 static int node_open_access(struct node_command *c)
 {
 	char error[KUBE_ERROR_MAX] = "no memory";
@@ -161,8 +147,10 @@ static int node_open_access(struct node_command *c)
 
 static int node_open_loop(struct node_command *c)
 {
-	int r = daemon_open_loop(&c->daemon, node_on_signal, c);
+	int r;
 
+	daemon_raise_files();
+	r = daemon_open_loop(&c->daemon, node_on_signal, c);
 	if (r < 0)
 		return r;
 	c->stopping = event_new(c->daemon.base, -1, EV_PERSIST, node_on_stopping, c);
@@ -235,7 +223,7 @@ static int node_open_server(struct node_command *c)
 static int node_set_up(struct node_command *c)
 {
 	static int (*const steps[])(struct node_command * c) = {
-		node_check_privileges, node_raise_files, node_open_access, node_open_loop,
+		node_check_privileges, node_open_access, node_open_loop,
 		node_open_gate,	       node_open_node,	 node_open_server,
 	};
 

@@ -263,6 +263,7 @@ static int sidecar_open_server(struct sidecar *s)
 
 static int sidecar_open_loop(struct sidecar *s)
 {
+	daemon_raise_files();
 	return daemon_open_loop(&s->daemon, sidecar_on_signal, s);
 }
 

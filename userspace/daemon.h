@@ -58,6 +58,12 @@ struct daemon {
 
 /* All log their errors, -errno; after a failure closing undoes what was done. */
 
+/*
+ * As many files as the kernel lets us have: some for each pod, two for each client that is carried
+ * on. Not where a command is started, which would inherit that.
+ */
+void daemon_raise_files(void);
+
 /* The loop, libcurl, and the signals, which are blocked from now on. */
 int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg);
 
