@@ -39,7 +39,10 @@ struct status_target {
 	const char *state;	    /* scaler_state_name() */
 	uint64_t state_since_ms;    /* for how long it has been in it */
 	bool is_gate_open;
-	/* Why it is awake: "client", "busy", "schedule", "min_awake", ...; "" while asleep. */
+	/*
+	 * Why it is awake: "client", "client_among_health_checks" (first taken for one), "schedule",
+	 * "min_awake", "unanswered" and the other reasons of busy.h, ...; "" while asleep.
+	 */
 	const char *awake_reason;
 	char awake_detail[STATUS_DETAIL_MAX]; /* a client's address, "unanswered 192.0.2.1:4242" */
 	/* Why it woke last; "" if it never did. */

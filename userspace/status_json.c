@@ -168,6 +168,9 @@ static void json_explain_target(FILE *out, const cJSON *t)
 	fputs(" in all\n  idle time      ", out);
 	json_print_since(out, json_number(t, "idle_after_ms"));
 	fputc('\n', out);
+	if (json_number(t, "misjudged") > 0)
+		fprintf(out, "  misjudged      %.0f times a client, first taken for a health check\n",
+			json_number(t, "misjudged"));
 }
 
 int status_json_explain(FILE *out, const char *json, size_t len)

@@ -60,6 +60,7 @@ struct target {
 	unsigned int pending; /* events that wait, as bits of enum scaler_event */
 	bool is_dispatching;
 	uint64_t judged_ns; /* when a client was recognized last, among health checks */
+	struct gate_flow judged_flow;
 	uint64_t idle_told_ns;
 	struct story story;
 	struct target_port probe_port;
@@ -376,6 +377,7 @@ static void target_on_ready(void *arg)
 static void target_note_client(struct target *t, const struct gate_flow *flow, uint64_t seen_ns)
 {
 	t->judged_ns = max_u64(t->judged_ns, seen_ns);
+	t->judged_flow = *flow;
 	datapath_judge_after(t->edges.datapath, t->settings.id,
 			     seen_ns + t->settings.idle_ns / TARGET_JUDGED_PART);
 	story_misjudged(&t->story, flow);
@@ -658,10 +660,23 @@ static uint64_t target_ms_till(uint64_t then_ns, uint64_t now_ns)
 	return then_ns != UINT64_MAX && then_ns > now_ns ? (then_ns - now_ns) / NS_PER_MS : 0;
 }
 
+/* Who called last, and by which of two ways that is known; NULL: nobody has. */
+static const char *target_last_client(const struct target *t, char *detail)
+{
+	uint64_t gate_ns = datapath_activity_ns(t->edges.datapath, t->settings.id);
+	struct gate_flow seen = datapath_last_client(t->edges.datapath, t->settings.id);
+	bool is_judged = t->judged_ns > gate_ns;
+
+	story_format_client(is_judged ? &t->judged_flow : &seen, detail);
+	if (!*detail)
+		return NULL;
+	return is_judged ? "client_among_health_checks" : "client";
+}
+
 static const char *target_awake_reason(const struct target *t, uint64_t now_ns, char *detail)
 {
 	const struct scaler *s = &t->scaler;
-	struct gate_flow client = datapath_last_client(t->edges.datapath, t->settings.id);
+	const char *client;
 
 	if (s->state == SCALER_ASLEEP)
 		return "";
@@ -675,10 +690,10 @@ static const char *target_awake_reason(const struct target *t, uint64_t now_ns, 
 		story_format_client(&t->story.busy_flow, detail);
 		return busy_reason_name(t->story.busy);
 	}
-	story_format_client(&client, detail);
+	client = target_last_client(t, detail);
 	if (now_ns >= s->activity_ns + s->idle_ns)
 		return "min_awake";
-	return *detail ? "client" : "started";
+	return client ? client : "started";
 }
 
 void target_status(const struct target *t, struct status_target *out)

@@ -89,6 +89,18 @@ def schedule_is_a_reason(t):
 
 
 @test()
+def client_that_was_first_taken_for_a_health_check_is_told_as_one(t):
+    net, path = t.net(), socket_path(t)
+    serve(t, net, f"--socket={path}", "--probe-source=192.0.2.1", idle="30s")
+    with Http(net.path()) as connection:
+        connection.get()
+        told = wait_until(lambda: (found := status(t, net, path)) and "client_among" in found
+                          and found, "it is told")
+    check("misjudged      1 times a client" in told, told)
+    check(re.search(r"awake because  client_among_health_checks 192\.0\.2\.1:\d+", told), told)
+
+
+@test()
 def json_has_all_that_is_known(t):
     net, path = t.net(), socket_path(t)
     doze = serve(t, net, f"--socket={path}")
