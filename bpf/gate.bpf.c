@@ -373,9 +373,13 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ether
 		gate_count(GATE_PASS_OTHER);
 		return false;
 	}
-	parsed = gate_parse_skb(skb, has_ethernet, &packet);
-	if (parsed == PARSE_SHORT && !gate_pull(skb))
+	/* A loop halves what the verifier has to follow, and doze's start with it (all kernels). */
+#pragma clang loop unroll(disable)
+	for (int tries = 0; tries < 2; tries++) {
 		parsed = gate_parse_skb(skb, has_ethernet, &packet);
+		if (parsed != PARSE_SHORT || gate_pull(skb))
+			break;
+	}
 	verdict = gate_judge(&frame, parsed, &packet);
 	gate_count(verdict);
 	return gate_drops(verdict);
@@ -407,58 +411,33 @@ static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethern
 }
 
 /*
- * TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs as well. The section
- * is not "tcx/ingress" because Debian 12's bpftool does not know it; datapath.c sets the type.
+ * For tcx and tc alike. TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs as
+ * well. The section is not "tcx/ingress" because Debian 12's bpftool does not know it; datapath.c
+ * sets the type.
  */
 SEC("tc")
-int gate_tcx(struct __sk_buff *skb)
-{
-	return gate_drops_skb(skb, true) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-}
-
-SEC("tc")
-int gate_tc(struct __sk_buff *skb)
+int gate_skb(struct __sk_buff *skb)
 {
 	return gate_drops_skb(skb, true) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 /* For links whose packets begin with the IP header: tun, WireGuard, IP tunnels. */
 SEC("tc")
-int gate_tcx_ip(struct __sk_buff *skb)
-{
-	return gate_drops_skb(skb, false) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-}
-
-SEC("tc")
-int gate_tc_ip(struct __sk_buff *skb)
+int gate_skb_ip(struct __sk_buff *skb)
 {
 	return gate_drops_skb(skb, false) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 /* At egress, for targets with UDP ports: they stand in no packet's way. */
 SEC("tc")
-int gate_tcx_sent(struct __sk_buff *skb)
+int gate_skb_sent(struct __sk_buff *skb)
 {
 	gate_see_sent(skb, true);
 	return TC_ACT_UNSPEC;
 }
 
 SEC("tc")
-int gate_tc_sent(struct __sk_buff *skb)
-{
-	gate_see_sent(skb, true);
-	return TC_ACT_UNSPEC;
-}
-
-SEC("tc")
-int gate_tcx_sent_ip(struct __sk_buff *skb)
-{
-	gate_see_sent(skb, false);
-	return TC_ACT_UNSPEC;
-}
-
-SEC("tc")
-int gate_tc_sent_ip(struct __sk_buff *skb)
+int gate_skb_sent_ip(struct __sk_buff *skb)
 {
 	gate_see_sent(skb, false);
 	return TC_ACT_UNSPEC;

@@ -106,45 +106,34 @@ static bool datapath_kernel_is_at_least(unsigned int major, unsigned int minor)
 	return has_major > major || (has_major == major && has_minor >= minor);
 }
 
-static void datapath_choose_sent_programs(struct datapath *d)
+/* A kernel that knows tcx attaches a program of that type by tc as well. */
+static void datapath_choose_skb_program(const struct datapath *d, struct bpf_program *program,
+					bool is_wanted, enum bpf_attach_type tcx_type)
 {
-	bool loads_tcx = d->settings.has_udp && d->has_tcx;
-	bool loads_tc = d->settings.has_udp && !d->has_tcx;
-
-	bpf_program__set_autoload(d->skel->progs.gate_tcx_sent, loads_tcx);
-	bpf_program__set_autoload(d->skel->progs.gate_tcx_sent_ip, loads_tcx);
-	bpf_program__set_autoload(d->skel->progs.gate_tc_sent, loads_tc);
-	bpf_program__set_autoload(d->skel->progs.gate_tc_sent_ip, loads_tc);
-	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx_sent,
-					      (enum bpf_attach_type)DATAPATH_BPF_TCX_EGRESS);
-	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx_sent_ip,
-					      (enum bpf_attach_type)DATAPATH_BPF_TCX_EGRESS);
+	bpf_program__set_autoload(program, is_wanted);
+	if (d->has_tcx)
+		bpf_program__set_expected_attach_type(program, tcx_type);
 }
 
 /* Only the programs that may be attached are loaded: an older kernel knows not all of them. */
 static void datapath_choose_programs(struct datapath *d)
 {
+	const enum bpf_attach_type ingress = (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS;
+	const enum bpf_attach_type egress = (enum bpf_attach_type)DATAPATH_BPF_TCX_EGRESS;
 	enum datapath_hook hook = d->settings.hook;
-	bool is_auto = hook == DATAPATH_HOOK_AUTO;
 
 	/* Without a copy of the frame gate_xdp could hold nothing. */
 	bool has_xdp = datapath_kernel_is_at_least(5, 18) || !d->settings.can_replay;
+	bool is_xdp = hook == DATAPATH_HOOK_XDP;
 
 	d->has_tcx = datapath_kernel_is_at_least(6, 6);
-	bool loads_tcx = hook == DATAPATH_HOOK_TCX || (is_auto && d->has_tcx);
-	bool loads_tc = hook == DATAPATH_HOOK_TC || is_auto;
-
-	bpf_program__set_autoload(d->skel->progs.gate_tcx, loads_tcx);
-	bpf_program__set_autoload(d->skel->progs.gate_tcx_ip, loads_tcx);
-	bpf_program__set_autoload(d->skel->progs.gate_tc, loads_tc);
-	bpf_program__set_autoload(d->skel->progs.gate_tc_ip, loads_tc);
+	datapath_choose_skb_program(d, d->skel->progs.gate_skb, !is_xdp, ingress);
+	datapath_choose_skb_program(d, d->skel->progs.gate_skb_ip, !is_xdp, ingress);
 	bpf_program__set_autoload(d->skel->progs.gate_xdp,
-				  hook == DATAPATH_HOOK_XDP || (is_auto && has_xdp));
-	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx,
-					      (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS);
-	bpf_program__set_expected_attach_type(d->skel->progs.gate_tcx_ip,
-					      (enum bpf_attach_type)DATAPATH_BPF_TCX_INGRESS);
-	datapath_choose_sent_programs(d);
+				  is_xdp || (hook == DATAPATH_HOOK_AUTO && has_xdp));
+	datapath_choose_skb_program(d, d->skel->progs.gate_skb_sent, d->settings.has_udp, egress);
+	datapath_choose_skb_program(d, d->skel->progs.gate_skb_sent_ip, d->settings.has_udp,
+				    egress);
 }
 
 /* Without them an address alone tells targets apart, and 127.0.0.1 is in every namespace. */
@@ -244,8 +233,8 @@ static int datapath_attach_tcx(struct datapath *d, struct datapath_link *link)
 	/* At the head: the gate must see a packet before another program drops or redirects it. */
 	LIBBPF_OPTS(bpf_tcx_opts, options, .flags = DATAPATH_BPF_F_BEFORE);
 
-	link->link = bpf_program__attach_tcx(link->has_ethernet ? d->skel->progs.gate_tcx
-								: d->skel->progs.gate_tcx_ip,
+	link->link = bpf_program__attach_tcx(link->has_ethernet ? d->skel->progs.gate_skb
+								: d->skel->progs.gate_skb_ip,
 					     (int)link->ifindex, &options);
 	return link->link ? 0 : -errno;
 }
@@ -295,8 +284,8 @@ static int datapath_attach_tc(struct datapath *d, struct datapath_link *link)
 	link->made_qdisc = r == 0 || (datapath_clean_tc(&hook, &options) &&
 				      !clsact_has_filters(link->ifindex));
 	link->tc_handle = options.handle;
-	options.prog_fd = bpf_program__fd(link->has_ethernet ? d->skel->progs.gate_tc
-							     : d->skel->progs.gate_tc_ip);
+	options.prog_fd = bpf_program__fd(link->has_ethernet ? d->skel->progs.gate_skb
+							     : d->skel->progs.gate_skb_ip);
 	r = bpf_tc_attach(&hook, &options);
 	if (r < 0 && link->made_qdisc) {
 		hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
@@ -317,8 +306,8 @@ static int datapath_attach_sent_tc(struct datapath *d, struct datapath_link *lin
 		return r;
 	link->made_qdisc = link->made_qdisc || r == 0;
 	link->tc_handle = options.handle;
-	options.prog_fd = bpf_program__fd(link->has_ethernet ? d->skel->progs.gate_tc_sent
-							     : d->skel->progs.gate_tc_sent_ip);
+	options.prog_fd = bpf_program__fd(link->has_ethernet ? d->skel->progs.gate_skb_sent
+							     : d->skel->progs.gate_skb_sent_ip);
 	r = bpf_tc_attach(&hook, &options);
 	link->has_sent_filter = r == 0;
 	return r;
@@ -328,8 +317,8 @@ static int datapath_attach_sent_tcx(struct datapath *d, struct datapath_link *li
 {
 	LIBBPF_OPTS(bpf_tcx_opts, options);
 
-	link->sent = bpf_program__attach_tcx(link->has_ethernet ? d->skel->progs.gate_tcx_sent
-								: d->skel->progs.gate_tcx_sent_ip,
+	link->sent = bpf_program__attach_tcx(link->has_ethernet ? d->skel->progs.gate_skb_sent
+								: d->skel->progs.gate_skb_sent_ip,
 					     (int)link->ifindex, &options);
 	return link->sent ? 0 : -errno;
 }

@@ -7,7 +7,7 @@
  *
  * The difference of each pair is taken, and the median over all rounds printed. The same packet
  * each time means warm caches and a branch predictor that knows the way: the price of a packet in
- * a busy stream. gate_tc has the same instructions as gate_tcx, and is not measured apart.
+ * a busy stream. gate_skb is for tcx and tc alike.
  *
  * make bench builds it; by hand, from the top of the tree:
  *	clang -g -O2 -target bpf -mcpu=v2 -Iinclude -I. -c -o build/bench/empty.bpf.o \
@@ -350,16 +350,12 @@ static size_t bench_parse_rounds(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct bench b = { .rounds = bench_parse_rounds(argc, argv) };
-	bool has_tcx;
-
 	bench_load(&b);
 	bench_add_source(&b);
 	bench_stay_on_cpu();
-	has_tcx = bpf_program__autoload(b.gate->progs.gate_tcx);
 	bench_entry(&b, &(struct bench_entry){
-				.name = has_tcx ? "tcx" : "tc",
-				.gate_fd = bpf_program__fd(has_tcx ? b.gate->progs.gate_tcx
-								   : b.gate->progs.gate_tc),
+				.name = "tcx, tc",
+				.gate_fd = bpf_program__fd(b.gate->progs.gate_skb),
 				.empty_fd = bpf_program__fd(b.empty->progs.empty_tc),
 			});
 	bench_entry(&b, &(struct bench_entry){

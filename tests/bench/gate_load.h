@@ -21,11 +21,10 @@ static inline struct gate_bpf *gate_load_try(bool has_tcx)
 
 	if (!gate)
 		return NULL;
-	bpf_program__set_autoload(gate->progs.gate_tcx, has_tcx);
-	bpf_program__set_autoload(gate->progs.gate_tcx_ip, false);
-	bpf_program__set_autoload(gate->progs.gate_tc_ip, false);
-	bpf_program__set_expected_attach_type(gate->progs.gate_tcx,
-					      (enum bpf_attach_type)GATE_LOAD_BPF_TCX_INGRESS);
+	bpf_program__set_autoload(gate->progs.gate_skb_ip, false);
+	if (has_tcx)
+		bpf_program__set_expected_attach_type(
+			gate->progs.gate_skb, (enum bpf_attach_type)GATE_LOAD_BPF_TCX_INGRESS);
 	if (gate_bpf__load(gate) < 0) {
 		gate_bpf__destroy(gate);
 		return NULL;
@@ -33,7 +32,7 @@ static inline struct gate_bpf *gate_load_try(bool has_tcx)
 	return gate;
 }
 
-/* Without gate_tcx on a kernel that has none. NULL, and errno, when it cannot be loaded. */
+/* For tc alone on a kernel without tcx. NULL, and errno, when it cannot be loaded. */
 static inline struct gate_bpf *gate_load(void)
 {
 	struct gate_bpf *gate = gate_load_try(true);

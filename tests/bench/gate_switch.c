@@ -66,7 +66,7 @@ static int gate_switch_tc(const struct gate_switch *s, bool is_on)
 
 	if (!is_on)
 		return bpf_tc_detach(&hook, &options);
-	options.prog_fd = bpf_program__fd(s->gate->progs.gate_tc);
+	options.prog_fd = bpf_program__fd(s->gate->progs.gate_skb);
 	return bpf_tc_attach(&hook, &options);
 }
 
@@ -81,7 +81,7 @@ static int gate_switch_link(struct gate_switch *s, bool is_on)
 		return r;
 	}
 	if (s->hook == HOOK_TCX)
-		s->link = bpf_program__attach_tcx(s->gate->progs.gate_tcx, s->ifindex, &options);
+		s->link = bpf_program__attach_tcx(s->gate->progs.gate_skb, s->ifindex, &options);
 	else
 		s->link = bpf_program__attach_xdp(s->gate->progs.gate_xdp, s->ifindex);
 	return s->link ? 0 : -errno;

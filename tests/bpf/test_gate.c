@@ -133,9 +133,9 @@ static void rig_new(struct rig *r, bool can_replay)
 	skel->rodata->gate_can_replay = can_replay;
 	skel->rodata->gate_has_coarse_clock = kernel_is_at_least(5, 11);
 	bpf_program__set_autoload(skel->progs.gate_xdp, rig_has_hook(r, HOOK_XDP));
-	/* A kernel without tcx knows no such type, and runs the program as it runs gate_tc. */
+	/* tc runs it all the same, on a kernel that knows the type. */
 	if (kernel_is_at_least(6, 6))
-		bpf_program__set_expected_attach_type(skel->progs.gate_tcx,
+		bpf_program__set_expected_attach_type(skel->progs.gate_skb,
 						      (enum bpf_attach_type)GATE_BPF_TCX_INGRESS);
 	error = gate_bpf__load(skel);
 	if (error == -EPERM || error == -ENOSYS) {
@@ -342,8 +342,8 @@ static enum gate_verdict counted(const struct counters *before, const struct cou
 static int rig_fd(struct rig *r, enum hook hook)
 {
 	const struct bpf_program *const programs[] = {
-		[HOOK_TCX] = r->skel->progs.gate_tcx,
-		[HOOK_TC] = r->skel->progs.gate_tc,
+		[HOOK_TCX] = r->skel->progs.gate_skb,
+		[HOOK_TC] = r->skel->progs.gate_skb,
 		[HOOK_XDP] = r->skel->progs.gate_xdp,
 	};
 
@@ -1049,7 +1049,7 @@ static void what_a_target_sends_by_udp_is_activity_while_the_gate_is_open(void *
 		options.data_size_in = (__u32)p.len;
 		rig_set_state(r, rows[i].is_closed ? CLOSED : OPEN);
 		assert_int_equal(bpf_prog_test_run_opts(
-					 bpf_program__fd(r->skel->progs.gate_tc_sent), &options),
+					 bpf_program__fd(r->skel->progs.gate_skb_sent), &options),
 				 0);
 		assert_int_equal((int)options.retval, RETURN_PASS_SKB);
 		if ((rig_activity(r, TARGET).last_ns != 0) != rows[i].is_activity)
@@ -1410,7 +1410,7 @@ static void lo_attach(struct rig *r)
 	}
 	lo_enter_namespace();
 	assert_int_equal(set_up("lo"), 0);
-	lo.link = bpf_program__attach_tcx(r->skel->progs.gate_tcx, (int)if_nametoindex("lo"), NULL);
+	lo.link = bpf_program__attach_tcx(r->skel->progs.gate_skb, (int)if_nametoindex("lo"), NULL);
 	assert_non_null(lo.link);
 	lo.socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	assert_true(lo.socket >= 0);

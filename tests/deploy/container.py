@@ -23,6 +23,11 @@ MASKED = ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/late
           "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
           "/proc/scsi"]
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+PERIOD_US = 100000
+
+
+def millicpu(quantity):
+    return int(quantity[:-1]) if quantity.endswith("m") else 1000 * int(quantity)
 
 
 def reason_to_skip():
@@ -48,12 +53,14 @@ def make_image(directory, doze):
 class Container:
     """pod: the spec of a pod, of which this is the container named doze. sources: where on this
     machine each of its volumes is. environment: the values that a kubelet would fill in, or others
-    than the manifest's."""
+    than the manifest's. flags: behind those of the manifest."""
 
-    def __init__(self, directory, pod, *, sources, environment, netns, doze, more_mounts=()):
-        self.directory, self.pod, self.netns = directory, pod, netns
+    def __init__(self, directory, pod, *, sources, environment, netns, doze, more_mounts=(),
+                 flags=()):
+        self.directory, self.pod, self.netns, self.flags = directory, pod, netns, flags
         self.name = os.path.basename(directory)
-        self.doze = next(c for c in pod["containers"] if c["name"] == "doze")
+        self.doze = next(c for c in pod.get("initContainers", []) + pod["containers"]
+                         if c["name"] == "doze")
         self.sources, self.more_mounts = sources, more_mounts
         self.environment = environment
         make_image(os.path.join(directory, "rootfs"), doze)
@@ -81,7 +88,7 @@ class Container:
             "ociVersion": "1.0.2",
             "root": {"path": "rootfs", "readonly": context["readOnlyRootFilesystem"]},
             "process": {
-                "args": ["/doze", *self.doze["args"]], "cwd": "/", "env": self._env(),
+                "args": ["/doze", *self.doze["args"], *self.flags], "cwd": "/", "env": self._env(),
                 "user": {"uid": context["runAsUser"], "gid": 0},
                 "noNewPrivileges": not context["allowPrivilegeEscalation"],
                 # No ambient ones: Kubernetes sets none.
@@ -92,9 +99,16 @@ class Container:
             "linux": {
                 "namespaces": self._namespaces(),
                 "cgroupsPath": f"/{self.name}",
+                "resources": self._resources(),
                 "maskedPaths": MASKED, "readonlyPaths": READONLY,
             },
         }
+
+    def _resources(self):
+        limits = self.doze["resources"]["limits"]
+        return {"cpu": {"quota": PERIOD_US * millicpu(limits["cpu"]) // 1000,
+                        "period": PERIOD_US},
+                "memory": {"limit": int(limits["memory"].removesuffix("Mi")) << 20}}
 
     def _namespaces(self):
         kinds = ["mount", "uts", "ipc", "cgroup"] + ([] if self.pod.get("hostPID") else ["pid"])
@@ -107,7 +121,8 @@ class Container:
         return [f"{name}={value}" for name, value in values.items()]
 
     def _mounts(self):
-        named = [(self.sources[m["name"]], m["mountPath"], m.get("readOnly", False))
+        named = [(os.path.join(self.sources[m["name"]], m.get("subPath", "")), m["mountPath"],
+                  m.get("readOnly", False))
                  for m in self.doze["volumeMounts"]]
         return [{"destination": to, "type": "bind", "source": source,
                  "options": ["rbind", "rprivate", "ro" if is_readonly else "rw"]}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""deploy/node as a container: its image, its capabilities, its mounts and namespaces are enough for
-pods to sleep and to wake.
+"""doze as the containers that deploy/ describes: their image, capabilities, mounts, namespaces and limits
+are enough for pods to sleep and to wake.
 
 usage: test_container.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
@@ -17,35 +17,56 @@ import node as nodes
 import yaml
 from harness import Skip, check, equal, main, note, test
 from node import NODE, Node
-from pod import Process, doze_binary
+from pod import Pod, Process, doze_binary
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-START_LIMIT_S = 30
+START_LIMIT_S = 60 # the sidecar's limit of CPU is small
+RESTLESS = ["--min-awake=0s", "--idle-max=300ms"]
 
 
-def pod_of_the_daemon():
-    with open(os.path.join(ROOT, "deploy/node/base/daemonset.yaml"), encoding="utf-8") as file:
-        return yaml.safe_load(file)["spec"]["template"]["spec"]
+def spec_of(manifest):
+    """The pod in a manifest of deploy/."""
+    with open(os.path.join(ROOT, "deploy", manifest), encoding="utf-8") as file:
+        spec = yaml.safe_load(file)["spec"]
+    return spec["template"]["spec"] if "template" in spec else spec
 
 
-def start(t, node):
-    """doze of the DaemonSet, in node's place of it."""
+def run(t, directory, spec, server, **options):
+    """A container of doze's, and its process; its API server is given as a kubelet does."""
     why = containers.reason_to_skip() or nodes.reason_to_skip()
     if why:
         raise Skip(why)
-    run = os.path.join(node.directory, "run")
-    for directory in (run, node.state_directory):
-        os.makedirs(directory, exist_ok=True)
-    given = {name: value for name, value in node.server.environment().items()
+    given = {name: value for name, value in server.environment().items()
              if name.startswith("KUBERNETES_")}
+    environment = {**given, **options.pop("environment")}
     container = t.stack.enter_context(containers.Container(
-        os.path.join(node.directory, f"{node.tag}-container"), pod_of_the_daemon(),
-        sources={"cgroup": "/sys/fs/cgroup", "state": node.state_directory, "run": run},
-        environment={**given, "NODE_NAME": NODE, "DOZE_IDLE_AFTER": "300ms"},
-        netns=node.namespace, doze=doze_binary(),
-        more_mounts=[(node.server.account_directory, ACCOUNT, True)]))
-    node.doze = Process(container.command(), "stderr")
+        directory, spec, environment=environment, doze=doze_binary(),
+        more_mounts=[(server.account_directory, ACCOUNT, True)], **options))
+    return container, Process(container.command(), "stderr")
+
+
+def start_node(t, node):
+    sources = {"cgroup": "/sys/fs/cgroup", "state": node.state_directory,
+               "run": os.path.join(node.directory, "run")}
+    for directory in sources.values():
+        os.makedirs(directory, exist_ok=True)
+    container, node.doze = run(
+        t, os.path.join(node.directory, f"{node.tag}-container"),
+        spec_of("node/base/daemonset.yaml"), node.server, sources=sources, netns=node.namespace,
+        environment={"NODE_NAME": NODE, "DOZE_IDLE_AFTER": "300ms"})
     node.doze.lines.wait("the pods of the node are known", limit_s=START_LIMIT_S)
+    return container
+
+
+def start_sidecar(t, pod, manifest):
+    volume = os.path.join(pod.directory, "volume")
+    for path in ("state", "run"):
+        os.makedirs(os.path.join(volume, path))
+    container, pod.doze = run(
+        t, os.path.join(pod.directory, f"{pod.tag}-container"), spec_of(manifest), pod.server,
+        sources={"doze": volume}, netns=pod.net.server, flags=["--idle-after=300ms", *RESTLESS],
+        environment={"POD_NAME": pod.name, "POD_NAMESPACE": "default"})
+    pod.doze.lines.wait('msg="watching"', limit_s=START_LIMIT_S)
     return container
 
 
@@ -55,7 +76,7 @@ def pods_sleep_and_wake_by_a_doze_in_the_container_of_the_daemonset(t):
     t.stack.push(lambda kind, *_: note(node.report()) if kind else None)
     slow = node.add_pod("slow", {"asleep": "throttle"})
     frozen = node.add_pod("frozen", {"asleep": "freeze"}, uid=65534)
-    container = start(t, node)
+    container = start_node(t, node)
     for pod in (slow, frozen):
         pod.wait_asleep()
     check(frozen.is_frozen, "it is not frozen")
@@ -70,6 +91,17 @@ def pods_sleep_and_wake_by_a_doze_in_the_container_of_the_daemonset(t):
     slow.wait_asleep()
     # As kubectl port-forward does: over lo, and so by a raw socket.
     slow.expect_answer(namespace=slow.netns, address="127.0.0.1")
+
+
+@test()
+def pod_sleeps_and_wakes_by_a_doze_in_its_sidecar(t):
+    """Those of the deployments are the same (test_manifests.py)."""
+    pod = t.stack.enter_context(Pod())
+    start_sidecar(t, pod, "pod.yaml")
+    pod.wait_asleep()
+    pod.expect_answer()
+    pod.until_settled()
+    pod.wait_asleep()
 
 
 if __name__ == "__main__":

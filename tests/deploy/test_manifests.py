@@ -107,6 +107,14 @@ def test_nothing_is_privileged():
         equal([v["name"] for v in m.pod["volumes"] if "hostPath" in v], [], m.name)
 
 
+def test_the_sidecars_are_the_same_in_every_manifest():
+    """What is tried with one of them (test_container.py) holds for all."""
+    first, *others = manifests()
+    for m in others:
+        for key in ("args", "env", "resources", "securityContext", "volumeMounts"):
+            equal(m.doze[key], first.doze[key], f"{m.name}: {key}")
+
+
 def test_doze_asks_nothing_for_the_application():
     for m in manifests():
         for container in m.containers + m.sidecars:
