@@ -8,7 +8,8 @@
         ... start doze with server.environment("web") ...
         server.requests.wait(lambda r: r.is_resize and r.status == 200)
 
-It answers like the recordings (test_recordings.py compares), over TLS, HTTP/1.1. As a program it
+It answers like the recordings (test_recordings.py compares), over TLS, HTTP/1.1; with is_http2=True
+over HTTP/2, which a client may decline. As a program it
 prints one line when it is ready: its URL, and the one of its control endpoint (see control.py).
 """
 import argparse
@@ -26,6 +27,7 @@ from http.server import BaseHTTPRequestHandler
 
 import control
 import faults
+import http2
 import listening
 import objects
 import pods
@@ -69,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_any(self):
         raw = self._read_body()
         request = requestlog.read(self.command, self.path, self.headers, raw)
+        request.client = self.client_address
         fake = self.server
         fake.requests.add(request)
         try:
@@ -219,7 +222,7 @@ class FakeApiServer:
 
     def __init__(self, directory=None, version="1.36", in_place=None, addresses=None, port=0,
                  netns=None, clock=None, namespace="default", service_account="doze",
-                 control_port=0):
+                 control_port=0, is_http2=False):
         self._temporary = tempfile.TemporaryDirectory(prefix="fake-api-") if not directory else None
         self.directory = os.path.abspath(directory or self._temporary.name)
         os.makedirs(self.directory, exist_ok=True)
@@ -229,6 +232,7 @@ class FakeApiServer:
         self.addresses = list(addresses or DEFAULT_ADDRESSES)
         self._optional = () if addresses else ("::1",)
         self.port, self.netns, self.control_port = port, netns, control_port
+        self.is_http2 = is_http2
         self.store = Store()
         self.clock = clock or Clock()
         self.kubelet = Kubelet(self.store, self.clock, self.minor)
@@ -243,7 +247,7 @@ class FakeApiServer:
         self.flow_headers = {"X-Kubernetes-Pf-Flowschema-Uid": objects.new_uid(),
                              "X-Kubernetes-Pf-Prioritylevel-Uid": objects.new_uid()}
         self._tokens = {}  # text → (account, end in monotonic seconds or None)
-        self._listeners, self._connections = [], set()
+        self._listeners, self._connections, self._isolated = [], set(), []
         self._lock = threading.Lock()
         self._control = None
         self.add_node()
@@ -264,6 +268,8 @@ class FakeApiServer:
         self.faults.clear()
         self.end_watches()
         self.go_down()
+        for connection in self._isolated:
+            listening.reset(connection)
         self.clock.stop()
         if self._control:
             control.stop(self._control)
@@ -376,7 +382,8 @@ class FakeApiServer:
             if account and (end is None or time.monotonic() < end):
                 return account
             raise objects.unauthorized()
-        subject = (connection.getpeercert() or {}).get("subject", ())
+        get_certificate = getattr(connection, "getpeercert", dict)  # a stream of HTTP/2 has none
+        subject = (get_certificate() or {}).get("subject", ())
         user = next((value for part in subject for name, value in part if name == "commonName"), "")
         if not user:
             raise objects.unauthorized()
@@ -407,7 +414,8 @@ class FakeApiServer:
         names = list(dict.fromkeys([*self.addresses, "127.0.0.1", "::1", "localhost",
                                     "kubernetes.default.svc"]))
         self.authority = tls.Authority(self.directory)
-        self._context = tls.server_context(self.authority.server(names), self.authority)
+        self._context = tls.server_context(self.authority.server(names), self.authority,
+                                           self.is_http2)
         self._names = names
 
     def _context_for(self, fault):
@@ -440,6 +448,13 @@ class FakeApiServer:
         for connection in connections:
             listening.shut(connection)
 
+    def isolate_connections(self):
+        """Every connection is dead, in both directions, and nobody is told: the server has lost its
+        power, or a translation of addresses has forgotten them. New ones are answered."""
+        with self._lock:
+            connections, self._connections = self._connections, set()
+        self._isolated += [listening.isolate(connection) for connection in connections]
+
     def end_watches(self, with_410=False):
         """Every watch ends: cleanly, or with the ERROR event of a version that is too old."""
         for watch in list(self.api.watches):
@@ -467,7 +482,10 @@ class FakeApiServer:
             with self._lock:
                 self._connections.discard(raw)
                 self._connections.add(connection)
-            Handler(connection, address, self)
+            if connection.selected_alpn_protocol() == "h2":
+                http2.Connection(connection, lambda pair: Handler(pair, address, self)).serve()
+            else:
+                Handler(connection, address, self)
         except OSError:  # a client that does not trust us, or went away
             pass
         finally:

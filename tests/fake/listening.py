@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Sockets: several addresses on one port, in a network namespace if wanted."""
 import ctypes
+import fcntl
 import os
 import socket
 import ssl
 import struct
+import termios
 import threading
+import time
 
 CLONE_NEWNET = 0x40000000
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+BPF_RET = 0x06  # linux/filter.h: "return 0" keeps no byte of a packet
 ATTEMPTS = 20
 
 
@@ -124,6 +129,27 @@ def shut(connection):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
     except OSError:
         pass
+
+
+def _is_acknowledged(connection):
+    count = fcntl.ioctl(connection, termios.TIOCOUTQ, struct.pack("i", 0))
+    return struct.unpack("i", count)[0] == 0
+
+
+def isolate(connection):
+    """The peer is never answered again, and not told: what it sends is dropped before TCP sees it,
+    so without an ACK or a RST. To us the connection has ended. Returns the socket, to be kept."""
+    kept = socket.socket(fileno=os.dup(connection.fileno()))
+    while not _is_acknowledged(kept):  # what is not would be sent again, and tell that we live
+        time.sleep(0.001)
+    code = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(code))
+    kept.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    ended, other = socket.socketpair()
+    other.close()
+    os.dup2(ended.fileno(), connection.fileno())
+    ended.close()
+    return kept
 
 
 def close(connection):

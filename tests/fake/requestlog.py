@@ -18,6 +18,7 @@ class Request:
     raw: bytes
     time_s: float
     body: object = None  # JSON if it is that, else text; None for no body
+    client: tuple = None  # address and port: another one is another connection
     user: str = None
     size: str = None  # of a resize: "up" or "down" where a CPU limit changes
     status: int = None  # what was answered; None for no answer

@@ -30,7 +30,7 @@ DIFFERS = {}
 
 # Where the fake differs on purpose and no comparison of answers can show it.
 BEYOND = (
-    "HTTP/2: a real server offers it, the fake speaks HTTP/1.1 only",
+    "HTTP/2: a real server offers it, the fake does so if it is told to",
     "watch-410: the oldest version in the message is the fake's own",
     "patch-pod-resources-422: the line number in the quoted diff is the recorded one for every pod",
     "application/apply-patch+yaml: 415, where a real server applies it",

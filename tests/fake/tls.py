@@ -81,11 +81,11 @@ def _is_address(name):
         return False
 
 
-def server_context(pair, client_authority=None):
-    """HTTP/1.1 by ALPN; client certificates are asked for, and may be missing."""
+def server_context(pair, client_authority=None, is_http2=False):
+    """HTTP/1.1 by ALPN, or HTTP/2 as well; client certificates are asked for, and may be missing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if is_http2 else ["http/1.1"])
     if client_authority:
         context.load_verify_locations(client_authority.certificate)
         context.verify_mode = ssl.CERT_OPTIONAL
