@@ -110,7 +110,7 @@ int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg)
 	d->on_signal = daemon_watch(d, d->signal_fd, daemon_on_signal);
 	if (!d->on_signal)
 		return log_err(-ENOMEM, "cannot wait for signals");
-	return http_new(&d->http, d->base);
+	return http_new(&d->http, d->base, NULL);
 }
 
 /* A kernel that cannot replay is no reason to stop: it has said so, and SYNs are only dropped. */

@@ -9,8 +9,15 @@
 struct event_base;
 struct http;
 
-/* The caller owns *out. -ENOMEM, logged. */
-int http_new(struct http **out, struct event_base *base);
+/* When the kernel takes the other end of a connection for dead, and ends it with ETIMEDOUT. */
+struct http_limits {
+	int keepalive_s; /* nothing has come for so long: it is asked whether it is there, */
+	int interval_s;	 /* and is asked again */
+	int unacked_ms;	 /* it has not acknowledged what it was sent, or does not answer */
+};
+
+/* limits NULL: what suits an API server. The caller owns *out. -ENOMEM, logged. */
+int http_new(struct http **out, struct event_base *base, const struct http_limits *limits);
 
 /* Transfers that still run are dropped without a call. Takes NULL, leaves NULL. */
 void http_free(struct http **h);
@@ -40,5 +47,13 @@ void http_want_turn(struct http *h, struct http_transfer *transfer);
 
 /* Takes a transfer out of the loop, without a call. */
 void http_cancel(struct http *h, CURL *easy);
+
+/*
+ * Somebody has waited in vain for that long: every connection on which nothing has come for half of
+ * it is broken, and the transfers on it end with an error, though not from within. A transfer that
+ * is started from now on does not meet such a connection: libcurl itself would go on using one of
+ * HTTP/2 on which a transfer has timed out. Not for a callback of libcurl's.
+ */
+void http_break_silent(struct http *h, unsigned int waited_ms);
 
 #endif

@@ -42,6 +42,7 @@ struct kube_request {
 	size_t body_len;
 	long retry_after_s;
 	bool is_second_try;
+	char error[CURL_ERROR_SIZE]; /* libcurl's words, "" if it has none */
 };
 
 void kube_access_free(struct kube_access *a)
@@ -164,6 +165,8 @@ static size_t kube_on_header(char *data, size_t size, size_t count, void *arg)
 			 data + sizeof(name) - 1);
 		r->retry_after_s = strtol(number, NULL, 10);
 	}
+	if (r->bytes && len == strlen("\r\n") && kube_status(r) == 200)
+		http_want_turn(r->kube->http, &r->transfer);
 	return len;
 }
 
@@ -260,7 +263,8 @@ static int kube_send(struct kube_request *r)
 		curl_easy_setopt(r->easy, CURLOPT_POSTFIELDS, r->sent);
 	curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
 	curl_easy_setopt(r->easy, CURLOPT_USERAGENT, "doze/" DOZE_VERSION);
-	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	*r->error = '\0';
+	curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->error);
 	curl_easy_setopt(r->easy, CURLOPT_CONNECTTIMEOUT_MS, KUBE_CONNECT_TIMEOUT_MS);
 	curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
 	curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, kube_on_body);
@@ -280,7 +284,7 @@ static bool kube_deserves_second_try(const struct kube_request *r, CURLcode resu
 
 static void kube_on_done(void *arg, CURL *easy, CURLcode result);
 
-/* A piece of a body that does not end. */
+/* The beginning, or a piece, of a body that does not end. */
 static void kube_on_turn(void *arg)
 {
 	struct kube_request *r = arg;
@@ -288,12 +292,27 @@ static void kube_on_turn(void *arg)
 	bool goes_on;
 
 	r->body_len = 0;
-	goes_on = r->bytes(r->arg, r->body, len);
-	*r->body = '\0';
+	goes_on = r->bytes(r->arg, r->body ? r->body : "", len);
+	if (r->body)
+		*r->body = '\0';
 	if (goes_on)
 		return;
 	http_cancel(r->kube->http, r->easy);
 	kube_on_done(r, r->easy, CURLE_WRITE_ERROR);
+}
+
+/* It was sent, and not answered. One that could not connect says nothing of other connections. */
+static bool kube_waited_in_vain(const struct kube_request *r, CURLcode result)
+{
+	curl_off_t sent_us = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
+	return result == CURLE_OPERATION_TIMEDOUT && sent_us > 0;
+}
+
+static const char *kube_transport(const struct kube_request *r, CURLcode result)
+{
+	return *r->error ? r->error : curl_easy_strerror(result);
 }
 
 static void kube_on_done(void *arg, CURL *easy, CURLcode result)
@@ -301,10 +320,12 @@ static void kube_on_done(void *arg, CURL *easy, CURLcode result)
 	struct kube_request *r = arg;
 	struct kube_answer answer = { .body = "", .retry_after_s = 0 };
 
+	if (kube_waited_in_vain(r, result))
+		http_break_silent(r->kube->http, (unsigned int)r->timeout_ms);
 	if (result == CURLE_OK)
 		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
 	else
-		answer.transport = curl_easy_strerror(result);
+		answer.transport = kube_transport(r, result);
 	if (kube_deserves_second_try(r, result, answer.status)) {
 		r->is_second_try = true;
 		r->body_len = 0;
@@ -386,6 +407,14 @@ void kube_cancel(struct kube_request **r)
 	http_cancel((*r)->kube->http, (*r)->easy);
 	kube_request_free(*r);
 	*r = NULL;
+}
+
+void kube_give_up(struct kube_request **r, unsigned int waited_ms)
+{
+	struct http *http = (*r)->kube->http;
+
+	kube_cancel(r);
+	http_break_silent(http, waited_ms);
 }
 
 void kube_redirect(struct kube_request *r, kube_answer_fn answer, void *arg)

@@ -62,9 +62,16 @@ struct kube_request *kube_start(struct kube *k, const char *method, const char *
 void kube_cancel(struct kube_request **r);
 
 /*
- * A GET whose answer does not end for as long as timeout_s. Each piece of a 200's body is given to
- * bytes() as it comes; if that returns false the request ends, as if the connection had broken.
- * answer() is called at the end, with the body of another status alone.
+ * The same, after it has been waited for that long in vain: later requests get another connection,
+ * if this one was silent. One that ends by its own timeout does so as well.
+ */
+void kube_give_up(struct kube_request **r, unsigned int waited_ms);
+
+/*
+ * A GET whose answer does not end for as long as timeout_s. bytes() is called with none of them
+ * when the answer begins with a 200, and with each piece of its body as it comes; if that returns
+ * false the request ends, as if the connection had broken. answer() is called at the end, with the
+ * body of another status alone.
  */
 typedef bool (*kube_bytes_fn)(void *arg, const char *bytes, size_t len);
 struct kube_request *kube_start_stream(struct kube *k, const char *path, long timeout_s,

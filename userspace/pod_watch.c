@@ -18,6 +18,8 @@
 #define POD_WATCH_PAGE	       100
 #define POD_WATCH_TIMEOUT_S    300 /* and as much again at random: not all nodes at once */
 #define POD_WATCH_SLACK_S      30  /* for the server to end the watch by itself */
+#define POD_WATCH_BEGIN_MS     10000
+#define POD_WATCH_SILENCE_MS   180000 /* a server sends a bookmark about once a minute */
 #define POD_WATCH_PAUSE_MIN_MS 100
 #define POD_WATCH_PAUSE_MAX_MS 30000
 #define POD_WATCH_UID_MAX      64
@@ -35,12 +37,14 @@ struct pod_watch {
 	struct kube *kube;
 	struct kube_request *request;
 	struct event *resume;
+	struct event *silence;
 	struct watch_lines lines;
 	struct pod_watch_known *known;
 	unsigned int lists;
 	char *more; /* where the next page of a list begins; NULL: the list is not under way */
 	char version[WATCH_VERSION_MAX]; /* "": a list is needed */
 	unsigned int pause_ms;
+	bool has_begun;	 /* the watch that is asked for: the server has accepted it */
 	bool has_failed; /* said already */
 };
 
@@ -109,11 +113,16 @@ static void pod_watch_on_resume(evutil_socket_t fd, short what, void *arg)
 	pod_watch_go_on(arg);
 }
 
-static void pod_watch_succeed(struct pod_watch *w)
+static void pod_watch_say_back(struct pod_watch *w)
 {
 	if (w->has_failed)
-		log_info("the API server answers again", NULL);
+		log_info("the API server answers again", "node=%s", w->settings.node);
 	w->has_failed = false;
+}
+
+static void pod_watch_succeed(struct pod_watch *w)
+{
+	pod_watch_say_back(w);
 	w->pause_ms = POD_WATCH_PAUSE_MIN_MS;
 }
 
@@ -248,11 +257,50 @@ static bool pod_watch_on_line(void *arg, const char *line, size_t len)
 	return true;
 }
 
+static void pod_watch_await(struct pod_watch *w, unsigned int ms)
+{
+	const struct timeval in = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	event_add(w->silence, &in);
+}
+
+/* The connection is dead, or the server; or there was nothing to tell, and little is lost. */
+static void pod_watch_on_silence(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct kube_answer none = { .transport = "the watch does not begin" };
+	struct pod_watch *w = arg;
+	unsigned int waited_ms = w->has_begun ? w->settings.silence_ms : POD_WATCH_BEGIN_MS;
+
+	(void)fd;
+	(void)what;
+	kube_give_up(&w->request, waited_ms);
+	watch_lines_free(&w->lines);
+	if (!w->has_begun) {
+		pod_watch_fail(w, &none);
+		return;
+	}
+	log_debug("the watch of pods is silent, and begins anew", "silence_ms=%u", waited_ms);
+	w->pause_ms = POD_WATCH_PAUSE_MIN_MS; /* it has been long enough */
+	pod_watch_pause(w);
+}
+
 static bool pod_watch_on_bytes(void *arg, const char *bytes, size_t len)
 {
 	struct pod_watch *w = arg;
 
+	if (!w->has_begun)
+		pod_watch_say_back(w);
+	w->has_begun = true;
+	pod_watch_await(w, w->settings.silence_ms);
 	return watch_lines_add(&w->lines, bytes, len, pod_watch_on_line, w);
+}
+
+static void pod_watch_say_end(const struct kube_answer *answer)
+{
+	char why[KUBE_ERROR_MAX];
+
+	log_escape(why, sizeof(why), answer->transport ? answer->transport : "its time is over");
+	log_debug("the watch of pods has ended", "why=\"%s\"", why);
 }
 
 static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
@@ -260,14 +308,16 @@ static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
 	struct pod_watch *w = arg;
 
 	w->request = NULL;
+	event_del(w->silence);
 	watch_lines_free(&w->lines);
 	if (answer->status == POD_WATCH_HTTP_GONE)
 		*w->version = '\0';
-	else if (answer->status && answer->status != 200) {
+	else if (!w->has_begun) {
 		pod_watch_fail(w, answer);
 		return;
 	}
 	/* Its time was over, or it broke: never at once, so that no server can make us spin. */
+	pod_watch_say_end(answer);
 	pod_watch_pause(w);
 }
 
@@ -276,6 +326,8 @@ static struct kube_request *pod_watch_ask_watch(struct pod_watch *w, const char 
 	long timeout_s = POD_WATCH_TIMEOUT_S + random() % POD_WATCH_TIMEOUT_S;
 	char path[1024], version[3 * WATCH_VERSION_MAX];
 
+	w->has_begun = false;
+	pod_watch_await(w, POD_WATCH_BEGIN_MS);
 	pod_watch_escape(w->version, version, sizeof(version));
 	snprintf(path, sizeof(path),
 		 "/api/v1/pods?fieldSelector=spec.nodeName%%3D%s&watch=1&allowWatchBookmarks=true"
@@ -293,8 +345,10 @@ static void pod_watch_go_on(struct pod_watch *w)
 	pod_watch_escape(w->settings.node, node, sizeof(node));
 	w->request = w->more || !*w->version ? pod_watch_ask_page(w, node)
 					     : pod_watch_ask_watch(w, node);
-	if (!w->request)
-		pod_watch_fail(w, &none);
+	if (w->request)
+		return;
+	event_del(w->silence);
+	pod_watch_fail(w, &none);
 }
 
 int pod_watch_new(struct pod_watch **out, struct event_base *base, struct kube *kube,
@@ -307,8 +361,11 @@ int pod_watch_new(struct pod_watch **out, struct event_base *base, struct kube *
 	w->settings = *settings;
 	w->kube = kube;
 	w->pause_ms = POD_WATCH_PAUSE_MIN_MS;
+	if (!w->settings.silence_ms)
+		w->settings.silence_ms = POD_WATCH_SILENCE_MS;
 	w->resume = evtimer_new(base, pod_watch_on_resume, w);
-	if (!w->resume)
+	w->silence = evtimer_new(base, pod_watch_on_silence, w);
+	if (!w->resume || !w->silence)
 		return log_err(-ENOMEM, "cannot watch pods");
 	pod_watch_go_on(w);
 	*out = TAKE_PTR(w);
@@ -329,6 +386,8 @@ void pod_watch_free(struct pod_watch **w)
 	}
 	if ((*w)->resume)
 		event_free((*w)->resume);
+	if ((*w)->silence)
+		event_free((*w)->silence);
 	watch_lines_free(&(*w)->lines);
 	free((*w)->more);
 	free(*w);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pods of a node, as the API server knows them: listed once, watched from there on. A watch
- * that ends is begun anew where it ended; one whose version is too old (410) begins with a list
- * again. A server that does not answer is asked again, in pauses that grow, with jitter.
+ * that ends, or is silent for too long, is begun anew where it ended; one whose version is too old
+ * (410) begins with a list again. A server that does not answer is asked again, in pauses that
+ * grow, with jitter.
  */
 #ifndef DOZE_POD_WATCH_H
 #define DOZE_POD_WATCH_H
@@ -22,6 +23,8 @@ struct pod_watch_settings {
 	/* A list is complete: put() has been called for every pod that there is. */
 	void (*listed)(void *arg);
 	void *arg;
+	/* A watch of which nothing has come for so long is begun anew. 0: three minutes. */
+	unsigned int silence_ms;
 };
 
 /* Begins at once. kube is borrowed. The caller owns *out. -errno, logged. */

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 
+import http2
 import pods
 import tap
 from apiserver import FakeApiServer
@@ -22,11 +23,11 @@ LIMIT_S = 30
 
 
 class Watcher:
-    """The tool, and the lines it has printed."""
+    """The tool, and the lines it has printed. arguments: what follows the node's name."""
 
-    def __init__(self, server, directory, node="node1"):
+    def __init__(self, server, directory, node="node1", arguments=()):
         kubeconfig = server.write_kubeconfig(os.path.join(directory, "kubeconfig"))
-        self.child = subprocess.Popen([TOOL, kubeconfig, node], text=True, stdin=subprocess.PIPE,
+        self.child = subprocess.Popen([TOOL, kubeconfig, node, *map(str, arguments)], text=True, stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.lines, self.errors = [], []
         self.changed = threading.Condition()
@@ -60,15 +61,14 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def watched(*names, node="node1", **options):
+def watched(*names, node="node1", arguments=(), **options):
     """(server, watcher), which has listed these pods."""
     with tempfile.TemporaryDirectory() as directory, FakeApiServer(**options) as server:
         for name in names:
             server.add_pod(pods.burstable(name))
-        watcher = Watcher(server, directory, node)
+        watcher = Watcher(server, directory, node, arguments)
         try:
-            if not options.get("faults"):
-                watcher.wait("^listed$")
+            watcher.wait("^listed$")
             yield server, watcher
         finally:
             if watcher.child.poll() is None:
@@ -107,14 +107,61 @@ def test_only_the_nodes_own_pods_are_told():
         tap.equal(watcher.count("^put"), 0, "pods of another node")
 
 
-def test_a_watch_that_ends_goes_on_where_it_ended():
-    with watched("web") as (server, watcher):
+def over_both_protocols(function):
+    """Two tests of one: over HTTP/1.1, and over HTTP/2 where the library for it is there."""
+    def over_http2():
+        if not http2.IS_THERE:
+            raise tap.Skip("python3-h2 is missing")
+        function(is_http2=True)
+    globals()[function.__name__ + "_over_http2"] = over_http2
+    return function
+
+
+@over_both_protocols
+def test_a_watch_that_ends_goes_on_where_it_ended(**options):
+    with watched("web", **options) as (server, watcher):
         for number in range(3):
             until_watching(server)
             server.end_watches()
             server.add_pod(pods.burstable(f"later-{number}"))
             watcher.wait(f"^put later-{number} ")
         tap.equal(watcher.count("^listed$"), 1, "lists")
+
+
+@over_both_protocols
+def test_a_watch_whose_connection_is_reset_goes_on_where_it_ended(**options):
+    with watched("web", **options) as (server, watcher):
+        for number in range(3):
+            until_watching(server)
+            server.drop_connections()
+            server.add_pod(pods.burstable(f"later-{number}"))
+            watcher.wait(f"^put later-{number} ")
+        tap.equal(watcher.count("^listed$"), 1, "lists")
+
+
+def watches_after(server, count):
+    wanted = server.requests.wait(lambda r: r.verb == "watch", LIMIT_S, count)
+    check(wanted, f"fewer than {count} watches")
+    return wanted
+
+
+@over_both_protocols
+def test_a_server_that_lost_its_power_is_noticed_though_nothing_is_sent(**options):
+    with watched("web", arguments=(0, 1), **options) as (server, watcher):
+        until_watching(server)
+        server.isolate_connections()
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
+
+
+@over_both_protocols
+def test_a_silent_watch_is_begun_anew_on_another_connection(**options):
+    """By a server whose kernel still acknowledges: its processes hang."""
+    with watched("web", arguments=(500,), **options) as (server, watcher):
+        first, second = (watches_after(server, count) for count in (1, 2))
+        check(first.client != second.client, f"the same connection: {first.client}")
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
 
 
 def test_a_version_that_is_too_old_is_listed_again_and_what_went_meanwhile_is_gone():

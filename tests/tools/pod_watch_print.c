@@ -3,7 +3,10 @@
  * Prints what pod_watch tells, for tests/fake/test_pod_watch.py: "put NAME VERSION", "gone UID",
  * "listed". Ends with its stdin.
  *
- *	usage: pod_watch_print KUBECONFIG NODE
+ *	usage: pod_watch_print KUBECONFIG NODE [SILENCE_MS [DEAD_S]]
+ *
+ * A watch of which nothing comes for SILENCE_MS is begun anew; a server that does not acknowledge
+ * for DEAD_S, asked each second, is dead. 0: as doze has it.
  */
 #include <event2/event.h>
 #include <stdio.h>
@@ -45,8 +48,18 @@ static void on_stdin(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(arg);
 }
 
+static int argument(int argc, char **argv, int i)
+{
+	return argc > i ? atoi(argv[i]) : 0;
+}
+
 int main(int argc, char **argv)
 {
+	const struct http_limits limits = {
+		.keepalive_s = 1,
+		.interval_s = 1,
+		.unacked_ms = 1000 * argument(argc, argv, 4),
+	};
 	struct event_base *base = event_base_new();
 	struct event *ends = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_stdin, base);
 	struct pod_watch_settings settings = { .put = on_put,
@@ -60,9 +73,11 @@ int main(int argc, char **argv)
 	int status = 1;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	settings.node = argc == 3 ? argv[2] : "";
-	if (argc == 3 && kubeconfig_read(&access, argv[1], error) == 0 &&
-	    http_new(&http, base) == 0 && kube_new(&kube, http, &access) == 0 &&
+	settings.node = argc >= 3 ? argv[2] : "";
+	settings.silence_ms = (unsigned int)argument(argc, argv, 3);
+	if (argc >= 3 && kubeconfig_read(&access, argv[1], error) == 0 &&
+	    http_new(&http, base, limits.unacked_ms ? &limits : NULL) == 0 &&
+	    kube_new(&kube, http, &access) == 0 &&
 	    pod_watch_new(&watch, base, kube, &settings) == 0) {
 		event_add(ends, NULL);
 		event_base_dispatch(base);
