@@ -26,11 +26,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "fake"))  # its cgroups, not the ones beside us
 # pylint: disable=wrong-import-position
+import http2  # noqa: E402
 import netns  # noqa: E402
 import pods  # noqa: E402
 from apiserver import FakeApiServer  # noqa: E402
 from cgroups import Cgroup  # noqa: E402
-from harness import restless  # noqa: E402
+from harness import Skip, restless  # noqa: E402
 
 DOZE = os.environ.get("E2E_DOZE", os.path.join(ROOT, "doze"))
 POD_ADDRESS, CLIENT_ADDRESS = "192.0.2.2", "192.0.2.1"
@@ -478,6 +479,13 @@ def reason_to_skip():
         if not shutil.which(tool):
             return f"{tool} is not installed"
     return None
+
+
+def over_http2():
+    """What makes an API server, in its options, one that speaks HTTP/2."""
+    if not http2.IS_THERE:
+        raise Skip("python3-h2 is missing")
+    return {"is_http2": True}
 
 
 def close_all():

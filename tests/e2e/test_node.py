@@ -16,7 +16,7 @@ import netns
 import node as nodes
 from harness import Skip, check, equal, main, note, test
 from node import ASLEEP_QUOTA_US, NODE, Node, wait_until
-from pod import in_background, pods
+from pod import in_background, over_http2, pods
 from probers import HttpProbe
 
 MANY = 250
@@ -435,7 +435,15 @@ def pod_gets_its_full_size_whenever_it_is(t, moment, action):
 @test([("watch-end", None), ("watch-410", None), ("reset", "headers"), ("half-json", None),
        ("truncate", None), (500, None)])
 def watch_that_breaks_loses_no_pod(t, kind, at):
-    node = make_node(t)
+    break_watch(make_node(t), kind, at)
+
+
+@test([("watch-end", None), ("reset", "headers")])
+def watch_over_http2_that_breaks_loses_no_pod(t, kind, at):
+    break_watch(make_node(t, **over_http2()), kind, at)
+
+
+def break_watch(node, kind, at):
     node.server.faults.add("GET watch=1", kind, times=3, **({"at": at} if at else {}))
     node.start_doze()
     pod = node.add_pod("web", {})
@@ -443,6 +451,27 @@ def watch_that_breaks_loses_no_pod(t, kind, at):
     node.server.end_watches()
     pod.annotate(enabled=None)
     pod.until_full()
+
+
+@test()
+def pod_sleeps_and_wakes_over_http2_on_the_connection_of_the_watch(t):
+    node, pod = asleep_pod(t, **over_http2())
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+    pod.wait_asleep()
+    equal(len({r.client for r in node.server.requests if r.verb in ("watch", "patch")}), 1,
+          "connections")
+
+
+@test()
+def connection_that_is_dead_is_replaced(t):
+    """As after a server has lost its power: over HTTP/2, where the watch is on it as well."""
+    node, pod = asleep_pod(t, **over_http2())
+    node.server.isolate_connections()
+    other = node.add_pod("other", {})
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+    other.wait_asleep()
 
 
 @test()

@@ -19,8 +19,8 @@ import traceback
 
 import netns
 from probers import HttpProbe, Kubelet
-from pod import (CLIENT_ADDRESS, PORT, Failed, Pod, check, close_all, pods, reason_to_skip,
-                 wait_until)
+from pod import (CLIENT_ADDRESS, PORT, Failed, Pod, Skip, check, close_all, over_http2, pods,
+                 reason_to_skip, wait_until)
 
 WORKERS = 6
 WAKE_TIMEOUT_MS = 3000  # what Pod.launch_doze() sets
@@ -592,6 +592,18 @@ def a_token_that_expired_before_the_file_was_replaced_is_asked_for_again():
 
 
 @test()
+def a_pod_sleeps_and_wakes_over_http2():
+    pod = new_pod(**over_http2())
+    pod.start_doze()
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+    check_recovery(pod)
+    pod.server.drop_connections()
+    pod.expect_answer(PROMPT_MS)
+    check_recovery(pod)
+
+
+@test()
 def a_rotated_ca_is_read_again():
     pod = sleeping_pod()
     pod.server.rotate_ca()
@@ -932,6 +944,8 @@ def run_one(tap, one):
     try:
         function(*row)
         tap.tell(name, f"{time.monotonic() - begun_s:.1f} s")
+    except Skip as why:
+        tap.tell(name, skipped=why)
     except Exception:  # whatever it is, the test has failed
         notes = traceback.format_exc()
         for pod in current.pods + ([current.lane.pod] if current.lane.pod else []):
