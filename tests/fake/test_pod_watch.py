@@ -184,15 +184,17 @@ def test_more_pods_than_a_page_holds_are_all_listed():
 
 
 def test_a_server_that_is_gone_is_asked_again_and_said_once():
-    with tempfile.TemporaryDirectory() as directory:
-        with FakeApiServer() as server:
-            server.add_pod(pods.burstable("web"))
-            watcher = Watcher(server, directory)
-            watcher.wait("^listed$")
+    with watched("web") as (server, watcher):
+        until_watching(server)
+        server.go_down()
+        watcher.wait("cannot watch the pods of node 'node1': .*connect to 127.0.0.1", among="errors")
         time.sleep(1)  # some tries, of which each fails
-        told = [line for line in watcher.errors if "cannot watch" in line]
-        check(len(told) <= 1, f"said more than once: {told}")
-        tap.equal(watcher.end(), 0, "exit status")
+        server.come_back()
+        watcher.wait("the API server answers again", among="errors")
+        tap.equal(len([e for e in watcher.errors if "cannot watch" in e]), 1, "times it was said")
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
+        tap.equal(watcher.count("^listed$"), 1, "lists")
 
 
 def test_what_is_forbidden_is_said_with_the_servers_words():
