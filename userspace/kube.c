@@ -20,9 +20,6 @@
 #define KUBE_CONNECT_TIMEOUT_MS 2000L
 #define KUBE_TIMEOUT_MS		5000L
 
-/* etcd holds no object above 1.5 MiB. */
-#define KUBE_BODY_MAX (4U << 20)
-
 struct kube {
 	struct http *http;
 	const struct kube_access *access;
@@ -41,7 +38,7 @@ struct kube_request {
 	char *body;
 	size_t body_len;
 	long retry_after_s;
-	bool is_second_try;
+	bool is_second_try, is_too_long;
 	char error[CURL_ERROR_SIZE]; /* libcurl's words, "" if it has none */
 };
 
@@ -138,7 +135,8 @@ static size_t kube_on_body(char *data, size_t size, size_t count, void *arg)
 	size_t len = size * count;
 	char *grown;
 
-	if (r->body_len + len > KUBE_BODY_MAX)
+	r->is_too_long = r->body_len + len > KUBE_BODY_MAX;
+	if (r->is_too_long)
 		return 0;
 	grown = realloc(r->body, r->body_len + len + 1);
 	if (!grown)
@@ -312,6 +310,8 @@ static bool kube_waited_in_vain(const struct kube_request *r, CURLcode result)
 
 static const char *kube_transport(const struct kube_request *r, CURLcode result)
 {
+	if (r->is_too_long)
+		return "the answer is too long";
 	return *r->error ? r->error : curl_easy_strerror(result);
 }
 
@@ -337,6 +337,7 @@ static void kube_on_done(void *arg, CURL *easy, CURLcode result)
 		answer.body_len = r->body_len;
 	}
 	answer.retry_after_s = r->retry_after_s;
+	answer.is_too_long = r->is_too_long;
 	r->answer(r->arg, &answer);
 	kube_request_free(r);
 }

@@ -14,6 +14,9 @@
 #define KUBE_SERVICE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 #define KUBE_ERROR_MAX		 512
 
+/* etcd holds no object above 1.5 MiB, which is somewhat more as JSON. */
+#define KUBE_BODY_MAX (4U << 20)
+
 /*
  * Where the server is and who we are. Files are named, not held: a token is rotated every hour, and
  * is read for each request; a CA bundle is read for each new connection.
@@ -41,6 +44,7 @@ struct kube_answer {
 	const char *body;
 	size_t body_len;
 	long retry_after_s; /* the Retry-After header; 0: none */
+	bool is_too_long;   /* and so none came: above KUBE_BODY_MAX */
 };
 
 typedef void (*kube_answer_fn)(void *arg, const struct kube_answer *answer);

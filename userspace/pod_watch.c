@@ -15,7 +15,7 @@
 #include "util.h"
 #include "watch_line.h"
 
-#define POD_WATCH_PAGE	       100
+#define POD_WATCH_PAGE	       100 /* pods, and fewer where they are big */
 #define POD_WATCH_TIMEOUT_S    300 /* and as much again at random: not all nodes at once */
 #define POD_WATCH_SLACK_S      30  /* for the server to end the watch by itself */
 #define POD_WATCH_BEGIN_MS     10000
@@ -41,6 +41,7 @@ struct pod_watch {
 	struct watch_lines lines;
 	struct pod_watch_known *known;
 	unsigned int lists;
+	unsigned int page; /* pods */
 	char *more; /* where the next page of a list begins; NULL: the list is not under way */
 	char version[WATCH_VERSION_MAX]; /* "": a list is needed */
 	unsigned int pause_ms;
@@ -173,12 +174,26 @@ static int pod_watch_take_page(struct pod_watch *w, const struct kube_answer *an
 	return 0;
 }
 
+/* From the same place in the list on: a page says where the next one begins, whatever its length.
+ */
+static void pod_watch_shrink_page(struct pod_watch *w)
+{
+	w->page /= 2;
+	log_warn("so many pods are too long for one answer: asking for fewer at a time",
+		 "bytes_max=%u pods=%u", KUBE_BODY_MAX, w->page);
+	pod_watch_go_on(w);
+}
+
 static void pod_watch_on_page(void *arg, const struct kube_answer *answer)
 {
 	static const struct kube_answer none = { .transport = "the answer is no list of pods" };
 	struct pod_watch *w = arg;
 
 	w->request = NULL;
+	if (answer->is_too_long && w->page > 1) {
+		pod_watch_shrink_page(w);
+		return;
+	}
 	/* The pages of a list are of one version, which may become too old as well. */
 	if (answer->status == POD_WATCH_HTTP_GONE) {
 		free(w->more);
@@ -222,8 +237,8 @@ static struct kube_request *pod_watch_ask_page(struct pod_watch *w, const char *
 		pod_watch_escape(w->more, more, sizeof(more));
 	else
 		w->lists++;
-	snprintf(path, sizeof(path), "/api/v1/pods?fieldSelector=spec.nodeName%%3D%s&limit=%d%s%s",
-		 node, POD_WATCH_PAGE, *more ? "&continue=" : "", more);
+	snprintf(path, sizeof(path), "/api/v1/pods?fieldSelector=spec.nodeName%%3D%s&limit=%u%s%s",
+		 node, w->page, *more ? "&continue=" : "", more);
 	return kube_start(w->kube, "GET", path, NULL, pod_watch_on_page, w);
 }
 
@@ -361,6 +376,7 @@ int pod_watch_new(struct pod_watch **out, struct event_base *base, struct kube *
 	w->settings = *settings;
 	w->kube = kube;
 	w->pause_ms = POD_WATCH_PAUSE_MIN_MS;
+	w->page = POD_WATCH_PAGE;
 	if (!w->settings.silence_ms)
 		w->settings.silence_ms = POD_WATCH_SILENCE_MS;
 	w->resume = evtimer_new(base, pod_watch_on_resume, w);

@@ -183,6 +183,27 @@ def test_more_pods_than_a_page_holds_are_all_listed():
         tap.equal(watcher.count("^listed$"), 1, "lists")
 
 
+def big(name, size):
+    pod = pods.burstable(name)
+    pod["metadata"]["annotations"] = {"example.com/big": "x" * size}
+    return pod
+
+
+def test_pods_too_big_for_one_page_are_listed_in_smaller_ones():
+    """The last ones one by one: each has half of what an answer may have."""
+    sizes = [100_000] * 50 + [2_100_000] * 2
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        server = stack.enter_context(FakeApiServer())
+        for number, size in enumerate(sizes):
+            server.add_pod(big(f"web-{number:03}", size))
+        watcher = Watcher(server, directory)
+        watcher.wait("^listed$")
+        tap.equal(len(set(watcher.wait("^put "))), len(sizes), "pods")
+        watcher.wait("pods=1$|pods=12$", among="errors")
+        tap.equal(watcher.end(), 0, "exit status")
+
+
 def test_a_server_that_is_gone_is_asked_again_and_said_once():
     with watched("web") as (server, watcher):
         until_watching(server)
