@@ -109,18 +109,26 @@ static const char *schedule_parse_hours(const char *text, struct schedule *out)
 	return NULL;
 }
 
+/* false: it does not fit. */
+static bool schedule_zone_path(char *out, size_t room, const char *zone)
+{
+	const char *dir = getenv("TZDIR");
+	int len = snprintf(out, room, "%s/%s", dir && *dir ? dir : SCHEDULE_ZONES_DIR, zone);
+
+	return len >= 0 && (size_t)len < room;
+}
+
 /* Whether it is a file of rules: for anything else the C library would quietly take UTC. */
 static bool schedule_has_rules(const char *zone)
 {
-	const char *dir = getenv("TZDIR");
 	char path[PATH_MAX], magic[4] = "";
 	struct stat st;
 	FILE *f;
-	int len = snprintf(path, sizeof(path), "%s/%s", dir && *dir ? dir : SCHEDULE_ZONES_DIR,
-			   zone);
+	int len;
 
 	/* First what it is: to open a FIFO would block. */
-	if (len < 0 || (size_t)len >= sizeof(path) || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+	if (!schedule_zone_path(path, sizeof(path), zone) || stat(path, &st) < 0 ||
+	    !S_ISREG(st.st_mode))
 		return false;
 	f = fopen(path, "re");
 	if (!f)
@@ -197,31 +205,35 @@ const char *schedule_parse(const char *text, struct schedule *out)
 
 /* --- the clock --- */
 
-/* The C library has one zone for all threads; this program has one thread. */
-static void schedule_set_zone(const char *zone)
+/*
+ * The C library has one zone, which it takes from the environment. While a schedule is looked at,
+ * the environment is this one: setenv() would move the real one, and libcurl asks for a host's
+ * address in a thread, whose resolver reads variables. One that it misses here changes nothing of
+ * note.
+ */
+static char schedule_zone[sizeof("TZ=") + PATH_MAX];
+static char *schedule_environment[] = { schedule_zone, NULL };
+
+extern char **environ; /* unistd.h, which is for those who do */
+
+/* The process's own environment, to be given to schedule_leave_zone(). */
+static char **schedule_enter_zone(const struct schedule *s)
 {
-	if (zone)
-		setenv("TZ", zone, 1);
-	else
-		unsetenv("TZ");
+	char path[PATH_MAX], **before = environ;
+
+	/* "UTC" would be looked for in a file; this is a rule by itself. A path needs no TZDIR. */
+	schedule_zone_path(path, sizeof(path), s->zone);
+	snprintf(schedule_zone, sizeof(schedule_zone), "TZ=%s",
+		 strcmp(s->zone, "UTC") == 0 ? "UTC0" : path);
+	environ = schedule_environment;
 	tzset();
+	return before;
 }
 
-/* The process's own TZ, a copy, or NULL; to be given to schedule_leave_zone(). */
-static char *schedule_enter_zone(const struct schedule *s)
+static void schedule_leave_zone(char **before)
 {
-	const char *before = getenv("TZ");
-	char *saved = before ? strdup(before) : NULL;
-
-	/* "UTC" would be looked for in a file; this is a rule by itself. */
-	schedule_set_zone(strcmp(s->zone, "UTC") == 0 ? "UTC0" : s->zone);
-	return saved;
-}
-
-static void schedule_leave_zone(char *saved)
-{
-	schedule_set_zone(saved);
-	free(saved);
+	environ = before;
+	tzset();
 }
 
 /* In the zone that was entered. A time beyond all years is 1970: nobody lives to see it. */
@@ -251,10 +263,10 @@ static bool schedule_shows(const struct schedule *s, const struct tm *tm)
 
 bool schedule_is_active(const struct schedule *s, time_t now)
 {
-	char *saved = schedule_enter_zone(s);
+	char **before = schedule_enter_zone(s);
 	struct tm tm = schedule_clock(now);
 
-	schedule_leave_zone(saved);
+	schedule_leave_zone(before);
 	return schedule_shows(s, &tm);
 }
 
@@ -310,9 +322,9 @@ static time_t schedule_walk(const struct schedule *s, time_t now)
 
 time_t schedule_next_change(const struct schedule *s, time_t now)
 {
-	char *saved = schedule_enter_zone(s);
+	char **before = schedule_enter_zone(s);
 	time_t next = schedule_walk(s, now);
 
-	schedule_leave_zone(saved);
+	schedule_leave_zone(before);
 	return next;
 }

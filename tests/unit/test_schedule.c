@@ -269,6 +269,23 @@ static void the_zone_of_the_process_stays(void **state)
 	assert_null(getenv("TZ"));
 }
 
+/* A thread of libcurl's reads it at the same time. */
+static void the_environment_is_not_moved(void **state)
+{
+	char **before = environ;
+	char *first = environ[0];
+	struct schedule s;
+
+	(void)state;
+	needs_zones();
+	unsetenv("TZ");
+	assert_null(schedule_parse("Mon-Fri 08:00-18:00 Asia/Kolkata", &s));
+	schedule_is_active(&s, 1768478400);
+	schedule_next_change(&s, 1768478400);
+	assert_ptr_equal(environ, before);
+	assert_ptr_equal(environ[0], first);
+}
+
 /* --- minute by minute --- */
 
 static int offset_at(const struct zone *zone, time_t now)
@@ -444,6 +461,7 @@ int main(void)
 		cmocka_unit_test(utc_needs_no_files),
 		cmocka_unit_test(a_file_that_has_no_rules_is_no_zone),
 		cmocka_unit_test(the_zone_of_the_process_stays),
+		cmocka_unit_test(the_environment_is_not_moved),
 		cmocka_unit_test(changes_are_those_of_a_walk_by_the_minute),
 		cmocka_unit_test(an_hour_that_is_skipped_is_skipped),
 		cmocka_unit_test(an_hour_that_is_repeated_counts_twice),
