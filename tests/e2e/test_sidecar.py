@@ -596,10 +596,10 @@ def a_pod_sleeps_and_wakes_over_http2():
     pod = new_pod(**over_http2())
     pod.start_doze()
     pod.wait_asleep()
-    pod.expect_answer(PROMPT_MS)
+    pod.expect_answer(WAKE_TIMEOUT_MS + MARGIN_MS)
     check_recovery(pod)
     pod.server.drop_connections()
-    pod.expect_answer(PROMPT_MS)
+    pod.expect_answer(WAKE_TIMEOUT_MS + MARGIN_MS)
     check_recovery(pod)
 
 
