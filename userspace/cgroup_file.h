@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control files of one cgroup, of either version: the CPU quota and the freezer.
+ * The control files of one cgroup, of either version: the CPU quota, its weight among others where
+ * CPU is scarce, and the freezer.
  *   v1: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, scheduler/sched-bwc.rst
- *   v2: Documentation/admin-guide/cgroup-v2.rst, "cgroup.freeze", "cpu.max"
+ *   v2: Documentation/admin-guide/cgroup-v2.rst, "cgroup.freeze", "cpu.max", "cpu.weight"
  *
  * dir is the cgroup's directory in the hierarchy of the controller, version that hierarchy's. All
  * return -errno as the kernel's file gives it, and log nothing.
@@ -13,7 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CGROUP_QUOTA_TEXT_MAX 64
+#define CGROUP_QUOTA_TEXT_MAX  64
+#define CGROUP_WEIGHT_TEXT_MAX 24
 
 /* The names of the files, and what thaws. */
 const char *cgroup_quota_file(int version);
@@ -26,10 +28,18 @@ int cgroup_quota_write(const char *dir, int version, const char *text);
 
 /*
  * What to write for so much CPU, in the period that is set, at least the kernel's smallest quota
- * (1 ms, kernel/sched/core.c: min_cfs_quota_period). -EINVAL: no period can be read.
+ * (1 ms, kernel/sched/core.c: min_cfs_quota_period); negative: without bounds. -EINVAL: no period
+ * can be read.
  */
-int cgroup_quota_of(const char *dir, int version, uint32_t millicpu,
+int cgroup_quota_of(const char *dir, int version, int64_t millicpu,
 		    char out[CGROUP_QUOTA_TEXT_MAX]);
+
+/* Pure: whether that quota is more CPU than the other; false as well where either is none. */
+bool cgroup_quota_is_larger(int version, const char *quota, const char *than);
+
+/* cpu.weight, or cpu.shares on v1. */
+int cgroup_weight_read(const char *dir, int version, char out[CGROUP_WEIGHT_TEXT_MAX]);
+int cgroup_weight_write(const char *dir, int version, const char *text);
 
 int cgroup_freezer_write(const char *dir, int version, bool is_frozen);
 
