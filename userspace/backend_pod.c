@@ -142,8 +142,12 @@ static void pod_on_kube_asleep(struct backend_pod *b, int r)
  * as long as the last wake is not over. */
 static void pod_shrink(struct backend_pod *b)
 {
-	int r = b->phase == POD_FULL ? pod_cgroups_take_full(b->cgroups) : 0;
+	int r = 0;
 
+	if (b->phase == POD_FULL)
+		r = pod_cgroups_take_full(b->cgroups);
+	else
+		pod_cgroups_learn_full(b->cgroups, false);
 	if (r == 0)
 		r = pod_write_state(b);
 	b->phase = POD_ASKING;
@@ -162,17 +166,24 @@ static bool pod_is_kube_full(const struct backend_pod *b)
 	return !b->kube || backend_kube_is_full(b->kube);
 }
 
+static void pod_settle_soon(struct backend_pod *b)
+{
+	b->settle_ns = POD_SETTLE_MIN_NS;
+	pod_wait(b, b->settle_ns);
+}
+
 /* The kubelet may have worked through the size before: then it is overwritten. */
 static void pod_settle(struct backend_pod *b)
 {
-	bool is_full = pod_cgroups_are_full(b->cgroups);
+	bool is_kube_full = pod_is_kube_full(b);
 
-	if (!is_full) {
+	pod_cgroups_learn_full(b->cgroups, is_kube_full);
+	if (!pod_cgroups_are_full(b->cgroups)) {
 		log_debug("a smaller size came after the wake", "pod=%s", b->settings.name);
 		/* More may come soon; but what cannot be written is not tried all the time. */
 		if (pod_cgroups_set_full(b->cgroups) == 0)
 			b->settle_ns = POD_SETTLE_MIN_NS;
-	} else if (pod_is_kube_full(b)) {
+	} else if (is_kube_full) {
 		b->phase = POD_FULL;
 		unlink(b->settings.state_file);
 		return;
@@ -189,18 +200,28 @@ static void pod_on_kube_full(struct backend_pod *b, int r)
 	pod_done(b, BACKEND_FULL, r);
 }
 
+/* What the kubelet will write for those that the API server resizes. */
+static void pod_expect_full(struct backend_pod *b)
+{
+	const struct kube_sizes *sizes = b->kube ? backend_kube_sizes(b->kube) : NULL;
+
+	for (size_t i = 0; sizes && i < sizes->len; i++)
+		pod_cgroups_expect(b->cgroups, sizes->sizes[i].name,
+				   sizes->sizes[i].full.limit_millicpu);
+}
+
 static void pod_grow(struct backend_pod *b)
 {
-	int r = b->phase == POD_FULL ? 0 : pod_cgroups_set_full(b->cgroups);
 	bool was_full = b->phase == POD_FULL;
+	int r = was_full ? 0 : pod_cgroups_set_full(b->cgroups);
 
 	if (b->reclaim)
 		reclaim_stop(b->reclaim);
 	b->waits_for_kube = r < 0 && b->kube;
 	if (!was_full) {
 		b->phase = POD_RESTORING;
-		b->settle_ns = POD_SETTLE_MIN_NS;
-		pod_wait(b, b->settle_ns);
+		pod_expect_full(b);
+		pod_settle_soon(b);
 	}
 	/* Somebody waits for what is done; what the API server is told waits for nobody. */
 	if (r == 0 || !b->kube)
@@ -334,6 +355,21 @@ bool backend_pod_is_settled(const struct backend *base)
 void backend_pod_resume(struct backend *base)
 {
 	pod_go_deeper((struct backend_pod *)base);
+}
+
+void backend_pod_follow(struct backend *base, const char *name, const char *id)
+{
+	struct backend_pod *b = (struct backend_pod *)base;
+	int r = pod_cgroups_follow(b->cgroups, name, id);
+
+	if (r < 0)
+		log_debug("no cgroup of a container that was started anew",
+			  "pod=%s container=%s errno=%d", b->settings.name, name, -r);
+	if (r <= 0 || b->phase != POD_RESTORING)
+		return;
+	pod_cgroups_set_full(b->cgroups);
+	pod_expect_full(b);
+	pod_settle_soon(b);
 }
 
 void backend_pod_leave_asleep(struct backend *base)

@@ -3,9 +3,10 @@
  * Resizes a pod of this node at two speeds: its cgroups at once, and its spec through the API
  * server.
  *
- *   up    thaw, write the quotas of pod and containers: full is reached before resize() returns.
- *         At the same time the API server is asked for the full size, until the kubelet has done
- *         it. What it actuates meanwhile on its way is overwritten again.
+ *   up    thaw, write quotas and weights of pod and containers: full is reached before resize()
+ *         returns. At the same time the API server is asked for the full size, until the kubelet
+ *         has done it. What it actuates meanwhile on its way is overwritten again if it is less,
+ *         and kept if it is more: then that is the full size.
  *   down  the API server first, until the kubelet has actuated it; then what the API server cannot
  *         do: the quota of a container without a limit, and the freezer.
  *
@@ -51,6 +52,13 @@ bool backend_pod_is_settled(const struct backend *b);
 
 /* After backend_pod_new() with is_asleep, if it is to sleep on: as deep as the settings say. */
 void backend_pod_resume(struct backend *b);
+
+/*
+ * The container of that name runs with this id, or this is no news: one that was started anew has a
+ * cgroup of its own, of the asleep size perhaps. It is taken in the old one's place: full at once,
+ * unless the pod is about to sleep, which then has to be woken.
+ */
+void backend_pod_follow(struct backend *b, const char *name, const char *id);
 
 /* Before doze goes and the pod stays asleep: it answers, slowly, since nobody is there to thaw it.
  */

@@ -314,6 +314,7 @@ static int pod_take(struct kube_pod *pod, const cJSON *root)
 	pod->recorded_full = pod_string(pod_get(metadata, "annotations"), "doze.dev/full", NULL);
 	pod->observed_generation = pod_number(status, "observedGeneration");
 	pod->qos = pod_qos(status);
+	pod->limit_millicpu = pod_cpus(pod_get(spec, "resources")).limit_millicpu;
 	pod_take_phase(pod, pod_string(status, "phase", ""));
 	pod->has_host_network = cJSON_IsTrue(pod_get(spec, "hostNetwork"));
 	pod->priority = pod_priority(spec);

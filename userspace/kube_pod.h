@@ -81,10 +81,11 @@ struct kube_pod {
 	const char *name, *namespace, *uid;
 	int64_t generation, observed_generation;
 	enum kube_qos qos;
-	int32_t priority; /* of its PriorityClass; 0 without */
-	bool is_running;  /* phase Running */
-	bool has_ended;	  /* phase Succeeded or Failed */
-	bool is_ready;	  /* condition Ready */
+	int64_t limit_millicpu; /* of CPU for all of it: spec.resources, since 1.34 */
+	int32_t priority;	/* of its PriorityClass; 0 without */
+	bool is_running;	/* phase Running */
+	bool has_ended;		/* phase Succeeded or Failed */
+	bool is_ready;		/* condition Ready */
 	bool is_terminating;
 	bool has_host_network; /* it is in the node's network namespace */
 	/* Condition PodResizePending: "Deferred", "Infeasible" or NULL, and why. */

@@ -52,13 +52,36 @@ static bool size_is_equal(const struct kube_cpu *a, const struct kube_cpu *b)
 	return a->request_millicpu == b->request_millicpu && a->limit_millicpu == b->limit_millicpu;
 }
 
-static const struct kube_size *size_find(const struct kube_sizes *sizes, const char *name)
+const struct kube_size *kube_size_find(const struct kube_sizes *sizes, const char *name)
 {
 	for (size_t i = 0; sizes && i < sizes->len; i++) {
 		if (strcmp(sizes->sizes[i].name, name) == 0)
 			return &sizes->sizes[i];
 	}
 	return NULL;
+}
+
+int64_t kube_size_full_limit(const struct kube_sizes *sizes, const struct kube_container *c)
+{
+	const struct kube_size *size = kube_size_find(sizes, c->name);
+
+	return size ? size->full.limit_millicpu : c->spec.limit_millicpu;
+}
+
+int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct kube_pod *pod)
+{
+	int64_t sum = 0;
+
+	if (pod->limit_millicpu != KUBE_CPU_NONE)
+		return pod->limit_millicpu;
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		int64_t limit = kube_size_full_limit(sizes, &pod->containers[i]);
+
+		if (limit == KUBE_CPU_NONE)
+			return KUBE_CPU_NONE;
+		sum += limit;
+	}
+	return sum;
 }
 
 /* {"app":{"request":"250m","limit":"1"}}; a request left out is the limit, as in a manifest. */
@@ -85,7 +108,7 @@ static int size_read_recorded(const char *recorded, const char *name, struct kub
 static int size_recall(const struct kube_pod *pod, const struct kube_container *c,
 		       const struct kube_sizes *known, struct kube_cpu *out)
 {
-	const struct kube_size *size = size_find(known, c->name);
+	const struct kube_size *size = kube_size_find(known, c->name);
 
 	if (size) {
 		*out = size->full;
@@ -121,8 +144,8 @@ static int size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 	*out = (struct kube_size){ .is_sidecar = c->is_sidecar, .full = c->spec };
 	snprintf(out->name, sizeof(out->name), "%s", c->name);
 	out->asleep = size_asleep(pod, c, choice->asleep_millicpu);
-	if (size_is_half_awake(c, out, size_find(known, c->name))) {
-		out->full = size_find(known, c->name)->full;
+	if (size_is_half_awake(c, out, kube_size_find(known, c->name))) {
+		out->full = kube_size_find(known, c->name)->full;
 		return 0;
 	}
 	if (!size_is_equal(&c->spec, &out->asleep) &&

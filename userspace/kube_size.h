@@ -53,6 +53,17 @@ int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 		   const struct kube_size_choice *choice, const struct kube_sizes *known,
 		   char error[KUBE_SIZE_ERROR_MAX]);
 
+/* Of a container that is put to sleep; NULL: it is none. sizes may be NULL: there are none. */
+const struct kube_size *kube_size_find(const struct kube_sizes *sizes, const char *name);
+
+/*
+ * The CPU limit of a container, or of the whole pod, when it has its full size; KUBE_CPU_NONE:
+ * none. Of containers that are not in sizes what their spec says. The pod's is what the kubelet
+ * makes of it for its cgroup: its own, or the sum of its containers', if all have one.
+ */
+int64_t kube_size_full_limit(const struct kube_sizes *sizes, const struct kube_container *c);
+int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct kube_pod *pod);
+
 /* Whether that container is one of those to be put to sleep. */
 bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c);
 

@@ -14,13 +14,24 @@
 #include "pod_place.h"
 #include "util.h"
 
-#define POD_CGROUPS_STATE_VERSION 1
+/* Version 1 had the quotas alone, by their directories. */
+#define POD_CGROUPS_STATE_VERSION 2
 
-/* NULL where the hierarchy is not to be had. */
+#define POD_CGROUPS_NAME_MAX 64
+
+/* What is not known, or not there, is "". */
+struct pod_cgroup_size {
+	char quota[CGROUP_QUOTA_TEXT_MAX];
+	char weight[CGROUP_WEIGHT_TEXT_MAX];
+};
+
 struct pod_cgroup {
-	char *dirs[CGROUP_CONTROLS];
-	char full[CGROUP_QUOTA_TEXT_MAX];
+	char name[POD_CGROUPS_NAME_MAX]; /* of the container; "": the pod */
+	char id[POD_PLACE_ID_MAX];
+	char *dirs[CGROUP_CONTROLS]; /* NULL where the hierarchy is not to be had */
+	struct pod_cgroup_size full;
 	char asleep[CGROUP_QUOTA_TEXT_MAX];
+	char expected[CGROUP_QUOTA_TEXT_MAX]; /* pod_cgroups_expect() */
 };
 
 struct pod_cgroups {
@@ -48,14 +59,18 @@ int pod_cgroups_new(struct pod_cgroups **out, const struct cgroup_mounts *mounts
 	return 0;
 }
 
+static void pod_cgroups_free_dirs(char *dirs[CGROUP_CONTROLS])
+{
+	for (int control = 0; control < CGROUP_CONTROLS; control++)
+		free(dirs[control]);
+}
+
 void pod_cgroups_free(struct pod_cgroups **p)
 {
 	if (!*p)
 		return;
-	for (size_t i = 0; i < (*p)->len; i++) {
-		for (int control = 0; control < CGROUP_CONTROLS; control++)
-			free((*p)->of[i].dirs[control]);
-	}
+	for (size_t i = 0; i < (*p)->len; i++)
+		pod_cgroups_free_dirs((*p)->of[i].dirs);
 	free((*p)->of);
 	free(*p);
 	*p = NULL;
@@ -70,37 +85,90 @@ static int pod_cgroups_set_dirs(const struct pod_cgroups *p, struct pod_cgroup *
 	for (int control = 0; control < CGROUP_CONTROLS; control++) {
 		const struct cgroup_mount *mount = &p->mounts->controls[control];
 
-		if (mount->version && asprintf(&one->dirs[control], "%s%s", mount->point, path) < 0)
+		if (mount->version &&
+		    asprintf(&one->dirs[control], "%s%s", mount->point, path) < 0) {
+			one->dirs[control] = NULL;
 			return -ENOMEM;
+		}
 	}
 	return cgroup_quota_of(one->dirs[CGROUP_CPU], pod_cgroups_version(p, CGROUP_CPU),
 			       p->asleep_millicpu, one->asleep);
 }
 
-static int pod_cgroups_append(struct pod_cgroups *p, const char *path)
+static int pod_cgroups_append(struct pod_cgroups *p, const char *name, const char *id,
+			      const char *path)
 {
 	struct pod_cgroup *grown = realloc(p->of, (p->len + 1) * sizeof(*grown));
+	struct pod_cgroup *one;
 
 	if (!grown)
 		return -ENOMEM;
 	p->of = grown;
-	p->of[p->len] = (struct pod_cgroup){ 0 };
-	return pod_cgroups_set_dirs(p, &p->of[p->len++], path);
+	one = &p->of[p->len++];
+	*one = (struct pod_cgroup){ 0 };
+	snprintf(one->name, sizeof(one->name), "%s", name);
+	snprintf(one->id, sizeof(one->id), "%s", id);
+	return pod_cgroups_set_dirs(p, one, path);
 }
 
-int pod_cgroups_add(struct pod_cgroups *p, const char *id)
+/* Where it is below each hierarchy. The caller free()s *out. */
+static int pod_cgroups_find(struct pod_place **out, const struct pod_cgroups *p, const char *id)
 {
 	const struct cgroup_mount *mount = &p->mounts->controls[CGROUP_CPU];
-	size_t root_len = strlen(mount->point);
 	_cleanup_(freep) struct pod_place *place = malloc(sizeof(*place));
 	int r;
 
 	if (!mount->version)
 		return -ENODEV;
 	r = place ? pod_place_find(place, mount->point, id) : -ENOMEM;
+	if (r == 0)
+		*out = TAKE_PTR(place);
+	return r;
+}
+
+int pod_cgroups_add(struct pod_cgroups *p, const char *name, const char *id)
+{
+	size_t root_len = strlen(p->mounts->controls[CGROUP_CPU].point);
+	_cleanup_(freep) struct pod_place *place = NULL;
+	int r = pod_cgroups_find(&place, p, id);
+
 	if (r == 0 && p->len == 0)
-		r = pod_cgroups_append(p, place->pod + root_len);
-	return r < 0 ? r : pod_cgroups_append(p, place->container + root_len);
+		r = pod_cgroups_append(p, "", "", place->pod + root_len);
+	return r < 0 ? r : pod_cgroups_append(p, name, id, place->container + root_len);
+}
+
+/* NULL: the pod's. */
+static struct pod_cgroup *pod_cgroups_named(const struct pod_cgroups *p, const char *name)
+{
+	for (size_t i = 0; i < p->len; i++) {
+		if (strcmp(p->of[i].name, name ? name : "") == 0)
+			return &p->of[i];
+	}
+	return NULL;
+}
+
+int pod_cgroups_follow(struct pod_cgroups *p, const char *name, const char *id)
+{
+	size_t root_len = strlen(p->mounts->controls[CGROUP_CPU].point);
+	struct pod_cgroup *one = pod_cgroups_named(p, name);
+	_cleanup_(freep) struct pod_place *place = NULL;
+	struct pod_cgroup anew;
+	int r;
+
+	if (!one || strcmp(one->id, id) == 0)
+		return 0;
+	r = pod_cgroups_find(&place, p, id);
+	if (r < 0)
+		return r;
+	anew = *one;
+	memset(anew.dirs, 0, sizeof(anew.dirs));
+	snprintf(anew.id, sizeof(anew.id), "%s", id);
+	r = pod_cgroups_set_dirs(p, &anew, place->container + root_len);
+	pod_cgroups_free_dirs(r < 0 ? anew.dirs : one->dirs);
+	if (r < 0)
+		return r;
+	*one = anew;
+	return 1;
 }
 
 pid_t pod_cgroups_process(const struct pod_cgroups *p)
@@ -116,29 +184,119 @@ pid_t pod_cgroups_process(const struct pod_cgroups *p)
 	return pid;
 }
 
-/* --- quotas --- */
+/* --- quotas and weights --- */
 
-static int pod_cgroups_read(const struct pod_cgroups *p, size_t i, char out[CGROUP_QUOTA_TEXT_MAX])
+static int pod_cgroups_read_quota(const struct pod_cgroups *p, const struct pod_cgroup *one,
+				  char out[CGROUP_QUOTA_TEXT_MAX])
 {
-	return cgroup_quota_read(p->of[i].dirs[CGROUP_CPU], pod_cgroups_version(p, CGROUP_CPU),
-				 out);
+	return cgroup_quota_read(one->dirs[CGROUP_CPU], pod_cgroups_version(p, CGROUP_CPU), out);
+}
+
+/* One that cannot be read is "": not every kernel has it, and nobody sleeps less without. */
+static void pod_cgroups_read_weight(const struct pod_cgroups *p, const struct pod_cgroup *one,
+				    char out[CGROUP_WEIGHT_TEXT_MAX])
+{
+	if (cgroup_weight_read(one->dirs[CGROUP_CPU], pod_cgroups_version(p, CGROUP_CPU), out) < 0)
+		*out = '\0';
 }
 
 int pod_cgroups_take_full(struct pod_cgroups *p)
 {
 	for (size_t i = 0; i < p->len; i++) {
-		int r = pod_cgroups_read(p, i, p->of[i].full);
+		struct pod_cgroup *one = &p->of[i];
+		int r = pod_cgroups_read_quota(p, one, one->full.quota);
 
 		if (r < 0)
 			return log_err(r, "cannot read the CPU quota of '%s'",
-				       p->of[i].dirs[CGROUP_CPU]);
+				       one->dirs[CGROUP_CPU]);
+		pod_cgroups_read_weight(p, one, one->full.weight);
 	}
 	return 0;
 }
 
-static int pod_cgroups_write(const struct pod_cgroups *p, size_t i, const char *quota)
+static bool pod_cgroups_is_larger(const struct pod_cgroups *p, const char *quota, const char *than)
 {
-	const char *dir = p->of[i].dirs[CGROUP_CPU];
+	return cgroup_quota_is_larger(pod_cgroups_version(p, CGROUP_CPU), quota, than);
+}
+
+static bool pod_cgroups_is_heavier(const char *weight, const char *than)
+{
+	return strtoul(weight, NULL, 10) > strtoul(than, NULL, 10);
+}
+
+static void pod_cgroups_text_of(const struct pod_cgroups *p, const struct pod_cgroup *one,
+				int64_t limit_millicpu, char out[CGROUP_QUOTA_TEXT_MAX])
+{
+	if (cgroup_quota_of(one->dirs[CGROUP_CPU], pod_cgroups_version(p, CGROUP_CPU),
+			    limit_millicpu, out) < 0)
+		*out = '\0'; /* its cgroup is gone */
+}
+
+void pod_cgroups_derive_full(struct pod_cgroups *p, const char *name, int64_t limit_millicpu)
+{
+	struct pod_cgroup *one = pod_cgroups_named(p, name);
+
+	if (one && !*one->full.quota)
+		pod_cgroups_text_of(p, one, limit_millicpu, one->full.quota);
+}
+
+const char *pod_cgroups_unknown(const struct pod_cgroups *p, size_t *i)
+{
+	while (*i < p->len) {
+		const struct pod_cgroup *one = &p->of[(*i)++];
+
+		if (!*one->full.quota && *one->name)
+			return one->name;
+	}
+	return NULL;
+}
+
+void pod_cgroups_expect(struct pod_cgroups *p, const char *name, int64_t limit_millicpu)
+{
+	struct pod_cgroup *one = pod_cgroups_named(p, name);
+
+	if (one)
+		pod_cgroups_text_of(p, one, limit_millicpu, one->expected);
+}
+
+static void pod_cgroups_learn(const struct pod_cgroups *p, struct pod_cgroup *one)
+{
+	struct pod_cgroup_size now;
+
+	if (*one->full.quota && pod_cgroups_read_quota(p, one, now.quota) == 0 &&
+	    (pod_cgroups_is_larger(p, now.quota, one->full.quota) ||
+	     strcmp(now.quota, one->expected) == 0))
+		memcpy(one->full.quota, now.quota, sizeof(now.quota));
+	pod_cgroups_read_weight(p, one, now.weight);
+	if (*one->full.weight && pod_cgroups_is_heavier(now.weight, one->full.weight))
+		memcpy(one->full.weight, now.weight, sizeof(now.weight));
+}
+
+/* A container's quota is never more than its pod's: on v1 the kernel refuses it. */
+static void pod_cgroups_raise(struct pod_cgroups *p, struct pod_cgroup *one, const char *quota)
+{
+	struct pod_cgroup *pod = &p->of[0];
+
+	if (!pod_cgroups_is_larger(p, quota, one->full.quota))
+		return;
+	memcpy(one->full.quota, quota, sizeof(one->full.quota));
+	if (one != pod)
+		pod_cgroups_raise(p, pod, quota);
+}
+
+void pod_cgroups_learn_full(struct pod_cgroups *p, bool is_over)
+{
+	for (size_t i = 0; i < p->len; i++) {
+		pod_cgroups_learn(p, &p->of[i]);
+		if (is_over)
+			pod_cgroups_raise(p, &p->of[i], p->of[i].expected);
+	}
+}
+
+static int pod_cgroups_write_quota(const struct pod_cgroups *p, const struct pod_cgroup *one,
+				   const char *quota)
+{
+	const char *dir = one->dirs[CGROUP_CPU];
 	int r = cgroup_quota_write(dir, pod_cgroups_version(p, CGROUP_CPU), quota);
 
 	if (r == 0 || r == -ENOENT || r == -ENODEV)
@@ -146,11 +304,21 @@ static int pod_cgroups_write(const struct pod_cgroups *p, size_t i, const char *
 	return log_err(r, "cannot set the CPU quota of '%s' to '%s'", dir, quota);
 }
 
-static bool pod_cgroups_has(const struct pod_cgroups *p, size_t i, const char *quota)
+static int pod_cgroups_write_weight(const struct pod_cgroups *p, const struct pod_cgroup *one)
+{
+	const char *dir = one->dirs[CGROUP_CPU], *weight = one->full.weight;
+	int r = cgroup_weight_write(dir, pod_cgroups_version(p, CGROUP_CPU), weight);
+
+	if (r == 0 || r == -ENOENT || r == -ENODEV)
+		return 0;
+	return log_err(r, "cannot set the CPU weight of '%s' to '%s'", dir, weight);
+}
+
+static bool pod_cgroups_is_throttled(const struct pod_cgroups *p, const struct pod_cgroup *one)
 {
 	char now[CGROUP_QUOTA_TEXT_MAX];
 
-	return pod_cgroups_read(p, i, now) == 0 && strcmp(now, quota) == 0;
+	return pod_cgroups_read_quota(p, one, now) == 0 && strcmp(now, one->asleep) == 0;
 }
 
 static bool pod_cgroups_has_freezer(const struct pod_cgroups *p)
@@ -168,26 +336,52 @@ static bool pod_cgroups_is_to_freeze(const struct pod_cgroups *p, size_t i)
 bool pod_cgroups_are_asleep(const struct pod_cgroups *p)
 {
 	for (size_t i = 1; i < p->len; i++) {
-		if (!pod_cgroups_has(p, i, p->of[i].asleep) && !pod_cgroups_is_to_freeze(p, i))
+		if (!pod_cgroups_is_throttled(p, &p->of[i]) && !pod_cgroups_is_to_freeze(p, i))
 			return false;
 	}
 	return p->len > 1;
 }
 
-bool pod_cgroups_are_full(const struct pod_cgroups *p)
+/* Gone, or never known: full. */
+static bool pod_cgroups_has_full_quota(const struct pod_cgroups *p, const struct pod_cgroup *one)
 {
 	char now[CGROUP_QUOTA_TEXT_MAX];
+	int r = pod_cgroups_read_quota(p, one, now);
 
+	if (r == -ENOENT || r == -ENODEV || !*one->full.quota)
+		return true;
+	return r == 0 && !pod_cgroups_is_larger(p, one->full.quota, now);
+}
+
+static bool pod_cgroups_has_full_weight(const struct pod_cgroups *p, const struct pod_cgroup *one)
+{
+	char now[CGROUP_WEIGHT_TEXT_MAX];
+
+	pod_cgroups_read_weight(p, one, now);
+	return !*now || !pod_cgroups_is_heavier(one->full.weight, now);
+}
+
+bool pod_cgroups_are_full(const struct pod_cgroups *p)
+{
 	for (size_t i = 0; i < p->len; i++) {
-		int r = pod_cgroups_read(p, i, now);
-
-		if (r == -ENOENT || r == -ENODEV || !*p->of[i].full)
-			continue; /* gone, or never known */
-		if (r < 0 || strcmp(now, p->of[i].full) != 0 ||
+		if (!pod_cgroups_has_full_quota(p, &p->of[i]) ||
+		    !pod_cgroups_has_full_weight(p, &p->of[i]) ||
 		    (i > 0 && pod_cgroups_is_to_freeze(p, i)))
 			return false;
 	}
 	return true;
+}
+
+static int pod_cgroups_fill(const struct pod_cgroups *p, struct pod_cgroup *one)
+{
+	int r = 0, r_weight = 0;
+
+	pod_cgroups_learn(p, one);
+	if (!pod_cgroups_has_full_quota(p, one))
+		r = pod_cgroups_write_quota(p, one, one->full.quota);
+	if (!pod_cgroups_has_full_weight(p, one))
+		r_weight = pod_cgroups_write_weight(p, one);
+	return r < 0 ? r : r_weight;
 }
 
 int pod_cgroups_set_full(struct pod_cgroups *p)
@@ -195,7 +389,7 @@ int pod_cgroups_set_full(struct pod_cgroups *p)
 	int first = pod_cgroups_thaw(p);
 
 	for (size_t i = 0; i < p->len; i++) {
-		int r = *p->of[i].full ? pod_cgroups_write(p, i, p->of[i].full) : 0;
+		int r = pod_cgroups_fill(p, &p->of[i]);
 
 		if (first == 0)
 			first = r;
@@ -206,9 +400,10 @@ int pod_cgroups_set_full(struct pod_cgroups *p)
 int pod_cgroups_throttle(struct pod_cgroups *p)
 {
 	for (size_t i = 1; i < p->len; i++) {
-		int r = pod_cgroups_has(p, i, p->of[i].asleep)
+		const struct pod_cgroup *one = &p->of[i];
+		int r = pod_cgroups_is_throttled(p, one)
 				? 0
-				: pod_cgroups_write(p, i, p->of[i].asleep);
+				: pod_cgroups_write_quota(p, one, one->asleep);
 
 		if (r < 0)
 			return r;
@@ -287,18 +482,27 @@ const char *pod_cgroups_memory_dir(const struct pod_cgroups *p, size_t i)
 
 /* --- as text --- */
 
+static bool pod_cgroups_format_one(cJSON *in, const char *name, const struct pod_cgroup *one)
+{
+	cJSON *item = cJSON_AddObjectToObject(in, name);
+
+	if (!item || (*one->id && !cJSON_AddStringToObject(item, "id", one->id)) ||
+	    (*one->full.weight && !cJSON_AddStringToObject(item, "weight", one->full.weight)))
+		return false;
+	return !*one->full.quota || cJSON_AddStringToObject(item, "quota", one->full.quota);
+}
+
 char *pod_cgroups_format(const struct pod_cgroups *p)
 {
 	cJSON *root = cJSON_CreateObject();
-	cJSON *quotas = cJSON_AddObjectToObject(root, "quotas");
+	bool is_whole = cJSON_AddNumberToObject(root, "version", POD_CGROUPS_STATE_VERSION) != NULL;
+	cJSON *containers = cJSON_AddObjectToObject(root, "containers");
 	char *text = NULL;
-	bool is_whole = cJSON_AddNumberToObject(root, "version", POD_CGROUPS_STATE_VERSION) &&
-			quotas;
 
 	for (size_t i = 0; i < p->len && is_whole; i++)
-		is_whole = cJSON_AddStringToObject(quotas, p->of[i].dirs[CGROUP_CPU],
-						   p->of[i].full);
-	if (is_whole)
+		is_whole = i == 0 ? pod_cgroups_format_one(root, "pod", &p->of[i])
+				  : pod_cgroups_format_one(containers, p->of[i].name, &p->of[i]);
+	if (is_whole && containers)
 		text = cJSON_PrintUnformatted(root);
 	cJSON_Delete(root);
 	return text;
@@ -311,31 +515,73 @@ static bool pod_cgroups_is_quota(const char *text)
 	       strspn(text, "-0123456789 max") == strlen(text);
 }
 
-static int pod_cgroups_take_quota(struct pod_cgroup *one, const cJSON *quotas)
+static bool pod_cgroups_is_weight(const char *text)
 {
-	const char *quota = cJSON_GetStringValue(
-		cJSON_GetObjectItemCaseSensitive(quotas, one->dirs[CGROUP_CPU]));
+	return strlen(text) < CGROUP_WEIGHT_TEXT_MAX && strspn(text, "0123456789") == strlen(text);
+}
 
-	if (!quota)
+static int pod_cgroups_take_quota(struct pod_cgroup *one, const cJSON *item)
+{
+	const char *quota = cJSON_GetStringValue(item);
+
+	if (!item)
 		return -ENOENT;
-	if (!pod_cgroups_is_quota(quota))
+	if (!quota || !pod_cgroups_is_quota(quota))
 		return -EINVAL;
-	snprintf(one->full, sizeof(one->full), "%s", quota);
+	snprintf(one->full.quota, sizeof(one->full.quota), "%s", quota);
 	return 0;
+}
+
+static int pod_cgroups_take_weight(struct pod_cgroup *one, const cJSON *item)
+{
+	const char *weight = cJSON_GetStringValue(item);
+
+	if (!item)
+		return 0; /* there was none */
+	if (!weight || !pod_cgroups_is_weight(weight))
+		return -EINVAL;
+	snprintf(one->full.weight, sizeof(one->full.weight), "%s", weight);
+	return 0;
+}
+
+static int pod_cgroups_take_one(struct pod_cgroup *one, const cJSON *item)
+{
+	const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "id"));
+	int r = pod_cgroups_take_weight(one, cJSON_GetObjectItemCaseSensitive(item, "weight"));
+
+	if (r == 0)
+		r = pod_cgroups_take_quota(one, cJSON_GetObjectItemCaseSensitive(item, "quota"));
+	return r == 0 && strcmp(id ? id : "", one->id) != 0 ? -ENOENT : r;
+}
+
+/* Where the text says something of one of them; version 1 or 2. */
+static int pod_cgroups_take_from(struct pod_cgroup *one, const cJSON *root, int version)
+{
+	const cJSON *in = cJSON_GetObjectItemCaseSensitive(root,
+							   version == 1 ? "quotas" : "containers");
+
+	if (!cJSON_IsObject(in))
+		return -EINVAL;
+	if (version == 1)
+		return pod_cgroups_take_quota(
+			one, cJSON_GetObjectItemCaseSensitive(in, one->dirs[CGROUP_CPU]));
+	if (!*one->name)
+		return pod_cgroups_take_one(one, cJSON_GetObjectItemCaseSensitive(root, "pod"));
+	return pod_cgroups_take_one(one, cJSON_GetObjectItemCaseSensitive(in, one->name));
 }
 
 int pod_cgroups_parse(struct pod_cgroups *p, const char *text)
 {
 	cJSON *root = cJSON_Parse(text);
-	const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "version");
-	const cJSON *quotas = cJSON_GetObjectItemCaseSensitive(root, "quotas");
-	int r = cJSON_IsObject(quotas) && cJSON_IsNumber(version) &&
-				version->valueint == POD_CGROUPS_STATE_VERSION
-			? 0
-			: -EINVAL;
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "version");
+	int version = cJSON_IsNumber(item) ? item->valueint : 0;
+	int r = version == 1 || version == POD_CGROUPS_STATE_VERSION ? 0 : -EINVAL;
 
-	for (size_t i = 0; i < p->len && r == 0; i++)
-		r = pod_cgroups_take_quota(&p->of[i], quotas);
+	for (size_t i = 0; i < p->len && r != -EINVAL; i++) {
+		int r_one = pod_cgroups_take_from(&p->of[i], root, version);
+
+		r = r_one < 0 ? r_one : r;
+	}
 	cJSON_Delete(root);
 	return r;
 }

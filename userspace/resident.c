@@ -185,6 +185,18 @@ static void resident_poll_again(struct resident *r)
 	r->poll_ns = min_u64(2 * r->poll_ns, RESIDENT_POLL_MAX_NS);
 }
 
+/* A container that was started anew has another cgroup. */
+static void resident_follow(const struct resident *r, const struct kube_pod *pod)
+{
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		const struct kube_container *c = &pod->containers[i];
+		char id[POD_PLACE_ID_MAX];
+
+		if (pod_place_id(c->container_id, id) == 0)
+			backend_pod_follow(r->backend, c->name, id);
+	}
+}
+
 static void resident_on_poll(evutil_socket_t fd, short what, void *arg)
 {
 	struct resident *r = arg;
@@ -192,6 +204,8 @@ static void resident_on_poll(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (r->next)
+		resident_follow(r, r->next); /* its cgroup may not have been there yet */
 	if (!backend_pod_is_settled(r->backend)) {
 		resident_poll_again(r);
 		return;
@@ -218,6 +232,8 @@ static void resident_leave(struct resident *r, struct kube_pod *next)
 {
 	kube_pod_free(&r->next);
 	r->next = next;
+	if (next)
+		resident_follow(r, next);
 	if (r->state == RESIDENT_LEAVING)
 		return;
 	r->state = RESIDENT_LEAVING;
@@ -262,7 +278,7 @@ static int resident_find_cgroups(struct pod_cgroups **out, const struct resident
 
 		result = pod_place_id(container_id, id);
 		if (result == 0)
-			result = pod_cgroups_add(cgroups, id);
+			result = pod_cgroups_add(cgroups, plan->containers[i]->name, id);
 		if (result < 0)
 			snprintf(error, RESIDENT_ERROR_MAX,
 				 "container '%s': no cgroup of '%s' below '%s': %s",
@@ -274,21 +290,51 @@ static int resident_find_cgroups(struct pod_cgroups **out, const struct resident
 	return result;
 }
 
+struct resident_found {
+	pid_t pid;	/* in its network namespace */
+	bool is_known;	/* an earlier doze has put it to sleep, or was about to */
+	bool is_asleep; /* and so it still is, and none of its containers was started anew */
+	bool is_small;	/* the API server still has, or may have, the asleep size */
+};
+
 /* Whether an earlier doze has put it to sleep, and what full was then. */
-static bool resident_recall(const struct resident *r, struct pod_cgroups *cgroups)
+static void resident_recall(const struct resident *r, struct pod_cgroups *cgroups,
+			    struct resident_found *found)
 {
 	_cleanup_(freep) char *text = NULL;
 	int result = file_read(r->quota_file, &text);
 
-	if (result == -ENOENT)
-		return false;
+	found->is_known = result != -ENOENT;
 	if (result == 0)
 		result = pod_cgroups_parse(cgroups, text);
-	if (result < 0)
-		log_warn("what the full size of the pod's cgroups was is not known: the API server "
-			 "sets it",
-			 "pod=%s file=%s", r->full_name, r->quota_file);
-	return true;
+	if (result < 0 && result != -ENOENT)
+		log_warn("what the full size of the pod's cgroups was cannot be read: its spec "
+			 "tells",
+			 "pod=%s file=%s errno=%d", r->full_name, r->quota_file, -result);
+	found->is_asleep = result == 0 && pod_cgroups_are_asleep(cgroups);
+}
+
+/*
+ * What is not known of the full size of the cgroups is what the API server will ask for. A limit
+ * that is as small as asleep may be none that anybody has chosen.
+ */
+static void resident_derive_full(const struct resident *r, struct pod_cgroups *cgroups,
+				 const struct kube_sizes *sizes, const struct kube_pod *pod)
+{
+	size_t at = 0;
+	const char *unknown;
+
+	pod_cgroups_derive_full(cgroups, NULL, kube_size_full_pod_limit(sizes, pod));
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		int64_t limit = kube_size_full_limit(sizes, &pod->containers[i]);
+
+		if (limit < 0 || limit > r->config.asleep_millicpu)
+			pod_cgroups_derive_full(cgroups, pod->containers[i].name, limit);
+	}
+	while ((unknown = pod_cgroups_unknown(cgroups, &at)))
+		log_warn("what the full size of a container's cgroup was is not known: the API "
+			 "server sets it",
+			 "pod=%s container=%s", r->full_name, unknown);
 }
 
 /* NULL in *out: the API server cannot resize it, and it sleeps by its cgroups alone. */
@@ -335,13 +381,6 @@ static enum backend_pod_depth resident_depth(const struct config *config)
 	return BACKEND_POD_THROTTLE;
 }
 
-struct resident_found {
-	pid_t pid;	/* in its network namespace */
-	bool is_known;	/* an earlier doze has put it to sleep, or was about to */
-	bool is_asleep; /* and so it still is */
-	bool is_small;	/* the API server still has, or may have, the asleep size */
-};
-
 static int resident_make_backend(struct resident *r, const struct kube_pod *pod,
 				 const struct node_plan *plan, struct resident_found *found,
 				 char error[RESIDENT_ERROR_MAX])
@@ -360,8 +399,7 @@ static int resident_make_backend(struct resident *r, const struct kube_pod *pod,
 
 	if (result < 0)
 		return result;
-	found->is_known = resident_recall(r, cgroups);
-	found->is_asleep = found->is_known && pod_cgroups_are_asleep(cgroups);
+	resident_recall(r, cgroups, found);
 	found->pid = pod_cgroups_process(cgroups);
 	result = resident_make_kube(&kube, r, pod, error);
 	if (result < 0) {
@@ -369,6 +407,8 @@ static int resident_make_backend(struct resident *r, const struct kube_pod *pod,
 		return result;
 	}
 	found->is_small = kube && !backend_kube_is_full(kube);
+	if (found->is_known || found->is_small)
+		resident_derive_full(r, cgroups, kube ? backend_kube_sizes(kube) : NULL, pod);
 	result = backend_pod_new(&r->backend, r->node->daemon->base, cgroups, kube, &settings,
 				 found->is_known || found->is_small);
 	if (result < 0)
@@ -573,6 +613,8 @@ void resident_put(struct resident *r, struct kube_pod *pod)
 		return;
 	}
 	if (pod->is_terminating) {
+		if (r->backend)
+			resident_follow(r, pod);
 		if (r->state == RESIDENT_OUT && resident_has_state(r))
 			resident_mend(r, pod); /* what is asleep is found first */
 		else

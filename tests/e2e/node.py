@@ -87,7 +87,7 @@ class NodePod:
         self.netns = f"{node.tag}-{number}"
         self.pid = None
         self._answered = ""
-        self.full = self.full_quota_us = None
+        self.full = self.full_quota_us = self.full_weights = None
 
     # What the node has of it
 
@@ -122,6 +122,23 @@ class NodePod:
                 file.write("+cpu +memory")
             at = os.path.join(at, part)
 
+    def restart(self, **options):
+        """The container starts anew, in another cgroup, as the kubelet makes it now. Its process
+        stays what it is: nobody looks at that."""
+        old = [self.directory(self.container_path, h) for h in range(len(self.node.roots))]
+        status = self.manifest["status"]["containerStatuses"][0]
+        status["containerID"] = f"{self.node.layout.runtime}://{os.urandom(32).hex()}"
+        self.make_cgroups()
+        for procs in self.procs():
+            with open(procs, "w", encoding="ascii") as file:
+                file.write(str(self.pid))
+        for directory in old:
+            thaw(directory)
+            wait_until(lambda where=directory: remove_tree(where), f"{directory} can be removed")
+        self.node.server.restart_container(
+            self.name, "app", cgroup=self.directory(self.container_path),
+            container_id=status["containerID"], **options)
+
     def procs(self):
         return [os.path.join(self.directory(self.container_path, h), "cgroup.procs")
                 for h in range(len(self.node.roots))]
@@ -141,6 +158,11 @@ class NodePod:
 
     def pod_quota_us(self):
         return self._quota(self.pod_path)
+
+    def weights(self):
+        """Of the pod and of the container."""
+        name = "cpu.shares" if self.node.version == 1 else "cpu.weight"
+        return [int(self._read(path, name)) for path in (self.pod_path, self.container_path)]
 
     @property
     def is_frozen(self):
@@ -347,6 +369,7 @@ class Node:
         self.server.add_pod(manifest, cgroups={"app": pod.directory(pod.container_path)},
                             pod_cgroup=pod.directory(pod.pod_path))
         pod.full, pod.full_quota_us = pod.size(), pod.quota_us()
+        pod.full_weights = pod.weights()
         return pod
 
     def start_app(self, pod, uid=0):

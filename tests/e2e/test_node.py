@@ -69,6 +69,7 @@ def quota_is_full_before_the_api_server_has_been_asked(t):
     pod.expect_answer(PROMPT_MS)
     equal(pod.quota_us(), pod.full_quota_us, "the quota, awake")
     equal(pod.pod_quota_us(), pod.full_quota_us, "the pod's quota, awake")
+    equal(pod.weights(), pod.full_weights, "the weights, awake")
     equal(pod.size()[1], "10m", "the spec's limit meanwhile")
 
 
@@ -392,6 +393,34 @@ def container_that_starts_anew_while_asleep_gets_the_full_size(t):
     node, pod = asleep_pod(t)
     node.server.restart_container("web", "app")
     pod.until_full()
+
+
+def expect_full_cgroups(pod):
+    wait_until(lambda: (pod.quota_us(), pod.pod_quota_us(), pod.weights())
+               == (pod.full_quota_us, pod.full_quota_us, pod.full_weights),
+               "the full size of its cgroups")
+
+
+@test([("deferred",), (403,), ("hang",)])
+def container_that_starts_anew_is_not_left_at_the_asleep_size_by(t, kind):
+    """Its cgroup is another, which the kubelet has made as small as the pod is by now."""
+    node, pod = asleep_pod(t)
+    node.server.faults.add({"method": "PATCH", "size": "up"}, kind)
+    for _ in range(2):
+        pod.restart(ready_ms=None)
+        expect_full_cgroups(pod)
+
+
+@test([("SIGTERM",), ("SIGKILL",)])
+def container_that_starts_anew_between_two_dozes_gets_the_full_size(t, how):
+    node, pod = asleep_pod(t)
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    node.server.faults.add({"method": "PATCH", "size": "up"}, "hang")
+    pod.restart(ready_ms=None)
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota in between")
+    node.start_doze()
+    expect_full_cgroups(pod)
 
 
 def reach(moment, node, pod):

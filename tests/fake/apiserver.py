@@ -329,8 +329,8 @@ class FakeApiServer:
         else:
             self.api.delete_pod(namespace, name, grace_s)
 
-    def restart_container(self, name, container, namespace=None, cgroup=None, ready_ms=100):
-        self.kubelet.restart((namespace or self.namespace, name), container, cgroup, ready_ms)
+    def restart_container(self, name, container, namespace=None, **options):
+        self.kubelet.restart((namespace or self.namespace, name), container, **options)
 
     def set_ready(self, name, container, is_ready, namespace=None):
         self.kubelet.set_ready((namespace or self.namespace, name), container, is_ready)

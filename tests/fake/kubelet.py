@@ -372,7 +372,7 @@ class Kubelet:
 
     # A container's life
 
-    def restart(self, key, name, cgroup=None, ready_ms=100):
+    def restart(self, key, name, cgroup=None, ready_ms=100, container_id=None):
         """The container ends and starts again, with the allocated size. cgroup: its new one."""
         with self.store.lock:
             worker, pod = self.workers[key], self.store.get("pods", *key)
@@ -382,7 +382,7 @@ class Kubelet:
             if name in worker.cgroups:
                 worker.cgroups[name].apply(worker.actual[name])
             status = objects.copy_of(pod["status"])
-            _restart_status(objects.find(long_running(status), name))
+            _restart_status(objects.find(long_running(status), name), container_id)
             _set_ready(status, False)
             self.store.put("pods", {**pod, "status": status})
             self.publish(key)
@@ -437,13 +437,13 @@ def _drop_small(amounts, up_to_m):
         amounts["cpu"] = None
 
 
-def _restart_status(container):
+def _restart_status(container, container_id):
     moment = objects.now_text()
     started = container["state"].get("running", {}).get("startedAt", moment)
     container["lastState"] = {"terminated": {
         "exitCode": 1, "reason": "Error", "startedAt": started, "finishedAt": moment,
         "containerID": container["containerID"]}}
-    container["containerID"] = "containerd://" + secrets.token_hex(32)
+    container["containerID"] = container_id or "containerd://" + secrets.token_hex(32)
     container["restartCount"] += 1
     container["state"] = {"running": {"startedAt": moment}}
     container["ready"] = container["started"] = False

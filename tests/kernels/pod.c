@@ -155,7 +155,7 @@ static bool make_backend(void)
 	struct pod_cgroups *cgroups = NULL;
 
 	if (cgroup_find_mounts(&mounts, ROOT) < 0 || pod_cgroups_new(&cgroups, &mounts, 10) < 0 ||
-	    pod_cgroups_add(cgroups, ID) < 0)
+	    pod_cgroups_add(cgroups, "app", ID) < 0)
 		return false;
 	claim(pod_cgroups_process(cgroups) == rig.application, "its process is found");
 	if (backend_pod_new(&rig.backend, rig.base, cgroups, NULL, &settings, false) < 0)

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: MIT
+/* The full size of a pod's cgroups: kept, recognized, given back; in plain files, named as both
+ * versions of cgroups name them. */
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cgroup.h"
+#include "file.h"
+#include "kube_pod.h"
+#include "pod_cgroups.h"
+#include "util.h"
+
+#define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define ANEW  "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+#define POD   "kubepods/podu1"
+#define APP   POD "/" ID
+#define APP_2 POD "/" ANEW
+
+static char root[] = "/tmp/doze-test-cgroups-XXXXXX";
+static struct cgroup_mounts mounts;
+
+static int make_root(void **state)
+{
+	(void)state;
+	strcpy(root + strlen(root) - 6, "XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int remove_root(void **state)
+{
+	(void)state;
+	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void put(const char *path, const char *name, const char *text)
+{
+	char full[1024];
+	FILE *file;
+
+	snprintf(full, sizeof(full), "%s/%s/%s", root, path, name);
+	file = fopen(full, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static const char *quota_file(void)
+{
+	return mounts.controls[CGROUP_CPU].version == 2 ? "cpu.max" : "cpu.cfs_quota_us";
+}
+
+static const char *weight_file(void)
+{
+	return mounts.controls[CGROUP_CPU].version == 2 ? "cpu.weight" : "cpu.shares";
+}
+
+/* The quota as v1 has it; weight NULL: there is no such file. */
+static void set(const char *path, int quota_us, const char *weight)
+{
+	char text[64];
+
+	if (mounts.controls[CGROUP_CPU].version == 1)
+		snprintf(text, sizeof(text), "%d", quota_us);
+	else if (quota_us < 0)
+		snprintf(text, sizeof(text), "max 100000");
+	else
+		snprintf(text, sizeof(text), "%d 100000", quota_us);
+	put(path, quota_file(), text);
+	put(path, "cpu.cfs_period_us", "100000");
+	if (weight)
+		put(path, weight_file(), weight);
+}
+
+static void make(const char *path, int quota_us, const char *weight)
+{
+	char full[1024];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	assert_int_equal(mkdir(full, 0755), 0);
+	set(path, quota_us, weight);
+}
+
+static void expect_text(const char *path, const char *name, const char *text)
+{
+	_cleanup_(freep) char *found = NULL;
+	char full[1024];
+
+	snprintf(full, sizeof(full), "%s/%s/%s", root, path, name);
+	assert_int_equal(file_read(full, &found), 0);
+	assert_string_equal(found, text);
+}
+
+static void expect(const char *path, int quota_us, const char *weight)
+{
+	char text[64];
+
+	if (mounts.controls[CGROUP_CPU].version == 1)
+		snprintf(text, sizeof(text), "%d", quota_us);
+	else if (quota_us < 0)
+		snprintf(text, sizeof(text), "max 100000");
+	else
+		snprintf(text, sizeof(text), "%d 100000", quota_us);
+	expect_text(path, quota_file(), text);
+	if (weight)
+		expect_text(path, weight_file(), weight);
+}
+
+static struct pod_cgroups *find(const char *id)
+{
+	struct pod_cgroups *p = NULL;
+
+	assert_int_equal(pod_cgroups_new(&p, &mounts, 10), 0);
+	assert_int_equal(pod_cgroups_add(p, "app", id), 0);
+	return p;
+}
+
+/* A pod of one container, of one CPU and the weight 39. */
+static void make_pod(int version)
+{
+	char full[1024];
+
+	mounts = (struct cgroup_mounts){ 0 };
+	mounts.controls[CGROUP_CPU].version = version;
+	snprintf(mounts.controls[CGROUP_CPU].point, PATH_MAX, "%s", root);
+	snprintf(full, sizeof(full), "%s/kubepods", root);
+	mkdir(full, 0755);
+	make(POD, 100000, "39");
+	make(APP, 100000, "39");
+}
+
+/* As the kubelet has left it when it had shrunk it. */
+static void fall_asleep(const char *path)
+{
+	set(path, 1000, "1");
+}
+
+static void both_versions(void (*story)(void))
+{
+	for (int version = 1; version <= 2; version++) {
+		make_pod(version);
+		story();
+		remove_root(NULL);
+		make_root(NULL);
+	}
+}
+
+static void tell_wake(void)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID);
+
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	fall_asleep(APP);
+	fall_asleep(POD);
+	assert_true(pod_cgroups_are_asleep(p));
+	assert_false(pod_cgroups_are_full(p));
+	assert_int_equal(pod_cgroups_set_full(p), 0);
+	expect(POD, 100000, "39");
+	expect(APP, 100000, "39");
+	assert_true(pod_cgroups_are_full(p));
+	set(APP, 100000, "1");
+	assert_false(pod_cgroups_are_full(p));
+}
+
+static void a_wake_gives_quota_and_weight_back(void **state)
+{
+	(void)state;
+	both_versions(tell_wake);
+}
+
+static void a_cgroup_without_a_weight_is_full_without(void **state)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
+	char full[1024];
+
+	(void)state;
+	make_pod(2);
+	snprintf(full, sizeof(full), "%s/" APP "/cpu.weight", root);
+	assert_int_equal(unlink(full), 0);
+	p = find(ID);
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	set(APP, 1000, NULL);
+	assert_int_equal(pod_cgroups_set_full(p), 0);
+	expect(APP, 100000, NULL);
+	assert_true(pod_cgroups_are_full(p));
+}
+
+/* What the kubelet has written after the size of one CPU was taken for full, and a wake. */
+static const struct {
+	const char *story;
+	int now_us;
+	const char *weight;
+	int64_t expected_millicpu; /* 0: the API server does not resize it */
+	bool is_over;
+	int left_us;
+	const char *left_weight;
+} writes[] = {
+	{ "asleep, late: overwritten", 1000, "1", 1000, false, 100000, "39" },
+	{ "more, which was pending: kept", 200000, "79", 2000, false, 200000, "79" },
+	{ "more, whatever the API server says", 200000, "79", 0, false, 200000, "79" },
+	{ "without bounds: kept", -1, "39", 1000, false, -1, "39" },
+	{ "less, as the API server says: kept", 50000, "39", 500, false, 50000, "39" },
+	{ "less than both: overwritten", 20000, "39", 500, false, 100000, "39" },
+	{ "less than it will be: not yet", 100000, "39", 2000, false, 100000, "39" },
+	{ "less than it should be, and nobody will write it", 100000, "39", 2000, true, 200000,
+	  "39" },
+	{ "asleep, and nobody will write more", 1000, "1", 2000, true, 200000, "39" },
+};
+
+static void tell_writes(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(writes); i++) {
+		_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID);
+
+		print_message("  %s\n", writes[i].story);
+		set(APP, 100000, "39");
+		assert_int_equal(pod_cgroups_take_full(p), 0);
+		if (writes[i].expected_millicpu)
+			pod_cgroups_expect(p, "app", writes[i].expected_millicpu);
+		set(APP, writes[i].now_us, writes[i].weight);
+		pod_cgroups_learn_full(p, writes[i].is_over);
+		assert_int_equal(pod_cgroups_set_full(p), 0);
+		expect(APP, writes[i].left_us, writes[i].left_weight);
+		assert_true(pod_cgroups_are_full(p));
+		if (writes[i].now_us < 0)
+			continue; /* a plain file keeps the tail of what was longer */
+		/* And it stays full, should the asleep size still come. */
+		fall_asleep(APP);
+		assert_false(pod_cgroups_are_full(p));
+		assert_int_equal(pod_cgroups_set_full(p), 0);
+		expect(APP, writes[i].left_us, writes[i].left_weight);
+	}
+}
+
+static void what_the_kubelet_writes_after_a_wake_is_never_lowered(void **state)
+{
+	(void)state;
+	both_versions(tell_writes);
+}
+
+/* cgroup v1 refuses a container more than its pod has. */
+static void a_pod_grows_with_its_container(void **state)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
+
+	(void)state;
+	make_pod(1);
+	p = find(ID);
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	pod_cgroups_expect(p, "app", 2000);
+	pod_cgroups_learn_full(p, true);
+	assert_int_equal(pod_cgroups_set_full(p), 0);
+	expect(POD, 200000, "39");
+	expect(APP, 200000, "39");
+}
+
+static void tell_anew(void)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID);
+
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	fall_asleep(APP);
+	fall_asleep(POD);
+	assert_int_equal(pod_cgroups_follow(p, "app", ID), 0);
+	assert_int_equal(pod_cgroups_follow(p, "other", ANEW), 0);
+	assert_int_equal(pod_cgroups_follow(p, "app", ANEW), -ENOENT);
+	make(APP_2, 1000, "1");
+	assert_int_equal(pod_cgroups_follow(p, "app", ANEW), 1);
+	assert_int_equal(pod_cgroups_follow(p, "app", ANEW), 0);
+	assert_false(pod_cgroups_are_full(p));
+	assert_int_equal(pod_cgroups_set_full(p), 0);
+	expect(POD, 100000, "39");
+	expect(APP_2, 100000, "39");
+	expect(APP, 1000, "1");
+}
+
+static void a_container_that_is_started_anew_gets_what_it_had(void **state)
+{
+	(void)state;
+	both_versions(tell_anew);
+}
+
+static void tell_kept(void)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID), *same = find(ID);
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *anew = NULL;
+	_cleanup_(freep) char *text = NULL;
+
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	text = pod_cgroups_format(p);
+	fall_asleep(APP);
+	fall_asleep(POD);
+	assert_int_equal(pod_cgroups_parse(same, text), 0);
+	assert_false(pod_cgroups_are_full(same));
+	make(APP_2, 1000, "1");
+	anew = find(ANEW);
+	assert_int_equal(pod_cgroups_parse(anew, text), -ENOENT);
+	assert_int_equal(pod_cgroups_set_full(anew), 0);
+	expect(POD, 100000, "39");
+	expect(APP_2, 100000, "39");
+}
+
+static void the_state_knows_containers_by_their_names(void **state)
+{
+	(void)state;
+	both_versions(tell_kept);
+}
+
+static void the_state_of_an_older_doze_is_read(void **state)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL, *anew = NULL;
+	char text[1024];
+	size_t at = 0;
+
+	(void)state;
+	make_pod(2);
+	snprintf(text, sizeof(text),
+		 "{\"version\":1,\"quotas\":{\"%s/" POD "\":\"100000 100000\","
+		 "\"%s/" APP "\":\"100000 100000\"}}",
+		 root, root);
+	fall_asleep(APP);
+	fall_asleep(POD);
+	p = find(ID);
+	assert_int_equal(pod_cgroups_parse(p, text), 0);
+	assert_int_equal(pod_cgroups_set_full(p), 0);
+	expect(APP, 100000, "1"); /* it knew of no weight */
+	make(APP_2, 1000, "1");
+	anew = find(ANEW);
+	assert_int_equal(pod_cgroups_parse(anew, text), -ENOENT);
+	assert_string_equal(pod_cgroups_unknown(anew, &at), "app");
+	assert_null(pod_cgroups_unknown(anew, &at));
+}
+
+/* clang-format off */
+static const struct {
+	int r;
+	const char *text;
+} texts[] = {
+	{ 0, "{\"version\":2,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{\"app\":"
+	     "{\"id\":\"" ID "\",\"quota\":\"max 100000\",\"weight\":\"39\"}}}" },
+	{ -ENOENT, "{\"version\":2,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{}}" },
+	{ -ENOENT, "{\"version\":2,\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":\"max 100000\"}}" },
+	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":\"rm -rf\"},\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":7},\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":\"-1\",\"weight\":\"-1\"},\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":3,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":1}" },
+	{ -EINVAL, "{\"vers" },
+	{ -EINVAL, "" },
+};
+/* clang-format on */
+
+static void a_text_that_is_none_of_ours_is_refused(void **state)
+{
+	(void)state;
+	make_pod(2);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID);
+		int r = pod_cgroups_parse(p, texts[i].text);
+
+		if (r != texts[i].r)
+			fail_msg("%d for: %s", r, texts[i].text);
+	}
+}
+
+static void a_full_size_that_is_not_known_is_made_of_the_limit(void **state)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
+	size_t at = 0;
+
+	(void)state;
+	make_pod(2);
+	p = find(ID);
+	fall_asleep(APP);
+	set(POD, 1, "1"); /* no longer than what is to be written: a plain file keeps its tail */
+	pod_cgroups_derive_full(p, "other", 1000);
+	assert_string_equal(pod_cgroups_unknown(p, &at), "app");
+	pod_cgroups_derive_full(p, "app", 250);
+	pod_cgroups_derive_full(p, "app", 500); /* known by now */
+	pod_cgroups_derive_full(p, NULL, KUBE_CPU_NONE);
+	at = 0;
+	assert_null(pod_cgroups_unknown(p, &at));
+	assert_int_equal(pod_cgroups_set_full(p), 0);
+	expect(APP, 25000, "1");
+	expect(POD, -1, "1");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_wake_gives_quota_and_weight_back, make_root,
+						remove_root),
+		cmocka_unit_test_setup_teardown(a_cgroup_without_a_weight_is_full_without,
+						make_root, remove_root),
+		cmocka_unit_test_setup_teardown(
+			what_the_kubelet_writes_after_a_wake_is_never_lowered, make_root,
+			remove_root),
+		cmocka_unit_test_setup_teardown(a_pod_grows_with_its_container, make_root,
+						remove_root),
+		cmocka_unit_test_setup_teardown(a_container_that_is_started_anew_gets_what_it_had,
+						make_root, remove_root),
+		cmocka_unit_test_setup_teardown(the_state_knows_containers_by_their_names,
+						make_root, remove_root),
+		cmocka_unit_test_setup_teardown(the_state_of_an_older_doze_is_read, make_root,
+						remove_root),
+		cmocka_unit_test_setup_teardown(a_text_that_is_none_of_ours_is_refused, make_root,
+						remove_root),
+		cmocka_unit_test_setup_teardown(a_full_size_that_is_not_known_is_made_of_the_limit,
+						make_root, remove_root),
+	};
+
+	return cmocka_run_group_tests_name("pod_cgroups", tests, NULL, NULL);
+}
