@@ -291,18 +291,31 @@ bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *p
 	return true;
 }
 
+bool kube_size_is_observed(const struct kube_pod *pod)
+{
+	return !pod->observed_generation || pod->observed_generation >= pod->generation;
+}
+
+/* By what is allocated; else by what the kubelet has seen, and not put off; else by what it did. */
+static bool size_is_granted(const struct kube_pod *pod, const struct kube_container *c,
+			    const struct kube_size *size, enum kube_step step)
+{
+	if (c->allocated_millicpu != KUBE_CPU_NONE)
+		return c->allocated_millicpu == size_request_of(size, step);
+	return pod->observed_generation ||
+	       c->actual.limit_millicpu == size_of_step(size, step)->limit_millicpu;
+}
+
 /* Granted: allocated for good, and on its way; the kubelet may still be writing cgroups. */
 bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			  enum kube_step step)
 {
-	/* Kubernetes 1.33 counts generations, but does not say which one the kubelet has seen. */
-	if (pod->pending_reason ||
-	    (pod->observed_generation && pod->observed_generation < pod->generation))
+	if (pod->pending_reason || !kube_size_is_observed(pod))
 		return false;
 	for (size_t i = 0; i < sizes->len; i++) {
 		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
 
-		if (!c || c->allocated_millicpu != size_request_of(&sizes->sizes[i], step))
+		if (!c || !size_is_granted(pod, c, &sizes->sizes[i], step))
 			return false;
 	}
 	return true;
@@ -310,12 +323,13 @@ bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod 
 
 /*
  * The kubelet echoes a limit of up to 10m and a request of up to 2m as allocated, since the
- * runtime cannot tell them apart (pkg/kubelet/kubelet_pods.go); the limit alone is compared.
+ * runtime cannot tell them apart (pkg/kubelet/kubelet_pods.go); of what is actual the limit alone
+ * is compared.
  */
 bool kube_size_is_actuated(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			   enum kube_step step)
 {
-	if (pod->pending_reason || pod->error_message)
+	if (pod->error_message || !kube_size_is_granted(sizes, pod, step))
 		return false;
 	for (size_t i = 0; i < sizes->len; i++) {
 		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
@@ -325,6 +339,27 @@ bool kube_size_is_actuated(const struct kube_sizes *sizes, const struct kube_pod
 			return false;
 	}
 	return true;
+}
+
+static bool size_is_other(int64_t millicpu, int64_t spec_millicpu)
+{
+	return millicpu != KUBE_CPU_NONE && millicpu != spec_millicpu;
+}
+
+bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *pod)
+{
+	if (!kube_size_is_observed(pod))
+		return true;
+	for (size_t i = 0; i < sizes->len && !pod->pending_reason; i++) {
+		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
+
+		if (!c)
+			continue;
+		if (size_is_other(c->allocated_millicpu, c->spec.request_millicpu) ||
+		    size_is_other(c->actual.limit_millicpu, c->spec.limit_millicpu))
+			return true;
+	}
+	return false;
 }
 
 char *kube_size_format(const struct kube_sizes *sizes)

@@ -70,13 +70,23 @@ bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kub
 /* A strategic merge patch, guarded by the pod's uid; the caller free()s it. NULL: no memory. */
 char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step);
 
-/* Whether the pod's spec asks for that step; whether the kubelet has granted it; has done it. */
+/*
+ * Whether the pod's spec asks for that step; whether the kubelet has granted it; has done it. What
+ * the server does not report counts as so: Kubernetes 1.33 has no observedGeneration, and older
+ * ones say of a request not whether it is granted.
+ */
 bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			enum kube_step step);
 bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			  enum kube_step step);
 bool kube_size_is_actuated(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			   enum kube_step step);
+
+/* Whether the kubelet knows the spec as it is; it may refuse it, or do it later. */
+bool kube_size_is_observed(const struct kube_pod *pod);
+
+/* Whether a resize of these containers, by whomever, is under way: not refused, and not done. */
+bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *pod);
 
 /*
  * The state file's text, and back: what full is, for the pod of that uid. The caller free()s it.

@@ -140,6 +140,7 @@ static void fuzz_check_plan(const struct kube_sizes *sizes, const struct kube_po
 	for (int step = KUBE_STEP_FULL; step <= KUBE_STEP_ASLEEP; step++) {
 		fuzz_check_patch(sizes, (enum kube_step)step);
 		kube_size_is_asked(sizes, pod, (enum kube_step)step);
+		kube_size_is_moving(sizes, pod);
 		kube_size_is_granted(sizes, pod, (enum kube_step)step);
 		kube_size_is_actuated(sizes, pod, (enum kube_step)step);
 	}

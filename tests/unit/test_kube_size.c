@@ -464,18 +464,18 @@ static const struct {
 	struct kube_cpu full;
 	enum reached asleep, limit, at_full;
 } progress[] = {
-	/* One resize down and one up of a Guaranteed pod, as a watch has seen them. Of an actuated
-	 * size the limit alone is compared, so what is full is the limit's step as well. */
-	{ "guaranteed-awake",          { 500, 500 },   NOTHING,         ACTUATED, ALL },
-	{ "guaranteed-asleep-asked",   { 500, 500 },   ASKED,           ACTUATED, ACTUATED },
+	/* One resize down and one up of a Guaranteed pod, as a watch has seen them. */
+	{ "guaranteed-awake",          { 500, 500 },   NOTHING,         NOTHING,  ALL },
+	/* What is reported was so before anybody asked. */
+	{ "guaranteed-asleep-asked",   { 500, 500 },   ASKED,           NOTHING,  NOTHING },
 	{ "guaranteed-asleep-granted", { 500, 500 },   ASKED | GRANTED,
-	  GRANTED | ACTUATED, ACTUATED },
+	  GRANTED | ACTUATED, NOTHING },
 	{ "guaranteed-asleep-done",    { 500, 500 },   ALL,             GRANTED,  NOTHING },
-	{ "guaranteed-full-asked",     { 500, 500 },   ACTUATED,        NOTHING,  ASKED },
-	{ "guaranteed-full-granted",   { 500, 500 },   ACTUATED,        NOTHING,  ASKED | GRANTED },
-	{ "guaranteed-full-done",      { 500, 500 },   NOTHING,         ACTUATED, ALL },
+	{ "guaranteed-full-asked",     { 500, 500 },   NOTHING,         NOTHING,  ASKED },
+	{ "guaranteed-full-granted",   { 500, 500 },   NOTHING,         NOTHING,  ASKED | GRANTED },
+	{ "guaranteed-full-done",      { 500, 500 },   NOTHING,         NOTHING,  ALL },
 
-	{ "burstable-awake",           { 250, 1000 },  NOTHING,         ACTUATED, ALL },
+	{ "burstable-awake",           { 250, 1000 },  NOTHING,         NOTHING,  ALL },
 	{ "burstable-limit-asked",     { 10, 1000 },   NOTHING,         NOTHING,  ASKED },
 	{ "burstable-at-1m",           { 250, 1000 },  GRANTED,         GRANTED,  NOTHING },
 	/* One that waits is neither granted nor actuated, whatever it looks like. */
@@ -525,20 +525,115 @@ static void the_kubelet_is_followed_step_by_step(void **state)
 	}
 }
 
-/* Kubernetes 1.33 does not say which generation the kubelet has seen. */
-static void without_an_observed_generation_the_allocation_decides(void **state)
+/* What servers report of a pod on its way from asleep to a request of 250m and a limit of 500m. */
+static const struct {
+	const char *story;
+	int64_t generation, observed, allocated_millicpu, limit_millicpu;
+	bool is_granted, is_actuated;
+} reports[] = {
+	{ "1.34, before the kubelet has judged", 4, 3, 1, 500, false, false },
+	{ "1.34, the limit alone", 4, 4, 1, 500, false, false },
+	{ "1.34, granted", 4, 4, 250, 10, true, false },
+	{ "1.34, done", 4, 4, 250, 500, true, true },
+	{ "1.33 does not say what it has judged", 4, 0, 1, 500, false, false },
+	{ "1.33, granted", 4, 0, 250, 10, true, false },
+	{ "1.33, done", 4, 0, 250, 500, true, true },
+	{ "1.32 does not say what it has allocated", 0, 0, KUBE_CPU_NONE, 10, false, false },
+	{ "1.32, done", 0, 0, KUBE_CPU_NONE, 500, true, true },
+	{ "allocated is not said, but judged it is", 4, 4, KUBE_CPU_NONE, 10, true, false },
+};
+
+static void what_a_server_does_not_report_counts_as_done(void **state)
 {
-	_cleanup_(kube_pod_free) struct kube_pod *pod = parse_recorded("guaranteed-asleep-asked");
-	struct kube_sizes sizes = {
-		.sizes = { { .name = "app", .full = { 500, 500 }, .asleep = { 10, 10 } } },
+	_cleanup_(kube_pod_free) struct kube_pod *pod = build("Burstable", NULL,
+							      BOX("app", "250m", "500m"), NULL);
+	struct kube_sizes sizes = plan_of(pod);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(reports); i++) {
+		print_message("  %s\n", reports[i].story);
+		pod->generation = reports[i].generation;
+		pod->observed_generation = reports[i].observed;
+		pod->containers[0].allocated_millicpu = reports[i].allocated_millicpu;
+		pod->containers[0].actual.limit_millicpu = reports[i].limit_millicpu;
+		assert_int_equal(kube_size_is_granted(&sizes, pod, KUBE_STEP_FULL),
+				 reports[i].is_granted);
+		assert_int_equal(kube_size_is_actuated(&sizes, pod, KUBE_STEP_FULL),
+				 reports[i].is_actuated);
+	}
+}
+
+/* clang-format off */
+static const struct {
+	const char *file;
+	bool is_moving;
+} moving[] = {
+	{ "guaranteed-awake",          false },
+	{ "guaranteed-asleep-asked",   true },
+	{ "guaranteed-asleep-granted", true },
+	{ "guaranteed-asleep-done",    false },
+	{ "guaranteed-full-asked",     true },
+	{ "guaranteed-full-granted",   true },
+	{ "guaranteed-full-done",      false },
+	{ "burstable-awake",           false },
+	{ "burstable-limit-asked",     true },
+	{ "burstable-deferred",        false }, /* it may be so for ever */
+	{ "best-effort",               false },
+};
+/* clang-format on */
+
+static void a_resize_that_is_under_way_is_seen(void **state)
+{
+	static const struct kube_sizes sizes = { .sizes = { { .name = "app" } }, .len = 1 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(moving); i++) {
+		_cleanup_(kube_pod_free) struct kube_pod *pod = parse_recorded(moving[i].file);
+
+		print_message("  %s\n", moving[i].file);
+		assert_int_equal(kube_size_is_moving(&sizes, pod), moving[i].is_moving);
+	}
+}
+
+/* clang-format off */
+static const struct {
+	const char *story, *resources, *sidecars, *containers;
+	int64_t app, whole;
+} limits[] = {
+	{ "the sum, of the full sizes", "{}", SIDECAR("proxy", "100m", "200m"),
+	  BOX("app", "1m", "10m") "," BOX("b", "1", "2"), 1000, 3200 },
+	{ "one without bounds, and so is the pod", "{}", NULL,
+	  BOX("app", "1m", "10m") "," UNLIMITED("b"), 1000, KUBE_CPU_NONE },
+	{ "the pod has its own", "{\"limits\":{\"cpu\":\"1500m\"}}", NULL,
+	  BOX("app", "1m", "10m") "," UNLIMITED("b"), 1000, 1500 },
+};
+/* clang-format on */
+
+static void the_full_limit_of_a_pod_is_the_sum(void **state)
+{
+	static const struct kube_sizes sizes = {
+		.sizes = { { .name = "app", .full = { 250, 1000 } } },
 		.len = 1,
 	};
 
 	(void)state;
-	pod->observed_generation = 0;
-	assert_false(kube_size_is_granted(&sizes, pod, KUBE_STEP_ASLEEP));
-	pod->containers[0].allocated_millicpu = 10;
-	assert_true(kube_size_is_granted(&sizes, pod, KUBE_STEP_ASLEEP));
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+		char text[2048];
+
+		print_message("  %s\n", limits[i].story);
+		snprintf(
+			text, sizeof(text),
+			"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web\",\"uid\":\"U\"},\"spec\":{\"resources\":%s,"
+			"\"initContainers\":[%s],\"containers\":[%s]}}",
+			limits[i].resources, limits[i].sidecars ? limits[i].sidecars : "",
+			limits[i].containers);
+		pod = parse(text);
+		assert_int_equal(kube_size_full_limit(&sizes, kube_pod_find(pod, "app")),
+				 limits[i].app);
+		assert_int_equal(kube_size_full_pod_limit(&sizes, pod), limits[i].whole);
+		assert_int_equal(kube_size_full_limit(NULL, kube_pod_find(pod, "app")), 10);
+	}
 }
 
 static void the_state_file_holds_what_full_is(void **state)
@@ -666,7 +761,9 @@ int main(void)
 		cmocka_unit_test(a_patch_says_just_what_changes),
 		cmocka_unit_test(a_sidecar_is_patched_among_the_init_containers),
 		cmocka_unit_test(the_kubelet_is_followed_step_by_step),
-		cmocka_unit_test(without_an_observed_generation_the_allocation_decides),
+		cmocka_unit_test(what_a_server_does_not_report_counts_as_done),
+		cmocka_unit_test(a_resize_that_is_under_way_is_seen),
+		cmocka_unit_test(the_full_limit_of_a_pod_is_the_sum),
 		cmocka_unit_test(the_state_file_holds_what_full_is),
 		cmocka_unit_test(a_state_file_of_many_containers_comes_back),
 		cmocka_unit_test(a_state_file_cut_at_any_byte_is_refused),
