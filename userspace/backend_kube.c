@@ -16,10 +16,20 @@
 /* How often the pod is read while something is being waited for: growing from the first. */
 #define KUBE_POLL_MIN_NS (20 * NS_PER_MS)
 #define KUBE_POLL_MAX_NS (30 * NS_PER_S)
+/* At most, while it waits to be refused. */
+#define KUBE_POLL_PENDING_NS (500 * NS_PER_MS)
 /* And while it sleeps, to see a container that was started anew. */
 #define KUBE_ASLEEP_POLL_NS (5 * NS_PER_S)
 
 #define KUBE_SHRINK_TIMEOUT_NS (30 * NS_PER_S)
+
+/* A resize that is put off for longer is refused: a node's DiskPressure may take hours. */
+#define KUBE_DEFERRED_MAX_NS (3 * NS_PER_S)
+/* So long after a patch, one that does not say what it has judged has judged that one. */
+#define KUBE_JUDGED_NS (1 * NS_PER_S)
+/* And so long it is not asked again: growing from the first. */
+#define KUBE_REFUSED_MIN_NS (60 * NS_PER_S)
+#define KUBE_REFUSED_MAX_NS (3600 * NS_PER_S)
 
 /* A patch down without an answer may still be carried out, until the API server gives it up. */
 #define KUBE_DOUBT_NS (60 * NS_PER_S)
@@ -51,12 +61,15 @@ struct backend_kube {
 	struct kube_request *down;    /* a patch down that was superseded while in flight */
 	uint64_t poll_ns, shrink_until_ns;
 	uint64_t shrink_not_before_ns; /* Retry-After */
+	uint64_t asked_ns;	       /* when the last patch down was answered */
+	uint64_t refused_until_ns, refused_pause_ns;
 	uint64_t doubt_until_ns;
 	int restart_counts[KUBE_CONTAINERS_MAX]; /* when it fell asleep */
 	bool has_resize_path, has_said_pending, is_gone;
 	bool has_said_unread; /* in this phase */
 	bool may_be_small;    /* a patch down was sent, and full has not been seen since */
 	bool was_small;	      /* before that patch */
+	bool was_refused;     /* that patch, by the kubelet */
 	size_t prepare_step;
 	backend_kube_ready_fn ready;
 	void *ready_arg;
@@ -270,9 +283,14 @@ static int kube_write_state(struct backend_kube *b)
 	return r < 0 ? log_err(r, "cannot write the state file '%s'", b->settings.state_file) : 0;
 }
 
-/* Not before the kubelet, too, has found the containers started and ready. */
+/*
+ * Not before the kubelet, too, has found the containers started and ready, and has done what it was
+ * asked for before: what their cgroups say by then is their full size.
+ */
 static bool kube_is_settled(const struct backend_kube *b, const struct kube_pod *pod)
 {
+	if (kube_size_is_moving(&b->sizes, pod))
+		return false;
 	for (size_t i = 0; i < b->sizes.len; i++) {
 		const struct kube_container *c = kube_pod_find(pod, b->sizes.sizes[i].name);
 
@@ -340,6 +358,7 @@ static void kube_on_shrink_patch(void *arg, const struct kube_answer *a)
 		kube_shrink_failed(b, r);
 		return;
 	}
+	b->asked_ns = monotonic_ns();
 	kube_enter(b, KUBE_SHRINK_CHECK);
 	kube_wait_longer(b);
 }
@@ -369,8 +388,45 @@ static void kube_on_shrink_read(void *arg, const struct kube_answer *a)
 	kube_note_restarts(b, pod);
 	b->was_small = b->may_be_small;
 	b->may_be_small = true;
+	b->was_refused = false;
 	kube_enter(b, KUBE_SHRINK_PATCH);
 	kube_next(b);
+}
+
+static bool kube_has_refused(const struct backend_kube *b, const struct kube_pod *pod)
+{
+	uint64_t since_ns = monotonic_ns() - b->asked_ns;
+
+	if (!pod->pending_reason || !kube_size_is_observed(pod))
+		return false;
+	if (strcmp(pod->pending_reason, "Infeasible") == 0)
+		return pod->observed_generation || since_ns >= KUBE_JUDGED_NS;
+	return since_ns >= KUBE_DEFERRED_MAX_NS;
+}
+
+static void kube_explain_refusal(const struct backend_kube *b, const struct kube_pod *pod)
+{
+	char escaped[KUBE_ERROR_MAX], whole[2 * KUBE_ERROR_MAX];
+
+	log_escape(escaped, sizeof(escaped), pod->pending_message);
+	snprintf(whole, sizeof(whole), "the kubelet refuses to shrink the pod '%s/%s': %s: %s",
+		 b->settings.namespace, b->settings.name, pod->pending_reason, escaped);
+	log_err(0, "%s", whole);
+	if (b->settings.problem)
+		b->settings.problem(b->settings.arg, "ResizeRefused", whole);
+}
+
+/* It would be asked in vain each time; and meanwhile its spec says what it has. */
+static void kube_take_refusal(struct backend_kube *b, const struct kube_pod *pod)
+{
+	kube_explain_refusal(b, pod);
+	b->was_refused = true;
+	b->refused_pause_ns = min_u64(max_u64(2 * b->refused_pause_ns, KUBE_REFUSED_MIN_NS),
+				      KUBE_REFUSED_MAX_NS);
+	b->refused_until_ns = monotonic_ns() + b->refused_pause_ns;
+	kube_enter(b, KUBE_RESTORE);
+	kube_next(b);
+	kube_done(b, BACKEND_ASLEEP, -EINVAL);
 }
 
 static void kube_on_shrink_check(void *arg, const struct kube_answer *a)
@@ -385,12 +441,17 @@ static void kube_on_shrink_check(void *arg, const struct kube_answer *a)
 		kube_enter(b, KUBE_ASLEEP);
 		if (!b->settings.is_watched)
 			kube_wait(b, KUBE_ASLEEP_POLL_NS);
+		b->refused_pause_ns = 0;
 		kube_done(b, BACKEND_ASLEEP, 0);
+	} else if (pod && kube_has_refused(b, pod)) {
+		kube_take_refusal(b, pod);
 	} else if (monotonic_ns() >= b->shrink_until_ns) {
 		kube_shrink_failed(b, log_err(-ETIMEDOUT,
 					      "the kubelet does not shrink the pod '%s/%s'",
 					      b->settings.namespace, b->settings.name));
 	} else {
+		if (pod && pod->pending_reason)
+			b->poll_ns = min_u64(b->poll_ns, KUBE_POLL_PENDING_NS);
 		kube_wait_after(b, a);
 	}
 }
@@ -503,18 +564,19 @@ static void kube_on_restore_patch(void *arg, const struct kube_answer *a)
 }
 
 /*
- * A patch down was carried out late: the limits first, as for any wake. Once full has been seen, a
- * size that is neither is somebody else's choice.
+ * A patch down was carried out late: the limits first, as for any wake. One that was refused is
+ * taken back as a whole: then nothing is left to be done. Once full has been seen, a size that is
+ * neither is somebody else's choice.
  */
 static bool kube_start_restore(struct backend_kube *b, const struct kube_pod *pod)
 {
 	bool is_small = kube_size_is_asked(&b->sizes, pod, KUBE_STEP_ASLEEP);
+	enum kube_step step = is_small && !b->was_refused ? kube_first_step(b) : KUBE_STEP_FULL;
 
 	if (!is_small && (!b->may_be_small || kube_size_is_asked(&b->sizes, pod, KUBE_STEP_FULL)))
 		return false;
 	b->may_be_small = true;
-	b->request = kube_patch(b, is_small ? kube_first_step(b) : KUBE_STEP_FULL, "",
-				kube_on_restore_patch);
+	b->request = kube_patch(b, step, "", kube_on_restore_patch);
 	return b->request != NULL;
 }
 
@@ -604,6 +666,10 @@ static void kube_shrink(struct backend_kube *b)
 {
 	uint64_t now_ns = monotonic_ns();
 
+	if (now_ns < b->refused_until_ns) {
+		kube_done(b, BACKEND_ASLEEP, -EINVAL);
+		return;
+	}
 	kube_cancel(&b->request);
 	if (b->down) /* whoever wants it, it may still be carried out */
 		b->doubt_until_ns = now_ns + KUBE_DOUBT_NS;

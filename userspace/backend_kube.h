@@ -8,6 +8,9 @@
  *         grant; full is reached with the answer, and the requests are asked for afterwards, again
  *         and again. Guaranteed: both, and full is reached when the kubelet has granted it.
  *
+ * A kubelet that finds the asleep size infeasible, or puts it off, has refused it (-EINVAL): the
+ * spec is given back its full size, and for a while each further sleep is refused unasked.
+ *
  * Whatever order the server has seen them in: while awake the pod is read until its spec asks for
  * the full size and the kubelet has actuated it.
  */

@@ -119,8 +119,8 @@ static void pod_say_fallen_back(struct backend_pod *b)
 	if (b->has_fallen_back)
 		return;
 	b->has_fallen_back = true;
-	log_warn("the API server refuses to resize the pod: it sleeps by its cgroups alone, and "
-		 "its requests stay reserved",
+	log_warn("the cluster refuses to resize the pod: it sleeps by its cgroups alone, and its "
+		 "requests stay reserved",
 		 "pod=%s", b->settings.name);
 }
 

@@ -253,6 +253,25 @@ def pod_that_the_api_server_refuses_to_resize_sleeps_by_its_cgroup(t, why):
     pod.until_full()
 
 
+@test([("infeasible",), ("deferred",)])
+def pod_that_the_kubelet_refuses_to_resize_sleeps_by_its_cgroup(t, kind):
+    node = make_node(t)
+    pod = node.add_pod("web", {}, pods.guaranteed("web"))
+    node.server.faults.add({"method": "PATCH", "size": "down"}, kind)
+    node.start_doze()
+    pod.wait_asleep()
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    wait_until(lambda: pod.size() == pod.full, "its spec is full again")
+    event = wait_until(lambda: pod.events("ResizeRefused"), "an event")[0]
+    check(kind.capitalize() in event["message"], event["message"])
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+    asked = len(node.server.requests.resizes())
+    pod.wait_asleep()
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep again")
+    equal(len(node.server.requests.resizes()), asked, "requests to resize it, after the refusal")
+
+
 @test([("cri-o://",), ("",), ("docker://../../etc",)])
 def container_id_that_names_no_cgroup_is_an_event(t, identifier):
     node = make_node(t)

@@ -366,6 +366,20 @@ def a_guaranteed_pod_is_let_through_at_the_wake_timeout_when_growing_is(kind):
 
 
 @test()
+def a_pod_that_the_kubelet_refuses_to_shrink_stays_full_and_is_not_asked_again():
+    pod = new_pod(GUARANTEED)
+    pod.server.faults.add(DOWN, "infeasible")
+    pod.start_doze()
+    pod.doze.lines.wait("refuses to shrink the pod", "Infeasible")
+    pod.expect_answer(PROMPT_MS)
+    wait_until(lambda: pod.is_full, "the full size")
+    asked = len(pod.server.requests.resizes())
+    pod.doze.lines.wait("from=shrinking to=growing", count=3)
+    check(len(pod.server.requests.resizes()) == asked, "it is asked again and again")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test()
 def a_guaranteed_pod_that_is_granted_in_time_wakes_then():
     pod = sleeping_pod(GUARANTEED)
     pod.server.faults.add(UP, "deferred", times=1)
