@@ -55,8 +55,9 @@ static unsigned int scaler_wake(struct scaler *s, uint64_t now_ns)
 static uint64_t scaler_idle_deadline_ns(const struct scaler *s)
 {
 	uint64_t idle_ns = s->activity_ns + s->idle_ns;
+	uint64_t not_before_ns = max_u64(s->busy_till_ns, s->shrink_not_before_ns);
 
-	return max_u64(max_u64(idle_ns, s->since_ns + s->settings.awake_min_ns), s->busy_till_ns);
+	return max_u64(max_u64(idle_ns, s->since_ns + s->settings.awake_min_ns), not_before_ns);
 }
 
 static bool scaler_may_sleep(const struct scaler *s, uint64_t now_ns)
@@ -135,6 +136,16 @@ static unsigned int scaler_step_settling(struct scaler *s, enum scaler_event eve
 	return 0;
 }
 
+/* Half of it may have been done: undo it, with the gate open meanwhile. */
+static unsigned int scaler_shrink_failed(struct scaler *s, uint64_t now_ns)
+{
+	s->shrink_pause_ns = min_u64(max_u64(2 * s->shrink_pause_ns, s->idle_ns),
+				     s->settings.shrink_pause_max_ns);
+	s->shrink_not_before_ns = now_ns + s->shrink_pause_ns;
+	s->is_gate_closed = false;
+	return scaler_enter_growing(s, now_ns) | SCALER_OPEN_GATE;
+}
+
 static unsigned int scaler_step_shrinking(struct scaler *s, enum scaler_event event,
 					  uint64_t now_ns, uint64_t activity_ns)
 {
@@ -144,14 +155,13 @@ static unsigned int scaler_step_shrinking(struct scaler *s, enum scaler_event ev
 	case SCALER_SHRUNK:
 		s->state = SCALER_ASLEEP;
 		s->since_ns = now_ns;
+		s->shrink_pause_ns = 0;
 		return 0;
 	case SCALER_TRAFFIC:
 	case SCALER_KEEP:
 		return scaler_wake(s, now_ns);
 	case SCALER_SHRINK_FAILED:
-		/* Half of it may have been done: undo it, with the gate open meanwhile. */
-		s->is_gate_closed = false;
-		return scaler_enter_growing(s, now_ns) | SCALER_OPEN_GATE;
+		return scaler_shrink_failed(s, now_ns);
 	default:
 		return 0;
 	}

@@ -73,6 +73,11 @@ struct scaler_settings {
 	uint64_t wake_timeout_ns; /* from the waking packet to an open gate, come what may */
 	uint64_t retry_min_ns;	  /* the first pause after a failed grow; it doubles */
 	uint64_t retry_max_ns;
+	/*
+	 * A shrink that fails again and again is tried after the idle time, then twice as long, up
+	 * to that; 0: always after the idle time.
+	 */
+	uint64_t shrink_pause_max_ns;
 	bool asks; /* false: no CHECK, packets alone decide */
 	/*
 	 * Woken SCALER_FLAPS times in a row within flap_ns of falling asleep: the idle time doubles
@@ -97,11 +102,13 @@ struct scaler {
 	uint64_t activity_ns; /* the last activity known, or the moment the target became ready */
 	uint64_t retry_ns;    /* GROWING after a failure: when to try again; else 0 */
 	uint64_t retry_pause_ns;
-	uint64_t idle_ns;      /* as flapping has made it; settings.idle_ns without */
-	uint64_t shrink_ns;    /* when it fell asleep last */
-	unsigned int flaps;    /* in a row */
-	uint64_t recheck_ns;   /* set before BUSY is sent */
-	uint64_t busy_till_ns; /* AWAKE: not asked again before */
+	uint64_t shrink_pause_ns;      /* after the last failed shrink; 0: it has not failed */
+	uint64_t shrink_not_before_ns; /* because of that */
+	uint64_t idle_ns;	       /* as flapping has made it; settings.idle_ns without */
+	uint64_t shrink_ns;	       /* when it fell asleep last */
+	unsigned int flaps;	       /* in a row */
+	uint64_t recheck_ns;	       /* set before BUSY is sent */
+	uint64_t busy_till_ns;	       /* AWAKE: not asked again before */
 };
 
 void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint64_t now_ns);

@@ -215,6 +215,60 @@ static void a_shrink_that_failed_is_undone_with_the_gate_open(void **state)
 	replay(ROWS(story));
 }
 
+static void a_shrink_that_fails_again_and_again_is_tried_less_and_less(void **state)
+{
+	static const struct scaler_settings patient = {
+		.idle_ns = 10000 * NS_PER_MS,
+		.settle_ns = 20 * NS_PER_MS,
+		.wake_timeout_ns = 30000 * NS_PER_MS,
+		.retry_min_ns = 1000 * NS_PER_MS,
+		.retry_max_ns = 5000 * NS_PER_MS,
+		.shrink_pause_max_ns = 30000 * NS_PER_MS,
+	};
+	static const struct step story[] = {
+		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{  10000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		{  11000, SCALER_SHRINK_FAILED,     0, SCALER_GROWING,
+		  SCALER_GROW | SCALER_OPEN_GATE },
+		{  11000, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  11000, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		/* The first time after the idle time, as ever. */
+		{  20999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
+		{  21000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  21020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		{  22000, SCALER_SHRINK_FAILED,     0, SCALER_GROWING,
+		  SCALER_GROW | SCALER_OPEN_GATE },
+		{  22000, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  22000, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{  41999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
+		{  42000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  42020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		{  43000, SCALER_SHRINK_FAILED,     0, SCALER_GROWING,
+		  SCALER_GROW | SCALER_OPEN_GATE },
+		{  43000, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  43000, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{  72999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
+		{  73000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  73020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		/* It works again, and that is forgotten. */
+		{  73100, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
+		{  80000, SCALER_TRAFFIC,       80000, SCALER_GROWING,   SCALER_GROW },
+		{  80000, SCALER_GROWN,         80000, SCALER_PROBING,   SCALER_PROBE },
+		{  80000, SCALER_READY,         80000, SCALER_AWAKE,     SCALER_OPEN_GATE },
+		{  90000, SCALER_TICK,          80000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  90020, SCALER_TICK,          80000, SCALER_SHRINKING, SCALER_SHRINK },
+		{  91000, SCALER_SHRINK_FAILED, 80000, SCALER_GROWING,
+		  SCALER_GROW | SCALER_OPEN_GATE },
+		{  91000, SCALER_GROWN,         80000, SCALER_PROBING,   SCALER_PROBE },
+		{  91000, SCALER_READY,         80000, SCALER_AWAKE,     0 },
+		{ 101000, SCALER_TICK,          80000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+	};
+
+	(void)state;
+	replay_with(&patient, ROWS(story));
+}
+
 static void a_sleeping_target_hears_nothing_but_traffic(void **state)
 {
 	static const struct step story[] = {
@@ -724,6 +778,7 @@ static void random_restart(struct random_walk *walk)
 		.wake_timeout_ns = (10 + random_below(&walk->seed, 1000)) * NS_PER_MS,
 		.retry_min_ns = (1 + random_below(&walk->seed, 50)) * NS_PER_MS,
 		.retry_max_ns = (50 + random_below(&walk->seed, 500)) * NS_PER_MS,
+		.shrink_pause_max_ns = random_below(&walk->seed, 5000) * NS_PER_MS,
 		.asks = random_below(&walk->seed, 2),
 		.flap_ns = random_below(&walk->seed, 500) * NS_PER_MS,
 		.idle_max_ns = random_below(&walk->seed, 5000) * NS_PER_MS,
@@ -778,6 +833,7 @@ int main(void)
 		cmocka_unit_test(activity_that_moved_while_the_gate_settled_opens_it),
 		cmocka_unit_test(traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored),
 		cmocka_unit_test(a_shrink_that_failed_is_undone_with_the_gate_open),
+		cmocka_unit_test(a_shrink_that_fails_again_and_again_is_tried_less_and_less),
 		cmocka_unit_test(a_sleeping_target_hears_nothing_but_traffic),
 		cmocka_unit_test(a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on),
 		cmocka_unit_test(a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout),
