@@ -24,6 +24,9 @@
 #define TARGET_RETRY_MIN_NS (10 * NS_PER_MS)
 #define TARGET_RETRY_MAX_NS (5 * NS_PER_S)
 
+/* What cannot be put to sleep is not tried at each idle time. */
+#define TARGET_SHRINK_PAUSE_MAX_NS (600 * NS_PER_S)
+
 /*
  * Where SYNs are dropped instead of replayed, the target must still be awake when they are sent
  * again: after 1 s (RFC 6298, 2.1), or 3 s by older stacks. Else an idle time as long as that
@@ -112,9 +115,10 @@ static void target_grow_now(void *arg)
 	t->edges.backend->ops->resize(t->edges.backend, BACKEND_FULL);
 }
 
+/* Behind an open gate nobody waits: that takes no turn from those who do. */
 static void target_grow(struct target *t)
 {
-	if (t->edges.wakes)
+	if (t->edges.wakes && t->scaler.is_gate_closed)
 		wake_queue_ask(t->edges.wakes, &t->ticket);
 	else
 		target_grow_now(t);
@@ -263,7 +267,13 @@ static void target_read_usage(const struct target *t, uint64_t *out)
 		*out = 0;
 }
 
-static void target_note_state(struct target *t, enum scaler_state before)
+/* Somebody wants it; it may grow for other reasons, such as a shrink that has failed. */
+static bool target_is_wake(enum scaler_event event, enum scaler_state after)
+{
+	return after == SCALER_GROWING && (event == SCALER_TRAFFIC || event == SCALER_KEEP);
+}
+
+static void target_note_state(struct target *t, enum scaler_state before, enum scaler_event event)
 {
 	enum scaler_state after = t->scaler.state;
 	uint64_t now_ns = monotonic_ns(), usage_us;
@@ -276,7 +286,7 @@ static void target_note_state(struct target *t, enum scaler_state before)
 		story_asleep(&t->story, t->scaler.activity_ns, usage_us, now_ns);
 	if (before == SCALER_ASLEEP)
 		story_waking(&t->story, usage_us);
-	if (after == SCALER_GROWING && t->settings.woke)
+	if (target_is_wake(event, after) && t->settings.woke)
 		t->settings.woke(t->settings.arg);
 	if (before == SCALER_GROWING && after == SCALER_PROBING)
 		story_resized(&t->story, now_ns);
@@ -288,7 +298,7 @@ static void target_step(struct target *t, enum scaler_event event)
 	unsigned int effects = scaler_step(&t->scaler, event, monotonic_ns(),
 					   target_activity_ns(t));
 
-	target_note_state(t, before);
+	target_note_state(t, before, event);
 	for (size_t i = 0; i < ARRAY_LEN(target_effects); i++) {
 		if (effects & target_effects[i].effect)
 			target_effects[i].carry_out(t);
@@ -450,7 +460,7 @@ void target_resume(struct target *t)
 	struct busy_verdict v;
 
 	scaler_resume_asleep(&t->scaler, monotonic_ns());
-	target_note_state(t, before);
+	target_note_state(t, before, SCALER_SHRUNK);
 	target_close_gate(t);
 	if (activity_look(t->activity, &v) < 0 || v.reason != BUSY_NOT)
 		target_wake(t, "called_meanwhile");
@@ -608,6 +618,7 @@ int target_new(struct target **out, const struct target_edges *edges,
 		.wake_timeout_ns = settings->wake_timeout_ns,
 		.retry_min_ns = TARGET_RETRY_MIN_NS,
 		.retry_max_ns = TARGET_RETRY_MAX_NS,
+		.shrink_pause_max_ns = TARGET_SHRINK_PAUSE_MAX_NS,
 		.asks = true,
 		.flap_ns = TARGET_FLAP_NS,
 		.idle_max_ns = settings->idle_max_ns,

@@ -16,7 +16,7 @@ import netns
 import node as nodes
 from harness import Skip, check, equal, main, note, test
 from node import ASLEEP_QUOTA_US, NODE, Node, wait_until
-from pod import in_background, over_http2, pods
+from pod import in_background, over_http2, pods, stamp
 from probers import HttpProbe
 
 MANY = 250
@@ -558,6 +558,19 @@ def group_wakes_together(t):
     for pod in shop[1:]:
         pod.wait_log("awake", "reason=group")
     check(not node.doze.lines.matching('msg="awake"', "default/other"), "another group woke")
+
+
+@test()
+def group_sleeps_on_when_one_of_it_cannot_fall_asleep(t):
+    node = make_node(t)
+    web, other = (node.add_pod(name, {"group": "shop"}) for name in ("web", "other"))
+    node.server.faults.add({"method": "PATCH", "path": "/pods/other/", "size": "down"}, 500)
+    node.start_doze("--max-wakes=1")
+    web.wait_asleep()
+    other.wait_log("state", "from=shrinking to=growing", after=stamp())
+    other.wait_log("state", "from=probing to=awake", after=stamp())
+    check(not node.doze.lines.matching('msg="awake"', "default/web"), "woken by a failure")
+    web.expect_answer(PROMPT_MS)
 
 
 @test()
