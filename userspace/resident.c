@@ -23,6 +23,10 @@
 #define RESIDENT_POLL_MIN_NS (10 * NS_PER_MS)
 #define RESIDENT_POLL_MAX_NS (2 * NS_PER_S)
 
+/* How often a pod is tried again that was refused for a reason that may pass: growing. */
+#define RESIDENT_RETRY_MIN_NS (1 * NS_PER_S)
+#define RESIDENT_RETRY_MAX_NS (60 * NS_PER_S)
+
 #define RESIDENT_ERROR_MAX NODE_PLAN_ERROR_MAX
 
 enum resident_state {
@@ -43,9 +47,10 @@ struct resident {
 	struct pod_target target;
 	struct seat seat;
 	struct backend *backend;
-	struct kube_pod *next; /* LEAVING: the pod as it is by now */
-	struct event *poll;
-	uint64_t poll_ns;
+	struct kube_pod *next; /* LEAVING: the pod as it is by now; OUT: to be tried again */
+	struct event *poll;    /* LEAVING: whether it has its full size; OUT: to try again */
+	uint64_t poll_ns;      /* the next pause of LEAVING */
+	uint64_t retry_ns;     /* the next pause of OUT */
 };
 
 static void resident_take(struct resident *r, struct kube_pod *pod);
@@ -174,14 +179,24 @@ static void resident_drop_state(const struct resident *r)
 
 /* --- leaving --- */
 
-static void resident_poll_again(struct resident *r)
+static void resident_on_timer(evutil_socket_t fd, short what, void *arg);
+
+static void resident_wait(struct resident *r, uint64_t ns)
 {
 	const struct timeval in = {
-		.tv_sec = (time_t)(r->poll_ns / NS_PER_S),
-		.tv_usec = (suseconds_t)(r->poll_ns % NS_PER_S / NS_PER_US),
+		.tv_sec = (time_t)(ns / NS_PER_S),
+		.tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US),
 	};
 
-	event_add(r->poll, &in);
+	if (!r->poll)
+		r->poll = evtimer_new(r->node->daemon->base, resident_on_timer, r);
+	if (r->poll)
+		event_add(r->poll, &in);
+}
+
+static void resident_poll_again(struct resident *r)
+{
+	resident_wait(r, r->poll_ns);
 	r->poll_ns = min_u64(2 * r->poll_ns, RESIDENT_POLL_MAX_NS);
 }
 
@@ -197,13 +212,10 @@ static void resident_follow(const struct resident *r, const struct kube_pod *pod
 	}
 }
 
-static void resident_on_poll(evutil_socket_t fd, short what, void *arg)
+static void resident_on_poll(struct resident *r)
 {
-	struct resident *r = arg;
 	struct kube_pod *next;
 
-	(void)fd;
-	(void)what;
 	if (r->next)
 		resident_follow(r, r->next); /* its cgroup may not have been there yet */
 	if (!backend_pod_is_settled(r->backend)) {
@@ -217,6 +229,18 @@ static void resident_on_poll(evutil_socket_t fd, short what, void *arg)
 	next = TAKE_PTR(r->next);
 	if (next)
 		resident_take(r, next);
+}
+
+static void resident_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct resident *r = arg;
+
+	(void)fd;
+	(void)what;
+	if (r->state == RESIDENT_LEAVING)
+		resident_on_poll(r);
+	else if (r->state == RESIDENT_OUT && r->next)
+		resident_take(r, TAKE_PTR(r->next));
 }
 
 /* Nobody waits for a resize whose target is gone, or not there yet. */
@@ -244,10 +268,14 @@ static void resident_leave(struct resident *r, struct kube_pod *next)
 	seat_close(&r->seat);
 	r->backend->done = resident_on_unwanted; /* its target is gone */
 	r->poll_ns = RESIDENT_POLL_MIN_NS;
-	if (!r->poll)
-		r->poll = evtimer_new(r->node->daemon->base, resident_on_poll, r);
+	resident_poll_again(r);
+}
+
+static void resident_forget_next(struct resident *r)
+{
+	kube_pod_free(&r->next);
 	if (r->poll)
-		resident_poll_again(r);
+		event_del(r->poll);
 }
 
 /* The kubelet resizes no pod that is being deleted: its cgroups are written, and that is all. */
@@ -256,10 +284,8 @@ static void resident_let_go(struct resident *r)
 	if (r->backend)
 		backend_pod_let_go(r->backend);
 	seat_close(&r->seat);
-	if (r->poll)
-		event_del(r->poll);
+	resident_forget_next(r);
 	resident_free_backend(r);
-	kube_pod_free(&r->next);
 	resident_drop_state(r);
 	r->state = RESIDENT_OUT;
 }
@@ -523,6 +549,20 @@ static bool resident_needs_mending(const struct resident *r, const struct reside
 	return r->node->uninstalls || wish != NODE_SEAT || !found->is_asleep;
 }
 
+/* Nothing that a pod says of itself, or that is known of it: another time it may be otherwise. */
+static bool resident_may_pass(int result)
+{
+	return result < 0 && result != -EINVAL && result != -ENODATA;
+}
+
+/* As the pod is; should it change, it is taken as it is then. */
+static void resident_retry_later(struct resident *r, struct kube_pod *pod)
+{
+	r->next = pod;
+	resident_wait(r, r->retry_ns);
+	r->retry_ns = min_u64(2 * r->retry_ns, RESIDENT_RETRY_MAX_NS);
+}
+
 /* The pod is the callee's. */
 static void resident_come_in(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
 {
@@ -545,9 +585,15 @@ static void resident_come_in(struct resident *r, struct kube_pod *pod, struct no
 			return;
 		}
 	}
-	resident_free_backend(r);
 	if (result < 0)
 		resident_refuse(r, "CannotSleep", error);
+	if (r->backend && (found.is_known || found.is_small)) {
+		resident_leave(r, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
+		return;
+	}
+	resident_free_backend(r);
+	if (resident_may_pass(result))
+		resident_retry_later(r, TAKE_PTR(owned));
 }
 
 /* Its annotations are gone, or wrong; and it may still be asleep. */
@@ -582,6 +628,17 @@ static void resident_take_planned(struct resident *r, struct kube_pod *pod, stru
 		kube_pod_free(&pod);
 }
 
+/* What is tried again is tried less and less, until the pod is another. */
+static void resident_note_fingerprint(struct resident *r, const struct kube_pod *pod)
+{
+	char *fingerprint = node_plan_fingerprint(pod);
+
+	if (!resident_is_as_it_was(r, fingerprint))
+		r->retry_ns = RESIDENT_RETRY_MIN_NS;
+	free(r->fingerprint);
+	r->fingerprint = fingerprint;
+}
+
 /* OUT: the pod is the callee's. */
 static void resident_take(struct resident *r, struct kube_pod *pod)
 {
@@ -591,8 +648,7 @@ static void resident_take(struct resident *r, struct kube_pod *pod)
 		kube_pod_free(&pod);
 		return;
 	}
-	free(r->fingerprint);
-	r->fingerprint = node_plan_fingerprint(pod);
+	resident_note_fingerprint(r, pod);
 	node_plan_read(plan, pod, r->node->defaults);
 	resident_take_planned(r, pod, plan);
 	config_free(&plan->config);
@@ -621,6 +677,7 @@ void resident_put(struct resident *r, struct kube_pod *pod)
 			kube_pod_free(&pod);
 		resident_let_go(r);
 	} else if (r->state == RESIDENT_OUT) {
+		resident_forget_next(r);
 		resident_take(r, pod);
 	} else if (r->state == RESIDENT_LEAVING || !resident_stays(r, pod)) {
 		resident_leave(r, pod);
@@ -640,7 +697,7 @@ void resident_stop(struct resident *r, bool wakes)
 {
 	bool was_asleep = r->seat.target && target_is_asleep(r->seat.target);
 
-	kube_pod_free(&r->next);
+	kube_pod_free(&r->next); /* neither taken in again, nor tried */
 	if (r->state != RESIDENT_SEATED)
 		return;
 	if (wakes) {

@@ -96,6 +96,22 @@ def two_host_network_pods_with_one_port_are_said(t):
     second = node.add_pod("other", {}, on_port("other", 9090), ports=(9091,), host_network=True)
     wait_until(lambda: second.events("CannotSleep"), "an event on the second pod")
     first.expect_answer(PROMPT_MS)
+    first.delete(grace_s=0)
+    second.wait_log("watching")  # although nobody tells anything of it
+
+
+@test()
+def pod_left_asleep_that_cannot_be_watched_gets_its_full_size(t):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    with netns.inside(pod.netns):
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with lock:
+        lock.bind(f"\0doze/port/{nodes.PORT}/tcp")
+        node.start_doze()
+        pod.until_full()
+        wait_until(lambda: pod.events("CannotSleep"), "an event")
+    pod.wait_asleep()
 
 
 @test([("127.0.0.1",), (None,)])
