@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "addresses.h"
 #include "backend_kube.h"
 #include "backend_pod.h"
 #include "file.h"
@@ -26,6 +27,9 @@
 /* How often a pod is tried again that was refused for a reason that may pass: growing. */
 #define RESIDENT_RETRY_MIN_NS (1 * NS_PER_S)
 #define RESIDENT_RETRY_MAX_NS (60 * NS_PER_S)
+
+/* More than a pod's namespace has, whatever its CNI plugins add. */
+#define RESIDENT_ADDRESSES_MAX 256
 
 #define RESIDENT_ERROR_MAX NODE_PLAN_ERROR_MAX
 
@@ -472,7 +476,37 @@ static enum gate_source resident_host_kind(const struct resident *r)
 	return r->node->knows_kubelet ? GATE_SOURCE_KUBELET : GATE_SOURCE_PROBE;
 }
 
-static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pid_t pid)
+static bool resident_has_address(const struct resident *r)
+{
+	struct gate_addr there[RESIDENT_ADDRESSES_MAX];
+	size_t len = addresses_list(&r->seat.ns, there, ARRAY_LEN(there));
+
+	for (size_t i = 0; i < r->target.addresses_len; i++) {
+		for (size_t k = 0; k < len; k++) {
+			if (memcmp(&r->target.addresses[i], &there[k], sizeof(there[k])) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * A process of a container may be elsewhere: one that has just been started and is not in its
+ * namespace yet, one that has made a namespace of its own, or a virtual machine's.
+ */
+static int resident_check_namespace(const struct resident *r, const struct kube_pod *pod, pid_t pid,
+				    char error[RESIDENT_ERROR_MAX])
+{
+	if (pod->has_host_network || resident_has_address(r))
+		return 0;
+	snprintf(error, RESIDENT_ERROR_MAX,
+		 "the network namespace of its process '%d' does not have the pod's address '%s'",
+		 (int)pid, pod->pod_ips_len ? pod->pod_ips[0] : "");
+	return -EADDRNOTAVAIL;
+}
+
+static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pid_t pid,
+			      char error[RESIDENT_ERROR_MAX])
 {
 	const struct seat_settings settings = {
 		.netns_pid = pid,
@@ -486,6 +520,8 @@ static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pi
 	};
 	int result = seat_open(&r->seat, r->node->daemon, &settings);
 
+	if (result == 0)
+		result = resident_check_namespace(r, pod, pid, error);
 	if (result < 0)
 		return result;
 	pod_target_fill(&r->target, &r->seat.ns, &r->config);
@@ -512,12 +548,15 @@ static int resident_sit(struct resident *r, const struct kube_pod *pod,
 		snprintf(error, RESIDENT_ERROR_MAX, "none of its containers has a process");
 		return -ESRCH;
 	}
-	result = resident_open_seat(r, pod, found->pid);
+	*error = '\0';
+	result = resident_open_seat(r, pod, found->pid, error);
 	if (result < 0) {
 		seat_close(&r->seat);
-		snprintf(error, RESIDENT_ERROR_MAX,
-			 "cannot watch its ports: %s (the log of doze on node '%s' says more)",
-			 strerror(-result), r->node->defaults->node_name);
+		if (!*error)
+			snprintf(error, RESIDENT_ERROR_MAX,
+				 "cannot watch its ports: %s (the log of doze on node '%s' says "
+				 "more)",
+				 strerror(-result), r->node->defaults->node_name);
 		return result;
 	}
 	r->state = RESIDENT_SEATED;

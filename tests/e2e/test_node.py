@@ -304,6 +304,20 @@ def container_id_that_names_no_cgroup_is_an_event(t, identifier):
     check("no cgroup" in event["message"], event["message"])
 
 
+@test()
+def pod_whose_namespace_has_not_its_address_is_an_event_and_tried_again(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {})
+    netns.ip("-n", pod.netns, "address", "delete", f"{pod.address}/{nodes.PREFIX_LEN}", "dev",
+             "eth0")
+    node.start_doze()
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check(f"'{pod.address}'" in event["message"], event["message"])
+    check(pod.is_full, "it was touched")
+    netns.ip("-n", pod.netns, "address", "add", f"{pod.address}/{nodes.PREFIX_LEN}", "dev", "eth0")
+    pod.wait_asleep()
+
+
 # --- depth ---
 
 
