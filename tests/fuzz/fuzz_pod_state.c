@@ -1,34 +1,118 @@
 // SPDX-License-Identifier: MIT
-/* What a file of the state directory says of a pod: it may be cut, old, or somebody else's. */
+/*
+ * What a file of the state directory says of a pod: it may be cut, old, or somebody else's. An
+ * input is choices in the grammar below.
+ */
 /* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c */
 /* needs: userspace/file.c userspace/log.c */
 /* needs: userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
+#include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "grammar.h"
 #include "kube_size.h"
 #include "pod_cgroups.h"
 #include "util.h"
 
+#define ID "0123456789abcdef"
+
+/* clang-format off */
+static const struct grammar_rule rules[] = {
+	{ 'S', { "{\"version\":2,\"pod\":$c,\"containers\":{$l}}",
+		 "{\"version\":1,\"quotas\":{$o}}", "{\"version\":$v,\"pod\":$v,\"containers\":$v}",
+		 "$v", "{\"version\":2" } },
+	{ 'l', { "\"app\":$c", "\"b\":$c,\"app\":$c", "", "\"app\":$v" } },
+	{ 'c', { "{\"id\":\"" ID "\",\"quota\":$q,\"weight\":$w}", "{\"quota\":$q}",
+		 "{\"id\":$v,\"quota\":$q}", "{}" } },
+	{ 'q', { "\"max 100000\"", "\"1000 100000\"", "\"-1\"", "\"\"", "\"rm\"", "$v",
+		 "\"0000000000000000000000000000000000000000000000000000000000000000\"" } },
+	{ 'w', { "\"39\"", "\"\"", "\"-1\"", "$v", "\"999999999999999999999999999999\"" } },
+	{ 'o', { "\"x\":$q", "" } },
+	{ 'v', { "null", "true", "2", "-1e300", "\"x\"", "[]", "{}", "[7]", "{\"app\":{}}" } },
+	{ 0 },
+};
+/* clang-format on */
+
+static char root[] = "/tmp/doze-fuzz-pod-XXXXXX";
+static struct cgroup_mounts mounts;
+static const char *const names[] = { "", "/pod", "/pod/" ID };
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_remove(void)
+{
+	char path[256];
+
+	for (size_t i = ARRAY_LEN(names); i-- > 0;) {
+		snprintf(path, sizeof(path), "%s%s/cpu.max", root, names[i]);
+		unlink(path);
+		snprintf(path, sizeof(path), "%s%s", root, names[i]);
+		rmdir(path);
+	}
+}
+
+/* A pod of one container, with a quota of its own. */
+static void fuzz_make(const char *name)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s%s/cpu.max", root, name);
+	file = fopen(path, "w");
+	if (!file)
+		abort();
+	fputs("max 100000\n", file);
+	fclose(file);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	if (!mkdtemp(root))
+		abort();
+	atexit(fuzz_remove);
+	for (size_t i = 1; i < ARRAY_LEN(names); i++)
+		fuzz_make(names[i]);
+	mounts.controls[CGROUP_CPU].version = 2;
+	snprintf(mounts.controls[CGROUP_CPU].point, PATH_MAX, "%s", root);
+	return 0;
+}
+
+static struct pod_cgroups *fuzz_find(void)
+{
+	struct pod_cgroups *p = NULL;
+
+	if (pod_cgroups_new(&p, &mounts, 10) < 0 || pod_cgroups_add(p, "app", ID "0000") != -ENOENT)
+		abort();
+	if (pod_cgroups_add(p, "app", ID) < 0)
+		abort();
+	return p;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct cgroup_mounts mounts;
 	static struct kube_sizes sizes;
-	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
-	_cleanup_(freep) char *text = malloc(size + 1);
+	static struct grammar g;
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = fuzz_find();
 	_cleanup_(freep) char *again = NULL;
+	size_t at = 0;
 
-	if (!text || pod_cgroups_new(&cgroups, &mounts, 10) < 0)
-		return 0;
-	memcpy(text, data, size);
-	text[size] = '\0';
-	pod_cgroups_parse(cgroups, text);
+	g = (struct grammar){ .rules = rules, .data = data, .end = data + size };
+	grammar_expand(&g, "$S");
+	if (pod_cgroups_parse(cgroups, g.out) == 0 && pod_cgroups_unknown(cgroups, &at))
+		abort(); /* all is known, it says */
 	again = pod_cgroups_format(cgroups);
-	if (again && pod_cgroups_parse(cgroups, again) < 0)
+	if (again && pod_cgroups_parse(cgroups, again) == -EINVAL)
 		abort(); /* what we write we can read */
-	kube_size_parse(&sizes, text, "uid");
+	kube_size_parse(&sizes, g.out, "uid");
 	return 0;
 }
