@@ -186,8 +186,10 @@ static void test_pod(bool has_reclaim)
 	claim(has(CONTAINER "/cgroup.events", "frozen 1"), "it is frozen");
 	claim(access(STATE, F_OK) == 0, "what full is has been written down");
 	test_reclaim(has_reclaim);
+	claim(file_write(CONTAINER "/cpu.weight", "1") == 0, "a kubelet makes it light as well");
 	claim(resize(BACKEND_FULL), "it wakes");
 	claim(has(CONTAINER "/cpu.max", "max 100000"), "its quota is what it was");
+	claim(has(CONTAINER "/cpu.weight", "100"), "its weight is what it was");
 	claim(has(CONTAINER "/cgroup.events", "frozen 0"), "it is thawed");
 	claim(loop_until(is_settled) && access(STATE, F_OK) < 0, "nothing is kept of it");
 }
