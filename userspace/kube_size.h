@@ -73,7 +73,7 @@ char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step);
 /*
  * Whether the pod's spec asks for that step; whether the kubelet has granted it; has done it. What
  * the server does not report counts as so: Kubernetes 1.33 has no observedGeneration, and older
- * ones say of a request not whether it is granted.
+ * ones do not say whether a request is granted.
  */
 bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			enum kube_step step);

@@ -8,7 +8,7 @@
  *    '--- LEAVING <----'       no gate; its full size is asked for until everybody agrees
  *
  * A pod that an earlier doze has left asleep is SEATED asleep, if nothing has happened to it, or
- * else LEAVING first.
+ * else LEAVING first. One that is refused for a reason that may pass is tried again, less and less.
  */
 #ifndef DOZE_RESIDENT_H
 #define DOZE_RESIDENT_H
