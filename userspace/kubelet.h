@@ -7,8 +7,6 @@
 #ifndef DOZE_KUBELET_H
 #define DOZE_KUBELET_H
 
-#include <stddef.h>
-
 #include "datapath.h"
 
 struct kubelet;
@@ -19,11 +17,5 @@ struct kubelet;
  */
 int kubelet_new(struct kubelet **out, const struct datapath *d, const char *directory);
 void kubelet_free(struct kubelet **k);
-
-/*
- * The cgroup of the kubelet, or of the process that has it in itself (k3s, microk8s), below root,
- * where the node's cgroups are mounted. -ENOENT: no such process, or no cgroup v2. Logs nothing.
- */
-int kubelet_find(char *out, size_t room, const char *root);
 
 #endif

@@ -17,6 +17,7 @@
 #include "file.h"
 #include "kube_event.h"
 #include "kubelet.h"
+#include "kubelet_place.h"
 #include "log.h"
 #include "pod_place.h"
 #include "pod_watch.h"
@@ -207,14 +208,21 @@ static int node_find_cgroups(struct node *n)
 static void node_open_kubelet(struct node *n, const struct datapath *d)
 {
 	const struct config *config = n->settings.config;
-	char found[PATH_MAX];
+	struct kubelet_place found;
 	const char *directory = config->kubelet_cgroup;
+	int r = 0;
 
 	if (directory && strcmp(directory, "none") == 0)
 		return;
-	if (!directory && kubelet_find(found, sizeof(found), config->cgroup_root) == 0)
-		directory = found;
 	if (!directory)
+		r = kubelet_place_find(&found, "/proc", config->cgroup_root);
+	if (r == 0 && !directory)
+		directory = found.directory;
+	if (r == -ENOTUNIQ)
+		log_warn("the kubelet's cgroup is not its own, the pods or all processes are in "
+			 "it as well: health checks are known by what they say",
+			 "cgroup_root=%s", config->cgroup_root);
+	else if (!directory)
 		log_info("no kubelet with a cgroup v2 of its own: health checks are known by what "
 			 "they say",
 			 "cgroup_root=%s", config->cgroup_root);

@@ -24,7 +24,7 @@ LAYERS = [
      "pod_cgroups", "privilege", "process", "reclaim", "replay", "responder", "server", "sockdiag"],
     ["kube_event", "kubeconfig", "pod_watch"],
     ["kube"],
-    ["answered", "backend", "cgroup", "cgroup_file", "clsact", "doomed", "driver", "http", "kernel_types", "netns", "pod_place", "relay",
+    ["answered", "backend", "cgroup", "cgroup_file", "clsact", "doomed", "driver", "http", "kernel_types", "kubelet_place", "netns", "pod_place", "relay",
      "selfcert", "watchdog"],
     ["kube_size", "watch_line"],
     ["callers", "computing", "config", "config_set", "metrics", "status_json", "story"],
