@@ -53,7 +53,23 @@ struct {
 	__type(value, __u32);
 } gate_kubelet SEC(".maps");
 
-/* Where a connection comes from; never GATE_SOURCE_KUBELET. */
+/* Whether that is so: a program of ours is in the cgroup that has the kubelet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} gate_knows SEC(".maps");
+
+static __always_inline bool gate_knows_kubelet(void)
+{
+	__u32 zero = 0;
+	const __u32 *knows = bpf_map_lookup_elem(&gate_knows, &zero);
+
+	return knows && *knows;
+}
+
+/* Where a connection comes from: a client, a source of probes, or one that is ignored. */
 static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_connection *c)
 {
 	struct gate_source_key key = {
@@ -61,13 +77,14 @@ static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_c
 		.target_id = target_id,
 		.addr = c->remote,
 	};
-	__u32 *source = bpf_map_lookup_elem(&gate_sources, &key);
+	const __u32 *kind = bpf_map_lookup_elem(&gate_sources, &key);
 
-	if (!source)
+	if (!kind)
 		return GATE_SOURCE_CLIENT;
-	if (*source != GATE_SOURCE_KUBELET)
-		return *source;
-	return bpf_map_lookup_elem(&gate_kubelet, c) ? GATE_SOURCE_PROBE : GATE_SOURCE_CLIENT;
+	if (*kind == GATE_SOURCE_PROBE || *kind == GATE_SOURCE_IGNORED)
+		return *kind; /* without the dear lookup */
+	return gate_source_resolve(*kind, bpf_map_lookup_elem(&gate_kubelet, c) != 0,
+				   gate_knows_kubelet());
 }
 
 #endif

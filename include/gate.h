@@ -14,6 +14,7 @@
  *   gate_sources     gate_source_key    u32 gate_source        daemon     gate, steer
  *   gate_steered     gate_connection    u32 closing            steer      gate
  *   gate_kubelet     gate_connection    u32 1                  kubelet    gate, steer, daemon
+ *   gate_knows       u32 0              u32 bool               daemon     gate, steer
  *   gate_steer_ports gate_target_key    u32 target id          daemon     steer
  *   gate_responder   u32 (below)        listening socket       daemon     steer
  *
@@ -119,11 +120,21 @@ enum gate_source {
 	GATE_SOURCE_PROBE,
 	GATE_SOURCE_IGNORED,
 	/*
-	 * An address of the kubelet's, where the kubelet's connections are known (gate_kubelet):
-	 * from there, they are as of GATE_SOURCE_PROBE, and all others as of GATE_SOURCE_CLIENT.
+	 * An address of the node's. The kubelet's connections (gate_kubelet) are as of
+	 * GATE_SOURCE_PROBE, all others as of GATE_SOURCE_CLIENT; but as of GATE_SOURCE_PROBE, too,
+	 * while the kubelet's are not known (gate_knows).
 	 */
-	GATE_SOURCE_KUBELET,
+	GATE_SOURCE_NODE,
 };
+
+/* What a connection from a source of that kind is; is_kubelets: it is in gate_kubelet. */
+static inline enum gate_source gate_source_resolve(enum gate_source kind, _Bool is_kubelets,
+						   _Bool knows_kubelet)
+{
+	if (kind != GATE_SOURCE_NODE)
+		return kind;
+	return is_kubelets || !knows_kubelet ? GATE_SOURCE_PROBE : GATE_SOURCE_CLIENT;
+}
 
 /* A longest-prefix match: prefix_len counts the bits of target_id as well, so it is 32 or more. */
 struct gate_source_key {

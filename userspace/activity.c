@@ -57,7 +57,7 @@ void activity_free(struct activity **a)
 
 /* --- what a connection says --- */
 
-/* Never GATE_SOURCE_KUBELET. */
+/* A client, a source of probes, or one that is ignored. */
 static enum gate_source activity_source(const struct activity *a, const struct gate_flow *flow)
 {
 	const struct gate_addr *addr = &flow->saddr;
@@ -72,11 +72,9 @@ static enum gate_source activity_source(const struct activity *a, const struct g
 	}
 	if (!longest)
 		return GATE_SOURCE_CLIENT;
-	if (longest->kind != GATE_SOURCE_KUBELET)
+	if (longest->kind != GATE_SOURCE_NODE)
 		return longest->kind;
-	return a->settings.is_kubelets && a->settings.is_kubelets(a->settings.arg, flow)
-		       ? GATE_SOURCE_PROBE
-		       : GATE_SOURCE_CLIENT;
+	return a->settings.resolve(a->settings.arg, longest->kind, flow);
 }
 
 static bool activity_has_https(const struct activity *a, uint16_t port)

@@ -30,8 +30,8 @@ struct activity_settings {
 	size_t ports_len;
 	const struct activity_source *sources; /* the longest prefix decides */
 	size_t sources_len;
-	/* Of a connection from GATE_SOURCE_KUBELET; NULL: there is no such source. */
-	bool (*is_kubelets)(void *arg, const struct gate_flow *flow);
+	/* What one of GATE_SOURCE_NODE is; NULL: there is no such source. */
+	enum gate_source (*resolve)(void *arg, enum gate_source kind, const struct gate_flow *flow);
 	void *arg;
 	const struct caller_path *paths; /* --ignore-http */
 	size_t paths_len;

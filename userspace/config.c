@@ -136,8 +136,8 @@ static const struct config_setting config_settings[] = {
 	  "Where the node's cgroups are mounted. Default /sys/fs/cgroup." },
 	{ "kubelet-cgroup", 0, "PATH|none", config_set_kubelet_cgroup, NULL, CONFIG_NODE,
 	  "The kubelet's cgroup, in cgroup v2: connections from there, and no others, may be health\n"
-	  "checks. none: whatever comes from the node's addresses may be one. Default: where a\n"
-	  "process named kubelet, or k3s, is." },
+	  "checks. none, and while there is no such cgroup: whatever comes from the node's\n"
+	  "addresses may be one. Default: where a process named kubelet, or k3s, is." },
 	{ "max-wakes", 0, "NUMBER", config_set_max_wakes, NULL, CONFIG_NODE,
 	  "So many pods wake at the same time; the others wait, with their clients held, those of\n"
 	  "higher priority first. 0: without limit. Default 0." },

@@ -55,6 +55,7 @@ struct datapath {
 	uint64_t *heartbeat_ns;			/* mmap of gate_heartbeat */
 	bool has_tcx;
 	uint32_t closings; /* so far; each has its number in gate_control.closing */
+	bool knows_kubelet;
 	struct datapath_link *links;
 	size_t links_len, links_room;
 };
@@ -698,7 +699,16 @@ void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns)
 	__atomic_store_n(&d->controls[target_id].judge_after_ns, ns, __ATOMIC_RELAXED);
 }
 
-bool datapath_is_kubelets(const struct datapath *d, const struct gate_flow *flow)
+void datapath_know_kubelet(struct datapath *d, bool knows)
+{
+	const uint32_t zero = 0, value = knows;
+
+	d->knows_kubelet = knows;
+	bpf_map__update_elem(d->skel->maps.gate_knows, &zero, sizeof(zero), &value, sizeof(value),
+			     BPF_ANY);
+}
+
+static bool datapath_is_kubelets(const struct datapath *d, const struct gate_flow *flow)
 {
 	const struct gate_connection connection = {
 		.remote = flow->saddr,
@@ -710,6 +720,12 @@ bool datapath_is_kubelets(const struct datapath *d, const struct gate_flow *flow
 
 	return bpf_map__lookup_elem(d->skel->maps.gate_kubelet, &connection, sizeof(connection),
 				    &value, sizeof(value), 0) == 0;
+}
+
+enum gate_source datapath_source_of(const struct datapath *d, enum gate_source kind,
+				    const struct gate_flow *flow)
+{
+	return gate_source_resolve(kind, datapath_is_kubelets(d, flow), d->knows_kubelet);
 }
 
 int datapath_share_maps(const struct datapath *d, struct bpf_object *with)

@@ -86,8 +86,13 @@ int datapath_add_source(struct datapath *d, uint32_t target_id, const struct cid
  */
 void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns);
 
-/* Whether the kubelet has opened this connection (kubelet.h): saddr is the caller's end. */
-bool datapath_is_kubelets(const struct datapath *d, const struct gate_flow *flow);
+/*
+ * Whether the kubelet's connections are known (kubelet.h); not so at first. And what a connection
+ * from a source of that kind is, as the gate sees it: saddr is the caller's end.
+ */
+void datapath_know_kubelet(struct datapath *d, bool knows);
+enum gate_source datapath_source_of(const struct datapath *d, enum gate_source kind,
+				    const struct gate_flow *flow);
 
 /* Maps of the same name in another object, opened and not loaded yet, will be the gate's. */
 int datapath_share_maps(const struct datapath *d, struct bpf_object *with);

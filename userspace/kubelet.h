@@ -3,19 +3,34 @@
  * Which connections are the kubelet's, known and not guessed: a program in its cgroup (cgroup v2,
  * kernel 4.13; BPF links to cgroups: 5.7) remembers each that is opened there. What such a
  * connection says still decides whether it is a health check: a k3s server has more to say.
+ *
+ *   looked for ---> known      its cgroup is there, and it is in it: datapath_know_kubelet()
+ *        ^            |
+ *        '------------'        it has ended, or moved; its cgroup has gone, as when systemd
+ *                              restarts it
+ *
+ * Nothing wakes us while it is known. It is looked for after 1 s, 2 s, and so on up to 30 s.
  */
 #ifndef DOZE_KUBELET_H
 #define DOZE_KUBELET_H
 
 #include "datapath.h"
 
+struct event_base;
 struct kubelet;
 
+/* Borrowed, and outliving it. */
+struct kubelet_settings {
+	const char *directory; /* its cgroup, whoever is in it; NULL: that is looked for */
+	const char *root;      /* where the node's cgroups are mounted */
+};
+
 /*
- * directory is the kubelet's cgroup, in cgroup v2. d is borrowed. -errno, said with what follows
- * from it: health checks are known by where they come from, and what they say.
+ * d is borrowed. Whether it is found at once or later is said, and what follows from it. -errno,
+ * said as well: this kernel cannot do it, or has no cgroup v2.
  */
-int kubelet_new(struct kubelet **out, const struct datapath *d, const char *directory);
+int kubelet_new(struct kubelet **out, struct event_base *base, struct datapath *d,
+		const struct kubelet_settings *settings);
 void kubelet_free(struct kubelet **k);
 
 #endif

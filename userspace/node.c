@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,6 @@
 #include "file.h"
 #include "kube_event.h"
 #include "kubelet.h"
-#include "kubelet_place.h"
 #include "log.h"
 #include "pod_place.h"
 #include "pod_watch.h"
@@ -35,7 +33,7 @@ struct node {
 	struct cgroup_mounts mounts;
 	struct wake_queue wakes;
 	struct kube_events *events;
-	struct kubelet *kubelet; /* NULL: its connections are not known */
+	struct kubelet *kubelet; /* NULL: its connections cannot be known */
 	struct pod_watch *watch;
 	struct resident_node shared;
 	struct node_entry *entries;
@@ -205,29 +203,16 @@ static int node_find_cgroups(struct node *n)
 }
 
 /* Can be done without, which is said. */
-static void node_open_kubelet(struct node *n, const struct datapath *d)
+static void node_open_kubelet(struct node *n, const struct daemon *daemon)
 {
 	const struct config *config = n->settings.config;
-	struct kubelet_place found;
-	const char *directory = config->kubelet_cgroup;
-	int r = 0;
+	const struct kubelet_settings settings = {
+		.directory = config->kubelet_cgroup,
+		.root = config->cgroup_root,
+	};
 
-	if (directory && strcmp(directory, "none") == 0)
-		return;
-	if (!directory)
-		r = kubelet_place_find(&found, "/proc", config->cgroup_root);
-	if (r == 0 && !directory)
-		directory = found.directory;
-	if (r == -ENOTUNIQ)
-		log_warn("the kubelet's cgroup is not its own, the pods or all processes are in "
-			 "it as well: health checks are known by what they say",
-			 "cgroup_root=%s", config->cgroup_root);
-	else if (!directory)
-		log_info("no kubelet with a cgroup v2 of its own: health checks are known by what "
-			 "they say",
-			 "cgroup_root=%s", config->cgroup_root);
-	else if (kubelet_new(&n->kubelet, d, directory) == 0)
-		log_info("the kubelet's connections are known", "cgroup=%s", directory);
+	if (!settings.directory || strcmp(settings.directory, "none") != 0)
+		kubelet_new(&n->kubelet, daemon->base, daemon->datapath, &settings);
 }
 
 static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
@@ -247,7 +232,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		r = kube_events_new(&n->events, kube, n->settings.config->node_name);
 	if (r < 0)
 		return r;
-	node_open_kubelet(n, daemon->datapath);
+	node_open_kubelet(n, daemon);
 	n->wakes.max = n->settings.config->wakes_max;
 	n->shared = (struct resident_node){
 		.daemon = daemon,
@@ -256,7 +241,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.wakes = &n->wakes,
 		.defaults = n->settings.config,
 		.mounts = &n->mounts,
-		.knows_kubelet = n->kubelet != NULL,
+		.host_kind = n->kubelet ? GATE_SOURCE_NODE : GATE_SOURCE_PROBE,
 		.uninstalls = n->settings.config->uninstalls,
 		.woke = node_on_woke,
 		.arg = n,

@@ -26,9 +26,9 @@ struct pod_target {
 };
 
 /*
- * containers are those that are put to sleep; host_kind: GATE_SOURCE_KUBELET where the kubelet's
- * connections are known, else GATE_SOURCE_PROBE. -EINVAL with a sentence in error that names what
- * is missing; pod_target_free() also then.
+ * containers are those that are put to sleep; host_kind: GATE_SOURCE_NODE where the kubelet's
+ * connections can be known, else GATE_SOURCE_PROBE. -EINVAL with a sentence in error that names
+ * what is missing; pod_target_free() also then.
  */
 int pod_target_read(struct pod_target *out, const struct kube_pod *pod,
 		    const struct kube_container *const *containers, size_t containers_len,

@@ -464,16 +464,12 @@ static void resident_add_namespace(struct resident *r)
 	r->target.config.settings.addresses_len = r->target.addresses_len;
 }
 
-static bool resident_is_kubelets(void *arg, const struct gate_flow *flow)
+static enum gate_source resident_resolve(void *arg, enum gate_source kind,
+					 const struct gate_flow *flow)
 {
 	const struct resident *r = arg;
 
-	return datapath_is_kubelets(r->node->daemon->datapath, flow);
-}
-
-static enum gate_source resident_host_kind(const struct resident *r)
-{
-	return r->node->knows_kubelet ? GATE_SOURCE_KUBELET : GATE_SOURCE_PROBE;
+	return datapath_source_of(r->node->daemon->datapath, kind, flow);
 }
 
 static bool resident_has_address(const struct resident *r)
@@ -526,7 +522,7 @@ static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pi
 		return result;
 	pod_target_fill(&r->target, &r->seat.ns, &r->config);
 	resident_add_namespace(r);
-	r->target.config.settings.activity.is_kubelets = resident_is_kubelets;
+	r->target.config.settings.activity.resolve = resident_resolve;
 	r->target.config.settings.activity.arg = r;
 	r->target.config.settings.name = r->full_name;
 	r->target.config.settings.priority = pod->priority;
@@ -540,7 +536,7 @@ static int resident_sit(struct resident *r, const struct kube_pod *pod,
 			char error[RESIDENT_ERROR_MAX])
 {
 	int result = pod_target_read(&r->target, pod, plan->containers, plan->containers_len,
-				     &r->config, resident_host_kind(r), error);
+				     &r->config, r->node->host_kind, error);
 
 	if (result < 0)
 		return result;

@@ -33,8 +33,8 @@ struct resident_node {
 	struct wake_queue *wakes;
 	const struct config *defaults;
 	const struct cgroup_mounts *mounts;
-	bool knows_kubelet; /* kubelet.h */
-	bool uninstalls;    /* nobody is seated: who was asleep gets the full size */
+	enum gate_source host_kind; /* pod_target.h */
+	bool uninstalls;	    /* nobody is seated: who was asleep gets the full size */
 	void (*woke)(void *arg, struct resident *r);
 	void *arg;
 };

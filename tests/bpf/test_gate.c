@@ -985,6 +985,58 @@ static void health_checks_get_their_verdicts_in_all_hooks(void **state)
 	rig_set_control(r, TARGET, false, 0);
 }
 
+static void rig_set_kubelets(struct rig *r, const struct gate_flow *flow, bool is_kubelets)
+{
+	const struct gate_connection key = {
+		.remote = flow->saddr,
+		.local = flow->daddr,
+		.remote_port_be = flow->sport_be,
+		.local_port_be = flow->dport_be,
+	};
+	const __u32 one = 1;
+
+	bpf_map_delete_elem(bpf_map__fd(r->skel->maps.gate_kubelet), &key);
+	if (is_kubelets)
+		map_set(r->skel->maps.gate_kubelet, &key, &one);
+}
+
+static void the_kubelets_connections_are_probes_wherever_they_come_from(void **state)
+{
+	static const struct {
+		enum gate_source kind;
+		bool knows_kubelet, is_kubelets;
+		enum gate_verdict verdict;
+	} rows[] = {
+		{ GATE_SOURCE_NODE, true, true, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_NODE, true, false, GATE_PASS_OPEN },
+		{ GATE_SOURCE_NODE, false, true, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_NODE, false, false, GATE_PASS_UNPROVEN },
+	};
+	const struct gate_control control = OPEN_WITH(ANSWER);
+	const __u32 target_id = TARGET, zero = 0;
+	struct rig *r = &with_replay;
+
+	(void)state;
+	skip_without(r);
+	for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+		const __u32 knows = rows[i / 2].knows_kubelet;
+		struct gate_flow flow;
+		struct packet p;
+
+		print_message("  row %zu, IPv%d\n", i / 2, i % 2 ? 6 : 4);
+		packet_build(&p, &(struct packet_spec){ .ip = i % 2 ? 6 : 4, SYN });
+		flow = flow_of(&p);
+		rig_set_state(r, OPEN);
+		map_set(r->skel->maps.gate_controls, &target_id, &control);
+		map_set(r->skel->maps.gate_knows, &zero, &knows);
+		rig_set_client(r, &flow.saddr, rows[i / 2].kind);
+		rig_set_kubelets(r, &flow, rows[i / 2].is_kubelets);
+		assert_all_hooks(r, &p, rows[i / 2].verdict);
+		rig_set_kubelets(r, &flow, false);
+	}
+	rig_set_control(r, TARGET, false, 0);
+}
+
 /* It is shown to the daemon with what it needs to find the payload. */
 static void judged_payload_is_told_with_its_length(void **state)
 {
@@ -1570,6 +1622,7 @@ int main(void)
 		cmocka_unit_test(a_frame_cut_at_any_byte_passes_a_closed_gate),
 		cmocka_unit_test(a_client_at_port_zero_is_no_probe),
 		cmocka_unit_test(health_checks_get_their_verdicts_in_all_hooks),
+		cmocka_unit_test(the_kubelets_connections_are_probes_wherever_they_come_from),
 		cmocka_unit_test(judged_payload_is_told_with_its_length),
 		cmocka_unit_test(the_last_client_is_remembered),
 		cmocka_unit_test(what_a_target_sends_by_udp_is_activity_while_the_gate_is_open),

@@ -773,58 +773,136 @@ def client_on_the_node_is_a_client(t):
     pod.wait_log("awake")
 
 
-@contextlib.contextmanager
-def kubelet_cgroup(node):
-    """A cgroup v2; this process is in it for as long as the second value's context lasts."""
-    root = next((r for r in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-                 if os.path.exists(os.path.join(r, "cgroup.controllers"))), None)
-    if not root:
-        raise Skip("no cgroup v2 is mounted")
-    path = os.path.join(root, node.tag + "-kubelet")
+class KubeletCgroup:
+    """A cgroup v2 that the kubelet is in; this process is, within inside()."""
 
-    def move(to):
-        with open(os.path.join(to, "cgroup.procs"), "w", encoding="ascii") as file:
-            file.write(str(os.getpid()))
+    def __init__(self, t, node):
+        self.root = next((r for r in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+                          if os.path.exists(os.path.join(r, "cgroup.controllers"))), None)
+        if not self.root:
+            raise Skip("no cgroup v2 is mounted")
+        # Alone in a tree of its own, so that another doze that searches does not find it.
+        self.top = node.roots[0] if node.version == 2 else os.path.join(self.root, node.tag)
+        self.path = os.path.join(self.top, "kubelet.service")
+        self.program = os.path.join(node.directory, "kubelet")
+        os.makedirs(self.path)
+        t.stack.callback(self._remove_all)
+
+    def _remove_all(self):
+        for path in (self.path, self.top):
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(path)
+
+    def remove(self):
+        """Its last process may have ended, and not have left it yet."""
+        wait_until(lambda: nodes.remove_tree(self.path), "the kubelet's cgroup can be removed")
+
+    def make(self):
+        os.mkdir(self.path)
+
+    def enter(self, path=None):
+        with open(os.path.join(path or self.path, "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write("0")
 
     @contextlib.contextmanager
-    def inside():
+    def inside(self):
         with open("/proc/self/cgroup", encoding="ascii") as file:
             before = next(line for line in file if line.startswith("0::"))[3:].strip()
-        move(path)
+        self.enter()
         try:
             yield
         finally:
-            move(root + before)
-    os.mkdir(path)
-    try:
-        yield path, inside
-    finally:
-        os.rmdir(path)
+            self.enter(self.root + before)
+
+    def start(self, t):
+        """A process that is called kubelet."""
+        shutil.copy("/bin/sleep", self.program)
+        process = subprocess.Popen([self.program, "600"],  # pylint: disable=consider-using-with
+                                   preexec_fn=self.enter)
+        t.stack.callback(process.wait)
+        t.stack.callback(process.kill)
+        return process
+
+    @property
+    def alone(self):
+        """Before a command: it sees no other cgroup v2."""
+        return ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"',
+                self.top, self.root)
 
 
 @test([("throttle",), ("freeze",)])
 def probes_are_known_by_the_cgroup_of_the_kubelet(t, depth):
     node = make_node(t)
     pod = node.add_pod("web", {"asleep": depth})
-    with kubelet_cgroup(node) as (path, inside):
-        node.start_doze(f"--kubelet-cgroup={path}")
-        node.doze.lines.wait("the kubelet's connections are known")
-        probe = HttpProbe(PodPath(node, pod), nodes.PORT, "/")
-        with inside():
-            for _ in range(20):
-                probe()
-                time.sleep(0.05)  # the kubelet's pace
-            pod.wait_asleep()
-            for _ in range(20):
-                probe()
-        equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
-        # The very same request, but from another process of the node: a client.
-        answer = pod.expect_answer(PROMPT_MS, namespace=node.namespace)
-        equal(answer.seen_address, answer.own_address, "the client's address")
-        pod.wait_log("awake", "reason=hold_syn")
+    kubelet = KubeletCgroup(t, node)
+    node.start_doze(f"--kubelet-cgroup={kubelet.path}")
+    node.doze.lines.wait("the kubelet's connections are known")
+    probe = HttpProbe(PodPath(node, pod), nodes.PORT, "/")
+    with kubelet.inside():
+        for _ in range(20):
+            probe()
+            time.sleep(0.05)  # the kubelet's pace
         pod.wait_asleep()
+        for _ in range(20):
+            probe()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+    # The very same request, but from another process of the node: a client.
+    answer = pod.expect_answer(PROMPT_MS, namespace=node.namespace)
+    equal(answer.seen_address, answer.own_address, "the client's address")
+    pod.wait_log("awake", "reason=hold_syn")
+    pod.wait_asleep()
+    probe()
+    pod.wait_log("awake", "reason=hold_syn", count=2)
+
+
+@test()
+def kubelet_that_gets_another_cgroup_is_known_again(t):
+    """systemctl restart kubelet: the cgroup is removed, and made anew."""
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"})
+    kubelet = KubeletCgroup(t, node)
+    probe = HttpProbe(PodPath(node, pod), nodes.PORT, "/")
+    node.start_doze(f"--kubelet-cgroup={kubelet.path}")
+    pod.wait_asleep()
+    kubelet.remove()
+    node.doze.lines.wait("the kubelet's cgroup is gone")
+    probe()
+    kubelet.make()
+    node.doze.lines.wait("the kubelet's connections are known", count=2)
+    with kubelet.inside():
+        for _ in range(3):
+            probe()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+    probe()
+    pod.wait_log("awake", "reason=hold_syn")
+
+
+@test()
+def kubelet_is_found_whenever_it_starts(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"})
+    kubelet = KubeletCgroup(t, node)
+    probe = HttpProbe(PodPath(node, pod), nodes.PORT, "/")
+    node.start_doze(wrap=kubelet.alone)
+    node.doze.lines.wait("no kubelet with a cgroup v2 of its own")
+    process = kubelet.start(t)
+    node.doze.lines.wait("the kubelet's connections are known")
+    pod.wait_asleep()
+    process.kill()
+    process.wait()
+    node.doze.lines.wait("the kubelet has ended")
+    with kubelet.inside():  # the next one, which nobody has found yet
         probe()
-        pod.wait_log("awake", "reason=hold_syn", count=2)
+    probe()
+    kubelet.remove()
+    kubelet.make()
+    kubelet.start(t)
+    node.doze.lines.wait("the kubelet's connections are known", count=2)
+    with kubelet.inside():
+        probe()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+    probe()
+    pod.wait_log("awake", "reason=hold_syn")
 
 
 @test()
@@ -832,12 +910,12 @@ def client_in_the_cgroup_of_the_kubelet_is_a_client(t):
     """A k3s server calls the webhooks that run in pods."""
     node = make_node(t)
     pod = node.add_pod("web", {"asleep": "freeze"})
-    with kubelet_cgroup(node) as (path, inside):
-        node.start_doze(f"--kubelet-cgroup={path}")
-        pod.wait_asleep()
-        with inside():
-            pod.expect_answer(3000, namespace=node.namespace)
-        pod.wait_log("awake", "reason=handed_over")
+    kubelet = KubeletCgroup(t, node)
+    node.start_doze(f"--kubelet-cgroup={kubelet.path}")
+    pod.wait_asleep()
+    with kubelet.inside():
+        pod.expect_answer(3000, namespace=node.namespace)
+    pod.wait_log("awake", "reason=handed_over")
 
 
 @test()
