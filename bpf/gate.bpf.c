@@ -257,8 +257,8 @@ static __always_inline bool gate_is_steered(const struct gate_connection *c, __u
 }
 
 /*
- * Where the packet comes from. This is the dear part of the gate, and so it is left out while an
- * activity has just been stamped: another one would not be.
+ * Where the packet comes from. This is the dear part of the gate, and so it is left out for what is
+ * no activity anyhow, and while one has just been stamped: another one would not be.
  */
 static __always_inline void gate_look_at_source(const struct gate_packet *p, __u32 target_id,
 						const struct gate_control *control,
@@ -308,7 +308,7 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	view.is_closed = control->closing != 0;
 	view.is_stale = view.is_closed && gate_is_stale(now_ns);
 	view.is_probe = control->probe_port_be && control->probe_port_be == p->flow.sport_be;
-	if (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS)
+	if (gate_is_activity(p) && (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS))
 		gate_look_at_source(p, target_id, control, &view, now_ns);
 
 	verdict = gate_decide(p, &view);

@@ -82,7 +82,7 @@ static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_c
 	if (!kind)
 		return GATE_SOURCE_CLIENT;
 	if (*kind == GATE_SOURCE_PROBE || *kind == GATE_SOURCE_IGNORED)
-		return *kind; /* without the dear lookup */
+		return *kind; /* without another lookup */
 	return gate_source_resolve(*kind, bpf_map_lookup_elem(&gate_kubelet, c) != 0,
 				   gate_knows_kubelet());
 }

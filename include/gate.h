@@ -125,15 +125,19 @@ enum gate_source {
 	 * while the kubelet's are not known (gate_knows).
 	 */
 	GATE_SOURCE_NODE,
+	/* Any address: the kubelet may use it. As above, but never a probe without being known. */
+	GATE_SOURCE_ANY,
 };
 
 /* What a connection from a source of that kind is; is_kubelets: it is in gate_kubelet. */
 static inline enum gate_source gate_source_resolve(enum gate_source kind, _Bool is_kubelets,
 						   _Bool knows_kubelet)
 {
-	if (kind != GATE_SOURCE_NODE)
+	if (kind != GATE_SOURCE_NODE && kind != GATE_SOURCE_ANY)
 		return kind;
-	return is_kubelets || !knows_kubelet ? GATE_SOURCE_PROBE : GATE_SOURCE_CLIENT;
+	if (is_kubelets || (kind == GATE_SOURCE_NODE && !knows_kubelet))
+		return GATE_SOURCE_PROBE;
+	return GATE_SOURCE_CLIENT;
 }
 
 /* A longest-prefix match: prefix_len counts the bits of target_id as well, so it is 32 or more. */

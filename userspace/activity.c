@@ -72,7 +72,7 @@ static enum gate_source activity_source(const struct activity *a, const struct g
 	}
 	if (!longest)
 		return GATE_SOURCE_CLIENT;
-	if (longest->kind != GATE_SOURCE_NODE)
+	if (longest->kind != GATE_SOURCE_NODE && longest->kind != GATE_SOURCE_ANY)
 		return longest->kind;
 	return a->settings.resolve(a->settings.arg, longest->kind, flow);
 }

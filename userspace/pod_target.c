@@ -125,14 +125,21 @@ static void pod_target_add_probe(struct pod_target *t, const struct kube_contain
 		target_config_add_probe_port(&t->config, port, probe->is_https);
 }
 
-/* The kubelet's probes come from the node, by whichever of its addresses. */
+/*
+ * The kubelet's probes come from the node, by whichever of its addresses: which they are, the
+ * routes of the network plugin decide. Where its connections can be known, any address will do.
+ */
 static void pod_target_add_hosts(struct pod_target *t, const struct kube_pod *pod)
 {
+	static const struct cidr any;
+
+	if (t->host_kind == GATE_SOURCE_NODE)
+		target_config_add_source(&t->config, &any, GATE_SOURCE_ANY);
 	for (size_t i = 0; i < pod->host_ips_len; i++) {
 		struct cidr host;
 
 		if (cidr_parse(pod->host_ips[i], &host) == NULL)
-			target_config_add_probe_source(&t->config, &host.addr, t->host_kind);
+			target_config_add_source(&t->config, &host, t->host_kind);
 	}
 }
 
@@ -183,8 +190,11 @@ void pod_target_fill(struct pod_target *out, const struct netns *ns, const struc
 	struct gate_addr gateways[POD_TARGET_GATEWAYS_MAX];
 	size_t len = gateways_list(ns, gateways, ARRAY_LEN(gateways));
 
-	for (size_t i = 0; i < len; i++)
-		target_config_add_probe_source(&out->config, &gateways[i], out->host_kind);
+	for (size_t i = 0; i < len; i++) {
+		const struct cidr gateway = cidr_of(&gateways[i]);
+
+		target_config_add_source(&out->config, &gateway, out->host_kind);
+	}
 	target_config_fill(&out->config, config);
 	out->config.settings.probe = out->probe;
 	out->config.settings.activity.has_own_netns = out->has_own_netns;

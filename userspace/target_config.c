@@ -17,8 +17,8 @@ void target_config_add_port(struct target_config *t, uint16_t port, uint8_t prot
 		t->ports[t->ports_len++] = (struct target_port){ port, protocol };
 }
 
-static void target_config_add_source(struct target_config *t, const struct cidr *from,
-				     enum gate_source kind)
+void target_config_add_source(struct target_config *t, const struct cidr *from,
+			      enum gate_source kind)
 {
 	for (size_t i = 0; i < t->sources_len; i++) {
 		if (memcmp(&t->sources[i].from, from, sizeof(*from)) == 0)
@@ -26,14 +26,6 @@ static void target_config_add_source(struct target_config *t, const struct cidr 
 	}
 	if (t->sources_len < ARRAY_LEN(t->sources))
 		t->sources[t->sources_len++] = (struct activity_source){ *from, kind };
-}
-
-void target_config_add_probe_source(struct target_config *t, const struct gate_addr *addr,
-				    enum gate_source kind)
-{
-	const struct cidr from = cidr_of(addr);
-
-	target_config_add_source(t, &from, kind);
 }
 
 static void target_config_add_number(uint16_t *ports, size_t *len, size_t max, uint16_t port)

@@ -25,8 +25,8 @@ struct target_config {
 
 /* What is said of a pod, or known from elsewhere; what is there already, or too much, is left. */
 void target_config_add_port(struct target_config *t, uint16_t port, uint8_t protocol);
-void target_config_add_probe_source(struct target_config *t, const struct gate_addr *addr,
-				    enum gate_source kind);
+void target_config_add_source(struct target_config *t, const struct cidr *from,
+			      enum gate_source kind);
 void target_config_add_probe_port(struct target_config *t, uint16_t port, bool is_https);
 
 /* Afterwards: all the rest. config is borrowed, and outlives the target. */

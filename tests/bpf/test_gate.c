@@ -1011,6 +1011,10 @@ static void the_kubelets_connections_are_probes_wherever_they_come_from(void **s
 		{ GATE_SOURCE_NODE, true, false, GATE_PASS_OPEN },
 		{ GATE_SOURCE_NODE, false, true, GATE_PASS_UNPROVEN },
 		{ GATE_SOURCE_NODE, false, false, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_ANY, true, true, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_ANY, true, false, GATE_PASS_OPEN },
+		{ GATE_SOURCE_ANY, false, true, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_ANY, false, false, GATE_PASS_OPEN },
 	};
 	const struct gate_control control = OPEN_WITH(ANSWER);
 	const __u32 target_id = TARGET, zero = 0;

@@ -258,8 +258,10 @@ static void only_connections_from_the_cgroup_are_the_kubelets(void **state)
 	assert_source(GATE_SOURCE_NODE, GATE_SOURCE_CLIENT);
 	move_to(rig.cgroup);
 	assert_source(GATE_SOURCE_NODE, GATE_SOURCE_PROBE);
+	assert_source(GATE_SOURCE_ANY, GATE_SOURCE_PROBE);
 	move_to(rig.home);
 	assert_source(GATE_SOURCE_NODE, GATE_SOURCE_CLIENT);
+	assert_source(GATE_SOURCE_ANY, GATE_SOURCE_CLIENT);
 	assert_source(GATE_SOURCE_PROBE, GATE_SOURCE_PROBE);
 	assert_source(GATE_SOURCE_IGNORED, GATE_SOURCE_IGNORED);
 }
@@ -273,6 +275,7 @@ static void a_cgroup_that_goes_and_comes_again_is_attached_to_again(void **state
 	assert_int_equal(rmdir(rig.cgroup), 0);
 	await_known(false);
 	assert_source(GATE_SOURCE_NODE, GATE_SOURCE_PROBE);
+	assert_source(GATE_SOURCE_ANY, GATE_SOURCE_CLIENT);
 	assert_int_equal(mkdir(rig.cgroup, 0755), 0);
 	await_known(true);
 	move_to(rig.cgroup);

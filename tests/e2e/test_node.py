@@ -17,9 +17,10 @@ import node as nodes
 from harness import Skip, check, equal, main, note, test
 from node import ASLEEP_QUOTA_US, NODE, Node, wait_until
 from pod import in_background, over_http2, pods, stamp
-from probers import HttpProbe
+from probers import GrpcProbe, HttpProbe, TcpProbe
 
 MANY = 250
+OTHER_ADDRESS = "10.244.15.1"  # of the node
 PROMPT_MS = 1000  # sooner than a client's kernel sends a SYN again
 LONG_MS = 10000  # where it is not the time that matters
 
@@ -744,12 +745,22 @@ def state_that_is_damaged_loses_no_request(t, how):
 class PodPath:
     """What probers.py calls a path: from the node to a pod."""
 
-    def __init__(self, node, pod):
+    def __init__(self, node, pod, source=None):
         self.namespace, self.server = node.namespace, pod.address
+        self.source = source
 
     def socket(self):
         with netns.inside(self.namespace):
-            return nodes.socket.socket()
+            sock = nodes.socket.socket()
+        if self.source:
+            sock.bind((self.source, 0))
+        return sock
+
+
+def until_asleep(pod, probe):
+    """At the kubelet's pace, or rather faster, and through all of the time it is awake."""
+    pod.wait_log("watching")
+    wait_until(lambda: probe() or pod.node.doze.lines.matching('msg="asleep"'), "it sleeps")
 
 
 @test()
@@ -853,6 +864,29 @@ def probes_are_known_by_the_cgroup_of_the_kubelet(t, depth):
     pod.wait_asleep()
     probe()
     pod.wait_log("awake", "reason=hold_syn", count=2)
+
+
+@test([("an address of the node",), ("another",)])
+def every_probe_is_known_wherever_the_kubelet_sends_it_from(t, which):
+    """Another: neither in status.hostIPs nor a gateway of the pod, as network plugins have it."""
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"})
+    kubelet = KubeletCgroup(t, node)
+    address = nodes.BRIDGE_ADDRESS
+    if which == "another":
+        address = OTHER_ADDRESS
+        netns.ip("-n", node.namespace, "address", "add", f"{address}/{nodes.PREFIX_LEN}",
+                 "dev", "cni0")
+    path = PodPath(node, pod, address)
+    node.start_doze(f"--kubelet-cgroup={kubelet.path}")
+    with kubelet.inside():
+        until_asleep(pod, HttpProbe(path, nodes.PORT, "/"))
+        for kind in (HttpProbe, TcpProbe, GrpcProbe):
+            for _ in range(3):
+                kind(path, nodes.PORT)()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+    HttpProbe(path, nodes.PORT, "/")()
+    pod.wait_log("awake", "reason=hold_syn")
 
 
 @test()
