@@ -31,6 +31,7 @@
 #define BENCH_AIM_NS	     50
 #define BENCH_TARGET_ID	     7
 #define BENCH_OTHER_PORTS    20000
+#define BENCH_TARGETS	     250
 
 static const size_t bench_keys_lens[] = { 1, 1000 };
 
@@ -251,6 +252,9 @@ static const struct bench_mode {
 	struct gate_control control;
 	unsigned char client; /* the last byte of its address */
 	enum gate_verdict verdict;
+	enum gate_source others; /* what all addresses are but that of health checks */
+	bool is_kubelets;	 /* the connection */
+	bool is_syn; /* a health check's, which leaves no stamp: each one is looked at */
 } bench_modes[] = {
 	{
 		.name = "a client's payload",
@@ -270,29 +274,102 @@ static const struct bench_mode {
 		.client = PACKET_CLIENT + 1,
 		.verdict = GATE_PASS_OPEN,
 	},
+	{
+		.name = "a client's, any address the kubelet's",
+		.control = { .probes = GATE_PROBES_ANSWER },
+		.client = PACKET_CLIENT + 1,
+		.verdict = GATE_PASS_OPEN,
+		.others = GATE_SOURCE_ANY,
+	},
+	{
+		.name = "a check's SYN, known by its address",
+		.control = { .probes = GATE_PROBES_ANSWER },
+		.client = PACKET_CLIENT + 1,
+		.verdict = GATE_PASS_UNPROVEN,
+		.others = GATE_SOURCE_PROBE,
+		.is_syn = true,
+	},
+	{
+		.name = "a check's SYN, known by its connection",
+		.control = { .probes = GATE_PROBES_ANSWER },
+		.client = PACKET_CLIENT + 1,
+		.verdict = GATE_PASS_UNPROVEN,
+		.others = GATE_SOURCE_ANY,
+		.is_kubelets = true,
+		.is_syn = true,
+	},
 };
 
+/* Sources are not looked at when there was an activity just now: there was none. */
 static void bench_set_control(const struct bench *b, const struct gate_control *control)
 {
+	static const struct gate_activity none;
 	const __u32 target_id = BENCH_TARGET_ID;
 
 	if (bpf_map_update_elem(bpf_map__fd(b->gate->maps.gate_controls), &target_id, control,
+				BPF_ANY) < 0 ||
+	    bpf_map_update_elem(bpf_map__fd(b->gate->maps.gate_activities), &target_id, &none,
 				BPF_ANY) < 0)
 		bench_die(-errno, "cannot set the target's control");
 }
 
-static void bench_add_source(const struct bench *b)
+static void bench_set_source(const struct bench *b, const struct gate_source_key *key,
+			     enum gate_source kind)
 {
-	const struct gate_source_key key = {
-		.prefix_len = 8 * (sizeof(key.target_id) + sizeof(key.addr)),
-		.target_id = BENCH_TARGET_ID,
-		.addr.bytes = { [10] = 0xff, 0xff, 192, 0, 2, PACKET_CLIENT },
-	};
-	const __u32 source = GATE_SOURCE_PROBE;
+	const __u32 value = kind;
+	int fd = bpf_map__fd(b->gate->maps.gate_sources);
 
-	if (bpf_map_update_elem(bpf_map__fd(b->gate->maps.gate_sources), &key, &source, BPF_ANY) <
-	    0)
+	if (kind == GATE_SOURCE_CLIENT)
+		bpf_map_delete_elem(fd, key);
+	else if (bpf_map_update_elem(fd, key, &value, BPF_ANY) < 0)
 		bench_die(-errno, "cannot add a source");
+}
+
+/* Those of other targets make the search as long as it is on a node full of pods. */
+static void bench_add_sources(const struct bench *b)
+{
+	for (__u32 id = 0; id < BENCH_TARGETS; id++) {
+		struct gate_source_key key = {
+			.prefix_len = 8 * (sizeof(key.target_id) + sizeof(key.addr)),
+			.target_id = id,
+			.addr.bytes = { [10] = 0xff, 0xff, 192, 0, 2, PACKET_CLIENT },
+		};
+
+		bench_set_source(b, &key, GATE_SOURCE_PROBE);
+		key.addr.bytes[15]--;
+		bench_set_source(b, &key, GATE_SOURCE_PROBE);
+	}
+}
+
+static void bench_set_others(const struct bench *b, enum gate_source kind)
+{
+	for (__u32 id = 0; id < BENCH_TARGETS; id++) {
+		const struct gate_source_key key = {
+			.prefix_len = 8 * sizeof(key.target_id),
+			.target_id = id,
+		};
+
+		bench_set_source(b, &key, kind);
+	}
+}
+
+static void bench_set_kubelets(const struct bench *b, const struct packet *p, bool is_kubelets)
+{
+	struct gate_connection key = {
+		.remote.bytes = { [10] = 0xff, 0xff },
+		.local.bytes = { [10] = 0xff, 0xff },
+	};
+	const __u32 one = 1;
+	int fd = bpf_map__fd(b->gate->maps.gate_kubelet);
+
+	memcpy(key.remote.bytes + 12, p->bytes + p->l3 + 12, 4);
+	memcpy(key.local.bytes + 12, p->bytes + p->l3 + 16, 4);
+	memcpy(&key.remote_port_be, p->bytes + p->l4, 2);
+	memcpy(&key.local_port_be, p->bytes + p->l4 + 2, 2);
+	if (!is_kubelets)
+		bpf_map_delete_elem(fd, &key);
+	else if (bpf_map_update_elem(fd, &key, &one, BPF_ANY) < 0)
+		bench_die(-errno, "cannot add a connection of the kubelet");
 }
 
 static void bench_mode(const struct bench *b, const struct bench_entry *e,
@@ -301,7 +378,9 @@ static void bench_mode(const struct bench *b, const struct bench_entry *e,
 	static const struct gate_control off;
 	const struct bench_case c = {
 		.name = mode->name,
-		.spec = { .tcp_flags = PACKET_ACK, .payload_len = 100, .client = mode->client },
+		.spec = { .tcp_flags = mode->is_syn ? PACKET_SYN : PACKET_ACK,
+			  .payload_len = mode->is_syn ? 0 : 100,
+			  .client = mode->client },
 		.verdict = mode->verdict,
 	};
 	double off_ns[BENCH_ROUNDS_MAX], on_ns[BENCH_ROUNDS_MAX], difference[BENCH_ROUNDS_MAX];
@@ -309,6 +388,8 @@ static void bench_mode(const struct bench *b, const struct bench_entry *e,
 
 	packet_build(&packet, &c.spec);
 	bench_set_keys(b, &c, 1);
+	bench_set_others(b, mode->others);
+	bench_set_kubelets(b, &packet, mode->is_kubelets);
 	bench_set_control(b, &mode->control);
 	bench_check_verdict(b, e, &c, &packet);
 	for (size_t i = 0; i < b->rounds; i++) {
@@ -319,6 +400,8 @@ static void bench_mode(const struct bench *b, const struct bench_entry *e,
 		difference[i] = on_ns[i] - off_ns[i];
 	}
 	bench_set_control(b, &off);
+	bench_set_others(b, GATE_SOURCE_CLIENT);
+	bench_set_kubelets(b, &packet, false);
 	printf("%s: %-43s  %5.0f ns  %5.0f ns  %+5.0f ns\n", e->name, mode->name,
 	       bench_median(off_ns, b->rounds), bench_median(on_ns, b->rounds),
 	       bench_median(difference, b->rounds));
@@ -351,7 +434,7 @@ int main(int argc, char **argv)
 {
 	struct bench b = { .rounds = bench_parse_rounds(argc, argv) };
 	bench_load(&b);
-	bench_add_source(&b);
+	bench_add_sources(&b);
 	bench_stay_on_cpu();
 	bench_entry(&b, &(struct bench_entry){
 				.name = "tcx, tc",
