@@ -33,6 +33,9 @@ struct {
 	__type(value, __u64);
 } gate_responder SEC(".maps");
 
+/* Set by the daemon before it attaches steer_node. */
+volatile __u32 steer_node_netns;
+
 struct steer_connection {
 	struct gate_target_key local;
 	struct gate_connection flow;
@@ -72,12 +75,22 @@ static __always_inline void steer_read(const struct bpf_sk_lookup *ctx, struct s
 	c->flow.local = c->local.addr;
 }
 
-static __always_inline __u32 *steer_find_target(const struct steer_connection *c)
+/* As the gate does it. netns 0: any but the node's, of whose number nothing here tells. */
+static __always_inline __u32 *steer_find_target(const struct steer_connection *c, __u32 netns)
 {
-	struct gate_target_key any = { .port_be = c->local.port_be, .protocol = STEER_PROTO_TCP };
-	__u32 *target_id = bpf_map_lookup_elem(&gate_steer_ports, &c->local);
+	struct gate_target_key key = c->local;
+	__u32 *target_id = bpf_map_lookup_elem(&gate_steer_ports, &key);
 
-	return target_id ? target_id : bpf_map_lookup_elem(&gate_steer_ports, &any);
+	if (target_id)
+		return target_id;
+	if (netns) {
+		key.addr = gate_addr_of_netns(netns);
+		target_id = bpf_map_lookup_elem(&gate_steer_ports, &key);
+		if (target_id)
+			return target_id;
+	}
+	key.addr = (struct gate_addr){};
+	return bpf_map_lookup_elem(&gate_steer_ports, &key);
 }
 
 static __always_inline bool steer_is_wanted(const struct steer_connection *c, __u32 target_id,
@@ -105,24 +118,37 @@ static __always_inline bool steer_assign(struct bpf_sk_lookup *ctx, __u32 target
 	return r == 0;
 }
 
-SEC("sk_lookup")
-int steer(struct bpf_sk_lookup *ctx)
+static __always_inline void steer_connection(struct bpf_sk_lookup *ctx, __u32 netns)
 {
 	struct steer_connection c;
 	struct gate_control *control;
 	__u32 *target_id, closing;
 
 	if (ctx->protocol != STEER_PROTO_TCP)
-		return SK_PASS;
+		return;
 	steer_read(ctx, &c);
-	target_id = steer_find_target(&c);
+	target_id = steer_find_target(&c, netns);
 	if (!target_id)
-		return SK_PASS;
+		return;
 	control = bpf_map_lookup_elem(&gate_controls, target_id);
 	if (!control || !steer_is_wanted(&c, *target_id, control))
-		return SK_PASS;
+		return;
 	closing = control->closing;
 	if (steer_assign(ctx, *target_id, c.family))
 		bpf_map_update_elem(&gate_steered, &c.flow, &closing, 0);
+}
+
+SEC("sk_lookup")
+int steer(struct bpf_sk_lookup *ctx)
+{
+	steer_connection(ctx, 0);
+	return SK_PASS;
+}
+
+/* For the node's own network namespace: a pod in there is called at 127.0.0.1 as well. */
+SEC("sk_lookup")
+int steer_node(struct bpf_sk_lookup *ctx)
+{
+	steer_connection(ctx, steer_node_netns);
 	return SK_PASS;
 }

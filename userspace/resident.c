@@ -456,8 +456,12 @@ static void resident_on_woke(void *arg)
 }
 
 /* Keys for its addresses, and for all else in its network namespace, such as 127.0.0.1. */
-static void resident_add_namespace(struct resident *r)
+static void resident_add_namespace(struct resident *r, bool is_nodes)
 {
+	struct steer *steer = is_nodes ? daemon_steer(r->node->daemon) : NULL;
+
+	if (steer)
+		steer_set_node(steer, r->seat.ns.id);
 	r->target.addresses[r->target.addresses_len++] =
 		gate_addr_of_netns((uint32_t)r->seat.ns.id);
 	r->target.config.settings.addresses = r->target.addresses;
@@ -521,7 +525,7 @@ static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pi
 	if (result < 0)
 		return result;
 	pod_target_fill(&r->target, &r->seat.ns, &r->config);
-	resident_add_namespace(r);
+	resident_add_namespace(r, pod->has_host_network);
 	r->target.config.settings.activity.resolve = resident_resolve;
 	r->target.config.settings.activity.arg = r;
 	r->target.config.settings.name = r->full_name;

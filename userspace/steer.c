@@ -52,9 +52,17 @@ void steer_free(struct steer **s)
 	*s = NULL;
 }
 
+void steer_set_node(struct steer *s, uint64_t netns_id)
+{
+	s->skel->bss->steer_node_netns = (uint32_t)netns_id;
+}
+
 int steer_attach(struct bpf_link **out, struct steer *s, const struct netns *ns)
 {
-	*out = bpf_program__attach_netns(s->skel->progs.steer, ns->fd);
+	bool is_node = s->skel->bss->steer_node_netns == ns->id;
+
+	*out = bpf_program__attach_netns(is_node ? s->skel->progs.steer_node : s->skel->progs.steer,
+					 ns->fd);
 	return *out ? 0 : steer_refuse(-errno);
 }
 

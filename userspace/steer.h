@@ -21,6 +21,12 @@ struct steer;
 int steer_new(struct steer **out, const struct datapath *d);
 void steer_free(struct steer **s);
 
+/*
+ * The node's own network namespace (netns.h), before anything is attached there: ports of its
+ * number (gate_addr_of_netns()) are found as well, such as those of 127.0.0.1.
+ */
+void steer_set_node(struct steer *s, uint64_t netns_id);
+
 /* In ns. Detached, the application's connections are its own again. */
 int steer_attach(struct bpf_link **out, struct steer *s, const struct netns *ns);
 void steer_detach(struct bpf_link **link);

@@ -745,8 +745,8 @@ def state_that_is_damaged_loses_no_request(t, how):
 class PodPath:
     """What probers.py calls a path: from the node to a pod."""
 
-    def __init__(self, node, pod, source=None):
-        self.namespace, self.server = node.namespace, pod.address
+    def __init__(self, node, pod, source=None, server=None):
+        self.namespace, self.server = node.namespace, server or pod.address
         self.source = source
 
     def socket(self):
@@ -884,6 +884,23 @@ def every_probe_is_known_wherever_the_kubelet_sends_it_from(t, which):
         for kind in (HttpProbe, TcpProbe, GrpcProbe):
             for _ in range(3):
                 kind(path, nodes.PORT)()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+    HttpProbe(path, nodes.PORT, "/")()
+    pod.wait_log("awake", "reason=hold_syn")
+
+
+@test()
+def probes_of_the_kubelet_to_the_lo_of_the_node_neither_wake_nor_fail(t):
+    """host: 127.0.0.1, of a pod in the node's network."""
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"}, host_network=True)
+    kubelet = KubeletCgroup(t, node)
+    path = PodPath(node, pod, server="127.0.0.1")
+    node.start_doze(f"--kubelet-cgroup={kubelet.path}")
+    with kubelet.inside():
+        until_asleep(pod, HttpProbe(path, nodes.PORT, "/"))
+        for kind in (HttpProbe, TcpProbe, GrpcProbe):
+            kind(path, nodes.PORT)()
     equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
     HttpProbe(path, nodes.PORT, "/")()
     pod.wait_log("awake", "reason=hold_syn")
