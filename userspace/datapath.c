@@ -28,6 +28,9 @@
 /* tc runs filters in the order of their priority; ours is high, so that ours is first. */
 #define DATAPATH_TC_PRIORITY 1
 
+/* So many in one turn: a flood of SYNs must not keep the loop from beating. */
+#define DATAPATH_RECORDS_MAX 16384
+
 #define DATAPATH_LINKS_MIN 16
 
 /* Of one message of libbpf, from its end. */
@@ -54,6 +57,7 @@ struct datapath {
 	const struct gate_activity *activities; /* mmap of gate_activities */
 	uint64_t *heartbeat_ns;			/* mmap of gate_heartbeat */
 	bool has_tcx;
+	unsigned int consumed; /* records, in this call of datapath_consume() */
 	uint32_t closings; /* so far; each has its number in gate_control.closing */
 	bool knows_kubelet;
 	struct datapath_link *links;
@@ -188,13 +192,14 @@ static void datapath_munmap(const struct bpf_map *map, void *shared)
 
 static int datapath_on_record(void *arg, void *record, size_t len)
 {
-	const struct datapath *d = arg;
+	struct datapath *d = arg;
 	const struct gate_event *event = record;
 
 	/* The ring is ours and the gate's alone, but a length is checked before it is believed. */
 	if (len >= sizeof(*event) && len - sizeof(*event) >= event->frame_len)
 		d->settings.on_event(d->settings.arg, event, event + 1);
-	return 0;
+	/* Counted as read; what is left makes the ring readable again. */
+	return ++d->consumed < DATAPATH_RECORDS_MAX ? 0 : -EAGAIN;
 }
 
 static int datapath_map(struct datapath *d)
@@ -771,9 +776,11 @@ int datapath_ring_fd(const struct datapath *d)
 
 void datapath_consume(struct datapath *d)
 {
-	int r = ring_buffer__consume(d->ring);
+	int r;
 
-	if (r < 0)
+	d->consumed = 0;
+	r = ring_buffer__consume(d->ring);
+	if (r < 0 && r != -EAGAIN)
 		log_err(r, "cannot read the gate's ring");
 }
 

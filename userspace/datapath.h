@@ -106,7 +106,10 @@ uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id);
 /* Who caused it; only the addresses and ports of the source are set. All zero: nobody yet. */
 struct gate_flow datapath_last_client(const struct datapath *d, uint32_t target_id);
 
-/* Readable when the ring has records; datapath_consume() calls on_event() for each of them. */
+/*
+ * Readable when the ring has records; datapath_consume() calls on_event() for each of them, up to
+ * some thousands in one call.
+ */
 int datapath_ring_fd(const struct datapath *d);
 void datapath_consume(struct datapath *d);
 

@@ -24,7 +24,7 @@ struct hold_flow {
 struct hold {
 	struct hold_frame *frames; /* oldest first */
 	struct hold_flow *flows;
-	size_t len;
+	size_t len, bytes;
 	size_t frames_max;
 	size_t datagrams_max;
 	struct hold_counters counters;
@@ -87,6 +87,7 @@ static struct hold_frame *hold_unlink(struct hold *h, struct hold_frame *frame)
 
 	DL_DELETE(h->frames, frame);
 	h->len--;
+	h->bytes -= frame->event.frame_len;
 	if (flow && flow->newest == frame)
 		flow->newest = NULL;
 	if (flow && --flow->frames == 0) {
@@ -113,6 +114,11 @@ static struct hold_frame *hold_frame_new(const struct gate_event *event, const v
 	return frame;
 }
 
+static bool hold_is_full(const struct hold *h, const struct gate_event *event)
+{
+	return h->len >= h->frames_max || h->bytes + event->frame_len > HOLD_BYTES_MAX;
+}
+
 /* Whether event may enter; makes the room it needs. */
 static bool hold_make_room(struct hold *h, const struct gate_event *event)
 {
@@ -126,7 +132,7 @@ static bool hold_make_room(struct hold *h, const struct gate_event *event)
 		h->counters.folded++;
 		free(hold_unlink(h, flow->newest));
 	}
-	if (h->len >= h->frames_max) {
+	while (h->frames && hold_is_full(h, event)) {
 		h->counters.dropped_full++;
 		free(hold_pop(h));
 	}
@@ -151,6 +157,7 @@ void hold_push(struct hold *h, const struct gate_event *event, const void *bytes
 	flow->frames++;
 	flow->newest = frame;
 	h->len++;
+	h->bytes += event->frame_len;
 	h->counters.held++;
 }
 

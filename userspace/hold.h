@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames that wait for their target to wake. Pure. Bounded in number; of a TCP flow only the
- * newest SYN is kept (its timestamps are the ones the client expects back), of a UDP flow the
- * first datagrams. When there is no room the oldest frame leaves: TCP sends it again.
+ * Frames that wait for their target to wake. Pure. Bounded in number and in bytes; of a TCP flow
+ * only the newest SYN is kept (its timestamps are the ones the client expects back), of a UDP flow
+ * the first datagrams. When there is no room the oldest frame leaves: TCP sends it again.
  */
 #ifndef DOZE_HOLD_H
 #define DOZE_HOLD_H
@@ -11,6 +11,9 @@
 #include <stdint.h>
 
 #include "gate.h"
+
+/* Of the frames that wait. More than 5000 SYNs, or 350 of the longest datagrams. */
+#define HOLD_BYTES_MAX (1UL << 20)
 
 struct hold_frame {
 	struct gate_event event; /* event.frame_len bytes at bytes */

@@ -44,6 +44,12 @@
 /* After a look at the connections that has failed: it may never succeed. */
 #define TARGET_LOOK_AGAIN_NS (30 * NS_PER_S)
 
+/* With its CPU back for so long, it no longer counts as one that wakes (--max-wakes). */
+#define TARGET_TURN_NS (2 * NS_PER_S)
+
+/* A look at many connections takes its time: so much of the time goes into looking, at most. */
+#define TARGET_LOOK_PART 20
+
 /* So much of the idle time after a client was recognized nobody is judged: its traffic counts. */
 #define TARGET_JUDGED_PART 8
 
@@ -207,13 +213,15 @@ static void target_say_timed_out(struct target *t)
 /* The connections first; then what they cannot tell. */
 static int target_look(struct target *t, struct busy_verdict *v)
 {
-	uint64_t usage_us;
+	uint64_t begun_ns = monotonic_ns(), usage_us, took_ms;
 	int r = activity_look(t->activity, v);
 
 	if (r == 0)
 		r = activity_look_upstream(t->activity, v);
 	if (r == 0 && t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) == 0)
 		computing_look(&t->computing, v, usage_us, monotonic_ns());
+	took_ms = (monotonic_ns() - begun_ns) / NS_PER_MS;
+	v->recheck_ms = max_u64(v->recheck_ms, TARGET_LOOK_PART * took_ms);
 	return r;
 }
 
@@ -344,13 +352,26 @@ static void target_on_deadline(evutil_socket_t fd, short what, void *arg)
 /* A wake that was not told, because the ring was full, shows in the activity stamp. */
 static bool target_has_missed_traffic(const struct target *t)
 {
-	return t->scaler.state == SCALER_ASLEEP && target_activity_ns(t) > t->scaler.activity_ns;
+	const struct scaler *s = &t->scaler;
+	bool is_closed_for_good = s->state == SCALER_ASLEEP ||
+				  (s->state == SCALER_SHRINKING && !s->is_settling);
+
+	return is_closed_for_good && target_activity_ns(t) > s->activity_ns;
+}
+
+/* An application that never gets ready must not keep the turn of those that would. */
+static void target_give_turn_back(struct target *t)
+{
+	if (t->scaler.state == SCALER_PROBING &&
+	    monotonic_ns() - t->scaler.since_ns >= TARGET_TURN_NS)
+		target_end_wake(t);
 }
 
 static void target_on_beat(void *arg)
 {
 	struct target *t = arg;
 
+	target_give_turn_back(t);
 	if (!target_has_missed_traffic(t))
 		return;
 	log_warn("traffic that the gate could not tell of", "target=%s", t->story.told.name);
@@ -440,11 +461,10 @@ void target_take(struct target *t, const struct gate_event *event, const void *f
 
 void target_act(struct target *t)
 {
-	if (!t->pending)
-		return;
-	target_dispatch(t, SCALER_TRAFFIC);
+	if (t->pending)
+		target_dispatch(t, SCALER_TRAFFIC);
 	/* Late: copied while the gate was still closed, read when it is open again. */
-	if (!t->scaler.is_gate_closed)
+	if (!t->scaler.is_gate_closed && hold_len(t->hold))
 		target_replay(t);
 }
 

@@ -7,7 +7,7 @@ Reads a line of JSON for each: {"netns": name, "ports": [...], "procs": [files o
 "uid": number}; answers with {"pid": ...} once it listens. They end with this process.
 
 Each answers every request with the client's address; "/work/N" after computing for N ms of CPU.
-"/ask/ADDRESS/PORT" gets the head of its answer at once, and the rest when a server there has said
+"/once" only the first time, and 503 ever after. "/ask/ADDRESS/PORT" gets the head of its answer at once, and the rest when a server there has said
 something.
 """
 import ctypes
@@ -30,6 +30,18 @@ def compute(ms):
         pass
 
 
+class Once:
+    def __init__(self):
+        self.has_been = False
+
+    def add_first(self):
+        self.has_been, before = True, self.has_been
+        return not before
+
+
+was_asked = Once()
+
+
 def ask(address, port):
     with socket.create_connection((address, int(port))) as upstream:
         upstream.send(b"?")
@@ -46,6 +58,9 @@ def answer(conn):
         if path.startswith("/work/"):
             compute(int(path.removeprefix("/work/")))
         body = f"{host}:{port}"
+        if path == "/once" and not was_asked.add_first():
+            conn.send(b"HTTP/1.0 503 Service Unavailable\r\n\r\n")
+            return
         conn.send(f"HTTP/1.0 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
         if path.startswith("/ask/"):
             ask(*path.removeprefix("/ask/").split("/"))

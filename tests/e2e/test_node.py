@@ -619,6 +619,22 @@ def wakes_beyond_the_limit_wait_and_are_all_answered(t):
         check(answer().is_ok, "lost")
 
 
+@test()
+def pod_that_never_gets_ready_gives_its_turn_back(t):
+    node = make_node(t)
+    wanted = pods.with_probe(pods.burstable("never"),
+                             {"httpGet": {"path": "/once", "port": nodes.PORT}})
+    never, web = node.add_pod("never", {}, wanted), node.add_pod("web", {})
+    node.start_doze("--max-wakes=1", "--wake-timeout=25s")
+    never.wait_asleep()
+    web.wait_asleep()
+    waits = never.begin_request()
+    never.wait_log("state", "from=growing to=probing")
+    web.expect_answer(20000)
+    never.annotate(enabled="false")  # opens its gate
+    check(waits().is_ok, "the other's client was lost")
+
+
 # --- the end of doze, and the next one ---
 
 

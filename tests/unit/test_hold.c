@@ -323,6 +323,26 @@ static void freeing_takes_the_frames_along(void **state)
 	hold_free(&h);
 }
 
+static void in_bytes_there_is_a_limit_as_well(void **state)
+{
+	static const char datagram[GATE_FRAME_MAX] = { 0 };
+	_cleanup_(hold_free) struct hold *h = hold_of(4096, 64);
+	const size_t most = HOLD_BYTES_MAX / sizeof(datagram);
+
+	(void)state;
+	for (uint16_t client = 1; client <= 2 * most; client++) {
+		struct gate_event event = event_of(UDP, client, sizeof(datagram), client);
+
+		hold_push(h, &event, datagram);
+	}
+	assert_int_equal(hold_len(h), most);
+	assert_int_equal(hold_counters(h)->dropped_full, most);
+	free(hold_pop(h));
+	take_in(h, (struct arrival[]){ { TCP, 60000, 's' } }, 1);
+	assert_int_equal(hold_len(h), most);
+	assert_int_equal(hold_newest(h)->bytes[0], 's');
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +358,7 @@ int main(void)
 		cmocka_unit_test(flows_that_differ_in_any_byte_are_two),
 		cmocka_unit_test(the_newest_is_the_one_that_was_pushed_last),
 		cmocka_unit_test(thousands_of_flows_are_kept_apart),
+		cmocka_unit_test(in_bytes_there_is_a_limit_as_well),
 		cmocka_unit_test(freeing_takes_the_frames_along),
 	};
 
