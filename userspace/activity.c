@@ -13,20 +13,12 @@
 #include "sockdiag.h"
 #include "util.h"
 
-/* A health check that has no answer by then has failed; the kubelet's own default is 1 s. */
-#define ACTIVITY_CHECK_MS 2000
-
-/* A connection from where health checks come from that may say something yet. */
-#define ACTIVITY_SILENT_MS 100
-
-/* A health check is over soon: look again. */
-#define ACTIVITY_RECHECK_MS 20
-
 struct activity {
 	struct activity_settings settings;
 	struct callers *callers;
 	struct sockdiag *sockdiag;
 	struct busy_verdict *look; /* during activity_look() */
+	uint64_t look_ns;
 };
 
 int activity_new(struct activity **out, const struct netns *ns, struct answered *answered,
@@ -35,7 +27,7 @@ int activity_new(struct activity **out, const struct netns *ns, struct answered 
 	_cleanup_(activity_free) struct activity *a = calloc(1, sizeof(*a));
 	int r;
 
-	if (!a || callers_new(&a->callers) < 0)
+	if (!a || callers_new(&a->callers, settings->busy.check_ms * NS_PER_MS) < 0)
 		return log_err(-ENOMEM, "cannot look at the connections");
 	a->settings = *settings;
 	r = sockdiag_new(&a->sockdiag, ns, answered);
@@ -103,6 +95,7 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
 {
 	const struct caller_rules rules = activity_rules(a, &event->flow);
 	const uint8_t *bytes = frame;
+	struct callers_segment segment;
 	struct tcphdr tcp;
 	size_t payload_at;
 
@@ -112,63 +105,48 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
 	payload_at = event->l4_offset + 4UL * tcp.doff;
 	if (payload_at + event->payload_len > event->frame_len)
 		return true;
-	return callers_take(a->callers, &event->flow, ntohl(tcp.seq), bytes + payload_at,
-			    event->payload_len, &rules, event->seen_ns) == CALLER_CLIENT;
+	segment = (struct callers_segment){
+		.seq = ntohl(tcp.seq),
+		.ack = ntohl(tcp.ack_seq),
+		.payload = bytes + payload_at,
+		.len = event->payload_len,
+		.seen_ns = event->seen_ns,
+	};
+	return callers_take(a->callers, &event->flow, &segment, &rules) == CALLER_CLIENT;
 }
 
 /* --- what the kernel knows --- */
 
+/* false: a client's. */
 static bool activity_is_check(const struct activity *a, const struct busy_socket *socket,
-			      enum gate_source source, enum caller_kind kind)
+			      enum busy_check *out)
 {
+	enum gate_source source = activity_source(a, &socket->flow);
+	enum caller_kind kind = callers_kind(a->callers, &socket->flow, a->look_ns);
+
+	*out = BUSY_CHECK_PLAIN;
 	if (source == GATE_SOURCE_IGNORED)
 		return true;
-	if (source == GATE_SOURCE_PROBE && !socket->has_received)
+	if (source == GATE_SOURCE_PROBE && !socket->has_received) {
+		*out = BUSY_CHECK_SILENT;
 		return true;
+	}
 	if (source == GATE_SOURCE_CLIENT && !a->settings.paths_len)
 		return false;
+	if (kind == CALLER_TLS)
+		*out = BUSY_CHECK_HIDDEN;
 	return kind == CALLER_HTTP || kind == CALLER_GRPC || kind == CALLER_TLS;
-}
-
-static bool activity_is_waiting(enum busy_reason reason)
-{
-	return reason != BUSY_NOT && reason != BUSY_SENT_LATELY && reason != BUSY_CONNECTED;
-}
-
-/*
- * It counts while it waits for its answer, but not for ever: an application that fails its health
- * checks may sleep. What is hidden by TLS may be a client's request, and so is not given up.
- */
-static void activity_add_check(struct activity *a, const struct busy_socket *socket,
-			       enum caller_kind kind)
-{
-	uint64_t age_ms = min_u64(socket->since_received_ms, socket->since_sent_ms);
-	struct busy_verdict v;
-
-	busy_init(&v);
-	busy_add(&v, socket, &a->settings.busy);
-	if (!socket->has_received && socket->state == TCP_ESTABLISHED &&
-	    age_ms < ACTIVITY_SILENT_MS)
-		v.reason = BUSY_CONNECTING;
-	if (!activity_is_waiting(v.reason) || (kind != CALLER_TLS && age_ms >= ACTIVITY_CHECK_MS))
-		return;
-	if (a->look->reason == BUSY_NOT) {
-		a->look->reason = v.reason;
-		a->look->flow = socket->flow;
-	}
-	a->look->recheck_ms = ACTIVITY_RECHECK_MS;
 }
 
 static void activity_on_socket(void *arg, const struct busy_socket *socket)
 {
 	struct activity *a = arg;
-	enum gate_source source = activity_source(a, &socket->flow);
-	enum caller_kind kind = callers_kind(a->callers, &socket->flow);
 	struct busy_socket client = *socket;
+	enum busy_check check;
 
 	client.is_tls = activity_has_https(a, ntohs(socket->flow.dport_be));
-	if (activity_is_check(a, socket, source, kind))
-		activity_add_check(a, socket, kind);
+	if (activity_is_check(a, socket, &check))
+		busy_add_check(a->look, socket, check, &a->settings.busy);
 	else
 		busy_add(a->look, &client, &a->settings.busy);
 }
@@ -179,6 +157,7 @@ int activity_look(struct activity *a, struct busy_verdict *out)
 
 	busy_init(out);
 	a->look = out;
+	a->look_ns = monotonic_ns();
 	r = sockdiag_list(a->sockdiag, a->settings.ports, a->settings.ports_len, activity_on_socket,
 			  a);
 	a->look = NULL;

@@ -13,6 +13,9 @@
 /* A server of TLS 1.3 sends its session tickets at once, before it has seen the first request. */
 #define BUSY_TICKET_MS 1000
 
+/* A connection from where health checks come from that may say something yet. */
+#define BUSY_SILENT_MS 100
+
 static const char *const busy_reason_names[BUSY_REASONS] = {
 	[BUSY_NOT] = "not_busy",
 	[BUSY_CONNECTING] = "connecting",
@@ -140,8 +143,8 @@ static void busy_note_use(struct busy_verdict *v, const struct busy_socket *sock
 	v->in_use = socket->flow;
 }
 
-void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
-	      const struct busy_settings *settings)
+static void busy_add_within(struct busy_verdict *v, const struct busy_socket *socket,
+			    const struct busy_settings *settings, uint64_t recheck_max_ms)
 {
 	enum busy_reason reason = busy_reason_of(socket, settings->idle_ms);
 
@@ -155,7 +158,54 @@ void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
 		reason = BUSY_CONNECTED;
 	if (reason != BUSY_NOT)
 		busy_add_reason(v, socket, reason,
-				busy_recheck_ms(socket, reason, settings->idle_ms));
+				min_u64(busy_recheck_ms(socket, reason, settings->idle_ms),
+					recheck_max_ms));
+}
+
+void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
+	      const struct busy_settings *settings)
+{
+	busy_add_within(v, socket, settings, UINT64_MAX);
+}
+
+/* Twice its age: so it is looked at often only at first. */
+static uint64_t busy_recheck_soon_ms(uint64_t age_ms)
+{
+	return min_u64(max_u64(age_ms, BUSY_RECHECK_MIN_MS), BUSY_RECHECK_MAX_MS);
+}
+
+/* What the application says unasked, a client waits for; a health check is gone by then. */
+static bool busy_is_told(const struct busy_socket *socket)
+{
+	return socket->state == TCP_ESTABLISHED && socket->since_sent_ms != UINT64_MAX;
+}
+
+static enum busy_reason busy_reason_of_check(const struct busy_socket *socket, uint64_t rest_ms,
+					     const struct busy_settings *settings)
+{
+	enum busy_reason reason = busy_reason_of(socket, settings->idle_ms);
+
+	if (!socket->has_received && socket->state == TCP_ESTABLISHED &&
+	    socket->since_received_ms < BUSY_SILENT_MS)
+		return BUSY_CONNECTING;
+	return reason == BUSY_SENT_LATELY || rest_ms >= settings->check_ms ? BUSY_NOT : reason;
+}
+
+void busy_add_check(struct busy_verdict *v, const struct busy_socket *socket, enum busy_check check,
+		    const struct busy_settings *settings)
+{
+	uint64_t rest_ms = min_u64(socket->since_received_ms, socket->since_sent_ms);
+	uint64_t age_ms = socket->since_received_ms; /* or that of its last request */
+	enum busy_reason reason;
+
+	if (check == BUSY_CHECK_HIDDEN || (check == BUSY_CHECK_SILENT && busy_is_told(socket))) {
+		busy_add_within(v, socket, settings,
+				age_ms < BUSY_CHECK_MS ? busy_recheck_soon_ms(age_ms) : UINT64_MAX);
+		return;
+	}
+	reason = busy_reason_of_check(socket, rest_ms, settings);
+	if (reason != BUSY_NOT)
+		busy_add_reason(v, socket, reason, busy_recheck_soon_ms(rest_ms));
 }
 
 /* "Answered" from its own end: the last data that went over it is the application's request. */

@@ -11,6 +11,9 @@
 
 #include "gate.h"
 
+/* A health check that has no answer by then has failed; the kubelet's own default is 1 s. */
+#define BUSY_CHECK_MS 2000
+
 /* Does the last data that went over a connection come from the application? */
 enum busy_answer {
 	BUSY_ANSWERED,	     /* yes, or nothing was ever received */
@@ -51,6 +54,14 @@ struct busy_settings {
 	uint64_t idle_ms;
 	uint64_t max_ms; /* a connection without progress for so long is stuck; 0: without limit */
 	bool sleeps_with_connections;
+	uint64_t check_ms; /* a health check without an answer for so long has failed */
+};
+
+/* What is known of a connection that may be a health check's. */
+enum busy_check {
+	BUSY_CHECK_SILENT, /* its client has not said anything, as one by TCP does not */
+	BUSY_CHECK_PLAIN,  /* it is one, by what it has said or by where it comes from */
+	BUSY_CHECK_HIDDEN, /* by TLS: it may be one, or a client's */
 };
 
 struct busy_verdict {
@@ -78,6 +89,15 @@ void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
  */
 void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
 		       const struct busy_settings *settings);
+
+/*
+ * The same of a connection that may be a health check's. One that is counts only while it waits
+ * for its answer, which the application could not give asleep, and not for ever: it may sleep if it
+ * fails its health checks. One that may be a client's counts as a client's does; only that it is
+ * looked at again soon, as long as it is young, because a health check ends soon.
+ */
+void busy_add_check(struct busy_verdict *v, const struct busy_socket *socket, enum busy_check check,
+		    const struct busy_settings *settings);
 
 /* Such as "unanswered". */
 const char *busy_reason_name(enum busy_reason reason);

@@ -16,21 +16,26 @@
 /* A connection that was silent for so long is forgotten: its port may be another's by now. */
 #define CALLERS_FORGET_NS 30000000000ULL
 
-/* After its ClientHello an HTTPS probe sends a Finished, one request and a close_notify. */
-#define CALLERS_TLS_MAX 2048
-
 struct callers;
 
-/* The caller owns *out. -ENOMEM. */
-int callers_new(struct callers **out);
+struct callers_segment {
+	uint32_t seq, ack; /* seq: of the first byte */
+	const uint8_t *payload;
+	size_t len;
+	uint64_t seen_ns;
+};
+
+/* The caller owns *out. By TLS, who is there for check_ns is a client. -ENOMEM. */
+int callers_new(struct callers **out, uint64_t check_ns);
 void callers_free(struct callers **c);
 
-/* A segment with payload: seq is that of its first byte. What its connection is by now. */
-enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow, uint32_t seq,
-			      const uint8_t *payload, size_t len, const struct caller_rules *rules,
-			      uint64_t now_ns);
+/* What the connection is by now, with this segment. */
+enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow,
+			      const struct callers_segment *segment,
+			      const struct caller_rules *rules);
 
-/* What it was by the last segment; CALLER_CLIENT if nothing is known of it. */
-enum caller_kind callers_kind(const struct callers *c, const struct gate_flow *flow);
+/* What it was by the last segment, and by now; CALLER_CLIENT if nothing is known of it. */
+enum caller_kind callers_kind(const struct callers *c, const struct gate_flow *flow,
+			      uint64_t now_ns);
 
 #endif

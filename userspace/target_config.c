@@ -114,6 +114,7 @@ void target_config_fill(struct target_config *t, const struct config *config)
 				.idle_ms = config->idle_ns / NS_PER_MS,
 				.max_ms = config->busy_max_ns / NS_PER_MS,
 				.sleeps_with_connections = config->sleeps_with_connections,
+				.check_ms = BUSY_CHECK_MS,
 			},
 		},
 		.health_checks = probes[config->probes],

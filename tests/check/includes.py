@@ -28,17 +28,17 @@ LAYERS = [
      "selfcert", "watchdog"],
     ["kube_size", "watch_line"],
     ["callers", "computing", "config", "config_set", "metrics", "status_json", "story"],
-    ["busy", "caller", "checksum", "cidr", "hold", "kube_pod", "quantity", "reply", "scaler",
-     "schedule", "status", "wake_queue"],
+    ["busy", "caller", "checksum", "cidr", "hidden", "hold", "kube_pod", "quantity", "reply",
+     "scaler", "schedule", "status", "wake_queue"],
     ["address", "file", "log", "util", "version"],
 ]
 SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("config", "config_set"),
             ("config_set", "config"), ("resident", "node_plan")}
 
 # The core decides, and has no way to do.
-CORE = ["address", "busy", "caller", "callers", "checksum", "cidr", "computing", "hold", "kube_pod", "kube_size",
-        "metrics",
-        "quantity", "reply", "scaler", "schedule", "status", "status_json", "story", "wake_queue", "watch_line"]
+CORE = ["address", "busy", "caller", "callers", "checksum", "cidr", "computing", "hidden", "hold",
+        "kube_pod", "kube_size", "metrics", "quantity", "reply", "scaler", "schedule", "status",
+        "status_json", "story", "wake_queue", "watch_line"]
 IO_HEADERS = re.compile(r"^(sys/(socket|epoll|mman)|bpf/|event2/|curl/|fcntl|unistd|time)")
 # A calendar needs the rules of time zones; it is still given the time.
 ALLOWED = {("schedule", "time.h")}

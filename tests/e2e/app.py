@@ -17,6 +17,7 @@ every address of both families; http:PORT@ADDRESS is bound to that one alone:
   GET  /ask/9091/7  200, and a byte at once; then a byte when 127.0.0.1:9091 has answered /compute/7
 
 echo:PORT sends every byte back. banner:PORT speaks first: "hello\n", then it echoes.
+ticker:PORT sends a byte at once and each 300 ms, for as long as anybody is there.
 lazy:PORT accepts, and never reads. udp:PORT sends every datagram back.
 
 --trap STATUS: SIGTERM, SIGINT and SIGHUP are each reported on stdout; when no more of them come,
@@ -201,6 +202,18 @@ def serve_banner(listener):
     serve_echo(listener, b"hello\n")
 
 
+def talk_ticks(connection):
+    with contextlib.suppress(OSError), connection:
+        while True:
+            connection.sendall(b".")
+            time.sleep(DRIP_S)
+
+
+def serve_ticker(listener):
+    while True:
+        start_thread(talk_ticks, listener.accept()[0])
+
+
 def serve_lazily(listener):
     kept = []
     while True:
@@ -222,7 +235,7 @@ def serve_udp(server):
 
 SERVICES = {"http": (listen, serve_http), "echo": (listen, serve_echo),
             "banner": (listen, serve_banner), "lazy": (listen, serve_lazily),
-            "udp": (bind_udp, serve_udp)}
+            "ticker": (listen, serve_ticker), "udp": (bind_udp, serve_udp)}
 
 
 def open_service(argument):

@@ -5,13 +5,16 @@
 usage: healthd.py grpc|https PORT READY_FILE [CERTIFICATE KEY]
 
 It is healthy while READY_FILE exists. grpc: the health protocol (grpc.health.v1) over HTTP/2 without
-TLS; of HTTP/2 just what an answer to one call needs. https: 200 or 503. It prints each question.
+TLS; of HTTP/2 just what an answer to one call needs. https: 200 or 503; GET /drip gets a byte each
+300 ms until the client closes. It prints each question.
 """
 import os
 import socket
 import ssl
 import struct
 import sys
+import threading
+import time
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0, 1, 4
@@ -20,6 +23,7 @@ STATUS_200 = b"\x88"  # RFC 7541, appendix A: index 8
 CONTENT_TYPE = b"\x0f\x10\x10application/grpc"  # index 31, as a literal
 GRPC_STATUS_0 = b"\x00\x0bgrpc-status\x010"
 SERVING, NOT_SERVING = 1, 2
+DRIP_S = 0.3
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -62,8 +66,26 @@ def answer_grpc(connection, is_ready):
 def answer_https(connection, is_ready):
     request = connection.recv(65536).decode("latin-1")
     print("https " + request.split("\r\n")[0], flush=True)
+    if request.startswith("GET /drip "):
+        connection.sendall(b"HTTP/1.1 200 -\r\n\r\n")
+        while True:
+            connection.sendall(b".")
+            time.sleep(DRIP_S)
     code = 200 if is_ready() else 503
     connection.sendall(f"HTTP/1.1 {code} -\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def talk(connection, tls, ready_file):
+    connection.settimeout(5)
+    try:
+        if tls:
+            connection = tls.wrap_socket(connection, server_side=True)
+        answer = answer_https if tls else answer_grpc
+        answer(connection, lambda: os.path.exists(ready_file))
+    except OSError:
+        pass
+    finally:
+        connection.close()
 
 
 def main():
@@ -75,17 +97,8 @@ def main():
     listener = socket.create_server(("0.0.0.0", port), backlog=128)
     print("listening", flush=True)
     while True:
-        connection, _ = listener.accept()
-        connection.settimeout(5)
-        try:
-            if tls:
-                connection = tls.wrap_socket(connection, server_side=True)
-            answer = answer_https if tls else answer_grpc
-            answer(connection, lambda: os.path.exists(ready_file))
-        except OSError:
-            pass
-        finally:
-            connection.close()
+        threading.Thread(target=talk, args=(listener.accept()[0], tls, ready_file),
+                         daemon=True).start()
 
 
 if __name__ == "__main__":

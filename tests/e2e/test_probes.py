@@ -176,6 +176,37 @@ def long_request_from_the_same_address_is_not_put_to_sleep(t):
     equal(doze.count("asleep"), 0, "times it fell asleep in the middle")
 
 
+def read_for(sock, seconds):
+    """Whatever comes in that time."""
+    until_s, got = time.monotonic() + seconds, 0
+    while time.monotonic() < until_s:
+        got += len(sock.recv(65536))
+    return got
+
+
+@test()
+def stream_by_https_from_the_same_address_is_not_put_to_sleep(t):
+    """Its request may be a probe's, for all that can be seen; what it gets is not."""
+    net = t.net()
+    doze = serve_kind(t, net, "https", NODE)
+    with HttpsProbe(net.path(), 8080).connect() as sock:
+        sock.settimeout(30)
+        sock.sendall(b"GET /drip HTTP/1.1\r\nHost: x\r\nUser-Agent: me\r\n\r\n")
+        read_for(sock, 2.5 * IDLE_S)
+        equal(doze.count("asleep"), 0, "times it fell asleep in the middle")
+    doze.wait_asleep()
+
+
+@test()
+def stream_that_nobody_has_asked_for_is_not_put_to_sleep(t):
+    net = t.net()
+    doze = serve(t, net, NODE, command=("ticker:8080",))
+    with silent_connection(net.path(), 8080) as sock:
+        read_for(sock, 2.5 * IDLE_S)
+        equal(doze.count("asleep"), 0, "times it fell asleep in the middle")
+    doze.wait_asleep()
+
+
 @test()
 def client_that_says_nothing_until_the_server_has_spoken_is_served(t):
     net = t.net()

@@ -17,6 +17,7 @@
 #define IDLE_MS	 10000
 #define MAX_MS	 900000
 #define NEVER_MS UINT64_MAX
+#define CHECK_MS 5000 /* of a kubelet that is more patient than usual */
 
 enum {
 	YES = BUSY_ANSWERED,
@@ -26,6 +27,8 @@ enum {
 
 static const struct busy_settings usual = { IDLE_MS, MAX_MS, .sleeps_with_connections = true };
 static const struct busy_settings connected = { IDLE_MS, MAX_MS, .sleeps_with_connections = false };
+static const struct busy_settings checks = { IDLE_MS, MAX_MS, .sleeps_with_connections = true,
+					     .check_ms = CHECK_MS };
 static const struct busy_settings unlimited = { IDLE_MS, 0, .sleeps_with_connections = true };
 
 struct row {
@@ -51,6 +54,20 @@ static struct busy_verdict verdict_of(const struct busy_socket *socket,
 	return v;
 }
 
+static void expect_verdict(const struct row *row, const struct busy_verdict *v)
+{
+	if (v->reason != row->reason)
+		fail_msg("%s: %s instead of %s", row->name, busy_reason_name(v->reason),
+			 busy_reason_name(row->reason));
+	if (v->is_stuck != row->is_stuck)
+		fail_msg("%s: is_stuck is %d", row->name, v->is_stuck);
+	if (v->recheck_ms != row->recheck_ms)
+		fail_msg("%s: to be checked again after %llu ms", row->name,
+			 (unsigned long long)v->recheck_ms);
+	if (v->flow.sport_be != (row->reason || row->is_stuck ? htons(4242) : 0))
+		fail_msg("%s: not the flow", row->name);
+}
+
 static void expect_row(const struct row *row, const struct busy_settings *settings)
 {
 	struct busy_socket socket = row->socket;
@@ -58,22 +75,37 @@ static void expect_row(const struct row *row, const struct busy_settings *settin
 
 	socket.flow.sport_be = htons(4242);
 	v = verdict_of(&socket, settings);
-	if (v.reason != row->reason)
-		fail_msg("%s: %s instead of %s", row->name, busy_reason_name(v.reason),
-			 busy_reason_name(row->reason));
-	if (v.is_stuck != row->is_stuck)
-		fail_msg("%s: is_stuck is %d", row->name, v.is_stuck);
-	if (v.recheck_ms != row->recheck_ms)
-		fail_msg("%s: to be checked again after %llu ms", row->name,
-			 (unsigned long long)v.recheck_ms);
-	if (v.flow.sport_be != (row->reason || row->is_stuck ? htons(4242) : 0))
-		fail_msg("%s: not the flow", row->name);
+	expect_verdict(row, &v);
 }
 
 static void expect_rows(const struct row *rows, size_t len, const struct busy_settings *settings)
 {
 	for (size_t i = 0; i < len; i++)
 		expect_row(&rows[i], settings);
+}
+
+struct check_row {
+	struct row row;
+	enum busy_check check;
+};
+
+enum {
+	PLAIN = BUSY_CHECK_PLAIN,
+	TCP_CHECK = BUSY_CHECK_SILENT,
+	HIDDEN = BUSY_CHECK_HIDDEN,
+};
+
+static void expect_checks(const struct check_row *rows, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		struct busy_socket socket = rows[i].row.socket;
+		struct busy_verdict v;
+
+		socket.flow.sport_be = htons(4242);
+		busy_init(&v);
+		busy_add_check(&v, &socket, rows[i].check, &checks);
+		expect_verdict(&rows[i].row, &v);
+	}
 }
 
 /* clang-format off */
@@ -231,6 +263,75 @@ static void with_sleeps_with_connections_off_a_connection_is_enough(void **state
 
 	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &connected);
+}
+#define YOUNG .since_received_ms = 5
+#define SILENT .has_received = false, .since_sent_ms = NEVER_MS
+
+static void a_health_check_counts_while_it_waits_for_its_answer(void **state)
+{
+	static const struct check_row rows[] = {
+	{ { "answered", { AT_REST, YOUNG, .since_sent_ms = 4 }, BUSY_NOT, false, 0 }, PLAIN },
+	{ { "not yet", { AT_REST, YOUNG, .answer = NO }, BUSY_UNANSWERED, false, 20 }, PLAIN },
+	{ { "for a while", { AT_REST, .since_received_ms = 150, .answer = NO },
+	  BUSY_UNANSWERED, false, 150 }, PLAIN },
+	{ { "for long", { AT_REST, .since_received_ms = CHECK_MS - 1, .answer = NO },
+	  BUSY_UNANSWERED, false, 1000 }, PLAIN },
+	{ { "it has failed", { AT_REST, .since_received_ms = CHECK_MS, .answer = NO },
+	  BUSY_NOT, false, 0 }, PLAIN },
+	{ { "nobody has accepted", { AT_REST, YOUNG, .is_accepted = false },
+	  BUSY_NOT_ACCEPTED, false, 20 }, PLAIN },
+	{ { "about to ask", { AT_REST, YOUNG, SILENT }, BUSY_CONNECTING, false, 20 }, PLAIN },
+	{ { "told unasked", { AT_REST, SILENT, .since_received_ms = 300, .since_sent_ms = 10 },
+	  BUSY_NOT, false, 0 }, PLAIN },
+	};
+
+	(void)state;
+	expect_checks(rows, ARRAY_LEN(rows));
+}
+
+static void who_says_nothing_counts_when_the_application_speaks(void **state)
+{
+	static const struct check_row rows[] = {
+	{ { "it may say something", { AT_REST, YOUNG, SILENT }, BUSY_CONNECTING, false, 20 },
+	  TCP_CHECK },
+	{ { "it does not", { AT_REST, SILENT, .since_received_ms = 100 }, BUSY_NOT, false, 0 },
+	  TCP_CHECK },
+	{ { "nobody has accepted", { AT_REST, SILENT, .since_received_ms = 100,
+	  .is_accepted = false }, BUSY_NOT_ACCEPTED, false, 100 }, TCP_CHECK },
+	{ { "a banner", { AT_REST, SILENT, .since_received_ms = 300, .since_sent_ms = 10 },
+	  BUSY_SENT_LATELY, false, 300 }, TCP_CHECK },
+	{ { "pushes", { AT_REST, SILENT, .since_sent_ms = 10 },
+	  BUSY_SENT_LATELY, false, IDLE_MS - 10 }, TCP_CHECK },
+	{ { "data to be taken", { AT_REST, SILENT, .unacked = 1, .since_sent_ms = 9000 },
+	  BUSY_UNACKED, false, 1000 }, TCP_CHECK },
+	{ { "it was told once", { AT_REST, SILENT, .since_received_ms = 2 * IDLE_MS,
+	  .since_sent_ms = IDLE_MS }, BUSY_NOT, false, 0 }, TCP_CHECK },
+	{ { "it has gone", { AT_REST, SILENT, .state = TCP_CLOSE_WAIT, .unread = 1,
+	  .since_sent_ms = 10 }, BUSY_NOT, false, 0 }, TCP_CHECK },
+	};
+
+	(void)state;
+	expect_checks(rows, ARRAY_LEN(rows));
+}
+
+static void what_is_hidden_counts_as_a_clients(void **state)
+{
+	static const struct check_row rows[] = {
+	{ { "a stream", { AT_REST, YOUNG, .since_sent_ms = 1 }, BUSY_SENT_LATELY, false, 20 },
+	  HIDDEN },
+	{ { "a long one", { AT_REST, .since_received_ms = 700, .since_sent_ms = 1 },
+	  BUSY_SENT_LATELY, false, 700 }, HIDDEN },
+	{ { "a longer one", { AT_REST, .since_received_ms = 2000, .since_sent_ms = 1 },
+	  BUSY_SENT_LATELY, false, IDLE_MS - 1 }, HIDDEN },
+	{ { "a request", { AT_REST, .since_received_ms = MAX_MS - 1, .since_sent_ms = MAX_MS,
+	  .answer = NO }, BUSY_UNANSWERED, false, 1000 }, HIDDEN },
+	{ { "for ever", { AT_REST, .since_received_ms = MAX_MS, .since_sent_ms = MAX_MS,
+	  .answer = NO }, BUSY_NOT, true, 0 }, HIDDEN },
+	{ { "at rest", { AT_REST }, BUSY_NOT, false, 0 }, HIDDEN },
+	};
+
+	(void)state;
+	expect_checks(rows, ARRAY_LEN(rows));
 }
 /* clang-format on */
 
@@ -415,6 +516,9 @@ int main(void)
 		cmocka_unit_test(without_a_limit_nothing_is_stuck),
 		cmocka_unit_test(a_stream_is_not_stuck_although_the_limit_is_below_the_idle_time),
 		cmocka_unit_test(with_sleeps_with_connections_off_a_connection_is_enough),
+		cmocka_unit_test(a_health_check_counts_while_it_waits_for_its_answer),
+		cmocka_unit_test(who_says_nothing_counts_when_the_application_speaks),
+		cmocka_unit_test(what_is_hidden_counts_as_a_clients),
 		cmocka_unit_test(
 			it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds),
 		cmocka_unit_test(the_first_reason_stays_and_the_shortest_recheck_counts),

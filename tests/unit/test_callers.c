@@ -28,6 +28,7 @@
 
 #define START_SEQ UINT32_C(1000)
 #define START_NS  (77 * NS_PER_S)
+#define CHECK_NS  (2 * NS_PER_S)
 
 static const char probe[] = PROBE, hello[] = HELLO;
 
@@ -49,13 +50,19 @@ static enum caller_kind take(struct callers *c, uint16_t port, uint32_t seq, con
 			     size_t len, uint64_t now_ns)
 {
 	_cleanup_(freep) uint8_t *copy = malloc(len ? len : 1);
+	const struct callers_segment segment = {
+		.seq = seq,
+		.payload = copy,
+		.len = len,
+		.seen_ns = now_ns,
+	};
 	struct gate_flow flow = flow_of(port);
 	enum caller_kind kind;
 
 	assert_non_null(copy);
 	memcpy(copy, bytes, len);
-	kind = callers_take(c, &flow, seq, copy, len, &kubelet, now_ns);
-	assert_int_equal(callers_kind(c, &flow), kind);
+	kind = callers_take(c, &flow, &segment, &kubelet);
+	assert_int_equal(callers_kind(c, &flow, now_ns), kind);
 	return kind;
 }
 
@@ -63,7 +70,7 @@ static enum caller_kind kind_of(const struct callers *c, uint16_t port)
 {
 	struct gate_flow flow = flow_of(port);
 
-	return callers_kind(c, &flow);
+	return callers_kind(c, &flow, START_NS);
 }
 
 /* A segment: which bytes of the stream, and what the connection is behind it. */
@@ -77,7 +84,7 @@ static void expect_rows(const char *name, uint32_t start, const char *stream,
 {
 	_cleanup_(callers_free) struct callers *c = NULL;
 
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	for (size_t i = 0; i < len; i++) {
 		enum caller_kind kind = take(c, 1, start + (uint32_t)rows[i].from,
 					     stream + rows[i].from, rows[i].to - rows[i].from,
@@ -123,7 +130,7 @@ static void a_health_check_by_the_byte_is_one(void **state)
 	_cleanup_(callers_free) struct callers *c = NULL;
 
 	(void)state;
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	for (size_t i = 0; i < N; i++)
 		assert_int_equal(take(c, 1, START_SEQ + (uint32_t)i, probe + i, 1, START_NS),
 				 i < N - 1 ? UNDECIDED : HTTP);
@@ -172,7 +179,7 @@ static void other_bytes_are_not_the_same_sent_again(void **state)
 	static const char post[] = "POST / HTTP/1.1\r\n";
 
 	(void)state;
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
 	assert_int_equal(take(c, 1, START_SEQ, post, sizeof(post) - 1, START_NS), CLIENT);
 	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
@@ -182,26 +189,43 @@ static void other_bytes_are_not_the_same_sent_again(void **state)
 			 CLIENT);
 }
 
-static void what_is_hidden_is_limited(void **state)
+static void what_is_hidden_is_judged_by_its_records(void **state)
 {
 	_cleanup_(callers_free) struct callers *c = NULL;
-	char hidden[CALLERS_TLS_MAX] = { 0 };
+	static const char finished[] =
+		"\x17\3\3\0\x35.....................................................";
+	const size_t len = sizeof(finished) - 1;
 	uint32_t seq = START_SEQ + HELLO_LEN;
 
 	(void)state;
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, 10, START_NS), UNDECIDED);
 	assert_int_equal(take(c, 1, START_SEQ + 10, hello + 10, H - 10, START_NS), TLS);
-	assert_int_equal(take(c, 1, seq, hidden, 100, START_NS), TLS);
+	assert_int_equal(take(c, 1, seq, finished, len, START_NS), TLS);
 	/* Sent again, it is not more; also with the hello, in whose bytes it then begins. */
-	assert_int_equal(take(c, 1, seq, hidden, 100, START_NS), TLS);
+	assert_int_equal(take(c, 1, seq, finished, len, START_NS), TLS);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, H, START_NS), TLS);
-	assert_int_equal(take(c, 1, seq + 100, hidden, sizeof(hidden) - 100, START_NS), TLS);
-	assert_int_equal(take(c, 1, seq + sizeof(hidden), hidden, 1, START_NS), CLIENT);
-	assert_int_equal(take(c, 1, seq + sizeof(hidden), hidden, 1, START_NS), CLIENT);
-	/* More than a check at once. */
+	assert_int_equal(take(c, 1, seq + (uint32_t)len, "no record", 9, START_NS), CLIENT);
+	assert_int_equal(take(c, 1, seq, finished, len, START_NS), CLIENT);
+	/* Out of order. */
 	assert_int_equal(take(c, 2, START_SEQ, HELLO, H, START_NS), TLS);
-	assert_int_equal(take(c, 2, seq + 1, hidden, 1, START_NS), CLIENT);
+	assert_int_equal(take(c, 2, seq + 1, finished, 1, START_NS), CLIENT);
+}
+
+static void who_stays_by_tls_is_a_client(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+	struct gate_flow flow = flow_of(1), other = flow_of(2);
+
+	(void)state;
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(take(c, 1, START_SEQ, HELLO, H, START_NS), TLS);
+	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
+	assert_int_equal(callers_kind(c, &flow, START_NS + CHECK_NS - 1), TLS);
+	assert_int_equal(callers_kind(c, &flow, START_NS + CHECK_NS), CLIENT);
+	assert_int_equal(callers_kind(c, &other, START_NS + CHECK_NS), HTTP);
+	/* What it says then is activity. */
+	assert_int_equal(take(c, 1, START_SEQ + H, "\x17", 1, START_NS + CHECK_NS), CLIENT);
 }
 
 static void more_bytes_than_a_health_check_has_are_a_clients(void **state)
@@ -212,7 +236,7 @@ static void more_bytes_than_a_health_check_has_are_a_clients(void **state)
 	(void)state;
 	memset(bytes, 'x', sizeof(bytes));
 	memcpy(bytes, "GET /", 5);
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
 	assert_int_equal(take(c, 1, START_SEQ + CALLER_BYTES_MAX - 1, "x", 1, START_NS), CLIENT);
 	assert_int_equal(take(c, 2, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
@@ -228,12 +252,12 @@ static void of_a_connection_that_is_not_known_nothing_is_thought(void **state)
 	struct gate_flow back = flow_of(1);
 
 	(void)state;
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	assert_int_equal(kind_of(c, 1), CLIENT);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
 	assert_int_equal(kind_of(c, 2), CLIENT);
 	back.daddr.bytes[15] = 6;
-	assert_int_equal(callers_kind(c, &back), CLIENT);
+	assert_int_equal(callers_kind(c, &back, START_NS), CLIENT);
 	assert_int_equal(kind_of(c, 1), HTTP);
 	callers_free(&c);
 	assert_null(c);
@@ -245,7 +269,7 @@ static void a_full_table_forgets_the_one_that_was_silent_longest(void **state)
 	_cleanup_(callers_free) struct callers *c = NULL;
 
 	(void)state;
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	for (uint16_t i = 1; i <= CALLERS_MAX; i++)
 		assert_int_equal(take(c, i, START_SEQ, PROBE, 20, START_NS + i), UNDECIDED);
 	/* The first one speaks, and so the second was silent longest. */
@@ -272,7 +296,7 @@ static void a_connection_that_was_silent_for_long_is_forgotten(void **state)
 	uint64_t now = START_NS;
 
 	(void)state;
-	assert_int_equal(callers_new(&c), 0);
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, 20, now), UNDECIDED);
 	now += CALLERS_FORGET_NS - 1;
 	assert_int_equal(take(c, 1, START_SEQ + 20, probe + 20, 20, now), UNDECIDED);
@@ -300,7 +324,8 @@ int main(void)
 		cmocka_unit_test(what_is_out_of_order_is_a_clients),
 		cmocka_unit_test(a_second_request_makes_it_a_clients_for_good),
 		cmocka_unit_test(other_bytes_are_not_the_same_sent_again),
-		cmocka_unit_test(what_is_hidden_is_limited),
+		cmocka_unit_test(what_is_hidden_is_judged_by_its_records),
+		cmocka_unit_test(who_stays_by_tls_is_a_client),
 		cmocka_unit_test(more_bytes_than_a_health_check_has_are_a_clients),
 		cmocka_unit_test(of_a_connection_that_is_not_known_nothing_is_thought),
 		cmocka_unit_test(a_full_table_forgets_the_one_that_was_silent_longest),
