@@ -32,6 +32,7 @@ struct caller_line {
 
 /* What the head of a request has said so far. */
 struct caller_head {
+	bool may_wish; /* it may ask for another protocol, and be answered in this one */
 	bool is_whole; /* the empty line was there */
 	bool is_odd;   /* no health check writes this */
 	bool has_agent, is_kubelet;
@@ -84,14 +85,19 @@ static bool caller_has_blank(const char *text, size_t len)
 }
 
 /* A header of a request that has a body, or wants something else than an answer. */
-static bool caller_is_odd_name(const char *name, size_t len)
+static bool caller_is_odd_name(const char *name, size_t len, bool may_wish)
 {
-	static const char *const odd[] = { "Content-Length", "Transfer-Encoding", "Upgrade",
-					   "Expect", "HTTP2-Settings" };
+	static const struct {
+		const char *name;
+		bool is_wish;
+	} odd[] = {
+		{ "Content-Length", false }, { "Transfer-Encoding", false }, { "Expect", false },
+		{ "Upgrade", true },	     { "HTTP2-Settings", true },
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
-		if (caller_line_is(name, len, odd[i]))
-			return true;
+		if (caller_line_is(name, len, odd[i].name))
+			return !(odd[i].is_wish && may_wish);
 	}
 	return false;
 }
@@ -104,7 +110,7 @@ static void caller_read_header(struct caller_head *head, const struct caller_lin
 
 	/* Without a colon, folded, or "Content-Length : 5": RFC 9112, 5.1 and 5.2. */
 	if (!name_len || caller_has_blank(line->text, name_len) ||
-	    caller_is_odd_name(line->text, name_len)) {
+	    caller_is_odd_name(line->text, name_len, head->may_wish)) {
 		head->is_odd = true;
 		return;
 	}
@@ -137,23 +143,42 @@ static void caller_read_headers(struct caller_head *head, const char **at, const
 	}
 }
 
-/* "GET PATH HTTP/1.1": the method and the path, each up to its space. */
+/* "GET PATH HTTP/1.1" without its version, if that is one that health checks have. */
+static bool caller_cut_version(struct caller_line *line, const struct caller_rules *rules)
+{
+	static const char version[] = " HTTP/1.1", older[] = " HTTP/1.0";
+	size_t len = sizeof(version) - 1;
+	const char *at = line->text + line->len - len;
+
+	if (line->len < len ||
+	    (memcmp(at, version, len) != 0 && !(rules->is_ignored && memcmp(at, older, len) == 0)))
+		return false;
+	line->len -= len;
+	return true;
+}
+
+/* The method and the path, each up to its space. OPTIONS may be of the server as a whole, "*". */
 static bool caller_split_request(const struct caller_line *line, struct caller_line *method,
 				 struct caller_line *path)
 {
-	static const char version[] = " HTTP/1.1";
-	size_t version_len = sizeof(version) - 1;
 	const char *space = memchr(line->text, ' ', line->len);
 
-	if (!space || line->len < version_len ||
-	    memcmp(line->text + line->len - version_len, version, version_len) != 0)
+	if (!space || space + 1 == line->text + line->len)
 		return false;
 	*method = (struct caller_line){ line->text, (size_t)(space - line->text) };
-	path->text = space + 1;
-	if (path->text >= line->text + line->len - version_len)
-		return false;
-	path->len = (size_t)(line->text + line->len - version_len - path->text);
+	*path = (struct caller_line){ space + 1, line->len - method->len - 1 };
+	if (path->len == 1 && *path->text == '*')
+		return caller_line_is(method->text, method->len, "OPTIONS");
 	return *path->text == '/' && !memchr(path->text, ' ', path->len);
+}
+
+/* HTTP/0.9: "GET PATH", and that is all. */
+static bool caller_is_simple(const struct caller_line *line)
+{
+	struct caller_line method, path;
+
+	return caller_begins(line->text, line->len, "GET /") &&
+	       caller_split_request(line, &method, &path);
 }
 
 static bool caller_is_ignored_path(const struct caller_line *method, const struct caller_line *path,
@@ -170,15 +195,21 @@ static bool caller_is_ignored_path(const struct caller_line *method, const struc
 	return false;
 }
 
+static bool caller_method_is(const struct caller_line *method, const char *wanted)
+{
+	return method->len == strlen(wanted) && memcmp(method->text, wanted, method->len) == 0;
+}
+
 static bool caller_is_check(const struct caller_line *method, const struct caller_line *path,
 			    const struct caller_head *head, const struct caller_rules *rules)
 {
-	bool is_get = caller_begins(method->text, method->len, "GET") && method->len == 3;
-	bool is_head = caller_begins(method->text, method->len, "HEAD") && method->len == 4;
+	bool is_get = caller_method_is(method, "GET");
 
-	if (caller_is_ignored_path(method, path, rules) ||
-	    (rules->is_ignored && (is_get || is_head)))
+	if (caller_is_ignored_path(method, path, rules))
 		return true;
+	if (rules->is_ignored)
+		return is_get || caller_method_is(method, "HEAD") ||
+		       caller_method_is(method, "OPTIONS");
 	return rules->knows_kubelet && is_get && head->is_kubelet && head->closes;
 }
 
@@ -199,13 +230,17 @@ static enum caller_kind caller_judge_http(const uint8_t *bytes, size_t len,
 {
 	const char *at = (const char *)bytes, *end = at + len;
 	struct caller_line line, method, path;
-	struct caller_head head = { 0 };
+	struct caller_head head = { .may_wish = rules->is_ignored };
 
 	if (!caller_may_be_request(at, len))
 		return CALLER_CLIENT;
 	if (!caller_take_line(&at, end, &line))
 		return CALLER_UNDECIDED;
-	if (!caller_is_clean(&line) || !caller_split_request(&line, &method, &path))
+	if (!caller_is_clean(&line))
+		return CALLER_CLIENT;
+	if (rules->is_ignored && caller_is_simple(&line))
+		return at == end ? CALLER_HTTP : CALLER_CLIENT;
+	if (!caller_cut_version(&line, rules) || !caller_split_request(&line, &method, &path))
 		return CALLER_CLIENT;
 	caller_read_headers(&head, &at, end);
 	/* Behind the head there is a second request, or a body: a client. */
@@ -464,13 +499,15 @@ static enum caller_kind caller_judge_tls(const uint8_t *bytes, size_t len,
 	bool has_type = caller_read_number(&all, 1) == CALLER_TLS_HANDSHAKE;
 	bool has_version = caller_read_number(&all, 1) == 3 || all.is_short;
 
-	if (!has_type || !has_version || !rules->has_https ||
-	    !(rules->knows_kubelet || rules->is_ignored))
+	if (!has_type || !has_version ||
+	    !(rules->is_ignored || (rules->has_https && rules->knows_kubelet)))
 		return CALLER_CLIENT;
 	caller_read_number(&all, 1);
 	record = caller_read_part(&all, caller_read_number(&all, 2));
 	if (all.is_short)
 		return CALLER_UNDECIDED;
+	if (rules->is_ignored)
+		return CALLER_TLS;
 	if (caller_read_number(&record, 1) != CALLER_TLS_CLIENT_HELLO)
 		return CALLER_CLIENT;
 	hello = caller_read_part(&record, caller_read_number(&record, 3));
@@ -481,14 +518,13 @@ static enum caller_kind caller_judge_tls(const uint8_t *bytes, size_t len,
 	/* Before the server's answer this is early data. */
 	if (all.left)
 		return CALLER_CLIENT;
-	if (rules->is_ignored)
-		return CALLER_TLS;
 	return caller_is_kubelets_hello(extensions) ? CALLER_TLS : CALLER_CLIENT;
 }
 
 /* --- all --- */
 
-enum caller_kind caller_judge(const uint8_t *bytes, size_t len, const struct caller_rules *rules)
+static enum caller_kind caller_judge_bytes(const uint8_t *bytes, size_t len,
+					   const struct caller_rules *rules)
 {
 	enum caller_kind kind;
 
@@ -504,6 +540,13 @@ enum caller_kind caller_judge(const uint8_t *bytes, size_t len, const struct cal
 	else
 		kind = caller_judge_http(bytes, len, rules);
 	return kind == CALLER_UNDECIDED && len >= CALLER_BYTES_MAX ? CALLER_CLIENT : kind;
+}
+
+enum caller_kind caller_judge(const uint8_t *bytes, size_t len, const struct caller_rules *rules)
+{
+	enum caller_kind kind = caller_judge_bytes(bytes, len, rules);
+
+	return kind == CALLER_CLIENT && rules->is_ignored ? CALLER_IGNORED : kind;
 }
 
 int caller_parse_path(const char *text, struct caller_path *out)
@@ -524,8 +567,9 @@ int caller_parse_path(const char *text, struct caller_path *out)
 const char *caller_kind_name(enum caller_kind kind)
 {
 	static const char *const names[] = {
-		[CALLER_UNDECIDED] = "tcp", [CALLER_HTTP] = "http",	[CALLER_GRPC] = "grpc",
-		[CALLER_TLS] = "https",	    [CALLER_CLIENT] = "client",
+		[CALLER_UNDECIDED] = "tcp", [CALLER_HTTP] = "http",
+		[CALLER_GRPC] = "grpc",	    [CALLER_TLS] = "https",
+		[CALLER_CLIENT] = "client", [CALLER_IGNORED] = "ignored",
 	};
 
 	return names[kind];

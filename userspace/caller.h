@@ -9,6 +9,9 @@
  *   HTTPS  a ClientHello without server name (it connects to an address) that offers h2 and
  *          http/1.1; what is inside shows only to who has completed the handshake
  *   TCP    no bytes at all
+ * From an ignored source nobody is a client, so there it is only asked what can be answered: GET,
+ * HEAD and OPTIONS without a body, of HTTP/0.9 to 1.1, the same gRPC call of any user agent, and
+ * any ClientHello, at any port.
  */
 #ifndef DOZE_CALLER_H
 #define DOZE_CALLER_H
@@ -29,7 +32,7 @@ struct caller_path {
 
 struct caller_rules {
 	bool knows_kubelet; /* from a source of the kubelet's probes */
-	bool is_ignored;    /* from an ignored source: any GET or HEAD is a health check */
+	bool is_ignored;    /* from an ignored source: never a client, whatever it says */
 	bool has_https;	    /* HTTPS probes come to this port */
 	const struct caller_path *paths;
 	size_t paths_len;
@@ -41,6 +44,7 @@ enum caller_kind {
 	CALLER_GRPC,	  /* a whole call of grpc.health.v1.Health/Check */
 	CALLER_TLS,	  /* a ClientHello as health checks send it, alone; the rest is hidden */
 	CALLER_CLIENT,
+	CALLER_IGNORED, /* from an ignored source, and nothing that can be answered */
 };
 
 /* bytes: everything that the caller has sent so far. */

@@ -103,8 +103,11 @@ static const struct config_setting config_settings[] = {
 	  "Health checks come to this port by HTTPS. Repeat it for more. In a pod the ports of\n"
 	  "its probes are known without it." },
 	{ "ignore-source", 0, "CIDR", config_set_ignore_source, ", ", CONFIG_EACH,
-	  "Nothing that comes from here is activity: the health checks of a load balancer. While\n"
-	  "asleep they are answered or passed, as --probes says. Repeat it for more." },
+	  "Nothing that comes from here is activity, and nothing of it wakes: the health checks of\n"
+	  "a load balancer. While asleep doze answers GET, HEAD and OPTIONS by HTTP or HTTPS, and\n"
+	  "gRPC Check, or they are passed, as --probes says. A checker that only connects is\n"
+	  "content; any other (a request with a body, redis, mysql) is not answered, and fails.\n"
+	  "Repeat it for more." },
 	{ "ignore-http", 0, "'METHOD /PATH'", config_set_ignore_http, ",", CONFIG_EACH,
 	  "A request such as 'GET /healthz' is not activity while awake, from wherever it comes,\n"
 	  "if it is the first of its connection: method and beginning of the path. Repeat it for\n"

@@ -13,7 +13,8 @@ enum {
 	REPLY_H2_END_HEADERS = 0x4,
 };
 
-static const char reply_http_head[] = "HTTP/1.1 200 OK\r\n"
+static const char reply_http_version[] = "HTTP/1.1";
+static const char reply_http_head[] = " 200 OK\r\n"
 				      "X-Doze: asleep\r\n"
 				      "Content-Type: text/plain\r\n"
 				      "Content-Length: 7\r\n"
@@ -45,10 +46,28 @@ static size_t reply_put(uint8_t *out, const char *text, size_t len)
 	return len;
 }
 
-size_t reply_http(bool is_head, uint8_t out[REPLY_MAX])
+/* At the end of the first line, before its CR; NULL: of HTTP/0.9, which has none. */
+static const uint8_t *reply_find_version(const uint8_t *request, size_t len)
 {
-	size_t n = reply_put(out, reply_http_head, sizeof(reply_http_head) - 1);
+	const size_t version_len = sizeof(reply_http_version) - 1;
+	const uint8_t *end = memchr(request, '\r', len);
 
+	if (!end || (size_t)(end - request) < version_len ||
+	    memcmp(end - version_len, reply_http_version, version_len - 1) != 0)
+		return NULL;
+	return end - version_len;
+}
+
+size_t reply_http(const uint8_t *request, size_t len, uint8_t out[REPLY_MAX])
+{
+	const uint8_t *version = reply_find_version(request, len);
+	bool is_head = len >= 5 && memcmp(request, "HEAD ", 5) == 0;
+	size_t n = 0;
+
+	if (version) {
+		n = reply_put(out, (const char *)version, sizeof(reply_http_version) - 1);
+		n += reply_put(out + n, reply_http_head, sizeof(reply_http_head) - 1);
+	}
 	if (!is_head)
 		n += reply_put(out + n, reply_http_body, sizeof(reply_http_body) - 1);
 	return n;

@@ -14,8 +14,11 @@
 #define REPLY_H2_HEADER	 9
 #define REPLY_H2_PREFACE 24
 
-/* 200 with "X-Doze: asleep"; a HEAD gets no body. All return the length, at most REPLY_MAX. */
-size_t reply_http(bool is_head, uint8_t out[REPLY_MAX]);
+/*
+ * 200 with "X-Doze: asleep", in the version of the request, which begins with a whole line. A HEAD
+ * gets no body, and HTTP/0.9 nothing else. All return the length, at most REPLY_MAX.
+ */
+size_t reply_http(const uint8_t *request, size_t len, uint8_t out[REPLY_MAX]);
 
 /* An empty SETTINGS, with which a server has to begin, and for which a client may wait. */
 size_t reply_h2_settings(uint8_t out[REPLY_MAX]);

@@ -44,6 +44,7 @@ enum responder_state {
 	RESPONDER_JUDGING,
 	RESPONDER_TLS,	    /* judging what is inside */
 	RESPONDER_ANSWERED, /* waiting for the caller to close */
+	RESPONDER_IGNORED,  /* so is this, but it has had no answer */
 	RESPONDER_UNACKED,  /* a client, which has yet to acknowledge our SETTINGS */
 	RESPONDER_WAITING,  /* a client, waiting for the gate */
 	RESPONDER_CONNECTING,
@@ -357,16 +358,31 @@ static void connection_wait_for_ack(struct connection *c)
 	connection_arm(c, RESPONDER_ACK_MS);
 }
 
+/* From an ignored source, and nothing that we can answer: it is kept for a while, and wakes nobody.
+ */
+static void connection_ignore(struct connection *c)
+{
+	c->state = RESPONDER_IGNORED;
+	bufferevent_setcb(c->client, connection_drop_read, NULL, connection_on_end, c);
+	connection_drop_read(c->client, c);
+	bufferevent_enable(c->client, EV_READ);
+	connection_arm(c, RESPONDER_IGNORED_MS);
+}
+
 static void connection_hand_over(struct connection *c)
 {
 	struct responder *r = c->responder;
 	struct gate_flow flow = c->flow;
 
-	r->counters.handed_over++;
 	if (!c->client && !connection_begin_reading(c)) {
 		connection_fail(c, "no memory");
 		return;
 	}
+	if (c->rules.is_ignored) {
+		connection_ignore(c);
+		return;
+	}
+	r->counters.handed_over++;
 	if (c->has_settings)
 		connection_wait_for_ack(c);
 	else
@@ -376,12 +392,12 @@ static void connection_hand_over(struct connection *c)
 
 /* --- judging --- */
 
-static void connection_answer_http(struct connection *c, const uint8_t *bytes, uint64_t *counter)
+static void connection_answer_http(struct connection *c, const uint8_t *bytes, size_t len,
+				   uint64_t *counter)
 {
 	uint8_t reply[REPLY_MAX];
-	bool is_head = memcmp(bytes, "HEAD", 4) == 0;
 
-	connection_answer(c, reply, reply_http(is_head, reply), counter);
+	connection_answer(c, reply, reply_http(bytes, len, reply), counter);
 }
 
 static void connection_on_tls_read(struct bufferevent *client, void *arg)
@@ -393,7 +409,7 @@ static void connection_on_tls_read(struct bufferevent *client, void *arg)
 	enum caller_kind kind = caller_judge(bytes, len, &c->rules);
 
 	if (kind == CALLER_HTTP)
-		connection_answer_http(c, bytes, &c->responder->counters.answered_https);
+		connection_answer_http(c, bytes, len, &c->responder->counters.answered_https);
 	else if (kind != CALLER_UNDECIDED)
 		connection_hand_over(c);
 }
@@ -404,14 +420,17 @@ static void connection_on_tls_event(struct bufferevent *client, short what, void
 	struct connection *c = arg;
 	struct responder *r = c->responder;
 	struct gate_flow flow = c->flow;
+	bool is_ignored;
 
 	(void)client;
 	if (what & BEV_EVENT_CONNECTED) {
 		connection_arm(c, RESPONDER_TLS_MS);
 		return;
 	}
+	is_ignored = c->rules.is_ignored;
 	connection_fail(c, "TLS has failed");
-	r->settings.client(r->settings.arg, &flow);
+	if (!is_ignored)
+		r->settings.client(r->settings.arg, &flow);
 }
 
 static void connection_begin_tls(struct connection *c)
@@ -462,7 +481,7 @@ static void connection_go_on(struct connection *c, const uint8_t *bytes, size_t 
 
 		c->has_settings = send(c->fd, settings, n, MSG_NOSIGNAL) == (ssize_t)n;
 	}
-	if (c->seen == 0)
+	if (c->seen == 0 && !c->rules.is_ignored)
 		connection_arm(c, RESPONDER_HALF_MS);
 	c->seen = len;
 	/* Readable when there is more, or the end. */
@@ -476,6 +495,7 @@ static void connection_judge(struct connection *c, const uint8_t *bytes, size_t 
 		connection_go_on(c, bytes, len);
 		return;
 	case CALLER_CLIENT:
+	case CALLER_IGNORED:
 		connection_hand_over(c);
 		return;
 	case CALLER_TLS:
@@ -490,7 +510,7 @@ static void connection_judge(struct connection *c, const uint8_t *bytes, size_t 
 	else if (caller_is_http2(bytes, len))
 		connection_answer_grpc(c, bytes, len);
 	else
-		connection_answer_http(c, bytes, &c->responder->counters.answered_http);
+		connection_answer_http(c, bytes, len, &c->responder->counters.answered_http);
 }
 
 static void connection_on_readable(evutil_socket_t fd, short what, void *arg)
@@ -523,6 +543,7 @@ static void connection_on_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (c->state) {
 	case RESPONDER_ANSWERED:
+	case RESPONDER_IGNORED:
 		connection_free(c);
 		return;
 	case RESPONDER_UNACKED:
@@ -530,13 +551,11 @@ static void connection_on_timeout(evutil_socket_t fd, short what, void *arg)
 		connection_wait(c);
 		return;
 	case RESPONDER_JUDGING:
-		if (c->rules.is_ignored && c->seen == 0)
+	case RESPONDER_TLS:
+		if (c->rules.is_ignored)
 			connection_free(c);
 		else
 			connection_hand_over(c);
-		return;
-	case RESPONDER_TLS:
-		connection_hand_over(c);
 		return;
 	default:
 		return;

@@ -409,6 +409,34 @@ def ignored_source_gets_an_answer_and_does_not_count(t):
     doze.wait_awake()
 
 
+def answer_to(path, sent):
+    with silent_connection(path, 8080) as sock:
+        sock.sendall(sent)
+        return read_all(sock)
+
+
+@test()
+def ignored_source_never_wakes_whatever_it_says(t):
+    net = t.net()
+    doze = serve(t, net, "--ignore-source=192.0.2.1")
+    path = net.path()
+    doze.wait_asleep()
+    with contextlib.ExitStack() as stack:
+        for sent in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+                     b"*1\r\n$4\r\nPING\r\n",  # redis
+                     b"\0\0\0\x08\x04\xd2\x16\x2f",  # postgres asks for TLS
+                     b"GET / HT", b""):
+            stack.enter_context(silent_connection(path, 8080)).sendall(sent)
+        for sent, start in {b"GET / HTTP/1.0\r\n\r\n": b"HTTP/1.0 200 OK\r\nX-Doze: asleep\r\n",
+                            b"OPTIONS * HTTP/1.1\r\n\r\n": b"HTTP/1.1 200 OK\r\nX-Doze: asleep\r\n",
+                            b"GET /\r\n": b"asleep\n"}.items():
+            got = answer_to(path, sent)
+            check(got.startswith(start), f"{sent!r} got {got!r}")
+        HttpsProbe(path, 8080)()  # of no port it was said that it has HTTPS
+        time.sleep(0.7)  # a client who says half of it, or nothing, would have woken it by now
+    equal(woken(doze), 0, "wakes")
+
+
 @test()
 def ignored_request_does_not_keep_it_awake_but_wakes(t):
     net = t.net()

@@ -60,16 +60,17 @@ static struct caller_rules fuzz_rules(void *arg, const struct gate_flow *flow)
 	return fuzz.rules;
 }
 
-static void fuzz_on_client(void *arg, const struct gate_flow *flow)
-{
-	(void)arg;
-	(void)flow;
-}
-
 static void fuzz_check(bool claim)
 {
 	if (!claim)
 		__builtin_trap();
+}
+
+static void fuzz_on_client(void *arg, const struct gate_flow *flow)
+{
+	(void)arg;
+	(void)flow;
+	fuzz_check(!fuzz.rules.is_ignored);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

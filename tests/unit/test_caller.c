@@ -181,24 +181,51 @@ static void from_anywhere_else_the_kubelet_is_a_client(void **state)
 	assert_int_equal(judge_text(PROBE, &by_path), CALLER_CLIENT);
 }
 
-static void from_an_ignored_source_each_get_is_a_health_check(void **state)
+static void from_an_ignored_source_what_can_be_answered_is_a_health_check(void **state)
 {
 	static const struct row rows[] = {
 	{ PROBE,                                                     CALLER_HTTP },
 	{ "GET /any HTTP/1.1\r\nUser-Agent: haproxy\r\n\r\n",        CALLER_HTTP },
 	{ "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_HTTP },
 	{ "HEAD / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n",       CALLER_HTTP },
-	{ "POST / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_CLIENT },
-	{ "GETS / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_CLIENT },
-	{ "HEADER / HTTP/1.1\r\nHost: a\r\n\r\n",                    CALLER_CLIENT },
-	{ "GET / HTTP/1.0\r\n\r\n",                                  CALLER_CLIENT },
-	{ "GET / HTTP/1.1\r\nContent-Length: 1\r\n\r\n",             CALLER_CLIENT },
-	{ "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",            CALLER_CLIENT },
-	{ "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",            CALLER_CLIENT },
+	{ "GET / HTTP/1.0\r\n\r\n",                                  CALLER_HTTP },
+	{ "OPTIONS / HTTP/1.0\r\n\r\n",                              CALLER_HTTP },
+	{ "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",                   CALLER_HTTP },
+	{ "GET /\r\n",                                               CALLER_HTTP },
+	{ "GET /health\r\n",                                         CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n", CALLER_HTTP },
+	/* What cannot be answered is no client either. */
+	{ "POST / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_IGNORED },
+	{ "GETS / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_IGNORED },
+	{ "HEADER / HTTP/1.1\r\nHost: a\r\n\r\n",                    CALLER_IGNORED },
+	{ "GET * HTTP/1.1\r\nHost: a\r\n\r\n",                       CALLER_IGNORED },
+	{ "GET / HTTP/1.2\r\n\r\n",                                  CALLER_IGNORED },
+	{ "GET / HTTP/1.1\r\nContent-Length: 1\r\n\r\n",             CALLER_IGNORED },
+	{ "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",            CALLER_IGNORED },
+	{ "GET /\r\nGET /\r\n",                                      CALLER_IGNORED },
+	{ "HEAD /\r\n",                                              CALLER_IGNORED },
+	{ "PING\r\n",                                                CALLER_IGNORED },
+	{ "*1\r\n$4\r\nPING\r\n",                                    CALLER_IGNORED },
+	{ "\x03",                                                   CALLER_IGNORED },
+	{ "GET / HTTP/1.0\r\n",                                      CALLER_UNDECIDED },
+	{ "GET /",                                                   CALLER_UNDECIDED },
 	};
 
 	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &ignored);
+}
+
+static void other_versions_and_methods_of_http_are_a_clients_elsewhere(void **state)
+{
+	static const struct row rows[] = {
+	{ "GET /healthz HTTP/1.0\r\n" AGENT CLOSE,                   CALLER_CLIENT },
+	{ "OPTIONS /healthz HTTP/1.1\r\n" AGENT CLOSE,               CALLER_CLIENT },
+	{ "OPTIONS * HTTP/1.1\r\n" AGENT CLOSE,                      CALLER_CLIENT },
+	{ "GET /healthz\r\n",                                        CALLER_CLIENT },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &kubelet);
 }
 
 static void an_ignored_path_is_one_with_its_method(void **state)
@@ -456,17 +483,17 @@ static void another_call_is_a_clients(void **state)
 	{ { "POST", CHECK, NULL, GRPC, NULL, NULL, 0 },                 CALLER_CLIENT, CALLER_GRPC },
 	{ { "POST", CHECK, "x " K, GRPC, NULL, NULL, 0 },               CALLER_CLIENT, CALLER_GRPC },
 	{ { "POST", CHECK, "x", GRPC, "x-agent", K, 0 },                CALLER_CLIENT, CALLER_GRPC },
-	{ { "POST", CHECK, "x", GRPC, "user-agent", K, 0 },             CALLER_CLIENT, CALLER_CLIENT },
-	{ { "POST", CHECK, K, GRPC, "user-agent", "x", 0 },             CALLER_CLIENT, CALLER_CLIENT },
-	{ { "POST", "/a.B/Check", K, GRPC, NULL, NULL, 0 },             CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", CHECK, "x", GRPC, "user-agent", K, 0 },             CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", CHECK, K, GRPC, "user-agent", "x", 0 },             CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", "/a.B/Check", K, GRPC, NULL, NULL, 0 },             CALLER_CLIENT, CALLER_IGNORED },
 	{ { "POST", "/grpc.health.v1.Health/Watch", K, GRPC, NULL, NULL, 0 },
-	                                                                CALLER_CLIENT, CALLER_CLIENT },
-	{ { "POST", CHECK "s", K, GRPC, NULL, NULL, 0 },                CALLER_CLIENT, CALLER_CLIENT },
-	{ { "POST", "/a", K, GRPC, ":path", CHECK, 0 },                 CALLER_CLIENT, CALLER_CLIENT },
-	{ { "POST", CHECK, K, GRPC, "X-Upper", "is not allowed", 0 },   CALLER_CLIENT, CALLER_CLIENT },
-	{ { "GET", CHECK, K, GRPC, NULL, NULL, 0 },                     CALLER_CLIENT, CALLER_CLIENT },
-	{ { "POST", CHECK, K, "text/plain", NULL, NULL, 0 },            CALLER_CLIENT, CALLER_CLIENT },
-	{ { "POST", CHECK, K, NULL, NULL, NULL, 0 },                    CALLER_CLIENT, CALLER_CLIENT },
+	                                                                CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", CHECK "s", K, GRPC, NULL, NULL, 0 },                CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", "/a", K, GRPC, ":path", CHECK, 0 },                 CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", CHECK, K, GRPC, "X-Upper", "is not allowed", 0 },   CALLER_CLIENT, CALLER_IGNORED },
+	{ { "GET", CHECK, K, GRPC, NULL, NULL, 0 },                     CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", CHECK, K, "text/plain", NULL, NULL, 0 },            CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", CHECK, K, NULL, NULL, NULL, 0 },                    CALLER_CLIENT, CALLER_IGNORED },
 	};
 	/* clang-format on */
 
@@ -671,13 +698,16 @@ static void a_hello_with_a_name_or_other_protocols_is_a_clients(void **state)
 
 static void where_no_https_probes_come_a_hello_is_a_clients(void **state)
 {
-	const struct caller_rules no_https = { .knows_kubelet = true, .is_ignored = true };
+	const struct caller_rules no_https = { .knows_kubelet = true };
+	const struct caller_rules anything = { .is_ignored = true };
 	struct wire w = { .len = 0 };
 
 	(void)state;
 	put_hello(&w, NULL, GO_OFFERS);
 	assert_int_equal(judge(w.bytes, w.len, &no_https), CALLER_CLIENT);
 	assert_int_equal(judge(w.bytes, 1, &no_https), CALLER_CLIENT);
+	/* From an ignored source it may be anything, as nobody is a client. */
+	expect_at_last_byte(w.bytes, w.len, &anything, CALLER_TLS);
 	/* HTTPS probes come to the port, but not from there. */
 	assert_int_equal(judge(w.bytes, w.len, &nothing), CALLER_CLIENT);
 }
@@ -817,7 +847,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_kubelet_and_nobody_else_is_the_kubelet),
 		cmocka_unit_test(from_anywhere_else_the_kubelet_is_a_client),
-		cmocka_unit_test(from_an_ignored_source_each_get_is_a_health_check),
+		cmocka_unit_test(from_an_ignored_source_what_can_be_answered_is_a_health_check),
+		cmocka_unit_test(other_versions_and_methods_of_http_are_a_clients_elsewhere),
 		cmocka_unit_test(an_ignored_path_is_one_with_its_method),
 		cmocka_unit_test(a_health_check_is_told_by_its_last_byte_and_not_before),
 		cmocka_unit_test(a_second_request_on_the_connection_is_a_clients),

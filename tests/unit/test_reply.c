@@ -130,10 +130,15 @@ static void a_client_of_grpc_hears_that_it_is_serving(void **state)
 	nghttp2_session_del(session);
 }
 
+static size_t reply_to(const char *request, uint8_t reply[REPLY_MAX])
+{
+	return reply_http((const uint8_t *)request, strlen(request), reply);
+}
+
 static void an_answer_by_http_says_who_gives_it(void **state)
 {
 	uint8_t reply[REPLY_MAX + 1] = { 0 };
-	size_t n = reply_http(false, reply), head;
+	size_t n = reply_to("GET / HTTP/1.1\r\nHost: a\r\n\r\n", reply), head;
 	const char *text = (const char *)reply;
 
 	(void)state;
@@ -143,9 +148,21 @@ static void an_answer_by_http_says_who_gives_it(void **state)
 	assert_non_null(strstr(text, "\r\nContent-Length: 7\r\n"));
 	assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\nasleep\n");
 	memset(reply, 0, sizeof(reply));
-	head = reply_http(true, reply);
+	head = reply_to("HEAD / HTTP/1.1\r\n\r\n", reply);
 	assert_int_equal(head, n - 7);
 	assert_string_equal(text + head - 4, "\r\n\r\n");
+}
+
+static void an_answer_by_http_has_the_version_of_the_request(void **state)
+{
+	uint8_t reply[REPLY_MAX + 1] = { 0 };
+
+	(void)state;
+	reply_to("OPTIONS / HTTP/1.0\r\n\r\n", reply);
+	assert_memory_equal(reply, "HTTP/1.0 200 OK\r\n", 17);
+	assert_int_equal(reply_to("GET /HTTP/1.1/a\r\n", reply), 7);
+	assert_memory_equal(reply, "asleep\n", 7);
+	assert_int_equal(reply_to("GET /\r\n", reply), 7);
 }
 
 static void the_stream_is_that_of_the_first_headers(void **state)
@@ -182,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_client_of_grpc_hears_that_it_is_serving),
 		cmocka_unit_test(an_answer_by_http_says_who_gives_it),
+		cmocka_unit_test(an_answer_by_http_has_the_version_of_the_request),
 		cmocka_unit_test(the_stream_is_that_of_the_first_headers),
 		cmocka_unit_test(an_ack_is_found_at_the_border_of_a_frame_alone),
 	};
