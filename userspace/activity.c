@@ -86,6 +86,8 @@ struct caller_rules activity_rules(const struct activity *a, const struct gate_f
 		.knows_kubelet = source == GATE_SOURCE_PROBE,
 		.is_ignored = source == GATE_SOURCE_IGNORED,
 		.has_https = activity_has_https(a, ntohs(flow->dport_be)),
+		.agents = a->settings.agents,
+		.agents_len = a->settings.agents_len,
 		.paths = a->settings.paths,
 		.paths_len = a->settings.paths_len,
 	};

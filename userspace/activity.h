@@ -35,6 +35,8 @@ struct activity_settings {
 	void *arg;
 	const struct caller_path *paths; /* --ignore-http */
 	size_t paths_len;
+	const char *const *agents; /* of the kubelet's probes, besides its own */
+	size_t agents_len;
 	const uint16_t *https_ports; /* HTTPS probes come to them */
 	size_t https_ports_len;
 	/*

@@ -32,7 +32,7 @@ struct caller_line {
 
 /* What the head of a request has said so far. */
 struct caller_head {
-	bool may_wish; /* it may ask for another protocol, and be answered in this one */
+	const struct caller_rules *rules;
 	bool is_whole; /* the empty line was there */
 	bool is_odd;   /* no health check writes this */
 	bool has_agent, is_kubelet;
@@ -84,7 +84,10 @@ static bool caller_has_blank(const char *text, size_t len)
 	return memchr(text, ' ', len) || memchr(text, '\t', len);
 }
 
-/* A header of a request that has a body, or wants something else than an answer. */
+/*
+ * A header of a request that has a body, or wants something else than an answer. may_wish: for
+ * another protocol, and be answered in this one.
+ */
 static bool caller_is_odd_name(const char *name, size_t len, bool may_wish)
 {
 	static const struct {
@@ -102,6 +105,19 @@ static bool caller_is_odd_name(const char *name, size_t len, bool may_wish)
 	return false;
 }
 
+/* An empty one is not sent at all, and so known by nothing. */
+static bool caller_is_kubelets_agent(const char *agent, size_t len,
+				     const struct caller_rules *rules)
+{
+	if (caller_begins(agent, len, CALLER_AGENT))
+		return true;
+	for (size_t i = 0; len && i < rules->agents_len; i++) {
+		if (strlen(rules->agents[i]) == len && memcmp(rules->agents[i], agent, len) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void caller_read_header(struct caller_head *head, const struct caller_line *line)
 {
 	const char *colon = memchr(line->text, ':', line->len);
@@ -110,7 +126,7 @@ static void caller_read_header(struct caller_head *head, const struct caller_lin
 
 	/* Without a colon, folded, or "Content-Length : 5": RFC 9112, 5.1 and 5.2. */
 	if (!name_len || caller_has_blank(line->text, name_len) ||
-	    caller_is_odd_name(line->text, name_len, head->may_wish)) {
+	    caller_is_odd_name(line->text, name_len, head->rules->is_ignored)) {
 		head->is_odd = true;
 		return;
 	}
@@ -119,7 +135,8 @@ static void caller_read_header(struct caller_head *head, const struct caller_lin
 	if (caller_line_is(line->text, name_len, "User-Agent")) {
 		head->is_odd |= head->has_agent;
 		head->has_agent = true;
-		head->is_kubelet = caller_begins(value, (size_t)(end - value), CALLER_AGENT);
+		head->is_kubelet = caller_is_kubelets_agent(value, (size_t)(end - value),
+							    head->rules);
 	} else if (caller_line_is(line->text, name_len, "Connection")) {
 		head->is_odd |= head->has_connection;
 		head->has_connection = true;
@@ -230,7 +247,7 @@ static enum caller_kind caller_judge_http(const uint8_t *bytes, size_t len,
 {
 	const char *at = (const char *)bytes, *end = at + len;
 	struct caller_line line, method, path;
-	struct caller_head head = { .may_wish = rules->is_ignored };
+	struct caller_head head = { .rules = rules };
 
 	if (!caller_may_be_request(at, len))
 		return CALLER_CLIENT;

@@ -34,6 +34,9 @@ struct caller_rules {
 	bool knows_kubelet; /* from a source of the kubelet's probes */
 	bool is_ignored;    /* from an ignored source: never a client, whatever it says */
 	bool has_https;	    /* HTTPS probes come to this port */
+	/* Of the kubelet's HTTP probes, besides its own: what their headers say. */
+	const char *const *agents;
+	size_t agents_len;
 	const struct caller_path *paths;
 	size_t paths_len;
 };

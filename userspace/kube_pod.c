@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "quantity.h"
 #include "util.h"
@@ -123,7 +124,9 @@ static void pod_take_probe(struct kube_probe *p, const cJSON *probe)
 {
 	const cJSON *http = pod_get(probe, "httpGet"), *tcp = pod_get(probe, "tcpSocket");
 	const cJSON *grpc = pod_get(probe, "grpc");
+	int64_t timeout_s = pod_number(probe, "timeoutSeconds");
 
+	p->timeout_s = timeout_s > 0 && timeout_s <= KUBE_TIMEOUT_MAX_S ? (int)timeout_s : 1;
 	if (cJSON_IsObject(http)) {
 		p->kind = KUBE_PROBE_HTTP;
 		pod_take_probe_port(p, http);
@@ -410,4 +413,13 @@ int kube_probe_port(const struct kube_container *c, const struct kube_probe *p, 
 		}
 	}
 	return -ENOENT;
+}
+
+const char *kube_probe_agent(const struct kube_probe *p)
+{
+	for (size_t i = 0; i < p->headers_len; i++) {
+		if (strcasecmp(p->headers[i].name, "User-Agent") == 0)
+			return p->headers[i].value;
+	}
+	return NULL;
 }

@@ -16,6 +16,7 @@
 #define KUBE_HEADERS_MAX    16
 #define KUBE_HOST_IPS_MAX   8
 #define KUBE_POD_IPS_MAX    8
+#define KUBE_TIMEOUT_MAX_S  3600 /* of a probe; no limit of Kubernetes, but of sense */
 
 /* No request, or no limit: for a limit that means unlimited. */
 #define KUBE_CPU_NONE (-1)
@@ -53,6 +54,7 @@ struct kube_probe {
 	bool is_https;
 	struct kube_header headers[KUBE_HEADERS_MAX];
 	size_t headers_len;
+	int timeout_s; /* 1, if it says nothing else */
 };
 
 struct kube_container {
@@ -133,5 +135,8 @@ size_t kube_pod_annotations(const struct kube_pod *pod, const char *prefix,
  * name, or the probe none.
  */
 int kube_probe_port(const struct kube_container *c, const struct kube_probe *p, uint16_t *out);
+
+/* The user agent that its headers give it instead of the kubelet's own; NULL: none. */
+const char *kube_probe_agent(const struct kube_probe *p);
 
 #endif

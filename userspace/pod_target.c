@@ -111,6 +111,20 @@ static int pod_target_find_probe(struct pod_target *t, const struct pod_target_f
 
 /* --- health checks --- */
 
+/* A copy, which the target's configuration borrows. NULL: it is there already, or one too many. */
+static const char *pod_target_copy_agent(struct pod_target *t, const char *agent)
+{
+	if (!agent || t->agents_len == ARRAY_LEN(t->agents))
+		return NULL;
+	for (size_t i = 0; i < t->agents_len; i++) {
+		if (strcmp(t->agents[i], agent) == 0)
+			return NULL;
+	}
+	if (pod_target_copy(&t->agents[t->agents_len], agent) < 0)
+		return NULL;
+	return t->agents[t->agents_len++];
+}
+
 /* Asleep, a container's probes are answered for it; one that does not sleep answers by itself. */
 static void pod_target_add_probe(struct pod_target *t, const struct kube_container *c,
 				 const struct kube_probe *probe)
@@ -121,8 +135,12 @@ static void pod_target_add_probe(struct pod_target *t, const struct kube_contain
 		log_warn("an exec probe runs in the sleeping container: it may be too slow there, "
 			 "and fail",
 			 "container=%s", c->name);
-	else if (probe->kind != KUBE_PROBE_NONE && kube_probe_port(c, probe, &port) == 0)
-		target_config_add_probe_port(&t->config, port, probe->is_https);
+	if (probe->kind == KUBE_PROBE_EXEC || probe->kind == KUBE_PROBE_NONE ||
+	    kube_probe_port(c, probe, &port) < 0)
+		return;
+	target_config_add_probe_port(&t->config, port, probe->is_https);
+	target_config_add_probe(&t->config, probe->timeout_s,
+				pod_target_copy_agent(t, kube_probe_agent(probe)));
 }
 
 /*
@@ -206,5 +224,7 @@ void pod_target_free(struct pod_target *t)
 	free(t->service);
 	for (size_t i = 0; i < PROBE_HEADERS_MAX; i++)
 		free(t->headers[i]);
+	for (size_t i = 0; i < t->agents_len; i++)
+		free(t->agents[i]);
 	*t = (struct pod_target){ 0 };
 }

@@ -19,6 +19,8 @@ struct pod_target {
 	struct target_config config;
 	struct probe_spec probe; /* its strings are copies: */
 	char *path, *service, *headers[PROBE_HEADERS_MAX];
+	char *agents[TARGET_CONFIG_AGENTS_MAX];
+	size_t agents_len;
 	enum gate_source host_kind;			  /* what the node's addresses are */
 	bool has_own_netns;				  /* not the node's */
 	struct gate_addr addresses[KUBE_POD_IPS_MAX + 1]; /* the pod's; room for its namespace's */

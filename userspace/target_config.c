@@ -7,6 +7,9 @@
 
 #include "util.h"
 
+/* A health check that times out is not gone at once. */
+#define TARGET_CONFIG_LATE_MS 500
+
 void target_config_add_port(struct target_config *t, uint16_t port, uint8_t protocol)
 {
 	for (size_t i = 0; i < t->ports_len; i++) {
@@ -45,6 +48,15 @@ void target_config_add_probe_port(struct target_config *t, uint16_t port, bool i
 	if (is_https)
 		target_config_add_number(t->https_ports, &t->https_ports_len,
 					 ARRAY_LEN(t->https_ports), port);
+}
+
+void target_config_add_probe(struct target_config *t, int timeout_s, const char *agent)
+{
+	uint64_t check_ms = (uint64_t)timeout_s * 1000 + TARGET_CONFIG_LATE_MS;
+
+	t->check_ms = max_u64(t->check_ms, check_ms);
+	if (agent && t->agents_len < ARRAY_LEN(t->agents))
+		t->agents[t->agents_len++] = agent;
 }
 
 /* What was named by a flag wins over what is known from elsewhere: it comes first. */
@@ -106,6 +118,8 @@ void target_config_fill(struct target_config *t, const struct config *config)
 			.ports_len = tcp_len,
 			.sources = t->sources,
 			.sources_len = t->sources_len,
+			.agents = t->agents,
+			.agents_len = t->agents_len,
 			.paths = config->ignored_http,
 			.paths_len = config->ignored_http_len,
 			.https_ports = t->https_ports,
@@ -114,7 +128,7 @@ void target_config_fill(struct target_config *t, const struct config *config)
 				.idle_ms = config->idle_ns / NS_PER_MS,
 				.max_ms = config->busy_max_ns / NS_PER_MS,
 				.sleeps_with_connections = config->sleeps_with_connections,
-				.check_ms = BUSY_CHECK_MS,
+				.check_ms = max_u64(BUSY_CHECK_MS, t->check_ms),
 			},
 		},
 		.health_checks = probes[config->probes],

@@ -8,6 +8,7 @@
 
 #define TARGET_CONFIG_SOURCES_MAX (2 * CONFIG_SOURCES_MAX + 32)
 #define TARGET_CONFIG_PORTS_MAX	  (3 * CONFIG_PORTS_MAX)
+#define TARGET_CONFIG_AGENTS_MAX  8
 
 /* What the settings point into; it stays where it is. */
 struct target_config {
@@ -21,6 +22,10 @@ struct target_config {
 	size_t check_ports_len;
 	uint16_t https_ports[CONFIG_PORTS_MAX];
 	size_t https_ports_len;
+	const char *agents[TARGET_CONFIG_AGENTS_MAX];
+	size_t agents_len;
+	uint64_t check_ms; /* the longest timeout of a health check, and a bit; 0: nothing is known
+			    */
 };
 
 /* What is said of a pod, or known from elsewhere; what is there already, or too much, is left. */
@@ -28,6 +33,8 @@ void target_config_add_port(struct target_config *t, uint16_t port, uint8_t prot
 void target_config_add_source(struct target_config *t, const struct cidr *from,
 			      enum gate_source kind);
 void target_config_add_probe_port(struct target_config *t, uint16_t port, bool is_https);
+/* timeout_s: after which it has failed. agent: NULL, or one that probes have besides their own. */
+void target_config_add_probe(struct target_config *t, int timeout_s, const char *agent);
 
 /* Afterwards: all the rest. config is borrowed, and outlives the target. */
 void target_config_fill(struct target_config *t, const struct config *config);

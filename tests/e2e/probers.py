@@ -53,15 +53,15 @@ class HttpProbe(TcpProbe):
     """httpGet: the headers in the order in which Go writes them."""
     kind = "http"
 
-    def __init__(self, path, port, url="/healthz"):
+    def __init__(self, path, port, url="/healthz", agent=AGENT):
         super().__init__(path, port)
-        self.url = url
+        self.url, self.agent = url, agent
         self.answer = b""
 
     def request(self):
         host = f"[{self.path.server}]" if ":" in self.path.server else self.path.server
         return (f"GET {self.url} HTTP/1.1\r\nHost: {host}:{self.port}\r\n"
-                f"User-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n").encode()
+                f"User-Agent: {self.agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n").encode()
 
     def ask(self, sock):
         sock.sendall(self.request())

@@ -140,6 +140,23 @@ def the_nodes_default_gateway_is_known_as_well():
 
 
 @test()
+def a_probe_with_a_user_agent_of_its_own_is_one():
+    spec = {"httpGet": {"path": "/", "port": PORT, "httpHeaders": [
+        {"name": "user-agent", "value": "my-check/1.0"}]}}
+    pod = new_pod(of=pods.with_probe(manifest(BURSTABLE), spec, kind="livenessProbe"))
+    node = pod.net.add_node(NODE_ADDRESS)
+    probe = HttpProbe(node, PORT, "/", agent="my-check/1.0")
+    with Kubelet(probe, period_s=0.1) as kubelet:
+        pod.start_doze()
+        pod.wait_asleep()
+        passed = kubelet.passed
+        wait_until(lambda: kubelet.passed > passed + 3, "it is asked while asleep")
+    check(not kubelet.failures, f"probes that failed: {kubelet.failures}")
+    check(b"X-Doze: asleep" in probe.answer, f"answered by the application: {probe.answer}")
+    check(not pod.doze.lines.matching('msg="awake"'), "woken by a probe")
+
+
+@test()
 def a_client_on_the_node_wakes_the_pod():
     pod, node = probed_pod()
     pod.start_doze()

@@ -174,6 +174,27 @@ static void the_kubelet_and_nobody_else_is_the_kubelet(void **state)
 	expect_rows(rows, ARRAY_LEN(rows), &kubelet);
 }
 
+static void the_kubelet_has_the_user_agent_that_a_probe_gives_it(void **state)
+{
+	static const char *const agents[] = { "my-check/1.0", "" };
+	const struct caller_rules rules = { .knows_kubelet = true, .agents = agents, .agents_len = 2 };
+	const struct caller_rules others = { .agents = agents, .agents_len = 2 };
+	static const struct row rows[] = {
+	{ PROBE,                                                               CALLER_HTTP },
+	{ GET "User-Agent: my-check/1.0\r\n" CLOSE,                            CALLER_HTTP },
+	{ GET "User-Agent: my-check/1.01\r\n" CLOSE,                           CALLER_CLIENT },
+	{ GET "User-Agent: my-check/1.\r\n" CLOSE,                             CALLER_CLIENT },
+	{ GET "User-Agent: My-check/1.0\r\n" CLOSE,                            CALLER_CLIENT },
+	{ GET "User-Agent: my-check/1.0\r\n\r\n",                              CALLER_CLIENT },
+	{ GET "User-Agent: \r\n" CLOSE,                                        CALLER_CLIENT },
+	{ GET CLOSE,                                                           CALLER_CLIENT },
+	};
+
+	(void)state;
+	expect_rows(rows, ARRAY_LEN(rows), &rules);
+	assert_int_equal(judge_text(rows[1].text, &others), CALLER_CLIENT);
+}
+
 static void from_anywhere_else_the_kubelet_is_a_client(void **state)
 {
 	(void)state;
@@ -846,6 +867,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_kubelet_and_nobody_else_is_the_kubelet),
+		cmocka_unit_test(the_kubelet_has_the_user_agent_that_a_probe_gives_it),
 		cmocka_unit_test(from_anywhere_else_the_kubelet_is_a_client),
 		cmocka_unit_test(from_an_ignored_source_what_can_be_answered_is_a_health_check),
 		cmocka_unit_test(other_versions_and_methods_of_http_are_a_clients_elsewhere),

@@ -361,6 +361,38 @@ static void headers_of_a_probe_are_kept_in_order(void **state)
 	assert_string_equal(p->headers[1].name, "X-B");
 	assert_string_equal(p->headers[1].value, "");
 	assert_string_equal(p->headers[2].value, "2");
+	assert_null(kube_probe_agent(p));
+	assert_int_equal(p->timeout_s, 1);
+}
+
+static void the_user_agent_of_a_probe_is_that_of_its_headers(void **state)
+{
+	_cleanup_(kube_pod_free) struct kube_pod *pod =
+		parse(APP("\"livenessProbe\":{\"timeoutSeconds\":10,\"httpGet\":{\"httpHeaders\":["
+			  "{\"name\":\"X-User-Agent\",\"value\":\"no\"},"
+			  "{\"name\":\"user-agent\",\"value\":\"my-check/1.0\"}]}}"));
+	const struct kube_probe *p = &pod->containers[0].liveness;
+
+	(void)state;
+	assert_string_equal(kube_probe_agent(p), "my-check/1.0");
+	assert_int_equal(p->timeout_s, 10);
+}
+
+static void a_timeout_that_is_none_is_the_default(void **state)
+{
+	static const char *const timeouts[] = { "0", "-1", "1e9", "\"5\"", "null" };
+	char text[300];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(timeouts); i++) {
+		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+
+		snprintf(text, sizeof(text),
+			 APP("\"startupProbe\":{\"timeoutSeconds\":%s,\"grpc\":{\"port\":80}}"),
+			 timeouts[i]);
+		pod = parse(text);
+		assert_int_equal(pod->containers[0].startup.timeout_s, 1);
+	}
 }
 
 /* clang-format off */
@@ -711,6 +743,8 @@ int main(void)
 		cmocka_unit_test(every_probe_of_a_container_is_kept),
 		cmocka_unit_test(the_nodes_addresses_are_those_of_the_status),
 		cmocka_unit_test(headers_of_a_probe_are_kept_in_order),
+		cmocka_unit_test(the_user_agent_of_a_probe_is_that_of_its_headers),
+		cmocka_unit_test(a_timeout_that_is_none_is_the_default),
 		cmocka_unit_test(cpu_that_is_not_given_is_none),
 		cmocka_unit_test(a_resize_that_waits_or_fails_says_so),
 		cmocka_unit_test(only_the_policy_for_cpu_counts),
