@@ -66,8 +66,7 @@ static __always_inline enum gate_verdict gate_decide_check(const struct gate_pac
 	}
 	if (view->source == GATE_SOURCE_IGNORED)
 		return GATE_PASS_IGNORED;
-	if (gate_is_syn(p))
-		return GATE_PASS_UNPROVEN;
+	/* A SYN as well: who says nothing afterwards may wait for the application to speak. */
 	return p->frame_len > GATE_FRAME_MAX ? GATE_WAKE_PAYLOAD : GATE_PASS_JUDGED;
 }
 

@@ -224,7 +224,7 @@ _Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
 	X(PASS_PROBE, "pass_probe", "the daemon's own readiness probe")                            \
 	X(PASS_IGNORED, "pass_ignored", "from an ignored source")                                  \
 	X(PASS_UNPROVEN, "pass_unproven", "a SYN that may be a health check's: no activity yet")   \
-	X(PASS_JUDGED, "pass_judged", "payload that the daemon judges: a health check, or not")    \
+	X(PASS_JUDGED, "pass_judged", "what the daemon judges: a health check, or not")            \
 	X(PASS_STEERED, "pass_steered", "closed: a health check's, on its way to the responder")   \
 	X(PASS_STALE, "pass_stale", "closed, but the daemon's heartbeat is too old")               \
 	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")       \

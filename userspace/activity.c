@@ -18,7 +18,9 @@ struct activity {
 	struct callers *callers;
 	struct sockdiag *sockdiag;
 	struct busy_verdict *look; /* during activity_look() */
-	uint64_t look_ns;
+	uint64_t look_ns;	   /* and activity_find_waiting() */
+	struct activity_waiting *waiting;
+	uint64_t wait_ns;
 };
 
 int activity_new(struct activity **out, const struct netns *ns, struct answered *answered,
@@ -108,7 +110,8 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
 	if (payload_at + event->payload_len > event->frame_len)
 		return true;
 	segment = (struct callers_segment){
-		.seq = ntohl(tcp.seq),
+		.is_syn = tcp.syn,
+		.seq = ntohl(tcp.seq) + tcp.syn,
 		.ack = ntohl(tcp.ack_seq),
 		.payload = bytes + payload_at,
 		.len = event->payload_len,
@@ -182,5 +185,44 @@ int activity_look_upstream(struct activity *a, struct busy_verdict *v)
 	a->look = v;
 	r = sockdiag_list_upstream(a->sockdiag, activity_on_upstream, a);
 	a->look = NULL;
+	return r;
+}
+
+/* Who has gone has had enough, unless it was in the middle of something. */
+static bool activity_is_there(const struct activity *a, const struct busy_socket *socket)
+{
+	if (socket->state == TCP_CLOSE_WAIT)
+		return socket->has_received &&
+		       callers_kind(a->callers, &socket->flow, a->look_ns) == CALLER_UNDECIDED;
+	return socket->state == TCP_ESTABLISHED || socket->state == TCP_SYN_RECV;
+}
+
+static void activity_on_passed(void *arg, const struct busy_socket *socket)
+{
+	struct activity *a = arg;
+	uint64_t age_ns;
+
+	if (!callers_is_unproven(a->callers, &socket->flow, a->look_ns, &age_ns) ||
+	    !activity_is_there(a, socket))
+		return;
+	if (age_ns < a->wait_ns || socket->state == TCP_SYN_RECV) {
+		a->waiting->is_coming = true;
+		return;
+	}
+	a->waiting->is_found = true;
+	a->waiting->flow = socket->flow;
+}
+
+int activity_find_waiting(struct activity *a, uint64_t wait_ns, struct activity_waiting *out)
+{
+	int r;
+
+	*out = (struct activity_waiting){ .is_found = false };
+	a->waiting = out;
+	a->wait_ns = wait_ns;
+	a->look_ns = monotonic_ns();
+	r = sockdiag_list(a->sockdiag, a->settings.ports, a->settings.ports_len, activity_on_passed,
+			  a);
+	a->waiting = NULL;
 	return r;
 }

@@ -55,7 +55,7 @@ void activity_free(struct activity **a);
 /* How to judge the bytes of a connection: saddr is the caller's, daddr the target's. */
 struct caller_rules activity_rules(const struct activity *a, const struct gate_flow *flow);
 
-/* Payload that the gate has passed on to be judged, with its frame: whether it is a client's. */
+/* What the gate has passed on to be judged, with its frame: whether it is a client's. */
 bool activity_is_client(struct activity *a, const struct gate_event *event, const void *frame);
 
 /*
@@ -70,5 +70,15 @@ int activity_look(struct activity *a, struct busy_verdict *out);
  * of its own. Logs its errors, -errno.
  */
 int activity_look_upstream(struct activity *a, struct busy_verdict *v);
+
+/* Of connections that have been passed on to a sleeping target, and are not told apart yet. */
+struct activity_waiting {
+	bool is_found;	       /* one waits for longer than a health check does: a client's */
+	struct gate_flow flow; /* that one */
+	bool is_coming;	       /* another may yet */
+};
+
+/* wait_ns: so long. Logs its errors, -errno. */
+int activity_find_waiting(struct activity *a, uint64_t wait_ns, struct activity_waiting *out);
 
 #endif

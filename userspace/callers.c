@@ -173,13 +173,21 @@ static enum caller_kind callers_kind_with(const struct callers *c,
 	return callers_judge(connection, segment, rules);
 }
 
+/* It has the ports of one that is over. */
+static bool callers_is_another(const struct callers_connection *connection,
+			       const struct callers_segment *segment)
+{
+	return segment->seen_ns - connection->seen_ns >= CALLERS_FORGET_NS ||
+	       (segment->is_syn && segment->seq != connection->first_seq);
+}
+
 enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow,
 			      const struct callers_segment *segment,
 			      const struct caller_rules *rules)
 {
 	struct callers_connection *connection = callers_find(c, flow);
 
-	if (connection && segment->seen_ns - connection->seen_ns >= CALLERS_FORGET_NS) {
+	if (connection && callers_is_another(connection, segment)) {
 		callers_forget(c, connection);
 		connection = NULL;
 	}
@@ -205,4 +213,15 @@ enum caller_kind callers_kind(const struct callers *c, const struct gate_flow *f
 	const struct callers_connection *connection = callers_find(c, flow);
 
 	return connection ? callers_kind_by(c, connection, now_ns) : CALLER_CLIENT;
+}
+
+bool callers_is_unproven(const struct callers *c, const struct gate_flow *flow, uint64_t now_ns,
+			 uint64_t *age_ns)
+{
+	const struct callers_connection *connection = callers_find(c, flow);
+
+	if (!connection || (connection->kind != CALLER_UNDECIDED && connection->kind != CALLER_TLS))
+		return false;
+	*age_ns = now_ns - connection->first_ns;
+	return true;
 }

@@ -19,6 +19,7 @@
 struct callers;
 
 struct callers_segment {
+	bool is_syn;	   /* a new connection */
 	uint32_t seq, ack; /* seq: of the first byte */
 	const uint8_t *payload;
 	size_t len;
@@ -37,5 +38,12 @@ enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow,
 /* What it was by the last segment, and by now; CALLER_CLIENT if nothing is known of it. */
 enum caller_kind callers_kind(const struct callers *c, const struct gate_flow *flow,
 			      uint64_t now_ns);
+
+/*
+ * Whether it is not told by now whether it is a health check's: it has said nothing since its SYN,
+ * half of something, or speaks TLS. *age_ns: since it is there.
+ */
+bool callers_is_unproven(const struct callers *c, const struct gate_flow *flow, uint64_t now_ns,
+			 uint64_t *age_ns);
 
 #endif

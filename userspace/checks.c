@@ -3,15 +3,20 @@
 #include "checks.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdlib.h>
 
 #include "log.h"
 #include "steer.h"
 #include "util.h"
 
+#define CHECKS_WAIT_MS 500
+
 struct checks {
 	struct checks_settings settings;
-	const struct activity *activity;
+	struct activity *activity;
+	struct event *wait;
+	bool is_closed;
 	struct bpf_link *steering;
 	struct responder *responder; /* NULL: nothing is answered */
 };
@@ -27,7 +32,34 @@ static void checks_on_client(void *arg, const struct gate_flow *flow)
 {
 	const struct checks *c = arg;
 
-	c->settings.client(c->settings.arg, flow);
+	c->settings.client(c->settings.arg, flow, "handed_over");
+}
+
+static void checks_on_waited(evutil_socket_t fd, short what, void *arg)
+{
+	struct checks *c = arg;
+	struct activity_waiting waiting;
+
+	(void)fd;
+	(void)what;
+	if (!c->is_closed)
+		return;
+	/* What cannot be looked at is a client. */
+	if (activity_find_waiting(c->activity, CHECKS_WAIT_MS * NS_PER_MS, &waiting) < 0)
+		c->settings.client(c->settings.arg, NULL, "waiting");
+	else if (waiting.is_found)
+		c->settings.client(c->settings.arg, &waiting.flow, "waiting");
+	else if (waiting.is_coming)
+		checks_passed(c);
+}
+
+void checks_passed(struct checks *c)
+{
+	/* The clock of the packets may be a little ahead. */
+	const struct timeval in = { .tv_usec = (CHECKS_WAIT_MS + 10) * 1000 };
+
+	if (c->is_closed && !event_pending(c->wait, EV_TIMEOUT, NULL))
+		event_add(c->wait, &in);
 }
 
 static int checks_steer_port(struct checks *c, uint16_t port)
@@ -99,7 +131,7 @@ static int checks_tell_gate(const struct checks *c, struct datapath *d)
 }
 
 int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
-	       struct datapath *d, const struct activity *a, const struct checks_settings *settings)
+	       struct datapath *d, struct activity *a, const struct checks_settings *settings)
 {
 	_cleanup_(checks_free) struct checks *c = calloc(1, sizeof(*c));
 	int r = 0;
@@ -108,6 +140,9 @@ int checks_new(struct checks **out, struct event_base *base, const struct netns 
 		return log_err(-ENOMEM, "cannot tell health checks from clients");
 	c->settings = *settings;
 	c->activity = a;
+	c->wait = evtimer_new(base, checks_on_waited, c);
+	if (!c->wait)
+		return log_err(-ENOMEM, "cannot tell health checks from clients");
 	if (!settings->activity->sources_len)
 		c->settings.probes = GATE_PROBES_NONE; /* from nowhere */
 	if (c->settings.probes == GATE_PROBES_ANSWER)
@@ -128,18 +163,23 @@ void checks_free(struct checks **c)
 	if ((*c)->settings.steer)
 		steer_remove_target((*c)->settings.steer, (*c)->settings.target_id);
 	responder_free(&(*c)->responder);
+	if ((*c)->wait)
+		event_free((*c)->wait);
 	free(*c);
 	*c = NULL;
 }
 
 void checks_gate_opened(struct checks *c)
 {
+	c->is_closed = false;
+	event_del(c->wait);
 	if (c->responder)
 		responder_release(c->responder, true);
 }
 
 void checks_gate_closes(struct checks *c)
 {
+	c->is_closed = true;
 	if (c->responder)
 		responder_release(c->responder, false);
 }

@@ -27,8 +27,11 @@ struct checks_settings {
 	const uint16_t *ports; /* of TCP, host order, that health checks come to; borrowed */
 	size_t ports_len;
 	const struct activity_settings *activity; /* sources and paths; borrowed */
-	/* Who was taken for a health check was a client: wake the target. */
-	void (*client)(void *arg, const struct gate_flow *flow);
+	/*
+	 * Who may have been a health check is a client: wake the target. flow is NULL if it is not
+	 * known whose; reason is a static string.
+	 */
+	void (*client)(void *arg, const struct gate_flow *flow, const char *reason);
 	void *arg;
 };
 
@@ -37,13 +40,18 @@ struct checks_settings {
  * Logs its errors, -errno. The caller owns *out.
  */
 int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
-	       struct datapath *d, const struct activity *a,
-	       const struct checks_settings *settings);
+	       struct datapath *d, struct activity *a, const struct checks_settings *settings);
 void checks_free(struct checks **c);
 
 /* To be told of the gate, after it opened and before it closes. */
 void checks_gate_opened(struct checks *c);
 void checks_gate_closes(struct checks *c);
+
+/*
+ * What may be a health check's has been passed on to the sleeping target: if that is still not told
+ * in half a second, it is a client's, who waits.
+ */
+void checks_passed(struct checks *c);
 
 /* NULL: none are answered. */
 const struct responder_counters *checks_counters(const struct checks *c);

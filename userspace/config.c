@@ -90,8 +90,9 @@ static const struct config_setting config_settings[] = {
 	  "for more." },
 	{ "probes", 0, "answer|pass|wake", config_set_probes, NULL, CONFIG_EACH,
 	  "What happens to health checks while asleep. answer: doze answers them; pass: they\n"
-	  "reach the sleeping application, and wait; wake: they are traffic as any other, awake\n"
-	  "and asleep. Default answer." },
+	  "reach the sleeping application, and wait; one that is not known for one by what it\n"
+	  "has said in half a second (HTTPS, gRPC) wakes; wake: they are traffic as any other,\n"
+	  "awake and asleep. Default answer." },
 	{ "probe-source", 0, "CIDR", config_set_probe_source, ", ", CONFIG_EACH,
 	  "Health checks of the kubelet come from here, and other traffic may as well: they are\n"
 	  "told apart by what they say. Repeat it for more. In a pod the node's addresses and the\n"

@@ -414,13 +414,14 @@ static void target_note_client(struct target *t, const struct gate_flow *flow, u
 	story_misjudged(&t->story, flow);
 }
 
-/* Comes from the responder, which has taken its connection for a health check's. */
-static void target_on_client(void *arg, const struct gate_flow *flow)
+/* Of the health checks, one was none. */
+static void target_on_client(void *arg, const struct gate_flow *flow, const char *reason)
 {
 	struct target *t = arg;
 
-	target_note_client(t, flow, monotonic_ns());
-	target_wakes(t, "handed_over", flow);
+	if (flow)
+		target_note_client(t, flow, monotonic_ns());
+	target_wakes(t, reason, flow);
 	target_dispatch(t, SCALER_TRAFFIC);
 }
 
@@ -438,8 +439,10 @@ static void target_on_hours(void *arg, bool is_active)
 /* A frame that was passed on to be judged is not replayed. */
 static void target_judge(struct target *t, const struct gate_event *event, const void *frame)
 {
-	if (!activity_is_client(t->activity, event, frame))
+	if (!activity_is_client(t->activity, event, frame)) {
+		checks_passed(t->checks);
 		return;
+	}
 	target_note_client(t, &event->flow, event->seen_ns);
 	target_wakes(t, datapath_counter_name(event->verdict), &event->flow);
 	target_raise(t, SCALER_TRAFFIC);

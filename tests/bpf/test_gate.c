@@ -900,7 +900,7 @@ static const struct check_scene check_scenes[] = {
 	  CLOSED_WITH(ANSWER),
 	  false,
 	  GATE_PASS_IGNORED },
-	{ "SYN", { SYN }, FROM_PROBE, CLOSED_WITH(PASS), false, GATE_PASS_UNPROVEN },
+	{ "SYN", { SYN }, FROM_PROBE, CLOSED_WITH(PASS), false, GATE_PASS_JUDGED },
 	{ "payload", { PAYLOAD }, FROM_PROBE, CLOSED_WITH(PASS), false, GATE_PASS_JUDGED },
 	{ "long payload",
 	  { LONG_PAYLOAD },

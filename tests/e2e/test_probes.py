@@ -374,6 +374,53 @@ def probes_that_are_passed_reach_the_sleeping_application_and_wait(t):
     sock.close()
 
 
+def ask_silently(path):
+    with silent_connection(path, 8080) as sock:
+        equal(sock.recv(100), b"hello\n", "greeting")
+
+
+def ask_in_halves(path):
+    with silent_connection(path, 8080) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHos")
+        check(sock.recv(100), "no answer")
+
+
+def ask_by_https(path):
+    with HttpsProbe(path, 8080).connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: me\r\n\r\n")
+        check(read_all(sock).startswith(b"HTTP/1.1 200 "), "no answer")
+
+
+@test([(ask_silently,), (ask_in_halves,), (ask_by_https,)])
+def who_waits_among_probes_that_are_passed_wakes(t, ask):
+    net = t.net()
+    if ask is ask_by_https:
+        doze = serve_kind(t, net, "https", NODE, "--probes=pass")
+    else:
+        doze = serve(t, net, NODE, "--probes=pass", command=("banner:8080",))
+    doze.wait_asleep()
+    ask(net.path())
+    equal(doze.wait_awake()["reason"], "waiting", "why it woke")
+
+
+@test()
+def where_there_is_no_sk_lookup_it_says_so_and_passes_probes(t):
+    net = t.net()
+    wrap = (sys.executable, os.path.join(HERE, "no_links.py"))
+    doze = serve(t, net, NODE, "--hook=tc", wrap=wrap)
+    doze.wait_log("no sk_lookup.*they are passed on to it")
+    doze.wait_asleep()
+    TcpProbe(net.path(), 8080)()
+    with silent_connection(net.path(), 8080) as probe:
+        probe.sendall(PROBE.encode())
+        time.sleep(0.7)  # who has waited for so long would have woken it
+        equal(woken(doze), 0, "wakes")
+        with Http(net.path()) as connection:
+            connection.get()
+        equal(doze.wait_awake()["reason"], "pass_judged", "why it woke")
+        check(probe.recv(100).startswith(b"HTTP/1.1 "), "no answer after it woke")
+
+
 @test()
 def probes_that_shall_wake_do(t):
     net = t.net()

@@ -228,6 +228,60 @@ static void who_stays_by_tls_is_a_client(void **state)
 	assert_int_equal(take(c, 1, START_SEQ + H, "\x17", 1, START_NS + CHECK_NS), CLIENT);
 }
 
+static enum caller_kind take_syn(struct callers *c, uint16_t port, uint32_t seq, uint64_t now_ns)
+{
+	const struct callers_segment segment = { .is_syn = true, .seq = seq, .seen_ns = now_ns };
+	struct gate_flow flow = flow_of(port);
+
+	return callers_take(c, &flow, &segment, &kubelet);
+}
+
+static bool is_unproven(const struct callers *c, uint16_t port, uint64_t now_ns, uint64_t age_ns)
+{
+	struct gate_flow flow = flow_of(port);
+	uint64_t age = 77;
+
+	if (!callers_is_unproven(c, &flow, now_ns, &age))
+		return false;
+	assert_int_equal(age, age_ns);
+	return true;
+}
+
+static void what_is_not_told_yet_has_an_age(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+	uint64_t now = START_NS;
+
+	(void)state;
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_false(is_unproven(c, 1, now, 0));
+	/* From its SYN on, also if that is sent again. */
+	assert_int_equal(take_syn(c, 1, START_SEQ, now), UNDECIDED);
+	assert_int_equal(take_syn(c, 1, START_SEQ, now + 10), UNDECIDED);
+	assert_true(is_unproven(c, 1, now + 20, 20));
+	assert_int_equal(take(c, 1, START_SEQ, PROBE, 20, now + 30), UNDECIDED);
+	assert_true(is_unproven(c, 1, now + 40, 40));
+	assert_int_equal(take(c, 1, START_SEQ + 20, probe + 20, N - 20, now + 50), HTTP);
+	assert_false(is_unproven(c, 1, now + 60, 0));
+	/* Of one that was there before, from the first bytes. */
+	assert_int_equal(take(c, 2, START_SEQ, HELLO, H, now + 70), TLS);
+	assert_true(is_unproven(c, 2, now + 80, 10));
+	assert_int_equal(take(c, 3, START_SEQ, "x", 1, now), CLIENT);
+	assert_false(is_unproven(c, 3, now, 0));
+}
+
+static void a_syn_with_the_ports_of_another_begins_anew(void **state)
+{
+	_cleanup_(callers_free) struct callers *c = NULL;
+
+	(void)state;
+	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(take(c, 1, START_SEQ, "x", 1, START_NS), CLIENT);
+	assert_int_equal(take_syn(c, 1, START_SEQ + 5000, START_NS + 5), UNDECIDED);
+	assert_true(is_unproven(c, 1, START_NS + 5, 0));
+	assert_int_equal(take(c, 1, START_SEQ + 5000, PROBE, N, START_NS + 6), HTTP);
+}
+
 static void more_bytes_than_a_health_check_has_are_a_clients(void **state)
 {
 	static char bytes[2 * CALLER_BYTES_MAX];
@@ -326,6 +380,8 @@ int main(void)
 		cmocka_unit_test(other_bytes_are_not_the_same_sent_again),
 		cmocka_unit_test(what_is_hidden_is_judged_by_its_records),
 		cmocka_unit_test(who_stays_by_tls_is_a_client),
+		cmocka_unit_test(what_is_not_told_yet_has_an_age),
+		cmocka_unit_test(a_syn_with_the_ports_of_another_begins_anew),
 		cmocka_unit_test(more_bytes_than_a_health_check_has_are_a_clients),
 		cmocka_unit_test(of_a_connection_that_is_not_known_nothing_is_thought),
 		cmocka_unit_test(a_full_table_forgets_the_one_that_was_silent_longest),

@@ -192,7 +192,7 @@ static const struct decision decisions[] = {
 	{ &closed_answer, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
 	{ &closed_steered, TCP, ACK, 99, 153, 0, GATE_PASS_STEERED },
 	{ &closed_steered, TCP, ACK, 99, MAX + 1, 0, GATE_PASS_STEERED },
-	{ &closed_pass, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
+	{ &closed_pass, TCP, SYN, 0, 60, 0, GATE_PASS_JUDGED },
 	{ &closed_pass, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
 	{ &closed_pass, TCP, ACK, 99, MAX + 1, 0, GATE_WAKE_PAYLOAD },
 	{ &closed_stale_answer, TCP, SYN, 0, 60, 0, GATE_PASS_STALE },
