@@ -7,12 +7,16 @@
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "util.h"
+
+#define RELAY_ALIVE_IDLE_S     60
+#define RELAY_ALIVE_INTERVAL_S 15
 
 struct relay_end {
 	struct relay *relay;
@@ -94,13 +98,24 @@ static bool relay_settle(struct relay_end *end)
 	return true;
 }
 
+/* As much as there is room for, beside what the other end has yet to take. */
+static void relay_read_on(struct relay_end *end)
+{
+	size_t pending = evbuffer_get_length(bufferevent_get_output(end->other->connection));
+
+	if (end->has_ended || pending >= RELAY_BUFFER_MAX) {
+		bufferevent_disable(end->connection, EV_READ);
+		return;
+	}
+	bufferevent_setwatermark(end->connection, EV_READ, 0, RELAY_BUFFER_MAX - pending);
+	bufferevent_enable(end->connection, EV_READ);
+}
+
 static void relay_pass_on(struct relay_end *end)
 {
-	struct evbuffer *pending = bufferevent_get_output(end->other->connection);
-
-	evbuffer_add_buffer(pending, bufferevent_get_input(end->connection));
-	if (evbuffer_get_length(pending) >= RELAY_BUFFER_MAX)
-		bufferevent_disable(end->connection, EV_READ);
+	evbuffer_add_buffer(bufferevent_get_output(end->other->connection),
+			    bufferevent_get_input(end->connection));
+	relay_read_on(end);
 }
 
 static void relay_on_read(struct bufferevent *connection, void *arg)
@@ -117,8 +132,7 @@ static void relay_on_written(struct bufferevent *connection, void *arg)
 	(void)connection;
 	if (relay_settle(end->other))
 		return;
-	if (!end->other->has_ended)
-		bufferevent_enable(end->other->connection, EV_READ);
+	relay_read_on(end->other);
 }
 
 static void relay_on_event(struct bufferevent *connection, short what, void *arg)
@@ -132,10 +146,18 @@ static void relay_on_event(struct bufferevent *connection, short what, void *arg
 		relay_end_badly(end->relay);
 		return;
 	}
-	relay_pass_on(end);
 	end->has_ended = true;
-	bufferevent_disable(end->connection, EV_READ);
+	relay_pass_on(end);
 	relay_settle(end);
+}
+
+static void relay_keep_alive(int fd)
+{
+	const int on = 1, idle_s = RELAY_ALIVE_IDLE_S, interval_s = RELAY_ALIVE_INTERVAL_S;
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
 }
 
 static void relay_take(struct relay *r, size_t i, struct bufferevent *connection)
@@ -148,8 +170,8 @@ static void relay_take(struct relay *r, size_t i, struct bufferevent *connection
 		.other = &r->ends[1 - i],
 	};
 	bufferevent_setcb(connection, relay_on_read, relay_on_written, relay_on_event, end);
-	bufferevent_setwatermark(connection, EV_READ, 0, RELAY_BUFFER_MAX);
 	bufferevent_set_timeouts(connection, NULL, NULL);
+	relay_keep_alive(bufferevent_getfd(connection));
 }
 
 int relay_start(struct relay **out, struct bufferevent *client, struct bufferevent *application,
@@ -164,8 +186,8 @@ int relay_start(struct relay **out, struct bufferevent *client, struct buffereve
 	relay_take(r, 0, client);
 	relay_take(r, 1, application);
 	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++) {
+		bufferevent_enable(r->ends[i].connection, EV_WRITE);
 		relay_pass_on(&r->ends[i]);
-		bufferevent_enable(r->ends[i].connection, EV_READ | EV_WRITE);
 	}
 	*out = r;
 	return 0;

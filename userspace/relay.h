@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Carries a connection on to another one byte for byte, both ways: what one end closes or resets
- * is closed or reset at the other. No more than RELAY_BUFFER_MAX bytes wait in either direction.
+ * is closed or reset at the other. No more than RELAY_BUFFER_MAX bytes wait in either direction. A
+ * peer that has vanished is found out by TCP keep-alives.
  */
 #ifndef DOZE_RELAY_H
 #define DOZE_RELAY_H
 
 #include <stddef.h>
 
-#define RELAY_BUFFER_MAX (256 * 1024)
+#define RELAY_BUFFER_MAX (32 * 1024)
 
 struct bufferevent;
 struct relay;
