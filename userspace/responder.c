@@ -336,12 +336,24 @@ static void connection_wait(struct connection *c)
 		connection_connect(c);
 }
 
+/* The gate may have opened and closed again meanwhile: then it is to be woken once more. */
+static void connection_end_ack(struct connection *c)
+{
+	struct responder *r = c->responder;
+	struct gate_flow flow = c->flow;
+	bool is_open = r->is_open;
+
+	connection_wait(c);
+	if (!is_open)
+		r->settings.client(r->settings.arg, &flow);
+}
+
 static void connection_on_unacked_read(struct bufferevent *client, void *arg)
 {
 	struct evbuffer *input = bufferevent_get_input(client);
 
 	if (reply_h2_find_ack(evbuffer_pullup(input, -1), evbuffer_get_length(input)))
-		connection_wait(arg);
+		connection_end_ack(arg);
 }
 
 /*
@@ -548,7 +560,7 @@ static void connection_on_timeout(evutil_socket_t fd, short what, void *arg)
 		return;
 	case RESPONDER_UNACKED:
 		c->has_settings = false; /* it does not acknowledge: nothing to take out */
-		connection_wait(c);
+		connection_end_ack(c);
 		return;
 	case RESPONDER_JUDGING:
 	case RESPONDER_TLS:
@@ -694,7 +706,11 @@ static int responder_bind(int family)
 	const void *address = family == AF_INET ? (void *)&ipv4 : (void *)&ipv6;
 	socklen_t len = family == AF_INET ? sizeof(ipv4) : sizeof(ipv6);
 	_cleanup_(closep) int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int one = 1;
 
+	/* lo may be down, or have IPv6 switched off where other interfaces have it. */
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
 	if (fd < 0 || bind(fd, address, len) < 0 || listen(fd, RESPONDER_BACKLOG) < 0)
 		return -errno;
 	return TAKE_FD(fd);

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -337,6 +338,17 @@ def client_that_resembles_a_probe_wakes(t, name):
         sock.sendall(NOT_PROBES[name].encode())
         check(sock.recv(65536).startswith(b"HTTP/1.1 "), "no answer")
     equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+@test()
+def probe_by_ipv6_is_answered_although_lo_has_none(t):
+    net = t.net()
+    subprocess.run(t.in_server(net, "sysctl", "-q", "net.ipv6.conf.lo.disable_ipv6=1"), check=True)
+    doze = serve(t, net, NODE6)
+    doze.wait_asleep()
+    probe = HttpProbe(net.path(family=6), 8080, "/")
+    probe()
+    check(b"X-Doze: asleep" in probe.answer, f"answered by the application: {probe.answer!r}")
 
 
 @test()

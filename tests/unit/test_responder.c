@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+/* The responder, with connections over lo in the place of those that are steered to it. */
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "responder.h"
+#include "util.h"
+
+/* The beginning of HTTP/2, the headers of some call, and what acknowledges our SETTINGS. */
+#define PREFACE	     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+#define HEADERS	     "\0\0\1\1\4\0\0\0\5\x82"
+#define SETTINGS_ACK "\0\0\0\4\1\0\0\0\0"
+#define SETTINGS_LEN 9
+
+struct rig {
+	struct event_base *base;
+	struct netns ns;
+	struct responder *responder;
+	unsigned int woken;
+	int listener, client;
+};
+
+static struct caller_rules rules_of(void *arg, const struct gate_flow *flow)
+{
+	(void)arg;
+	(void)flow;
+	return (struct caller_rules){ .knows_kubelet = true };
+}
+
+static void on_client(void *arg, const struct gate_flow *flow)
+{
+	struct rig *rig = arg;
+
+	(void)flow;
+	rig->woken++;
+}
+
+static void make_rig(struct rig *rig)
+{
+	const struct responder_settings settings = {
+		.base = rig->base = event_base_new(),
+		.ns = &rig->ns,
+		.rules = rules_of,
+		.client = on_client,
+		.arg = rig,
+	};
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(address);
+
+	alarm(60); /* what does not come ends the test */
+	assert_return_code(netns_open(&rig->ns, 0), 0);
+	assert_return_code(responder_new(&rig->responder, &settings), 0);
+	rig->listener = socket(AF_INET, SOCK_STREAM, 0);
+	assert_return_code(bind(rig->listener, (struct sockaddr *)&address, len), 0);
+	assert_return_code(listen(rig->listener, 8), 0);
+	assert_return_code(getsockname(rig->listener, (struct sockaddr *)&address, &len), 0);
+	rig->client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_return_code(connect(rig->client, (struct sockaddr *)&address, len), 0);
+	responder_adopt(rig->responder,
+			accept4(rig->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+static void free_rig(struct rig *rig)
+{
+	responder_free(&rig->responder);
+	close(rig->client);
+	close(rig->listener);
+	netns_close(&rig->ns);
+	event_base_free(rig->base);
+}
+
+static void say(struct rig *rig, const char *bytes, size_t len)
+{
+	assert_int_equal(send(rig->client, bytes, len, 0), len);
+}
+
+#define SAY(rig, text) say(rig, text, sizeof(text) - 1)
+
+static void loop_until_woken(struct rig *rig, unsigned int times)
+{
+	while (rig->woken < times)
+		event_base_loop(rig->base, EVLOOP_ONCE);
+}
+
+/* The event loop's turn, until our SETTINGS are there. */
+static void hear_settings(struct rig *rig)
+{
+	char settings[SETTINGS_LEN];
+
+	while (recv(rig->client, settings, sizeof(settings), MSG_DONTWAIT) < 0)
+		event_base_loop(rig->base, EVLOOP_NONBLOCK);
+}
+
+static void who_acknowledges_when_the_gate_has_closed_again_wakes_once_more(void **state)
+{
+	struct rig rig = { 0 };
+
+	(void)state;
+	make_rig(&rig);
+	responder_release(rig.responder, false);
+	SAY(&rig, PREFACE);
+	hear_settings(&rig);
+	SAY(&rig, HEADERS);
+	loop_until_woken(&rig, 1);
+	responder_release(rig.responder, true);
+	responder_release(rig.responder, false);
+	SAY(&rig, SETTINGS_ACK);
+	loop_until_woken(&rig, 2);
+	free_rig(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_acknowledges_when_the_gate_has_closed_again_wakes_once_more),
+	};
+
+	return cmocka_run_group_tests_name("responder", tests, NULL, NULL);
+}
