@@ -184,6 +184,11 @@ void checks_gate_closes(struct checks *c)
 		responder_release(c->responder, false);
 }
 
+bool checks_are_busy(const struct checks *c)
+{
+	return c->responder && responder_is_busy(c->responder);
+}
+
 const struct responder_counters *checks_counters(const struct checks *c)
 {
 	return c->responder ? responder_counters(c->responder) : NULL;

@@ -6,6 +6,7 @@
 #ifndef DOZE_CHECKS_H
 #define DOZE_CHECKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,9 @@ void checks_gate_closes(struct checks *c);
  * in half a second, it is a client's, who waits.
  */
 void checks_passed(struct checks *c);
+
+/* A client's connection that is carried on to the target is at work. */
+bool checks_are_busy(const struct checks *c);
 
 /* NULL: none are answered. */
 const struct responder_counters *checks_counters(const struct checks *c);

@@ -240,6 +240,7 @@ static void node_main(struct node_command *c)
 {
 	log_info("watching the node", "node=%s", c->config.node_name);
 	daemon_run(&c->daemon);
+	daemon_drain(&c->daemon);
 	daemon_log_counters(&c->daemon);
 }
 

@@ -314,6 +314,7 @@ static int run_main(struct run *run)
 	run_log_watching(run);
 	target_start(run->seat.target);
 	daemon_run(&run->daemon);
+	daemon_drain(&run->daemon);
 	if (run->process.is_child)
 		status = process_wait(&run->process);
 	daemon_log_counters(&run->daemon);

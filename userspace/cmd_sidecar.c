@@ -303,6 +303,7 @@ static void sidecar_main(struct sidecar *s)
 		s->backend->ops->resize(s->backend, BACKEND_FULL);
 	}
 	daemon_run(&s->daemon);
+	daemon_drain(&s->daemon);
 	daemon_log_counters(&s->daemon);
 }
 

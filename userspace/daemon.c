@@ -16,6 +16,10 @@
 #include "util.h"
 #include "version.h"
 
+/* For the requests that we carry, when we end. */
+#define DAEMON_DRAIN_NS	     (5 * NS_PER_S)
+#define DAEMON_DRAIN_STEP_US 20000
+
 /* --- events --- */
 
 static void daemon_on_ring(evutil_socket_t fd, short what, void *arg)
@@ -297,6 +301,36 @@ void daemon_leave(struct daemon *d)
 }
 
 /* --- closing --- */
+
+static bool daemon_is_carrying(const struct daemon *d)
+{
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i] && target_is_carrying(d->targets[i]))
+			return true;
+	}
+	return false;
+}
+
+static void daemon_on_drained(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+void daemon_drain(struct daemon *d)
+{
+	const struct timeval step = { .tv_usec = DAEMON_DRAIN_STEP_US };
+	uint64_t until_ns = monotonic_ns() + DAEMON_DRAIN_NS;
+	struct event *look = event_new(d->base, -1, EV_PERSIST, daemon_on_drained, NULL);
+
+	if (!look)
+		return;
+	event_add(look, &step);
+	while (daemon_is_carrying(d) && monotonic_ns() < until_ns)
+		event_base_loop(d->base, EVLOOP_ONCE);
+	event_free(look);
+}
 
 void daemon_log_counters(const struct daemon *d)
 {

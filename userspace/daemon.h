@@ -91,6 +91,12 @@ int daemon_open_server(struct daemon *d, const char *socket, const char *default
 void daemon_run(struct daemon *d);
 void daemon_leave(struct daemon *d);
 
+/*
+ * After the targets were stopped: what doze carries of their clients' requests has some seconds to
+ * be answered. Runs the loop meanwhile.
+ */
+void daemon_drain(struct daemon *d);
+
 /* What the gate and the replay have counted, as log lines. */
 void daemon_log_counters(const struct daemon *d);
 

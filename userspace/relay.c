@@ -18,6 +18,9 @@
 #define RELAY_ALIVE_IDLE_S     60
 #define RELAY_ALIVE_INTERVAL_S 15
 
+/* After the application has spoken more may come. */
+#define RELAY_REST_NS (300 * NS_PER_MS)
+
 struct relay_end {
 	struct relay *relay;
 	struct bufferevent *connection;
@@ -27,7 +30,9 @@ struct relay_end {
 };
 
 struct relay {
-	struct relay_end ends[2];
+	struct relay_end ends[2]; /* the client's, and the application's */
+	struct relay_end *last;	  /* who has spoken last; at first the client, who has come */
+	uint64_t last_ns;
 	relay_done_fn done;
 	void *arg;
 };
@@ -113,8 +118,13 @@ static void relay_read_on(struct relay_end *end)
 
 static void relay_pass_on(struct relay_end *end)
 {
-	evbuffer_add_buffer(bufferevent_get_output(end->other->connection),
-			    bufferevent_get_input(end->connection));
+	struct evbuffer *input = bufferevent_get_input(end->connection);
+
+	if (evbuffer_get_length(input)) {
+		end->relay->last = end;
+		end->relay->last_ns = monotonic_ns();
+	}
+	evbuffer_add_buffer(bufferevent_get_output(end->other->connection), input);
 	relay_read_on(end);
 }
 
@@ -183,6 +193,7 @@ int relay_start(struct relay **out, struct bufferevent *client, struct buffereve
 		return -ENOMEM;
 	r->done = done;
 	r->arg = arg;
+	r->last = &r->ends[0];
 	relay_take(r, 0, client);
 	relay_take(r, 1, application);
 	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++) {
@@ -191,4 +202,13 @@ int relay_start(struct relay **out, struct bufferevent *client, struct buffereve
 	}
 	*out = r;
 	return 0;
+}
+
+bool relay_is_busy(const struct relay *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++) {
+		if (evbuffer_get_length(bufferevent_get_output(r->ends[i].connection)))
+			return true;
+	}
+	return r->last == &r->ends[0] || monotonic_ns() - r->last_ns < RELAY_REST_NS;
 }

@@ -7,6 +7,7 @@
 #ifndef DOZE_RELAY_H
 #define DOZE_RELAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define RELAY_BUFFER_MAX (32 * 1024)
@@ -24,6 +25,9 @@ typedef void (*relay_done_fn)(void *arg);
 int relay_start(struct relay **out, struct bufferevent *client, struct bufferevent *application,
 		relay_done_fn done, void *arg);
 void relay_free(struct relay **r);
+
+/* The client waits for an answer, for all that can be seen, or for the rest of one. */
+bool relay_is_busy(const struct relay *r);
 
 /* Closed with a reset: the peer must not take it for a proper end. Frees it. */
 void relay_reset(struct bufferevent **connection);

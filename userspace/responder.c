@@ -834,6 +834,26 @@ void responder_release(struct responder *r, bool is_open)
 	}
 }
 
+static bool connection_is_busy(const struct connection *c)
+{
+	if (c->state == RESPONDER_RELAYED)
+		return relay_is_busy(c->relay);
+	return c->state == RESPONDER_UNACKED || c->state == RESPONDER_WAITING ||
+	       c->state == RESPONDER_CONNECTING;
+}
+
+bool responder_is_busy(const struct responder *r)
+{
+	const struct connection *c;
+
+	TAILQ_FOREACH(c, &r->connections, link)
+	{
+		if (connection_is_busy(c))
+			return true;
+	}
+	return false;
+}
+
 const struct responder_counters *responder_counters(const struct responder *r)
 {
 	return &r->counters;

@@ -54,6 +54,9 @@ int responder_listen_fd(const struct responder *r, enum gate_family family);
 /* The gate is open (true): clients that wait are carried on, later ones at once; or closed. */
 void responder_release(struct responder *r, bool is_open);
 
+/* Somebody waits for an answer, by us or by the application. */
+bool responder_is_busy(const struct responder *r);
+
 /* An accepted connection, as if it had been steered here. Takes fd. */
 void responder_adopt(struct responder *r, int fd);
 

@@ -525,6 +525,11 @@ void target_abandon(struct target *t)
 	checks_gate_opened(t->checks);
 }
 
+bool target_is_carrying(const struct target *t)
+{
+	return checks_are_busy(t->checks);
+}
+
 static void target_begin_story(struct target *t)
 {
 	const struct target_port *first = &t->settings.ports[0];

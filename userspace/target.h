@@ -104,6 +104,9 @@ void target_stop(struct target *t);
  */
 void target_abandon(struct target *t);
 
+/* A client's connection is at work that doze itself carries, and that ends with the target. */
+bool target_is_carrying(const struct target *t);
+
 /* A record of the gate's ring for this target, as datapath_consume() hands it over. */
 void target_take(struct target *t, const struct gate_event *event, const void *frame);
 

@@ -56,6 +56,19 @@ def process_is_awake_and_alive_when_doze_is_told_to_end(t, name):
     check(target.is_answering(), "the process was harmed")
 
 
+@test()
+def request_that_doze_carries_is_answered_before_it_ends(t):
+    target = Target(t)
+    doze = target.doze(t, "--probe-source=192.0.2.1")
+    doze.wait_asleep()
+    with Http(target.net.path()) as connection:
+        connection.connection.request("GET", "/compute/1")
+        equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+        doze.signal(signal.SIGTERM)
+        equal(connection.connection.getresponse().status, 200, "answer")
+    equal(doze.wait(), 0, "exit status")
+
+
 @test([("told to end",), ("killed",)])
 def quota_is_restored_to_what_it_was_when_doze_is(t, how):
     target = Target(t)
