@@ -137,10 +137,15 @@ def client_from_the_same_address_wakes_and_its_bytes_arrive(t):
 
 @test()
 def probes_and_clients_mixed_from_one_address_all_are_answered(t):
+    """gRPC and HTTPS by applications beside it, which doze does not put to sleep."""
     net = t.net()
-    doze = serve(t, net, NODE)
+    doze = serve(t, net, NODE, "--probe-port=8082", "--probe-https=8083")
+    for kind, port in ("grpc", 8082), ("https", 8083):
+        t.process(*t.in_server(net, *healthd(t, kind, port))).stdout.wait_for("listening")
     path, failed, asked = net.path(), [], 0
-    with Kubelet(HttpProbe(path, 8080, "/"), TcpProbe(path, 8080), period_s=0.1) as kubelet:
+    probes = (HttpProbe(path, 8080, "/"), TcpProbe(path, 8080), GrpcProbe(path, 8082),
+              HttpsProbe(path, 8083))
+    with Kubelet(*probes, period_s=0.1) as kubelet:
         for _ in range(6):
             doze.wait_asleep()
             for _ in range(5):
@@ -322,7 +327,7 @@ NOT_PROBES = {
     "the agent in another header": PROBE.replace("User-Agent", "X-Forwarded-Agent"),
     "the agent in the path": PROBE.replace(AGENT, "me").replace("/healthz", "/kube-probe/1.36"),
     "a POST": PROBE.replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n"),
-    "HTTP/1.0": PROBE.replace("HTTP/1.1", "HTTP/1.0").replace(AGENT, "me"),
+    "HTTP/1.0": PROBE.replace("HTTP/1.1", "HTTP/1.0"),
     "a second request behind it": PROBE + "GET /mine HTTP/1.1\r\nHost: x\r\n\r\n",
     "8 kB of headers before the agent": PROBE.replace(
         "User-Agent", "X-Long: " + 8192 * "a" + "\r\nUser-Agent"),
@@ -338,6 +343,35 @@ def client_that_resembles_a_probe_wakes(t, name):
         sock.sendall(NOT_PROBES[name].encode())
         check(sock.recv(65536).startswith(b"HTTP/1.1 "), "no answer")
     equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+def ask_with(path, sent):
+    """The client's port."""
+    with silent_connection(path, 8080) as sock:
+        sock.sendall(sent.encode())
+        check(sock.recv(65536).startswith(b"HTTP/1.1 "), "no answer")
+        return sock.getsockname()[1]
+
+
+@test()
+def client_that_resembles_a_probe_is_one_while_awake_as_well(t):
+    """Again, if a client was recognized a moment before: then nobody is judged, and all count."""
+    net = t.net()
+    doze = serve(t, net, NODE, "--stay-awake=Mon-Sun 00:00-24:00", "--log-level=debug")
+    path = net.path()
+
+    def is_recognized(sent):
+        line = rf'"a client where health checks come from".*client=192.0.2.1:{ask_with(path, sent)}$'
+        with contextlib.suppress(Failure):
+            return doze.stderr.wait_for(line, limit_s=IDLE_S / 8)
+        return False
+
+    probe = ask_with(path, PROBE)
+    for name, sent in NOT_PROBES.items():
+        if len(sent) > 3000:
+            continue  # it counts without a judgement (GATE_FRAME_MAX)
+        wait_until(lambda sent=sent: is_recognized(sent), f"{name} is no probe", limit_s=5)
+    check(not doze.stderr.matching(rf"client=192.0.2.1:{probe}$"), "nor is a probe")
 
 
 @test()
