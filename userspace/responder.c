@@ -30,6 +30,7 @@
 #define RESPONDER_CONNECTIONS_MIN 16
 #define RESPONDER_OTHER_FILES	  128
 #define RESPONDER_BACKLOG	  1024
+#define RESPONDER_TURN_MAX	  32 /* that are accepted at once */
 #define RESPONDER_PAUSE_US	  100000 /* after accept() has failed */
 
 /* A health check says what it wants at once; who says half of it is taken for a client. */
@@ -681,19 +682,25 @@ static void responder_on_acceptable(evutil_socket_t fd, short what, void *arg)
 	struct responder *r = arg;
 
 	(void)what;
-	while (r->connections_len < r->connections_max) {
-		int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	/* The event comes again while more wait: no crowd at this port may stop the loop. */
+	for (int turn = 0; turn < RESPONDER_TURN_MAX; turn++) {
+		int accepted;
 
+		if (r->connections_len >= r->connections_max) {
+			responder_pause(r);
+			return;
+		}
+		accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (accepted >= 0) {
 			responder_adopt(r, accepted);
 			continue;
 		}
-		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-			return;
-		log_warn_err(-errno, "cannot accept a health check");
-		break;
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+			log_warn_err(-errno, "cannot accept a health check");
+			responder_pause(r);
+		}
+		return;
 	}
-	responder_pause(r);
 }
 
 /* --- the listening sockets: any port, steering does not look at it --- */

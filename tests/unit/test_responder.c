@@ -120,10 +120,48 @@ static void who_acknowledges_when_the_gate_has_closed_again_wakes_once_more(void
 	free_rig(&rig);
 }
 
+/* To the listening socket itself, which nobody steers there: each ends at once. */
+static int call_itself(const struct rig *rig)
+{
+	struct sockaddr_in address;
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_return_code(getsockname(responder_listen_fd(rig->responder, GATE_FAMILY_IPV4),
+				       (struct sockaddr *)&address, &len),
+			   0);
+	assert_return_code(connect(fd, (struct sockaddr *)&address, len), 0);
+	return fd;
+}
+
+static void a_crowd_is_accepted_a_few_at_a_time(void **state)
+{
+	struct rig rig = { 0 };
+	int crowd[200];
+	uint64_t turns = 0;
+
+	(void)state;
+	make_rig(&rig);
+	for (size_t i = 0; i < ARRAY_LEN(crowd); i++)
+		crowd[i] = call_itself(&rig);
+	while (responder_counters(rig.responder)->failed < ARRAY_LEN(crowd)) {
+		uint64_t before = responder_counters(rig.responder)->failed;
+
+		event_base_loop(rig.base, EVLOOP_ONCE);
+		assert_in_range(responder_counters(rig.responder)->failed - before, 0, 32);
+		turns++;
+	}
+	assert_true(turns >= ARRAY_LEN(crowd) / 32);
+	for (size_t i = 0; i < ARRAY_LEN(crowd); i++)
+		close(crowd[i]);
+	free_rig(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_acknowledges_when_the_gate_has_closed_again_wakes_once_more),
+		cmocka_unit_test(a_crowd_is_accepted_a_few_at_a_time),
 	};
 
 	return cmocka_run_group_tests_name("responder", tests, NULL, NULL);
