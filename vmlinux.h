@@ -52,6 +52,28 @@ enum {
 	TC_ACT_SHOT = 2
 };
 
+/* linux/bpf.h: what bpf_fib_lookup() is asked, and answers */
+struct bpf_fib_lookup {
+	__u8 family;
+	__u8 l4_protocol;
+	__be16 sport;
+	__be16 dport;
+	__u16 tot_len; /* 0: not to be compared with an MTU */
+	__u32 ifindex; /* where the packet has come in */
+	__u32 flowinfo;
+	__u32 src[4]; /* IPv4 in the first */
+	__u32 dst[4];
+	__u32 tbid;
+	__u8 smac[6];
+	__u8 dmac[6];
+};
+_Static_assert(sizeof(struct bpf_fib_lookup) == 64, "the kernel checks it");
+
+enum {
+	BPF_FIB_LKUP_RET_SUCCESS = 0,
+	BPF_FIB_LKUP_RET_NO_NEIGH = 7,
+};
+
 struct xdp_md {
 	__u32 data;
 	__u32 data_end;

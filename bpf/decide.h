@@ -107,10 +107,25 @@ static __always_inline enum gate_verdict gate_decide(const struct gate_packet *p
 	return gate_decide_closed(p, view);
 }
 
+static __always_inline bool gate_holds(enum gate_verdict v)
+{
+	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
+}
+
 /* Nobody sends a datagram again, so it goes on its way; TCP sends its SYN again. */
 static __always_inline enum gate_verdict gate_decide_unheld(enum gate_verdict verdict)
 {
 	return verdict == GATE_HOLD_DATAGRAM ? GATE_WAKE_RING_FULL : GATE_DROP_RING_FULL;
+}
+
+/*
+ * What would be held, but the kernel would send it on: it is another machine's, whose clients must
+ * not wait for this target; or its address is translated to this target's later (DNAT), and so it
+ * wakes.
+ */
+static __always_inline enum gate_verdict gate_decide_forwarded(enum gate_verdict verdict)
+{
+	return gate_holds(verdict) ? GATE_WAKE_FORWARDED : verdict;
 }
 
 /* What could not be shown to the daemon for a judgement is a client's. */
@@ -126,11 +141,6 @@ static __always_inline bool gate_is_quiet(enum gate_verdict v)
 	       v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED;
 }
 
-static __always_inline bool gate_holds(enum gate_verdict v)
-{
-	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
-}
-
 static __always_inline bool gate_drops(enum gate_verdict v)
 {
 	return gate_holds(v) || v == GATE_DROP_NO_REPLAY || v == GATE_DROP_RING_FULL;
@@ -140,7 +150,7 @@ static __always_inline bool gate_drops(enum gate_verdict v)
 static __always_inline bool gate_tells(enum gate_verdict v)
 {
 	return v == GATE_WAKE_PAYLOAD || v == GATE_WAKE_FRAGMENT || v == GATE_WAKE_TOO_LONG ||
-	       v == GATE_WAKE_DATAGRAM || v == GATE_DROP_NO_REPLAY;
+	       v == GATE_WAKE_FORWARDED || v == GATE_WAKE_DATAGRAM || v == GATE_DROP_NO_REPLAY;
 }
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The gate in front of a target: one body, three entry points (tcx, tc, XDP).
+ * The gate in front of a target: one body, with entry points for tcx and tc, and for XDP.
  *
  *   frame -> parse -> which target? -> decide -> stamp, hold or tell, count -> pass or drop
  *
@@ -9,6 +9,9 @@
 #include "gate.h"
 #include "decide.h"
 #include "maps.h"
+
+#define GATE_AF_INET  2
+#define GATE_AF_INET6 10
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -121,21 +124,22 @@ static __always_inline __u32 *gate_search_target(const struct gate_frame *f,
 						 const struct gate_packet *p)
 {
 	struct gate_target_key key = {
-		.addr = p->flow.daddr,
 		.port_be = p->flow.dport_be,
 		.protocol = p->flow.protocol,
 	};
-	__u32 *target_id = bpf_map_lookup_elem(&gate_targets, &key);
+	__u32 *target_id;
 	__u32 netns;
 
-	if (target_id)
-		return target_id;
 	if (gate_has_namespaces && gate_find_netns(f, &netns)) {
 		key.addr = gate_addr_of_netns(netns);
 		target_id = bpf_map_lookup_elem(&gate_targets, &key);
 		if (target_id)
 			return target_id;
 	}
+	key.addr = p->flow.daddr;
+	target_id = bpf_map_lookup_elem(&gate_targets, &key);
+	if (target_id)
+		return target_id;
 	key.addr = (struct gate_addr){};
 	return bpf_map_lookup_elem(&gate_targets, &key);
 }
@@ -281,15 +285,65 @@ static __always_inline void gate_look_at_source(const struct gate_packet *p, __u
 		view->is_steered = gate_is_steered(&connection, control->closing);
 }
 
+/* 1 for ::ffff:a.b.c.d, else 0; without a branch, as in parse_extensions(). */
+static __always_inline __u32 gate_is_ipv4(const struct gate_addr *addr)
+{
+	__u32 words[4], differs;
+
+	__builtin_memcpy(words, addr->bytes, sizeof(words));
+	differs = words[0] | words[1] | (words[2] ^ PARSE_SWAP32(0x0000ffffU));
+	return ((differs | -differs) >> 31) ^ 1;
+}
+
+/* IPv4 is in the first word. */
+static __always_inline void gate_copy_address(__u32 out[4], const struct gate_addr *addr,
+					      __u32 is_ipv4)
+{
+	__u32 words[4];
+
+	__builtin_memcpy(words, addr->bytes, sizeof(words));
+	out[0] = (words[0] & (is_ipv4 - 1)) | (words[3] & -is_ipv4);
+	out[1] = words[1];
+	out[2] = words[2];
+	out[3] = words[3];
+}
+
+/*
+ * By the routes of the namespace that it has come to. Without IP forwarding there, never. Inlined
+ * it would double what the verifier follows (all kernels).
+ */
+static __noinline bool gate_is_forwarded(const struct gate_frame *f, const struct gate_packet *p)
+{
+	__u32 is_ipv4 = gate_is_ipv4(&p->flow.daddr);
+	struct bpf_fib_lookup route = {
+		.family = (__u8)(GATE_AF_INET6 - (GATE_AF_INET6 - GATE_AF_INET) * is_ipv4),
+		.l4_protocol = p->flow.protocol,
+		.sport = p->flow.sport_be,
+		.dport = p->flow.dport_be,
+		.ifindex = f->ifindex,
+	};
+	long r;
+
+	gate_copy_address(route.src, &p->flow.saddr, is_ipv4);
+	gate_copy_address(route.dst, &p->flow.daddr, is_ipv4);
+	r = bpf_fib_lookup(f->context, &route, sizeof(route), 0);
+	return r == BPF_FIB_LKUP_RET_SUCCESS || r == BPF_FIB_LKUP_RET_NO_NEIGH;
+}
+
 static __always_inline void gate_carry_out(const struct gate_frame *f, const struct gate_packet *p,
 					   __u32 target_id, struct gate_activity *activity,
 					   enum gate_verdict *verdict, __u64 now_ns)
 {
 	gate_stamp(activity, p, now_ns);
-	if (gate_holds(*verdict) && !gate_hold(f, p, target_id, *verdict))
-		*verdict = gate_decide_unheld(*verdict);
-	else if (gate_tells(*verdict))
+	if (!gate_holds(*verdict)) {
+		if (gate_tells(*verdict))
+			gate_tell(f, p, target_id, *verdict, activity, now_ns);
+	} else if (gate_is_forwarded(f, p)) {
+		*verdict = gate_decide_forwarded(*verdict);
 		gate_tell(f, p, target_id, *verdict, activity, now_ns);
+	} else if (!gate_hold(f, p, target_id, *verdict)) {
+		*verdict = gate_decide_unheld(*verdict);
+	}
 }
 
 /* The packet is a target's: decide, and carry it out. */
@@ -411,9 +465,9 @@ static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethern
 }
 
 /*
- * For tcx and tc alike. TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs as
- * well. The section is not "tcx/ingress" because Debian 12's bpftool does not know it; datapath.c
- * sets the type.
+ * For tcx and tc alike. TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs
+ * as well. The section is not "tcx/ingress" because Debian 12's bpftool does not know it;
+ * datapath.c sets the type.
  */
 SEC("tc")
 int gate_skb(struct __sk_buff *skb)

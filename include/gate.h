@@ -58,7 +58,8 @@ struct gate_addr {
 /*
  * In addr instead of an address: all zero bytes, for any address of the interfaces that the gate is
  * attached to; or gate_addr_of_netns(), for any of one network namespace. The first that is found
- * counts: the packet's address, its namespace, any.
+ * counts: the packet's namespace, its address, any. Where namespaces are known, only they tell pods
+ * apart: a packet to a pod's address crosses the node's namespace before it is in the pod's.
  */
 struct gate_target_key {
 	struct gate_addr addr;
@@ -230,6 +231,8 @@ _Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
 	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")       \
 	X(WAKE_FRAGMENT, "wake_fragment", "first fragment, gate closed: cannot be held whole")     \
 	X(WAKE_TOO_LONG, "wake_too_long", "gate closed, longer than can be replayed")              \
+	X(WAKE_FORWARDED, "wake_forwarded",                                                        \
+	  "gate closed, and routed on: another machine's, or DNAT")                                \
 	X(WAKE_DATAGRAM, "wake_datagram", "a datagram, gate closed, replay is off")                \
 	X(WAKE_RING_FULL, "wake_ring_full", "a datagram, gate closed, no room in the ring")        \
 	X(HOLD_SYN, "hold_syn", "a SYN, held for replay")                                          \

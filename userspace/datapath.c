@@ -769,6 +769,11 @@ struct gate_flow datapath_last_client(const struct datapath *d, uint32_t target_
 	};
 }
 
+bool datapath_has_namespaces(const struct datapath *d)
+{
+	return d->skel->rodata->gate_has_namespaces;
+}
+
 int datapath_ring_fd(const struct datapath *d)
 {
 	return ring_buffer__epoll_fd(d->ring);

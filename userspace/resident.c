@@ -455,9 +455,14 @@ static void resident_on_woke(void *arg)
 	r->node->woke(r->node->arg, r);
 }
 
-/* Keys for its addresses, and for all else in its network namespace, such as 127.0.0.1. */
+/*
+ * Whatever arrives in its network namespace, such as at 127.0.0.1, is the pod's; where the gate
+ * does not know namespaces, what is for the pod's addresses.
+ */
 static void resident_add_namespace(struct resident *r, bool is_nodes)
 {
+	if (datapath_has_namespaces(r->node->daemon->datapath))
+		r->target.config.settings.gate_netns = (uint32_t)r->seat.ns.id;
 	struct steer *steer = is_nodes ? daemon_steer(r->node->daemon) : NULL;
 
 	if (steer)

@@ -415,7 +415,7 @@ static bool is_stamped(enum gate_verdict v)
 static bool is_told(enum gate_verdict v)
 {
 	return v == GATE_WAKE_PAYLOAD || v == GATE_WAKE_FRAGMENT || v == GATE_WAKE_TOO_LONG ||
-	       v == GATE_WAKE_DATAGRAM || v == GATE_DROP_NO_REPLAY;
+	       v == GATE_WAKE_FORWARDED || v == GATE_WAKE_DATAGRAM || v == GATE_DROP_NO_REPLAY;
 }
 
 /* With its frame: to be replayed, or to be judged. */
@@ -1605,6 +1605,49 @@ static void a_vlan_tag_that_was_taken_out_is_kept_in_the_record(void **state)
 	assert_memory_equal(r->record.frame, plain.bytes, plain.len);
 }
 
+static void write_sysctl(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void expect_of_all(struct rig *r, enum gate_verdict syn, enum gate_verdict datagram)
+{
+	for (unsigned int ip = 4; ip <= 6; ip += 2) {
+		struct packet p;
+
+		packet_build(&p, &(struct packet_spec){ SYN, .ip = ip });
+		assert_all_hooks(r, &p, syn);
+		packet_build(&p, &(struct packet_spec){ UDP, .ip = ip, .payload_len = 5 });
+		assert_all_hooks(r, &p, datagram);
+	}
+}
+
+static void what_is_routed_on_to_another_machine_is_not_held(void **state)
+{
+	struct rig *r = &with_replay;
+
+	(void)state;
+	skip_without(r);
+	lo_enter_namespace();
+	assert_int_equal(set_up("lo"), 0);
+	rig_set_state(r, CLOSED);
+	assert_int_equal(system("ip route add 192.0.2.0/24 dev lo && "
+				"ip -6 route add 2001:db8::/32 dev lo"),
+			 0);
+	expect_of_all(r, GATE_HOLD_SYN, GATE_HOLD_DATAGRAM); /* nothing is routed on yet */
+	write_sysctl("/proc/sys/net/ipv4/conf/all/forwarding", "1");
+	write_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+	expect_of_all(r, GATE_WAKE_FORWARDED, GATE_WAKE_FORWARDED);
+	assert_int_equal(system("ip address add 192.0.2.80/32 dev lo && "
+				"ip -6 address add 2001:db8::50/128 dev lo nodad"),
+			 0);
+	expect_of_all(r, GATE_HOLD_SYN, GATE_HOLD_DATAGRAM);
+}
+
 /* Runs last. Each verdict can be reached here. */
 static void every_verdict_was_seen(void **state)
 {
@@ -1644,6 +1687,8 @@ int main(void)
 		cmocka_unit_test_teardown(headers_in_a_fragment_of_the_skb_are_found, lo_leave),
 		cmocka_unit_test_teardown(a_datagram_in_pieces_is_held_whole, lo_leave),
 		cmocka_unit_test_teardown(a_vlan_tag_that_was_taken_out_is_kept_in_the_record,
+					  lo_leave),
+		cmocka_unit_test_teardown(what_is_routed_on_to_another_machine_is_not_held,
 					  lo_leave),
 		cmocka_unit_test(every_verdict_was_seen),
 	};

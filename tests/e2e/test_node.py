@@ -88,6 +88,49 @@ def host_network_pod_is_watched_by_its_port(t):
     pod.until_full()
 
 
+def outside(t, node):
+    """A namespace whose packets the node forwards to its pods."""
+    name = node.tag + "-outside"
+    netns.ip("netns", "add", name)
+    t.stack.callback(netns.ip, "netns", "delete", name)
+    netns.ip("-n", name, "link", "set", "lo", "up")
+    netns.ip("-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "uplink",
+             "netns", node.namespace)
+    for where, device, address in ((node.namespace, "uplink", "198.51.100.1/24"),
+                                   (name, "eth0", "198.51.100.2/24")):
+        netns.ip("-n", where, "link", "set", device, "addrgenmode", "none", "up")
+        netns.ip("-n", where, "address", "add", address, "dev", device)
+    netns.ip("-n", name, "route", "add", "default", "via", "198.51.100.1")
+    with netns.inside(node.namespace), open("/proc/sys/net/ipv4/ip_forward", "w",
+                                            encoding="ascii") as file:
+        file.write("1")
+    return name
+
+
+@test()
+def what_the_node_forwards_is_not_held_for_a_host_network_pod(t):
+    """Its port is that of a pod, and of a server that is no pod at all."""
+    node = make_node(t)
+    far = outside(t, node)
+    edge = node.add_pod("edge", {}, on_port("edge", 9090), ports=(9090,), host_network=True)
+    web = node.add_pod("web", {}, on_port("web", 9090), ports=(9090,))
+    with netns.inside(node.client):
+        server = t.stack.enter_context(socket.create_server((nodes.CLIENT_ADDRESS, 9090)))
+    node.start_doze()
+    for pod in (edge, web):
+        pod.wait_asleep()
+    answer = web.expect_answer(PROMPT_MS, namespace=far)
+    equal(answer.retransmitted, 0, "SYNs sent again")
+    edge.wait_asleep()
+    with netns.inside(far):
+        client = t.stack.enter_context(socket.socket())
+    os.kill(node.doze.pid, signal.SIGSTOP)  # nobody would deliver what is held
+    client.settimeout(0.9)
+    client.connect((nodes.CLIENT_ADDRESS, 9090))
+    os.kill(node.doze.pid, signal.SIGCONT)
+    server.accept()[0].close()
+
+
 @test()
 def two_host_network_pods_with_one_port_are_said(t):
     node = make_node(t)

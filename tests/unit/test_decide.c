@@ -295,6 +295,19 @@ static void without_room_a_datagram_passes_and_a_syn_is_dropped(void **state)
 	assert_true(gate_drops(GATE_DROP_RING_FULL));
 }
 
+static void what_is_routed_on_is_not_held_and_wakes(void **state)
+{
+	(void)state;
+	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
+		bool is_held = v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
+
+		assert_int_equal(gate_decide_forwarded((enum gate_verdict)v),
+				 is_held ? GATE_WAKE_FORWARDED : v);
+	}
+	assert_true(gate_tells(GATE_WAKE_FORWARDED));
+	assert_false(gate_drops(GATE_WAKE_FORWARDED));
+}
+
 static void what_cannot_be_shown_to_the_daemon_is_a_clients(void **state)
 {
 	(void)state;
@@ -351,6 +364,7 @@ int main(void)
 		cmocka_unit_test(every_datagram_is_activity),
 		cmocka_unit_test(what_is_held_is_activity),
 		cmocka_unit_test(without_room_a_datagram_passes_and_a_syn_is_dropped),
+		cmocka_unit_test(what_is_routed_on_is_not_held_and_wakes),
 		cmocka_unit_test(what_cannot_be_shown_to_the_daemon_is_a_clients),
 		cmocka_unit_test(what_proves_nothing_is_quiet),
 		cmocka_unit_test(every_verdict_does_what_its_name_says),
