@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Runs test programs that speak TAP, shows what failed, and ends with one line of totals.
 
-usage: tests/run.py PROGRAM...        a .py file is run with this Python
+usage: tests/run.py PROGRAM... [-- PROGRAM...]        a .py file is run with this Python
+
+Those behind a "--" run at the same time as those before it, one after the other in each group: most
+of them wait most of the time. What a group does must not disturb the others.
 
 A program that ends badly without a failed test, or prints fewer results than it planned, counts as
 one more failure: nothing passes by crashing.
@@ -11,9 +14,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 LIMIT_S = 900
+say = threading.Lock()  # what is said of a program is not mixed with another's
 RESULT = re.compile(r"^(not )?ok \d+(.*)")
 PLAN = re.compile(r"^1\.\.(\d+)")
 
@@ -32,7 +37,8 @@ class Totals:
 
 
 def count(output):
-    totals, planned, seen = Totals(), 0, 0
+    """Its results, and the lines of those that were skipped."""
+    totals, planned, seen, skipped = Totals(), 0, 0, []
     for line in output.splitlines():
         plan, result = PLAN.match(line), RESULT.match(line)
         if plan:
@@ -42,15 +48,16 @@ def count(output):
         seen += 1
         if re.search(r"#\s*skip", result.group(2), re.IGNORECASE):
             totals.skipped += 1
-            print("  " + line)
+            skipped.append("  " + line)
         elif result.group(1):
             totals.failed += 1
         else:
             totals.passed += 1
-    return totals, planned, seen
+    return totals, planned, seen, skipped
 
 
 def run(program):
+    """Its results, and what is to be shown of it."""
     command = [sys.executable, program] if program.endswith(".py") else [program]
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
     try:
@@ -60,23 +67,43 @@ def run(program):
         output, status = done.stdout, done.returncode
     except subprocess.TimeoutExpired as late:
         output, status = (late.stdout or b"").decode(errors="replace"), f"no end in {LIMIT_S} s"
-    totals, planned, seen = count(output)
+    totals, planned, seen, shown = count(output)
     if (status != 0 and not totals.failed) or seen != planned or not seen:
         totals.failed += 1
         output += f"\n# {program}: status {status}, {planned} planned, {seen} seen\n"
     if totals.failed:
-        print(output)
-    return totals
+        shown.append(output)
+    return totals, shown
+
+
+def run_group(programs, all_totals):
+    for program in programs:
+        start = time.monotonic()
+        totals, shown = run(program)
+        with say:
+            all_totals.add(totals)
+            print(*shown, f"{program}: {totals} ({time.monotonic() - start:.1f} s)", sep="\n",
+                  flush=True)
+
+
+def groups_of(arguments):
+    groups = [[]]
+    for argument in arguments:
+        if argument == "--":
+            groups.append([])
+        else:
+            groups[-1].append(argument)
+    return groups
 
 
 def main():
     all_totals = Totals()
-    for program in sys.argv[1:]:
-        print(f"{program} ...", flush=True)
-        start = time.monotonic()
-        totals = run(program)
-        print(f"{program}: {totals} ({time.monotonic() - start:.1f} s)", flush=True)
-        all_totals.add(totals)
+    threads = [threading.Thread(target=run_group, args=(group, all_totals))
+               for group in groups_of(sys.argv[1:])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     print(all_totals)
     return 1 if all_totals.failed or not all_totals.passed else 0
 

@@ -12,6 +12,9 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 TOOLS      := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
 E2E_TESTS  := $(wildcard tests/*/test_*.py)
+# They have API servers of their own, and no doze run among them, which cleans up after others.
+KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py) tests/e2e/test_node.py \
+	tests/e2e/test_sidecar.py
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 FUZZ_SECONDS := 60
@@ -21,7 +24,7 @@ test: deps ## install what is missing, build, run every test
 
 .PHONY: run-tests
 run-tests: doze $(UNIT_TESTS) $(BPF_TESTS) $(TOOLS)
-	@tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(E2E_TESTS)
+	@tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(filter-out $(KUBE_TESTS),$(E2E_TESTS)) -- $(KUBE_TESTS)
 
 demo: deps ## install what is missing, build, show a process falling asleep and waking
 	@$(MAKE) --no-print-directory doze >/dev/null
