@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Messages to the child: a kind, then for WATCHDOG_ADD a path and a text, each ending in NUL. */
+/*
+ * Messages to the child: a kind, then for WATCHDOG_ADD a path and a text, for WATCHDOG_DROP a path,
+ * each ending in NUL.
+ */
 #include "watchdog.h"
 
 #include <errno.h>
@@ -12,15 +15,23 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* uthash: give up on the insertion, not on the process, when memory is short. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
 
 #include "file.h"
 #include "log.h"
 #include "util.h"
 
+#define WATCHDOG_PATIENCE_S 1
+
 enum watchdog_kind {
 	WATCHDOG_ADD = 'A',
+	WATCHDOG_DROP = 'D',
 	WATCHDOG_BEAT = 'B',
 	WATCHDOG_REST = 'R',
 	WATCHDOG_QUIT = 'Q',
@@ -35,43 +46,86 @@ struct watchdog_message {
 struct watchdog {
 	int fd;
 	pid_t pid;
-	size_t restores_len;
+};
+
+/* uthash keeps them in the order in which they came. */
+struct watchdog_restore {
+	char *path;
+	char *text;
+	UT_hash_handle hh;
 };
 
 struct watchdog_child {
 	int fd;
 	bool is_armed;
-	size_t restores_len;
-	struct {
-		char *path;
-		char *text;
-	} restores[WATCHDOG_RESTORES_MAX];
+	struct watchdog_restore *restores;
 };
 
-static void watchdog_restore(const struct watchdog_child *c, const char *why)
+static void watchdog_restore_all(const struct watchdog_child *c, const char *why)
 {
-	for (size_t i = 0; i < c->restores_len; i++) {
-		int r = file_write(c->restores[i].path, c->restores[i].text);
+	const struct watchdog_restore *restore;
+
+	for (restore = c->restores; restore; restore = restore->hh.next) {
+		int r = file_write(restore->path, restore->text);
 
 		if (r == -ENOENT || r == -ENODEV)
 			continue; /* the cgroup is gone, and with it what was asleep */
 		if (r < 0)
-			log_err(r, "watchdog: cannot write '%s' to '%s'", c->restores[i].text,
-				c->restores[i].path);
+			log_err(r, "watchdog: cannot write '%s' to '%s'", restore->text,
+				restore->path);
 		else
 			log_warn("watchdog: restored the full size", "why=\"%s\" file=%s", why,
-				 c->restores[i].path);
+				 restore->path);
 	}
+}
+
+static struct watchdog_restore *watchdog_find(const struct watchdog_child *c, const char *path)
+{
+	struct watchdog_restore *found;
+
+	HASH_FIND_STR(c->restores, path, found);
+	return found;
+}
+
+static struct watchdog_restore *watchdog_make(struct watchdog_child *c, const char *path)
+{
+	struct watchdog_restore *made = calloc(1, sizeof(*made));
+
+	if (made)
+		made->path = strdup(path);
+	if (!made || !made->path) {
+		free(made);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR(hh, c->restores, made->path, strlen(made->path), made);
+	return made;
 }
 
 static void watchdog_remember(struct watchdog_child *c, const struct watchdog_message *m)
 {
-	if (c->restores_len == WATCHDOG_RESTORES_MAX)
-		return; /* watchdog_add() has refused it */
-	c->restores[c->restores_len].path = strdup(m->text);
-	c->restores[c->restores_len].text = strdup(m->text + strlen(m->text) + 1);
-	if (c->restores[c->restores_len].path && c->restores[c->restores_len].text)
-		c->restores_len++;
+	struct watchdog_restore *restore = watchdog_find(c, m->text);
+	char *text = strdup(m->text + strlen(m->text) + 1);
+
+	if (!restore && text)
+		restore = watchdog_make(c, m->text);
+	if (!restore || !text) {
+		free(text);
+		return; /* without memory: what it has stays */
+	}
+	free(restore->text);
+	restore->text = text;
+}
+
+static void watchdog_forget(struct watchdog_child *c, const char *path)
+{
+	struct watchdog_restore *restore = watchdog_find(c, path);
+
+	if (!restore)
+		return;
+	HASH_DEL(c->restores, restore);
+	free(restore->path);
+	free(restore->text);
+	free(restore);
 }
 
 /* False: it is time to end. */
@@ -83,11 +137,13 @@ static bool watchdog_receive(struct watchdog_child *c)
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n <= 0) {
-		watchdog_restore(c, "doze has died");
+		watchdog_restore_all(c, "doze has died");
 		return false;
 	}
 	if (m.kind == WATCHDOG_ADD)
 		watchdog_remember(c, &m);
+	if (m.kind == WATCHDOG_DROP)
+		watchdog_forget(c, m.text);
 	if (m.kind == WATCHDOG_BEAT || m.kind == WATCHDOG_REST)
 		c->is_armed = m.kind == WATCHDOG_BEAT;
 	return m.kind != WATCHDOG_QUIT;
@@ -105,7 +161,7 @@ static void watchdog_run(int fd)
 		if (n > 0) {
 			goes_on = watchdog_receive(&c);
 		} else if (n == 0) {
-			watchdog_restore(&c, "doze does not answer");
+			watchdog_restore_all(&c, "doze does not answer");
 			c.is_armed = false;
 		}
 	}
@@ -125,6 +181,7 @@ static void watchdog_child_main(int fd)
 int watchdog_start(struct watchdog **out)
 {
 	_cleanup_(watchdog_free) struct watchdog *w = calloc(1, sizeof(*w));
+	const struct timeval patience = { .tv_sec = WATCHDOG_PATIENCE_S };
 	int fds[2];
 
 	if (!w)
@@ -134,6 +191,7 @@ int watchdog_start(struct watchdog **out)
 		return log_err(-errno, "cannot start the watchdog");
 	}
 	w->fd = fds[0];
+	setsockopt(w->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	w->pid = fork();
 	if (w->pid == 0) {
 		close(fds[0]);
@@ -146,21 +204,33 @@ int watchdog_start(struct watchdog **out)
 	return 0;
 }
 
+/* Waits a moment, rather than to lose what is told. second: "", or what comes behind the path. */
+static int watchdog_tell(const struct watchdog *w, enum watchdog_kind kind, const char *path,
+			 const char *second)
+{
+	struct watchdog_message m = { .kind = (char)kind };
+	size_t path_size = strlen(path) + 1, second_size = strlen(second) + 1;
+
+	if (path_size + second_size > sizeof(m.text) - 2)
+		return -ENAMETOOLONG;
+	memcpy(m.text, path, path_size);
+	memcpy(m.text + path_size, second, second_size);
+	return send(w->fd, &m, 1 + path_size + second_size, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 int watchdog_add(struct watchdog *w, const char *path, const char *text)
 {
-	struct watchdog_message m = { .kind = WATCHDOG_ADD };
-	size_t path_size = strlen(path) + 1, text_size = strlen(text) + 1;
+	int r = watchdog_tell(w, WATCHDOG_ADD, path, text);
 
-	if (w->restores_len == WATCHDOG_RESTORES_MAX)
-		return log_err(-ENOSPC, "cannot tell the watchdog of '%s'", path);
-	if (path_size + text_size > sizeof(m.text) - 2)
-		return log_err(-ENAMETOOLONG, "cannot tell the watchdog of '%s'", path);
-	memcpy(m.text, path, path_size);
-	memcpy(m.text + path_size, text, text_size);
-	if (send(w->fd, &m, 1 + path_size + text_size, MSG_NOSIGNAL) < 0)
-		return log_err(-errno, "cannot tell the watchdog of '%s'", path);
-	w->restores_len++;
-	return 0;
+	return r < 0 ? log_err(r, "cannot tell the watchdog of '%s'", path) : 0;
+}
+
+void watchdog_drop(struct watchdog *w, const char *path)
+{
+	int r = watchdog_tell(w, WATCHDOG_DROP, path, "");
+
+	if (r < 0)
+		log_debug("the watchdog does not listen", "errno=%d", -r);
 }
 
 static void watchdog_send(struct watchdog *w, enum watchdog_kind kind)

@@ -10,15 +10,19 @@
 #ifndef DOZE_WATCHDOG_H
 #define DOZE_WATCHDOG_H
 
-#define WATCHDOG_RESTORES_MAX 16
-
 struct watchdog;
 
 /* Forks: call it before anything is opened that must not outlive us. Logs its errors, -errno. */
 int watchdog_start(struct watchdog **out);
 
-/* On our death, write text to the file at path; in the order of these calls. Logs, -errno. */
+/*
+ * On our death, write text to the file at path; in the order of these calls. Of one path the last
+ * text counts. Logs, -errno.
+ */
 int watchdog_add(struct watchdog *w, const char *path, const char *text);
+
+/* No longer, which is no error if it was not to be. */
+void watchdog_drop(struct watchdog *w, const char *path);
 
 /* We are alive. After the first beat, silence for WATCHDOG_SILENCE_MS counts as death. */
 void watchdog_beat(struct watchdog *w);

@@ -190,32 +190,61 @@ static void a_killed_doze_has_its_file_restored_also_when_nothing_is_asleep(void
 	expect_file("0");
 }
 
+/* Paths that differ, of the same FIFO. */
 static void add_several(struct watchdog *w)
 {
-	char text[8];
+	static const char slashes[] = "////////////////";
+	char path[128], text[8];
 
-	for (int i = 0; i < WATCHDOG_RESTORES_MAX; i++) {
+	for (int i = 0; i < 16; i++) {
+		snprintf(path, sizeof(path), "%s/%.*sfifo0", dir, i, slashes);
 		snprintf(text, sizeof(text), "%d,", i);
-		if (watchdog_add(w, fifos[0], text) < 0)
+		if (watchdog_add(w, path, text) < 0)
 			_exit(1);
 	}
 }
 
-static void add_one_too_many(struct watchdog *w)
+static void add_again_and_drop(struct watchdog *w)
 {
-	add_several(w);
-	if (watchdog_add(w, fifos[0], "too many") != -ENOSPC)
+	if (watchdog_add(w, fifos[0], "old") < 0 || watchdog_add(w, fifos[1], "x") < 0 ||
+	    watchdog_add(w, fifos[0], "new") < 0)
 		_exit(1);
+	watchdog_drop(w, fifos[1]);
+	watchdog_drop(w, file); /* which it was never told of */
 }
 
-static void what_cannot_be_remembered_is_refused(void **state)
+static void of_one_file_the_last_text_counts_and_one_that_was_dropped_is_left_alone(void **state)
 {
-	pid_t pid = doze_start(add_one_too_many);
+	pid_t pid = doze_start(add_again_and_drop);
 
 	(void)state;
 	kill(pid, SIGKILL);
 	wait_for_both();
-	expect_fifo(0, "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,");
+	expect_fifo(0, "new");
+	expect_fifo(1, "");
+	expect_file("1");
+}
+
+static void add_a_thousand(struct watchdog *w)
+{
+	char path[128];
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(path, sizeof(path), "%s/no-such-%d", dir, i);
+		if (watchdog_add(w, path, "0") < 0)
+			_exit(1);
+	}
+	add_file(w);
+}
+
+static void there_may_be_as_many_as_a_node_has_containers(void **state)
+{
+	pid_t pid = doze_start(add_a_thousand);
+
+	(void)state;
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_file("0");
 }
 
 static void files_are_restored_in_the_order_in_which_they_were_added(void **state)
@@ -400,7 +429,8 @@ int main(void)
 		TEST(a_killed_doze_has_its_file_restored),
 		TEST(a_killed_doze_has_its_file_restored_also_when_nothing_is_asleep),
 		TEST(files_are_restored_in_the_order_in_which_they_were_added),
-		TEST(what_cannot_be_remembered_is_refused),
+		TEST(of_one_file_the_last_text_counts_and_one_that_was_dropped_is_left_alone),
+		TEST(there_may_be_as_many_as_a_node_has_containers),
 		TEST(a_file_that_cannot_be_restored_does_not_keep_the_others_from_it),
 		TEST(the_watchdog_outlives_the_signals_that_end_a_process_group),
 		TEST(a_doze_that_ends_well_leaves_its_file_alone),
