@@ -37,13 +37,14 @@ $(LIBRARY): $(filter-out $(B)/userspace/main.o,$(OBJECTS))
 	rm -f $@
 	ar rcs $@ $^
 
+# -MD, not -MMD: the skeletons are included as system headers, and are no less a reason to build anew.
 $(B)/userspace/%.o: userspace/%.c Makefile | $(SKELS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MD -MP -c -o $@ $<
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CLANG) $(BPF_CFLAGS) -MD -MP -c -o $@ $<
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@

@@ -61,32 +61,32 @@ $(TEST_LIBRARY): $(filter-out $(B)/asan/userspace/main.o,$(TEST_OBJECTS))
 
 $(B)/asan/%.o: %.c Makefile tests/tests.mk | $(SKELS)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MD -MP -c -o $@ $<
 
 $(B)/tests/unit/%: tests/unit/%.c $(TEST_LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
 
 $(B)/tests/bpf/%: tests/bpf/%.c $(TEST_LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
 
 # Programs that the tests in Python run.
 $(B)/tests/tools/%: tests/tools/%.c $(TEST_LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MMD -MP -o $@ $< $(TEST_LIBRARY) $(LDLIBS)
+	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MD -MP -o $@ $< $(TEST_LIBRARY) $(LDLIBS)
 
 # Runs in the guest, which has no sanitizers' libraries.
 $(B)/tests/kernels/%: tests/kernels/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(LIBRARY) $(LDLIBS)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MD -MP -o $@ $< $(LDFLAGS) $(LIBRARY) $(LDLIBS)
 
 # A fuzzer names the sources it covers on a line "needs:" of its own, so that they are built with
 # the fuzzer's instrumentation.
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(SOURCES) tests/tests.mk
 	@mkdir -p $(@D)
 	$(CC) -O1 -g -std=gnu11 -Wall -Wextra -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined $(TEST_CPPFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+		-fno-sanitize-recover=undefined $(TEST_CPPFLAGS) -MD -MP -MF $@.d -o $@ $< \
 		$$(sed -n 's,^/\* needs: \(.*\) \*/$$,\1,p' $< | sed 's/^none$$//') $(LDLIBS)
 
 $(B)/bench/%.bpf.o: tests/bench/%.bpf.c
@@ -98,4 +98,4 @@ $(B)/bench/%.skel.h: $(B)/bench/%.bpf.o
 
 $(B)/tests/bench/%: tests/bench/%.c | $(SKELS) $(B)/bench/empty.skel.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CPPFLAGS) -I. -Itests -isystem $(B)/bench -MMD -MP -MF $@.d -o $@ $< -lbpf
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I. -Itests -isystem $(B)/bench -MD -MP -MF $@.d -o $@ $< -lbpf
