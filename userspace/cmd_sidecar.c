@@ -40,7 +40,6 @@ struct sidecar {
 	struct kube_access access;
 	struct kube *kube;
 	struct backend *backend;
-	struct kube_size_choice choice;
 	struct kube_pod *pod; /* as it was when we started */
 	struct pod_target target;
 	struct event *retry, *stopping;
@@ -163,18 +162,23 @@ static int sidecar_open_access(struct sidecar *s)
 	return r < 0 ? log_err(r == -ENOMEM ? r : 0, "%s", error), r : 0;
 }
 
+static struct kube_size_choice sidecar_choice(const struct sidecar *s)
+{
+	return (struct kube_size_choice){
+		.names = s->config.containers,
+		.names_len = s->config.containers_len,
+		.own_name = s->config.own_container,
+		.asleep_millicpu = s->config.asleep_millicpu,
+	};
+}
+
 static int sidecar_open_backend(struct sidecar *s)
 {
 	const struct backend_kube_settings settings = {
 		.namespace = s->config.pod_namespace,
 		.name = s->config.pod_name,
 		.state_file = s->config.state_file,
-		.choice = {
-			.names = s->config.containers,
-			.names_len = s->config.containers_len,
-			.own_name = s->config.own_container,
-			.asleep_millicpu = s->config.asleep_millicpu,
-		},
+		.choice = sidecar_choice(s),
 		.restarted = sidecar_on_restarted,
 		.gone = sidecar_on_gone,
 		.arg = s,
@@ -205,18 +209,24 @@ static int sidecar_prepare(struct sidecar *s)
 
 /* --- what the pod says --- */
 
-/* The containers that are put to sleep; ports, readiness and health checks are theirs. */
+/*
+ * The containers that are put to sleep; ports, readiness and health checks are theirs. One that was
+ * asleep when we came, and is no longer chosen, is only grown.
+ */
 static int sidecar_read_pod(struct sidecar *s)
 {
 	const struct kube_sizes *sizes = backend_kube_sizes(s->backend);
+	const struct kube_size_choice choice = sidecar_choice(s);
 	const struct kube_container *containers[KUBE_CONTAINERS_MAX];
 	char error[POD_TARGET_ERROR_MAX];
 	size_t len = 0;
 	int r;
 
 	for (size_t i = 0; i < sizes->len; i++) {
-		containers[len] = kube_pod_find(s->pod, sizes->sizes[i].name);
-		len += containers[len] != NULL;
+		const struct kube_container *c = kube_pod_find(s->pod, sizes->sizes[i].name);
+
+		if (c && kube_size_is_chosen(&choice, c))
+			containers[len++] = c;
 	}
 	r = pod_target_read(&s->target, s->pod, containers, len, &s->config, GATE_SOURCE_PROBE,
 			    error);

@@ -13,6 +13,7 @@
 #include "util.h"
 
 #define SIZE_ASLEEP_REQUEST_MILLICPU 1
+#define SIZE_ASLEEP_STEP_MILLICPU    10 /* every asleep size is a multiple */
 
 #define SIZE_STATE_VERSION 1
 
@@ -33,7 +34,7 @@ bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kub
 }
 
 static struct kube_cpu size_asleep(const struct kube_pod *pod, const struct kube_container *c,
-				   uint32_t asleep_millicpu)
+				   int64_t asleep_millicpu)
 {
 	struct kube_cpu asleep = { SIZE_ASLEEP_REQUEST_MILLICPU, asleep_millicpu };
 
@@ -117,6 +118,32 @@ static int size_recall(const struct kube_pod *pod, const struct kube_container *
 	return size_read_recorded(pod->recorded_full, c->name, out);
 }
 
+/*
+ * An older doze has not written down what asleep was: less than full, and just as it would have
+ * made it.
+ */
+static bool size_looks_asleep(const struct kube_pod *pod, const struct kube_container *c,
+			      const struct kube_size *known)
+{
+	const struct kube_cpu small = size_asleep(pod, c, c->spec.limit_millicpu);
+
+	return c->spec.limit_millicpu >= SIZE_ASLEEP_STEP_MILLICPU &&
+	       c->spec.limit_millicpu % SIZE_ASLEEP_STEP_MILLICPU == 0 &&
+	       c->spec.limit_millicpu < known->full.limit_millicpu &&
+	       size_is_equal(&c->spec, &small);
+}
+
+/* As an earlier doze has put it to sleep; what asleep is now may be another size. */
+static bool size_is_known_asleep(const struct kube_pod *pod, const struct kube_container *c,
+				 const struct kube_size *known)
+{
+	if (!known)
+		return false;
+	if (!known->asleep.limit_millicpu)
+		return size_looks_asleep(pod, c, known);
+	return c->spec.limit_millicpu == known->asleep.limit_millicpu;
+}
+
 /* Its limit was given back, and its request was not yet: the request is no new full size. */
 static bool size_is_half_awake(const struct kube_container *c, const struct kube_size *now,
 			       const struct kube_size *known)
@@ -141,17 +168,22 @@ static int size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 			 const struct kube_container *c, const struct kube_size_choice *choice,
 			 const struct kube_sizes *known, char error[KUBE_SIZE_ERROR_MAX])
 {
+	const struct kube_size *before = kube_size_find(known, c->name);
+
 	*out = (struct kube_size){ .is_sidecar = c->is_sidecar, .full = c->spec };
 	snprintf(out->name, sizeof(out->name), "%s", c->name);
 	out->asleep = size_asleep(pod, c, choice->asleep_millicpu);
-	if (size_is_half_awake(c, out, kube_size_find(known, c->name))) {
-		out->full = kube_size_find(known, c->name)->full;
+	if (size_is_half_awake(c, out, before)) {
+		out->full = before->full;
 		return 0;
 	}
-	if (!size_is_equal(&c->spec, &out->asleep) &&
-	    c->spec.limit_millicpu != out->asleep.limit_millicpu)
+	if (size_is_known_asleep(pod, c, before)) {
+		out->full = before->full;
+		out->asleep = before->asleep.limit_millicpu ? before->asleep : c->spec;
 		return 0;
-	if (size_recall(pod, c, known, &out->full) == 0)
+	}
+	if (c->spec.limit_millicpu != out->asleep.limit_millicpu ||
+	    size_recall(pod, c, known, &out->full) == 0)
 		return 0;
 	snprintf(
 		error, KUBE_SIZE_ERROR_MAX,
@@ -165,7 +197,7 @@ static int size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 static int size_check_names(const struct kube_pod *pod, const struct kube_size_choice *choice,
 			    char error[KUBE_SIZE_ERROR_MAX])
 {
-	for (size_t i = 0; i < choice->names_len; i++) {
+	for (size_t i = 0; i < choice->names_len && !choice->only_known; i++) {
 		if (kube_pod_find(pod, choice->names[i]))
 			continue;
 		snprintf(error, KUBE_SIZE_ERROR_MAX,
@@ -176,6 +208,16 @@ static int size_check_names(const struct kube_pod *pod, const struct kube_size_c
 	return 0;
 }
 
+static bool size_is_planned(const struct kube_pod *pod, const struct kube_container *c,
+			    const struct kube_size_choice *choice, const struct kube_sizes *known)
+{
+	const struct kube_size *before = kube_size_find(known, c->name);
+
+	if (choice->only_known && known && known->len)
+		return before != NULL;
+	return kube_size_is_chosen(choice, c) || size_is_known_asleep(pod, c, before);
+}
+
 static int size_plan_container(struct kube_sizes *out, const struct kube_pod *pod,
 			       const struct kube_container *c,
 			       const struct kube_size_choice *choice,
@@ -184,11 +226,11 @@ static int size_plan_container(struct kube_sizes *out, const struct kube_pod *po
 	const char *refusal = size_refusal(c, choice->asleep_millicpu);
 	int r;
 
-	if (!kube_size_is_chosen(choice, c))
+	if (!size_is_planned(pod, c, choice, known))
 		return 0;
-	if (refusal) {
+	if (refusal && !size_is_known_asleep(pod, c, kube_size_find(known, c->name))) {
 		snprintf(error, KUBE_SIZE_ERROR_MAX, "container '%s' %s", c->name, refusal);
-		return choice->names_len ? -EINVAL : 0;
+		return choice->names_len && !choice->only_known ? -EINVAL : 0;
 	}
 	r = size_plan_one(&out->sizes[out->len], pod, c, choice, known, error);
 	if (r == 0)
@@ -362,6 +404,22 @@ bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *
 	return false;
 }
 
+static void size_add_saved(cJSON *containers, const struct kube_size *size)
+{
+	cJSON *container = cJSON_CreateObject();
+
+	cJSON_AddItemToArray(containers, container);
+	cJSON_AddStringToObject(container, "name", size->name);
+	cJSON_AddNumberToObject(container, "requestMillicpu", (double)size->full.request_millicpu);
+	cJSON_AddNumberToObject(container, "limitMillicpu", (double)size->full.limit_millicpu);
+	if (!size->asleep.limit_millicpu)
+		return;
+	cJSON_AddNumberToObject(container, "asleepRequestMillicpu",
+				(double)size->asleep.request_millicpu);
+	cJSON_AddNumberToObject(container, "asleepLimitMillicpu",
+				(double)size->asleep.limit_millicpu);
+}
+
 char *kube_size_format(const struct kube_sizes *sizes)
 {
 	cJSON *root = cJSON_CreateObject();
@@ -371,16 +429,8 @@ char *kube_size_format(const struct kube_sizes *sizes)
 	cJSON_AddNumberToObject(root, "version", SIZE_STATE_VERSION);
 	cJSON_AddStringToObject(root, "podUID", sizes->pod_uid);
 	containers = cJSON_AddArrayToObject(root, "containers");
-	for (size_t i = 0; i < sizes->len; i++) {
-		cJSON *container = cJSON_CreateObject();
-
-		cJSON_AddItemToArray(containers, container);
-		cJSON_AddStringToObject(container, "name", sizes->sizes[i].name);
-		cJSON_AddNumberToObject(container, "requestMillicpu",
-					(double)sizes->sizes[i].full.request_millicpu);
-		cJSON_AddNumberToObject(container, "limitMillicpu",
-					(double)sizes->sizes[i].full.limit_millicpu);
-	}
+	for (size_t i = 0; i < sizes->len; i++)
+		size_add_saved(containers, &sizes->sizes[i]);
 	text = cJSON_PrintUnformatted(root);
 	cJSON_Delete(root);
 	return text;
@@ -396,6 +446,20 @@ static bool size_read_millicpu(const cJSON *container, const char *name, int64_t
 	return true;
 }
 
+/* Both or none. */
+static int size_parse_asleep(struct kube_cpu *out, const cJSON *container)
+{
+	if (!cJSON_HasObjectItem(container, "asleepRequestMillicpu") &&
+	    !cJSON_HasObjectItem(container, "asleepLimitMillicpu"))
+		return 0;
+	if (!size_read_millicpu(container, "asleepRequestMillicpu", &out->request_millicpu) ||
+	    !size_read_millicpu(container, "asleepLimitMillicpu", &out->limit_millicpu) ||
+	    out->limit_millicpu < SIZE_ASLEEP_STEP_MILLICPU ||
+	    out->request_millicpu > out->limit_millicpu)
+		return -EINVAL;
+	return 0;
+}
+
 static int size_parse_container(struct kube_sizes *out, const cJSON *container)
 {
 	struct kube_size *size = &out->sizes[out->len];
@@ -407,7 +471,7 @@ static int size_parse_container(struct kube_sizes *out, const cJSON *container)
 	snprintf(size->name, sizeof(size->name), "%s", name);
 	if (!size_read_millicpu(container, "requestMillicpu", &size->full.request_millicpu) ||
 	    !size_read_millicpu(container, "limitMillicpu", &size->full.limit_millicpu) ||
-	    size->full.limit_millicpu <= 0)
+	    size->full.limit_millicpu <= 0 || size_parse_asleep(&size->asleep, container) < 0)
 		return -EINVAL;
 	out->len++;
 	return 0;

@@ -25,7 +25,8 @@ enum kube_step {
 struct kube_size {
 	char name[64];
 	bool is_sidecar;
-	struct kube_cpu full, asleep;
+	struct kube_cpu full;
+	struct kube_cpu asleep; /* a limit of 0: not known, of an older doze's state file */
 };
 
 struct kube_sizes {
@@ -41,13 +42,16 @@ struct kube_size_choice {
 	size_t names_len;
 	const char *own_name;	  /* doze's own container; NULL if it is not known */
 	uint32_t asleep_millicpu; /* a multiple of 10 */
+	bool only_known; /* nothing but what an earlier doze has put to sleep, if that is known */
 };
 
 /*
  * Plans for what pod looks like now. A container that is asleep already takes its full size from
- * known (a state file's), else from the pod's annotation doze.dev/full. Containers that cannot be
- * put to sleep are left out, unless they were named. -EINVAL with a sentence in error when nothing
- * is left; -ENODATA when the full size of a sleeping container is not known.
+ * known (a state file's), else from the pod's annotation doze.dev/full. It is asleep at the size
+ * that known says, whatever is chosen now; that then stays its asleep size until it has been full,
+ * and it is planned for although it may no longer be chosen. Containers that cannot be put to sleep
+ * are left out, unless they were named. -EINVAL with a sentence in error when nothing is left;
+ * -ENODATA when the full size of a sleeping container is not known.
  */
 int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 		   const struct kube_size_choice *choice, const struct kube_sizes *known,
@@ -89,8 +93,8 @@ bool kube_size_is_observed(const struct kube_pod *pod);
 bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *pod);
 
 /*
- * The state file's text, and back: what full is, for the pod of that uid. The caller free()s it.
- * -EINVAL: truncated or none of ours; -ESTALE: of another pod.
+ * The state file's text, and back: what full and asleep are, for the pod of that uid. The caller
+ * free()s it. -EINVAL: truncated or none of ours; -ESTALE: of another pod.
  */
 char *kube_size_format(const struct kube_sizes *sizes);
 int kube_size_parse(struct kube_sizes *out, const char *text, const char *pod_uid);

@@ -782,6 +782,16 @@ def pod_that_is_disabled_while_nobody_watched_gets_its_full_size(t):
     wait_until(lambda: not node.state(), "the state is gone")
 
 
+@test([("10m", "20m"), ("20m", "10m")])
+def pod_that_fell_asleep_at_another_size_gets_its_full_size(t, then, now):
+    node, pod = asleep_pod(t, {"asleep-cpu": then, "idle-after": "300ms"})
+    equal(pod.size()[1], then, "the limit asleep")
+    node.doze.kill()
+    pod.annotate(asleep_cpu=now, idle_after="1h", idle_max="1h")
+    node.start_doze()
+    pod.until_full()
+
+
 @test([("truncated",), ("garbage",), ("of another pod",)])
 def state_that_is_damaged_loses_no_request(t, how):
     node, pod = asleep_pod(t)

@@ -509,6 +509,16 @@ def a_sidecar_that_was_killed_asleep_takes_over_and_loses_no_connection(kind):
     pod.wait_asleep()
 
 
+@test([("20m",), ("10m",)])
+def a_sidecar_that_was_killed_asleep_takes_over_with_another_size_than(size):
+    pod = new_pod()
+    pod.start_doze(f"--asleep-cpu={size}")
+    wait_until(lambda: pod.size() == ("1m", size), "the pod is asleep")
+    pod.doze.kill()
+    pod.start_doze(f"--asleep-cpu={30 - int(size[:2])}m", idle="2s")
+    wait_until(lambda: pod.is_full, "the pod is grown")
+
+
 @test([("quota",), ("capacity",)])
 def a_sidecar_that_was_killed_asleep_takes_over_though_growing_is_refused_at_first(why):
     pod = sleeping_pod()

@@ -50,6 +50,8 @@ static const struct grammar_rule rules[] = {
 		 "{\"version\":$v,\"podUID\":$v,\"containers\":$v}", "$v" } },
 	{ 's', { "$k", "$k,$s", "" } },
 	{ 'k', { "{\"name\":\"$n\",\"requestMillicpu\":$m,\"limitMillicpu\":$m}",
+		 "{\"name\":\"$n\",\"requestMillicpu\":$m,\"limitMillicpu\":$m,"
+		 "\"asleepRequestMillicpu\":$m,\"asleepLimitMillicpu\":$m}",
 		 "{\"name\":$v,\"requestMillicpu\":$v,\"limitMillicpu\":$v}" } },
 	{ 'm', { "250", "1000", "1", "10", "0", "-1", "-2", "1e9", "1000000001", "0.5", "$v" } },
 	{ 'v', { "null", "true", "7", "-1e300", "\"x\"", "[]", "{}", "[7]", "{\"x\":{}}" } },
@@ -109,6 +111,12 @@ static bool fuzz_is_keepable(const struct kube_sizes *sizes)
 	return true;
 }
 
+static void fuzz_check_same(const struct kube_cpu *a, const struct kube_cpu *b)
+{
+	FUZZ_CHECK(a->request_millicpu == b->request_millicpu);
+	FUZZ_CHECK(a->limit_millicpu == b->limit_millicpu);
+}
+
 /* What is written is read again, and is the same. */
 static void fuzz_check_state(const struct kube_sizes *sizes)
 {
@@ -120,11 +128,9 @@ static void fuzz_check_state(const struct kube_sizes *sizes)
 	FUZZ_CHECK(kube_size_parse(&again, text, sizes->pod_uid) == 0);
 	FUZZ_CHECK(again.len == sizes->len);
 	for (size_t i = 0; i < again.len; i++) {
-		const struct kube_cpu *a = &again.sizes[i].full, *b = &sizes->sizes[i].full;
-
 		FUZZ_CHECK(strcmp(again.sizes[i].name, sizes->sizes[i].name) == 0);
-		FUZZ_CHECK(a->request_millicpu == b->request_millicpu);
-		FUZZ_CHECK(a->limit_millicpu == b->limit_millicpu);
+		fuzz_check_same(&again.sizes[i].full, &sizes->sizes[i].full);
+		fuzz_check_same(&again.sizes[i].asleep, &sizes->sizes[i].asleep);
 	}
 }
 
@@ -164,6 +170,7 @@ static void fuzz_plan(const struct kube_pod *pod, uint8_t flags, const struct ku
 		.names = names,
 		.names_len = flags & 1 ? ARRAY_LEN(names) : 0,
 		.own_name = flags & 2 ? "doze" : NULL,
+		.only_known = flags & 8,
 		.asleep_millicpu = 10 + 10 * (uint32_t)(flags >> 6),
 	};
 	char error[KUBE_SIZE_ERROR_MAX] = "";

@@ -39,6 +39,11 @@
 #define SAVED(name, request, limit)                                                                \
 	"{\"name\":\"" name "\",\"requestMillicpu\":" #request ",\"limitMillicpu\":" #limit "}"
 
+#define SLEPT(name, request, limit, asleep_request, asleep_limit)                                  \
+	"{\"name\":\"" name "\",\"requestMillicpu\":" #request ",\"limitMillicpu\":" #limit        \
+	",\"asleepRequestMillicpu\":" #asleep_request ",\"asleepLimitMillicpu\":" #asleep_limit    \
+	"}"
+
 #define NOT_KNOWN(name)                                                                            \
 	"container '" name "' is asleep already, and what its full size was is not known: give "   \
 	"the pod the annotation doze.dev/full='{\"" name                                           \
@@ -98,7 +103,8 @@ static const struct plan_row {
 	const char *story;
 	const char *qos, *sidecars, *containers;
 	const char *names[NAMES_MAX]; /* none: all that may sleep */
-	uint32_t asleep;	      /* 0: 10m */
+	bool only_known;
+	uint32_t asleep; /* 0: 10m */
 	const char *state, *annotation;
 	const char *plan; /* or else: */
 	const char *error;
@@ -308,6 +314,75 @@ static const struct plan_row {
 	  .containers = BOX("app", "1m", "2"),
 	  .state = STATE(SAVED("app", 250, 1000)),
 	  .plan = "app 1/2000 1/10" },
+
+	{ .story = "it fell asleep at 20m, and asleep is 10m now",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "20m"),
+	  .state = STATE(SLEPT("app", 250, 1000, 1, 20)),
+	  .plan = "app 250/1000 1/20" },
+	{ .story = "it fell asleep at 10m, and asleep is 20m now",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "10m"),
+	  .names = { "app" },
+	  .asleep = 20,
+	  .state = STATE(SLEPT("app", 250, 1000, 1, 10)),
+	  .plan = "app 250/1000 1/10" },
+	{ .story = "the same, Guaranteed",
+	  .qos = "Guaranteed",
+	  .containers = BOX("app", "10m", "10m"),
+	  .asleep = 20,
+	  .state = STATE(SLEPT("app", 500, 500, 10, 10)),
+	  .plan = "app 500/500 10/10" },
+	{ .story = "awake again, the size asleep is that of now",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "250m", "1"),
+	  .state = STATE(SLEPT("app", 250, 1000, 1, 20)),
+	  .plan = "app 250/1000 1/10" },
+	{ .story = "smaller than full, and not as it fell asleep, is somebody's choice",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "500m"),
+	  .state = STATE(SLEPT("app", 250, 1000, 1, 20)),
+	  .plan = "app 1/500 1/10" },
+	{ .story = "an older doze has not said what asleep was, 20m it seems",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "20m"),
+	  .state = STATE(SAVED("app", 250, 1000)),
+	  .plan = "app 250/1000 1/20" },
+	{ .story = "an older doze has not said what asleep was, 10m it seems",
+	  .qos = "Guaranteed",
+	  .containers = BOX("app", "10m", "10m"),
+	  .asleep = 20,
+	  .state = STATE(SAVED("app", 500, 500)),
+	  .plan = "app 500/500 10/10" },
+	{ .story = "an older doze leaves no such request",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "100m", "500m"),
+	  .state = STATE(SAVED("app", 250, 1000)),
+	  .plan = "app 100/500 1/10" },
+	{ .story = "one that sleeps, and is no longer named",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "10m") "," BOX("log", "1m", "10m"),
+	  .names = { "app" },
+	  .state = STATE(SLEPT("app", 250, 1000, 1, 10) "," SLEPT("log", 100, 200, 1, 10)),
+	  .plan = "app 250/1000 1/10, log 100/200 1/10" },
+	{ .story = "one that has slept once, and is no longer named",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "10m") "," BOX("log", "100m", "200m"),
+	  .names = { "app" },
+	  .state = STATE(SLEPT("app", 250, 1000, 1, 10) "," SLEPT("log", 100, 200, 1, 10)),
+	  .plan = "app 250/1000 1/10" },
+	{ .story = "what is known alone: a sidecar that was named, and none that only looks asleep",
+	  .qos = "Burstable",
+	  .sidecars = SIDECAR("proxy", "1m", "10m"),
+	  .containers = BOX("app", "1m", "10m") "," UNLIMITED("log"),
+	  .only_known = true,
+	  .state = STATE(SLEPT("proxy", 100, 200, 1, 10)),
+	  .plan = "proxy 100/200 1/10" },
+	{ .story = "what is known alone, and nothing is",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "10m"),
+	  .only_known = true,
+	  .error = NOT_KNOWN("app") },
 };
 
 static int plan_row(struct kube_sizes *out, const struct plan_row *row,
@@ -319,6 +394,7 @@ static int plan_row(struct kube_sizes *out, const struct plan_row *row,
 		.names = row->names,
 		.own_name = "doze",
 		.asleep_millicpu = row->asleep ? row->asleep : 10,
+		.only_known = row->only_known,
 	};
 	struct kube_sizes known;
 
@@ -636,7 +712,7 @@ static void the_full_limit_of_a_pod_is_the_sum(void **state)
 	}
 }
 
-static void the_state_file_holds_what_full_is(void **state)
+static void the_state_file_holds_what_full_and_asleep_are(void **state)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod =
 		build("Burstable", NULL, BOX("a", "250m", "1") "," LIMIT_ALONE("b", "2"), NULL);
@@ -644,13 +720,16 @@ static void the_state_file_holds_what_full_is(void **state)
 	_cleanup_(freep) char *text = kube_size_format(&sizes);
 
 	(void)state;
-	assert_string_equal(text, STATE(SAVED("a", 250, 1000) "," SAVED("b", -1, 2000)));
+	assert_string_equal(text,
+			    STATE(SLEPT("a", 250, 1000, 1, 10) "," SLEPT("b", -1, 2000, -1, 10)));
 	assert_int_equal(kube_size_parse(&known, text, "U"), 0);
 	assert_string_equal(known.pod_uid, "U");
 	assert_int_equal(known.len, sizes.len);
 	for (size_t i = 0; i < known.len; i++) {
 		assert_string_equal(known.sizes[i].name, sizes.sizes[i].name);
 		assert_memory_equal(&known.sizes[i].full, &sizes.sizes[i].full,
+				    sizeof(struct kube_cpu));
+		assert_memory_equal(&known.sizes[i].asleep, &sizes.sizes[i].asleep,
 				    sizeof(struct kube_cpu));
 	}
 }
@@ -698,6 +777,12 @@ static const struct {
 	{ 0,       STATE(SAVED("app", 0, 1)) },
 	{ 0,       STATE(SAVED(NAME_63, 0, 1)) },
 	{ 0,       " " STATE(SAVED("app", 250, 1000)) "\n" },
+	{ 0,       STATE(SLEPT("app", 250, 1000, 1, 10)) },
+	{ 0,       STATE(SLEPT("app", 250, 1000, -1, 20)) },
+	{ -EINVAL, STATE(SLEPT("app", 250, 1000, 20, 10)) },
+	{ -EINVAL, STATE(SLEPT("app", 250, 1000, 1, 0)) },
+	{ -EINVAL, STATE(SLEPT("app", 250, 1000, 1, "10")) },
+	{ -EINVAL, STATE(SLEPT("app", 250, 1000, 1, 10) "," SLEPT("b", 1, 20, 1, -1)) },
 	{ -ESTALE, "{\"version\":1,\"podUID\":\"V\"," LIST SAVED("app", 250, 1000) "]}" },
 	{ -ESTALE, "{\"version\":1,\"podUID\":\"UU\",\"containers\":[]}" },
 	{ -EINVAL, "{\"version\":2,\"podUID\":\"U\"," LIST SAVED("app", 250, 1000) "]}" },
@@ -764,7 +849,7 @@ int main(void)
 		cmocka_unit_test(what_a_server_does_not_report_counts_as_done),
 		cmocka_unit_test(a_resize_that_is_under_way_is_seen),
 		cmocka_unit_test(the_full_limit_of_a_pod_is_the_sum),
-		cmocka_unit_test(the_state_file_holds_what_full_is),
+		cmocka_unit_test(the_state_file_holds_what_full_and_asleep_are),
 		cmocka_unit_test(a_state_file_of_many_containers_comes_back),
 		cmocka_unit_test(a_state_file_cut_at_any_byte_is_refused),
 		cmocka_unit_test(a_state_file_that_is_none_of_ours_is_refused),
