@@ -137,6 +137,21 @@ int pod_cgroups_add(struct pod_cgroups *p, const char *name, const char *id)
 	return r < 0 ? r : pod_cgroups_append(p, name, id, place->container + root_len);
 }
 
+/* Where none is, as if it had just been removed. */
+int pod_cgroups_add_gone(struct pod_cgroups *p, const char *name)
+{
+	size_t root_len = strlen(p->mounts->controls[CGROUP_CPU].point);
+	_cleanup_(freep) char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%s/gone", p->of[0].dirs[CGROUP_CPU] + root_len) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	r = pod_cgroups_append(p, name, "", path);
+	return r == -ENOMEM ? r : 0;
+}
+
 /* NULL: the pod's. */
 static struct pod_cgroup *pod_cgroups_named(const struct pod_cgroups *p, const char *name)
 {
@@ -570,18 +585,52 @@ static int pod_cgroups_take_from(struct pod_cgroup *one, const cJSON *root, int 
 	return pod_cgroups_take_one(one, cJSON_GetObjectItemCaseSensitive(in, one->name));
 }
 
+/* 0: none that we know. */
+static int pod_cgroups_text_version(const cJSON *root)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "version");
+	int version = cJSON_IsNumber(item) ? item->valueint : 0;
+
+	return version == 1 || version == POD_CGROUPS_STATE_VERSION ? version : 0;
+}
+
 int pod_cgroups_parse(struct pod_cgroups *p, const char *text)
 {
 	cJSON *root = cJSON_Parse(text);
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "version");
-	int version = cJSON_IsNumber(item) ? item->valueint : 0;
-	int r = version == 1 || version == POD_CGROUPS_STATE_VERSION ? 0 : -EINVAL;
+	int version = pod_cgroups_text_version(root);
+	int r = version ? 0 : -EINVAL;
 
 	for (size_t i = 0; i < p->len && r != -EINVAL; i++) {
 		int r_one = pod_cgroups_take_from(&p->of[i], root, version);
 
 		r = r_one < 0 ? r_one : r;
 	}
+	cJSON_Delete(root);
+	return r;
+}
+
+static bool pod_cgroups_has_id(const cJSON *quotas, const char *id)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, quotas)
+	{
+		if (*id && item->string && strstr(item->string, id))
+			return true;
+	}
+	return false;
+}
+
+int pod_cgroups_text_has(const char *text, const char *name, const char *id)
+{
+	cJSON *root = cJSON_Parse(text);
+	int version = pod_cgroups_text_version(root);
+	const cJSON *in = cJSON_GetObjectItemCaseSensitive(root,
+							   version == 1 ? "quotas" : "containers");
+	int r = -EINVAL;
+
+	if (version && cJSON_IsObject(in))
+		r = version == 1 ? pod_cgroups_has_id(in, id) : cJSON_HasObjectItem(in, name) != 0;
 	cJSON_Delete(root);
 	return r;
 }

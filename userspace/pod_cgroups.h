@@ -30,6 +30,12 @@ void pod_cgroups_free(struct pod_cgroups **p);
 int pod_cgroups_add(struct pod_cgroups *p, const char *name, const char *id);
 
 /*
+ * One that has no cgroup now: pod_cgroups_follow() finds it when it comes back. Behind one that was
+ * added. -ENOMEM.
+ */
+int pod_cgroups_add_gone(struct pod_cgroups *p, const char *name);
+
+/*
  * The container of that name runs with this id: if it is not the one that was added, it was started
  * anew, in another cgroup, which is taken in the old one's place; its full size is what it was. 1:
  * so it is; 0: nothing has changed, or it is none of these; else -errno as for pod_cgroups_add().
@@ -99,5 +105,11 @@ const char *pod_cgroups_memory_dir(const struct pod_cgroups *p, size_t i);
  */
 char *pod_cgroups_format(const struct pod_cgroups *p);
 int pod_cgroups_parse(struct pod_cgroups *p, const char *text);
+
+/*
+ * Whether that text names a container, which has this id now ("": none): 1, 0, or -EINVAL. That of
+ * an older doze knows it by its id alone.
+ */
+int pod_cgroups_text_has(const char *text, const char *name, const char *id);
 
 #endif

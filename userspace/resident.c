@@ -296,48 +296,112 @@ static void resident_let_go(struct resident *r)
 
 /* --- coming in --- */
 
-static int resident_find_cgroups(struct pod_cgroups **out, const struct resident *r,
-				 const struct node_plan *plan, char error[RESIDENT_ERROR_MAX])
-{
-	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
-	int result = pod_cgroups_new(&cgroups, r->node->mounts, plan->config.asleep_millicpu);
-
-	for (size_t i = 0; i < plan->containers_len && result == 0; i++) {
-		const char *container_id = plan->containers[i]->container_id;
-		char id[POD_PLACE_ID_MAX];
-
-		result = pod_place_id(container_id, id);
-		if (result == 0)
-			result = pod_cgroups_add(cgroups, plan->containers[i]->name, id);
-		if (result < 0)
-			snprintf(error, RESIDENT_ERROR_MAX,
-				 "container '%s': no cgroup of '%s' below '%s': %s",
-				 plan->containers[i]->name, container_id,
-				 r->node->defaults->cgroup_root, strerror(-result));
-	}
-	if (result == 0)
-		*out = TAKE_PTR(cgroups);
-	return result;
-}
-
 struct resident_found {
 	pid_t pid;	/* in its network namespace */
 	bool is_known;	/* an earlier doze has put it to sleep, or was about to */
 	bool is_asleep; /* and so it still is, and none of its containers was started anew */
 	bool is_small;	/* the API server still has, or may have, the asleep size */
+	bool must_mend; /* it left more asleep than is to sleep now, or less is known of it */
+	char *text;	/* what that doze has kept of its cgroups; NULL: nothing */
 };
 
-/* Whether an earlier doze has put it to sleep, and what full was then. */
+/* Whether an earlier doze has put it to sleep, and what it has kept. */
+static void resident_read_state(const struct resident *r, struct resident_found *found)
+{
+	int result = file_read(r->quota_file, &found->text);
+
+	found->is_known = result != -ENOENT;
+	if (result < 0 && result != -ENOENT)
+		log_err(result, "cannot read the state file '%s'", r->quota_file);
+}
+
+/* Whether it has put this container to sleep; -EINVAL: it cannot be told. */
+static int resident_was_asleep(const char *text, const struct kube_container *c)
+{
+	char id[POD_PLACE_ID_MAX];
+
+	if (!text)
+		return -EINVAL;
+	return pod_cgroups_text_has(text, c->name,
+				    pod_place_id(c->container_id, id) == 0 ? id : "");
+}
+
+static bool resident_is_planned(const struct node_plan *plan, const struct kube_container *c)
+{
+	for (size_t i = 0; i < plan->containers_len; i++) {
+		if (plan->containers[i] == c)
+			return true;
+	}
+	return false;
+}
+
+static int resident_add_cgroup(const struct resident *r, struct pod_cgroups *cgroups,
+			       const struct kube_container *c, char error[RESIDENT_ERROR_MAX])
+{
+	char id[POD_PLACE_ID_MAX];
+	int result = pod_place_id(c->container_id, id);
+
+	if (result == 0)
+		result = pod_cgroups_add(cgroups, c->name, id);
+	if (result < 0)
+		snprintf(error, RESIDENT_ERROR_MAX,
+			 "container '%s': no cgroup of '%s' below '%s': %s", c->name,
+			 c->container_id, r->node->defaults->cgroup_root, strerror(-result));
+	return result;
+}
+
+/* What is gone is no reason to leave the others asleep. -ENOENT: all of them are gone. */
+static int resident_add_gone(struct pod_cgroups *cgroups, const struct kube_pod *pod,
+			     const bool is_gone[KUBE_CONTAINERS_MAX], bool has_any)
+{
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		int result = 0;
+
+		if (is_gone[i])
+			result = has_any ? pod_cgroups_add_gone(cgroups, pod->containers[i].name)
+					 : -ENOENT;
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* Those of the plan, and all that an earlier doze has put to sleep. */
+static int resident_find_cgroups(struct pod_cgroups **out, const struct resident *r,
+				 const struct kube_pod *pod, const struct node_plan *plan,
+				 struct resident_found *found, char error[RESIDENT_ERROR_MAX])
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
+	int result = pod_cgroups_new(&cgroups, r->node->mounts, plan->config.asleep_millicpu);
+	bool is_gone[KUBE_CONTAINERS_MAX] = { false }, has_any = false;
+
+	for (size_t i = 0; i < pod->containers_len && result == 0; i++) {
+		const struct kube_container *c = &pod->containers[i];
+		bool is_planned = resident_is_planned(plan, c);
+
+		if (!is_planned && resident_was_asleep(found->text, c) <= 0)
+			continue;
+		result = resident_add_cgroup(r, cgroups, c, error);
+		has_any |= result == 0;
+		is_gone[i] = found->is_known && (result == -ENOENT || result == -EINVAL);
+		found->must_mend |= !is_planned || is_gone[i];
+		if (is_gone[i])
+			result = 0;
+	}
+	if (result == 0)
+		result = resident_add_gone(cgroups, pod, is_gone, has_any);
+	if (result == 0)
+		*out = TAKE_PTR(cgroups);
+	return result;
+}
+
+/* What full was. */
 static void resident_recall(const struct resident *r, struct pod_cgroups *cgroups,
 			    struct resident_found *found)
 {
-	_cleanup_(freep) char *text = NULL;
-	int result = file_read(r->quota_file, &text);
+	int result = found->text ? pod_cgroups_parse(cgroups, found->text) : -EINVAL;
 
-	found->is_known = result != -ENOENT;
-	if (result == 0)
-		result = pod_cgroups_parse(cgroups, text);
-	if (result < 0 && result != -ENOENT)
+	if (result < 0 && found->is_known)
 		log_warn("what the full size of the pod's cgroups was cannot be read: its spec "
 			 "tells",
 			 "pod=%s file=%s errno=%d", r->full_name, r->quota_file, -result);
@@ -367,11 +431,10 @@ static void resident_derive_full(const struct resident *r, struct pod_cgroups *c
 			 "pod=%s container=%s", r->full_name, unknown);
 }
 
-/* NULL in *out: the API server cannot resize it, and it sleeps by its cgroups alone. */
-static int resident_make_kube(struct backend **out, struct resident *r, const struct kube_pod *pod,
-			      char error[RESIDENT_ERROR_MAX])
+static int resident_adopt(struct backend **out, struct resident *r, const struct kube_pod *pod,
+			  bool only_known, char error[RESIDENT_ERROR_MAX])
 {
-	const struct backend_kube_settings settings = {
+	struct backend_kube_settings settings = {
 		.namespace = r->namespace,
 		.name = r->name,
 		.state_file = r->size_file,
@@ -381,20 +444,53 @@ static int resident_make_kube(struct backend **out, struct resident *r, const st
 		.problem = resident_on_problem,
 		.arg = r,
 	};
-	int result = backend_kube_new(out, r->node->daemon->base, r->node->kube, &settings);
+	int result;
 
+	settings.choice.only_known = only_known;
+	result = backend_kube_new(out, r->node->daemon->base, r->node->kube, &settings);
 	if (result < 0) {
 		snprintf(error, RESIDENT_ERROR_MAX, "no memory");
 		return result;
 	}
 	result = backend_kube_adopt(*out, pod, error);
-	if (result == -EINVAL) {
+	if (result < 0)
+		backend_free(out);
+	return result;
+}
+
+/* Whatever it is that is to sleep now: what was put to sleep has to be woken. */
+static bool resident_adopt_known(struct backend **out, struct resident *r,
+				 const struct kube_pod *pod)
+{
+	char error[RESIDENT_ERROR_MAX];
+
+	if (resident_adopt(out, r, pod, true, error) < 0)
+		return false;
+	if (backend_kube_is_full(*out))
+		backend_free(out);
+	return *out != NULL;
+}
+
+/* NULL in *out: the API server cannot resize it, and its cgroups are all that can be changed. */
+static int resident_make_kube(struct backend **out, struct resident *r, const struct kube_pod *pod,
+			      const struct node_plan *plan, struct resident_found *found,
+			      char error[RESIDENT_ERROR_MAX])
+{
+	bool only_known = found->is_known && plan->wish != NODE_SEAT;
+	int result = resident_adopt(out, r, pod, only_known, error);
+
+	if (result != -EINVAL && (result != -ENODATA || !found->is_known))
+		return result;
+	if (found->is_known && !only_known && resident_adopt_known(out, r, pod)) {
+		found->must_mend = true;
+	} else if (result == -ENODATA) {
+		found->must_mend = true;
+		resident_refuse(r, "CannotSleep", error);
+	} else {
 		log_info("the API server cannot resize the pod: it sleeps by its cgroups alone",
 			 "pod=%s why=\"%s\"", r->full_name, error);
-		backend_free(out);
-		return 0;
 	}
-	return result;
+	return 0;
 }
 
 static enum backend_pod_depth resident_depth(const struct config *config)
@@ -425,13 +521,15 @@ static int resident_make_backend(struct resident *r, const struct kube_pod *pod,
 	};
 	struct pod_cgroups *cgroups = NULL;
 	struct backend *kube = NULL;
-	int result = resident_find_cgroups(&cgroups, r, plan, error);
+	int result;
 
+	resident_read_state(r, found);
+	result = resident_find_cgroups(&cgroups, r, pod, plan, found, error);
 	if (result < 0)
 		return result;
 	resident_recall(r, cgroups, found);
 	found->pid = pod_cgroups_process(cgroups);
-	result = resident_make_kube(&kube, r, pod, error);
+	result = resident_make_kube(&kube, r, pod, plan, found, error);
 	if (result < 0) {
 		pod_cgroups_free(&cgroups);
 		return result;
@@ -590,7 +688,7 @@ static bool resident_needs_mending(const struct resident *r, const struct reside
 {
 	if (!found->is_known && !found->is_small)
 		return false;
-	return r->node->uninstalls || wish != NODE_SEAT || !found->is_asleep;
+	return r->node->uninstalls || wish != NODE_SEAT || !found->is_asleep || found->must_mend;
 }
 
 /* Nothing that a pod says of itself, or that is known of it: another time it may be otherwise. */
@@ -618,6 +716,7 @@ static void resident_come_in(struct resident *r, struct kube_pod *pod, struct no
 	r->config = plan->config;
 	plan->config.env_values_len = 0; /* they are r's now */
 	result = resident_make_backend(r, pod, plan, &found, error);
+	free(found.text);
 	if (result == 0 && resident_needs_mending(r, &found, plan->wish)) {
 		resident_leave(r, TAKE_PTR(owned));
 		return;
@@ -640,14 +739,26 @@ static void resident_come_in(struct resident *r, struct kube_pod *pod, struct no
 		resident_retry_later(r, TAKE_PTR(owned));
 }
 
-/* Its annotations are gone, or wrong; and it may still be asleep. */
+/* Where it cannot be told, those that sleep if nobody has said which. */
+static bool resident_is_to_mend(const char *text, const struct kube_container *c)
+{
+	int was_asleep = resident_was_asleep(text, c);
+
+	return was_asleep < 0 ? *c->container_id && !c->is_sidecar : was_asleep;
+}
+
+/* Its annotations are gone, or wrong; and it may still be asleep: just what an earlier doze kept.
+ */
 static void resident_mend(struct resident *r, struct kube_pod *pod)
 {
 	struct node_plan plan = { .wish = NODE_WAIT, .config = *r->node->defaults };
+	_cleanup_(freep) char *text = NULL;
 
 	plan.config.env_values_len = 0;
+	if (file_read(r->quota_file, &text) < 0)
+		text = NULL;
 	for (size_t i = 0; i < pod->containers_len; i++) {
-		if (*pod->containers[i].container_id && !pod->containers[i].is_sidecar)
+		if (resident_is_to_mend(text, &pod->containers[i]))
 			plan.containers[plan.containers_len++] = &pod->containers[i];
 	}
 	resident_come_in(r, pod, &plan);

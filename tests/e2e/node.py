@@ -85,7 +85,7 @@ class NodePod:
         self.name, self.uid = manifest["metadata"]["name"], manifest["metadata"]["uid"]
         self.address = f"10.244.{number // 250}.{number % 250 + 2}"
         self.netns = f"{node.tag}-{number}"
-        self.pid = None
+        self.pid = self.log_id = None
         self._answered = ""
         self.full = self.full_quota_us = self.full_weights = None
 
@@ -104,15 +104,43 @@ class NodePod:
     def container_path(self):
         return f"{self.pod_path}/{self.node.layout.container(self.container_id)}"
 
+    @property
+    def log_path(self):
+        """Of the other container, with add_pod(log=...)."""
+        return f"{self.pod_path}/{self.node.layout.container(self.log_id)}"
+
     def directory(self, path, hierarchy=0):
         return os.path.join(self.node.roots[hierarchy], path)
 
     def make_cgroups(self):
         for hierarchy in range(len(self.node.roots)):
-            directory = self.directory(self.container_path, hierarchy)
-            os.makedirs(directory, exist_ok=True)
-            if os.path.exists(os.path.join(directory, "cpu.pressure")):
-                self._hand_down(directory)
+            for path in [self.container_path] + ([self.log_path] if self.log_id else []):
+                directory = self.directory(path, hierarchy)
+                os.makedirs(directory, exist_ok=True)
+                if os.path.exists(os.path.join(directory, "cpu.pressure")):
+                    self._hand_down(directory)
+
+    def add_log(self, where):
+        """A container without a process, to the manifest; where: containers or initContainers."""
+        self.log_id = os.urandom(32).hex()
+        spec, status = self.manifest["spec"], self.manifest["status"]
+        container, of = (json.loads(json.dumps(one)) for one in
+                         (spec["containers"][0], status["containerStatuses"][0]))
+        del container["ports"], container["readinessProbe"]
+        container["name"] = of["name"] = "log"
+        if where == "initContainers":
+            container["restartPolicy"] = "Always"
+        of["containerID"] = f"{self.node.layout.runtime}://{self.log_id}"
+        spec.setdefault(where, []).append(container)
+        status.setdefault(where[:-1] + "Statuses", []).append(of)
+
+    def remove_log_cgroup(self):
+        """As when it has crashed; its id is still in the status."""
+        del self.node.server.kubelet.workers["default", self.name].cgroups["log"]
+        for hierarchy in range(len(self.node.roots)):
+            directory = self.directory(self.log_path, hierarchy)
+            thaw(directory)
+            wait_until(lambda where=directory: remove_tree(where), f"{directory} can be removed")
 
     def _hand_down(self, directory):
         """cgroup v2 gives a controller from one level to the next."""
@@ -155,6 +183,9 @@ class NodePod:
 
     def quota_us(self):
         return self._quota(self.container_path)
+
+    def log_quota_us(self):
+        return self._quota(self.log_path)
 
     def pod_quota_us(self):
         return self._quota(self.pod_path)
@@ -343,8 +374,8 @@ class Node:
     # Pods
 
     def add_pod(self, name="web", annotations=None, manifest=None, ports=(PORT,), starts=True,
-                host_network=False, uid=0):
-        """annotations: without their prefix; None: it is not ours."""
+                host_network=False, uid=0, log=None):
+        """annotations: without their prefix; None: it is not ours. log: see NodePod.add_log()."""
         manifest = manifest or pods.burstable(name)
         pod = NodePod(self, manifest, self._next_pod, ports)
         self._next_pod += 1
@@ -354,6 +385,8 @@ class Node:
         prefix = f"{self.layout.runtime}://"
         status = manifest["status"]["containerStatuses"][0]
         status["containerID"] = prefix + os.urandom(32).hex()
+        if log:
+            pod.add_log(log)
         if host_network:
             pod.address, pod.netns = BRIDGE_ADDRESS, self.namespace
             manifest["spec"]["hostNetwork"] = True
@@ -366,7 +399,8 @@ class Node:
         pod.make_cgroups()
         if starts:
             self.start_app(pod, uid)
-        self.server.add_pod(manifest, cgroups={"app": pod.directory(pod.container_path)},
+        paths = {"app": pod.container_path, **({"log": pod.log_path} if log else {})}
+        self.server.add_pod(manifest, cgroups={n: pod.directory(p) for n, p in paths.items()},
                             pod_cgroup=pod.directory(pod.pod_path))
         pod.full, pod.full_quota_us = pod.size(), pod.quota_us()
         pod.full_weights = pod.weights()

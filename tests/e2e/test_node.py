@@ -792,6 +792,48 @@ def pod_that_fell_asleep_at_another_size_gets_its_full_size(t, then, now):
     pod.until_full()
 
 
+@test()
+def container_that_has_ended_meanwhile_leaves_no_other_asleep(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"}, log="containers")
+    node.start_doze()
+    pod.wait_asleep()
+    node.doze.kill()
+    pod.remove_log_cgroup()
+    node.start_doze()
+    pod.until_full()
+
+
+@test([("containers", {"containers": "app"}), ("initContainers", {"enabled": None})])
+def container_that_is_no_longer_chosen_gets_its_full_size(t, where, then):
+    node = make_node(t)
+    pod = node.add_pod("web", {"containers": "app,log"}, log=where)
+    node.start_doze()
+    pod.wait_asleep()
+    equal(pod.log_quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    node.doze.kill()
+    pod.annotate(idle_after="1h", idle_max="1h", **then)
+    node.start_doze()
+    pod.until_full()
+    wait_until(lambda: pod.log_quota_us() == pod.full_quota_us, "the other one's, too")
+    limits = [c["resources"]["limits"]["cpu"] for c in pod.object()["spec"][where]]
+    check("10m" not in limits, f"limits are {limits}")
+
+
+@test()
+def pod_whose_full_size_is_lost_keeps_its_cgroups(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.kill()
+    os.unlink(os.path.join(node.state_directory, f"{pod.uid}.size"))
+    node.start_doze()
+    wait_until(lambda: pod.quota_us() == pod.full_quota_us and not pod.is_frozen,
+               "the full size of its cgroup")
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check("doze.dev/full" in event["message"], event["message"])
+    equal(pod.size()[1], "10m", "the spec's limit")
+    pod.expect_answer(PROMPT_MS)
+
+
 @test([("truncated",), ("garbage",), ("of another pod",)])
 def state_that_is_damaged_loses_no_request(t, how):
     node, pod = asleep_pod(t)

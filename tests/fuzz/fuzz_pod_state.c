@@ -108,8 +108,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	g = (struct grammar){ .rules = rules, .data = data, .end = data + size };
 	grammar_expand(&g, "$S");
-	if (pod_cgroups_parse(cgroups, g.out) == 0 && pod_cgroups_unknown(cgroups, &at))
-		abort(); /* all is known, it says */
+	if (pod_cgroups_parse(cgroups, g.out) == 0) {
+		if (pod_cgroups_unknown(cgroups, &at))
+			abort(); /* all is known, it says */
+		if (pod_cgroups_text_has(g.out, "app", ID) != 1)
+			abort();
+	}
 	again = pod_cgroups_format(cgroups);
 	if (again && pod_cgroups_parse(cgroups, again) == -EINVAL)
 		abort(); /* what we write we can read */

@@ -382,6 +382,94 @@ static void a_text_that_is_none_of_ours_is_refused(void **state)
 	}
 }
 
+/* clang-format off */
+static const struct {
+	const char *text, *name, *id;
+	int r;
+} named[] = {
+	{ "{\"version\":2,\"containers\":{\"app\":{}}}", "app", ID, 1 },
+	{ "{\"version\":2,\"containers\":{\"app\":{}}}", "app", "", 1 },
+	{ "{\"version\":2,\"containers\":{\"app\":{}}}", "log", ID, 0 },
+	{ "{\"version\":1,\"quotas\":{\"/x/cri-" ID ".scope\":\"-1\"}}", "app", ID, 1 },
+	{ "{\"version\":1,\"quotas\":{\"/x/cri-" ID ".scope\":\"-1\"}}", "app", ANEW, 0 },
+	{ "{\"version\":1,\"quotas\":{\"/x/cri-" ID ".scope\":\"-1\"}}", "app", "", 0 },
+	{ "{\"version\":3,\"containers\":{\"app\":{}}}", "app", ID, -EINVAL },
+	{ "{\"version\":2,\"containers\":[\"app\"]}", "app", ID, -EINVAL },
+	{ "{\"version\":2}", "app", ID, -EINVAL },
+	{ "", "app", ID, -EINVAL },
+};
+/* clang-format on */
+
+static void the_state_says_which_containers_it_is_about(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(named); i++) {
+		int r = pod_cgroups_text_has(named[i].text, named[i].name, named[i].id);
+
+		if (r != named[i].r)
+			fail_msg("%d for %s (%s) in: %s", r, named[i].name, named[i].id,
+				 named[i].text);
+	}
+}
+
+static void tell_gone(void)
+{
+	static const char log[] = POD "/" ANEW;
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID), *later = find(ID);
+	_cleanup_(freep) char *text = NULL;
+
+	make(log, 50000, "20");
+	assert_int_equal(pod_cgroups_add(p, "log", ANEW), 0);
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	text = pod_cgroups_format(p);
+	/* Another doze comes while it is gone. */
+	fall_asleep(APP);
+	assert_int_equal(pod_cgroups_add_gone(later, "log"), 0);
+	assert_int_equal(pod_cgroups_parse(later, text), -ENOENT);
+	assert_false(pod_cgroups_are_asleep(later));
+	assert_int_equal(pod_cgroups_set_full(later), 0);
+	assert_true(pod_cgroups_are_full(later));
+	expect(APP, 100000, "39");
+	/* And it comes back. */
+	fall_asleep(log);
+	assert_int_equal(pod_cgroups_follow(later, "log", ANEW), 1);
+	assert_int_equal(pod_cgroups_set_full(later), 0);
+	expect(log, 50000, "20");
+}
+
+static void a_container_that_is_gone_keeps_no_other_from_waking(void **state)
+{
+	(void)state;
+	both_versions(tell_gone);
+}
+
+/* What an earlier doze has put to sleep is less than all of it. */
+static void tell_missing(void)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *both = NULL, *app = find(ID);
+	_cleanup_(freep) char *text = NULL;
+	size_t at = 0;
+
+	assert_int_equal(pod_cgroups_take_full(app), 0);
+	text = pod_cgroups_format(app);
+	make(APP_2, 100000, "39");
+	assert_int_equal(pod_cgroups_new(&both, &mounts, 10), 0);
+	assert_int_equal(pod_cgroups_add(both, "log", ANEW), 0);
+	assert_int_equal(pod_cgroups_add(both, "app", ID), 0);
+	fall_asleep(APP);
+	assert_int_equal(pod_cgroups_parse(both, text), -ENOENT);
+	assert_string_equal(pod_cgroups_unknown(both, &at), "log");
+	assert_null(pod_cgroups_unknown(both, &at));
+	assert_int_equal(pod_cgroups_set_full(both), 0);
+	expect(APP, 100000, "39");
+}
+
+static void a_container_that_the_state_does_not_have_is_skipped(void **state)
+{
+	(void)state;
+	both_versions(tell_missing);
+}
+
 static void a_full_size_that_is_not_known_is_made_of_the_limit(void **state)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
@@ -425,6 +513,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_text_that_is_none_of_ours_is_refused, make_root,
 						remove_root),
 		cmocka_unit_test_setup_teardown(a_full_size_that_is_not_known_is_made_of_the_limit,
+						make_root, remove_root),
+		cmocka_unit_test(the_state_says_which_containers_it_is_about),
+		cmocka_unit_test_setup_teardown(a_container_that_is_gone_keeps_no_other_from_waking,
+						make_root, remove_root),
+		cmocka_unit_test_setup_teardown(a_container_that_the_state_does_not_have_is_skipped,
 						make_root, remove_root),
 	};
 
