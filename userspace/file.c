@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -71,7 +72,7 @@ int file_write(const char *path, const char *text)
 	return (size_t)n == strlen(text) ? 0 : -EIO;
 }
 
-static int file_write_synced(const char *path, const char *text)
+static int file_write_anew(const char *path, const char *text, bool is_synced)
 {
 	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	size_t len = strlen(text);
@@ -80,22 +81,32 @@ static int file_write_synced(const char *path, const char *text)
 		return -errno;
 	if (write(fd, text, len) != (ssize_t)len)
 		return errno ? -errno : -EIO;
-	return fsync(fd) < 0 ? -errno : 0;
+	return is_synced && fsync(fd) < 0 ? -errno : 0;
 }
 
-int file_replace(const char *path, const char *text)
+static int file_put_in_place(const char *path, const char *text, bool is_synced)
 {
 	char beside[PATH_MAX];
 	int r;
 
 	if (snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
 		return -ENAMETOOLONG;
-	r = file_write_synced(beside, text);
+	r = file_write_anew(beside, text, is_synced);
 	if (r == 0 && rename(beside, path) < 0)
 		r = -errno;
 	if (r < 0)
 		unlink(beside);
 	return r;
+}
+
+int file_replace(const char *path, const char *text)
+{
+	return file_put_in_place(path, text, true);
+}
+
+int file_replace_unsynced(const char *path, const char *text)
+{
+	return file_put_in_place(path, text, false);
 }
 
 static const char *file_find_key(const char *text, const char *key)

@@ -18,6 +18,9 @@ int file_write(const char *path, const char *text);
  */
 int file_replace(const char *path, const char *text);
 
+/* The same, but not synced: it survives us, and not the machine. */
+int file_replace_unsynced(const char *path, const char *text);
+
 /* The number that follows key and a space at the start of a line, or the file's only number when
  * key is NULL. -errno, -EINVAL when there is none. */
 int file_read_u64(const char *path, const char *key, uint64_t *out);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,6 +23,14 @@
 
 static char dir[] = "/tmp/doze-test-file-XXXXXX";
 static char path[64], beside[64];
+static int syncs;
+
+/* In libc's place. */
+int fsync(int fd)
+{
+	syncs++;
+	return (int)syscall(SYS_fsync, fd);
+}
 
 static int make_dir(void **state)
 {
@@ -227,6 +236,23 @@ static void replacing_does_not_change_the_file_under_a_reader(void **state)
 	expect_content("after\n");
 }
 
+static void what_need_not_outlive_the_machine_is_not_synced(void **state)
+{
+	(void)state;
+	syncs = 0;
+	assert_int_equal(file_replace_unsynced(path, "before\n"), 0);
+	assert_int_equal(file_replace_unsynced(path, "after\n"), 0);
+	expect_content("after\n");
+	assert_int_equal(access(beside, F_OK), -1);
+	assert_int_equal(syncs, 0);
+	assert_int_equal(file_replace(path, "kept\n"), 0);
+	assert_int_equal(syncs, 1);
+	assert_int_equal(mkdir(beside, 0700), 0);
+	assert_int_equal(file_replace_unsynced(path, "lost\n"), -EISDIR);
+	assert_int_equal(rmdir(beside), 0);
+	expect_content("kept\n");
+}
+
 /* clang-format off */
 static const struct {
 	const char *content, *key;
@@ -296,6 +322,7 @@ int main(void)
 		TEST(replacing_in_a_read_only_directory_leaves_the_file_as_it_was),
 		TEST(replacing_a_file_of_the_longest_name_leaves_it_as_it_was),
 		TEST(replacing_does_not_change_the_file_under_a_reader),
+		TEST(what_need_not_outlive_the_machine_is_not_synced),
 		TEST(a_number_is_read_alone_or_by_its_key),
 	};
 
