@@ -63,10 +63,11 @@ static void pod_done(struct backend_pod *b, enum backend_size size, int r)
 
 /* --- down --- */
 
+/* Not synced: after a crash of the machine there are no such cgroups. */
 static int pod_write_state(struct backend_pod *b)
 {
 	_cleanup_(freep) char *text = pod_cgroups_format(b->cgroups);
-	int r = text ? file_replace(b->settings.state_file, text) : -ENOMEM;
+	int r = text ? file_replace_unsynced(b->settings.state_file, text) : -ENOMEM;
 
 	return r < 0 ? log_err(r, "cannot write the state file '%s'", b->settings.state_file) : 0;
 }
@@ -376,8 +377,11 @@ void backend_pod_leave_asleep(struct backend *base)
 {
 	struct backend_pod *b = (struct backend_pod *)base;
 
-	if (b->phase == POD_ASLEEP && pod_cgroups_throttle(b->cgroups) == 0)
-		pod_cgroups_thaw(b->cgroups);
+	if (b->phase != POD_ASLEEP && b->phase != POD_FREEZING)
+		return;
+	event_del(b->timer);
+	pod_cgroups_throttle(b->cgroups);
+	pod_cgroups_thaw(b->cgroups); /* throttled or not: nobody else does */
 }
 
 void backend_pod_let_go(struct backend *base)

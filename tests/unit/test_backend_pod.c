@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/* A pod that sleeps by its cgroups alone, in plain files, whose kernel never finishes freezing. */
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "backend_pod.h"
+#include "cgroup.h"
+#include "file.h"
+#include "util.h"
+
+#define ID  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define POD "kubepods/podu1"
+#define APP POD "/" ID
+
+static char root[] = "/tmp/doze-test-backend-XXXXXX";
+static char state_file[64];
+static struct cgroup_mounts mounts;
+static struct event_base *base;
+static struct backend *backend;
+
+static void put(const char *path, const char *name, const char *text)
+{
+	char full[1024];
+	FILE *file;
+
+	snprintf(full, sizeof(full), "%s/%s/%s", root, path, name);
+	file = fopen(full, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void expect(const char *path, const char *name, const char *text)
+{
+	_cleanup_(freep) char *found = NULL;
+	char full[1024];
+
+	snprintf(full, sizeof(full), "%s/%s/%s", root, path, name);
+	assert_int_equal(file_read(full, &found), 0);
+	assert_string_equal(found, text);
+}
+
+static void make_cgroup(const char *path, const char *quota)
+{
+	char full[1024];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	assert_int_equal(mkdir(full, 0755), 0);
+	put(path, "cpu.max", quota);
+	put(path, "cgroup.freeze", "0");
+	put(path, "cgroup.events", "populated 1\nfrozen 0\n");
+}
+
+static void on_done(void *arg, enum backend_size size, int r)
+{
+	(void)arg;
+	(void)size;
+	(void)r;
+}
+
+/* One that an earlier doze has left asleep, to be frozen. */
+static int make_backend(void **state)
+{
+	const struct backend_pod_settings settings = {
+		.name = "default/web",
+		.depth = BACKEND_POD_FREEZE,
+		.state_file = state_file,
+	};
+	struct pod_cgroups *cgroups = NULL;
+	char full[1024];
+
+	(void)state;
+	strcpy(root + strlen(root) - 6, "XXXXXX");
+	assert_non_null(mkdtemp(root));
+	snprintf(state_file, sizeof(state_file), "%s/state", root);
+	mounts = (struct cgroup_mounts){ 0 };
+	for (int control = 0; control < CGROUP_CONTROLS; control++) {
+		mounts.controls[control].version = 2;
+		snprintf(mounts.controls[control].point, PATH_MAX, "%s", root);
+	}
+	snprintf(full, sizeof(full), "%s/kubepods", root);
+	assert_int_equal(mkdir(full, 0755), 0);
+	make_cgroup(POD, "1000 100000");
+	make_cgroup(APP, "1000 100000");
+	assert_int_equal(pod_cgroups_new(&cgroups, &mounts, 10), 0);
+	assert_int_equal(pod_cgroups_add(cgroups, "app", ID), 0);
+	base = event_base_new();
+	assert_int_equal(backend_pod_new(&backend, base, cgroups, NULL, &settings, true), 0);
+	backend->done = on_done;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int remove_backend(void **state)
+{
+	(void)state;
+	backend_free(&backend);
+	event_base_free(base);
+	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void a_pod_that_is_still_freezing_is_left_thawed(void **state)
+{
+	(void)state;
+	backend_pod_resume(backend);
+	expect(APP, "cgroup.freeze", "1");
+	backend_pod_leave_asleep(backend);
+	expect(APP, "cgroup.freeze", "0");
+	expect(APP, "cpu.max", "1000 100000");
+}
+
+static void a_pod_that_cannot_be_throttled_is_left_thawed(void **state)
+{
+	char full[1024];
+
+	(void)state;
+	backend_pod_resume(backend);
+	snprintf(full, sizeof(full), "%s/" APP "/cpu.max", root);
+	assert_int_equal(unlink(full), 0);
+	assert_int_equal(mkdir(full, 0755), 0); /* which cannot be written */
+	backend_pod_leave_asleep(backend);
+	expect(APP, "cgroup.freeze", "0");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_backend, remove_backend)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_pod_that_is_still_freezing_is_left_thawed),
+		TEST(a_pod_that_cannot_be_throttled_is_left_thawed),
+	};
+
+	return cmocka_run_group_tests_name("backend_pod", tests, NULL, NULL);
+}
