@@ -329,11 +329,21 @@ static int pod_cgroups_write_weight(const struct pod_cgroups *p, const struct po
 	return log_err(r, "cannot set the CPU weight of '%s' to '%s'", dir, weight);
 }
 
+/* The asleep size may be more than the container has. */
+static const char *pod_cgroups_asleep_quota(const struct pod_cgroups *p,
+					    const struct pod_cgroup *one)
+{
+	if (*one->full.quota && pod_cgroups_is_larger(p, one->asleep, one->full.quota))
+		return one->full.quota;
+	return one->asleep;
+}
+
 static bool pod_cgroups_is_throttled(const struct pod_cgroups *p, const struct pod_cgroup *one)
 {
 	char now[CGROUP_QUOTA_TEXT_MAX];
 
-	return pod_cgroups_read_quota(p, one, now) == 0 && strcmp(now, one->asleep) == 0;
+	return pod_cgroups_read_quota(p, one, now) == 0 &&
+	       strcmp(now, pod_cgroups_asleep_quota(p, one)) == 0;
 }
 
 static bool pod_cgroups_has_freezer(const struct pod_cgroups *p)
@@ -418,7 +428,7 @@ int pod_cgroups_throttle(struct pod_cgroups *p)
 		const struct pod_cgroup *one = &p->of[i];
 		int r = pod_cgroups_is_throttled(p, one)
 				? 0
-				: pod_cgroups_write_quota(p, one, one->asleep);
+				: pod_cgroups_write_quota(p, one, pod_cgroups_asleep_quota(p, one));
 
 		if (r < 0)
 			return r;

@@ -84,7 +84,7 @@ bool pod_cgroups_are_full(const struct pod_cgroups *p);
  */
 int pod_cgroups_set_full(struct pod_cgroups *p);
 
-/* Each container that is not throttled yet. Logs its errors, -errno. */
+/* Each container that is not throttled yet, and none to more than full. Logs its errors, -errno. */
 int pod_cgroups_throttle(struct pod_cgroups *p);
 
 /* Asks the kernel to freeze them, which takes it a while; thaws at once. -ENODEV: no freezer. */

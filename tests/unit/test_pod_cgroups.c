@@ -124,13 +124,18 @@ static void expect(const char *path, int quota_us, const char *weight)
 		expect_text(path, weight_file(), weight);
 }
 
-static struct pod_cgroups *find(const char *id)
+static struct pod_cgroups *find_for(const char *id, uint32_t asleep_millicpu)
 {
 	struct pod_cgroups *p = NULL;
 
-	assert_int_equal(pod_cgroups_new(&p, &mounts, 10), 0);
+	assert_int_equal(pod_cgroups_new(&p, &mounts, asleep_millicpu), 0);
 	assert_int_equal(pod_cgroups_add(p, "app", id), 0);
 	return p;
+}
+
+static struct pod_cgroups *find(const char *id)
+{
+	return find_for(id, 10);
 }
 
 /* A pod of one container, of one CPU and the weight 39. */
@@ -470,6 +475,30 @@ static void a_container_that_the_state_does_not_have_is_skipped(void **state)
 	both_versions(tell_missing);
 }
 
+static void tell_throttled(void)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find_for(ID, 20), *small = NULL;
+
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	set(APP, 1000,
+	    NULL); /* no longer than what is to be written: a plain file keeps its tail */
+	assert_int_equal(pod_cgroups_throttle(p), 0);
+	expect(APP, 2000, "39");
+	assert_true(pod_cgroups_are_asleep(p));
+	set(APP, 10000, NULL);
+	small = find_for(ID, 200);
+	assert_int_equal(pod_cgroups_take_full(small), 0);
+	assert_int_equal(pod_cgroups_throttle(small), 0);
+	expect(APP, 10000, "39");
+	assert_true(pod_cgroups_are_asleep(small));
+}
+
+static void an_asleep_size_above_full_is_full(void **state)
+{
+	(void)state;
+	both_versions(tell_throttled);
+}
+
 static void a_full_size_that_is_not_known_is_made_of_the_limit(void **state)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
@@ -514,6 +543,8 @@ int main(void)
 						remove_root),
 		cmocka_unit_test_setup_teardown(a_full_size_that_is_not_known_is_made_of_the_limit,
 						make_root, remove_root),
+		cmocka_unit_test_setup_teardown(an_asleep_size_above_full_is_full, make_root,
+						remove_root),
 		cmocka_unit_test(the_state_says_which_containers_it_is_about),
 		cmocka_unit_test_setup_teardown(a_container_that_is_gone_keeps_no_other_from_waking,
 						make_root, remove_root),
