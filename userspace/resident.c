@@ -282,7 +282,7 @@ static void resident_forget_next(struct resident *r)
 		event_del(r->poll);
 }
 
-/* The kubelet resizes no pod that is being deleted: its cgroups are written, and that is all. */
+/* The kubelet resizes no pod that is going or has ended: its cgroups are written, that is all. */
 static void resident_let_go(struct resident *r)
 {
 	if (r->backend)
@@ -705,6 +705,11 @@ static void resident_retry_later(struct resident *r, struct kube_pod *pod)
 	r->retry_ns = min_u64(2 * r->retry_ns, RESIDENT_RETRY_MAX_NS);
 }
 
+static bool resident_is_ending(const struct kube_pod *pod)
+{
+	return pod->is_terminating || pod->has_ended;
+}
+
 /* The pod is the callee's. */
 static void resident_come_in(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
 {
@@ -728,7 +733,7 @@ static void resident_come_in(struct resident *r, struct kube_pod *pod, struct no
 			return;
 		}
 	}
-	if (result < 0)
+	if (result < 0 && !resident_is_ending(owned))
 		resident_refuse(r, "CannotSleep", error);
 	if (r->backend && (found.is_known || found.is_small)) {
 		resident_leave(r, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
@@ -747,8 +752,7 @@ static bool resident_is_to_mend(const char *text, const struct kube_container *c
 	return was_asleep < 0 ? *c->container_id && !c->is_sidecar : was_asleep;
 }
 
-/* Its annotations are gone, or wrong; and it may still be asleep: just what an earlier doze kept.
- */
+/* Its annotations are gone, or wrong; and what an earlier doze has named may still be asleep. */
 static void resident_mend(struct resident *r, struct kube_pod *pod)
 {
 	struct node_plan plan = { .wish = NODE_WAIT, .config = *r->node->defaults };
@@ -814,7 +818,7 @@ static bool resident_stays(const struct resident *r, const struct kube_pod *pod)
 {
 	_cleanup_(freep) char *fingerprint = node_plan_fingerprint(pod);
 
-	return !pod->has_ended && resident_is_as_it_was(r, fingerprint);
+	return resident_is_as_it_was(r, fingerprint);
 }
 
 void resident_put(struct resident *r, struct kube_pod *pod)
@@ -823,7 +827,7 @@ void resident_put(struct resident *r, struct kube_pod *pod)
 		kube_pod_free(&pod);
 		return;
 	}
-	if (pod->is_terminating) {
+	if (resident_is_ending(pod)) {
 		if (r->backend)
 			resident_follow(r, pod);
 		if (r->state == RESIDENT_OUT && resident_has_state(r))

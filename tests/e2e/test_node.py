@@ -5,6 +5,7 @@
 usage: test_node.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -468,6 +469,21 @@ def pod_that_is_deleted_asleep_gets_its_cpu_at_once(t, depth):
     pod.expect_answer(PROMPT_MS)
     pod.delete(remove=True)
     wait_until(lambda: not node.state(), "nothing is kept of it")
+
+
+@test()
+def pod_that_ends_asleep_is_let_go(t):
+    """Evicted: the object stays, and the kubelet resizes it no more."""
+    node, pod = asleep_pod(t, {"asleep": "freeze"}, flags=("--on-exit=wake",))
+    with node.server.store.lock:
+        found = json.loads(json.dumps(pod.object()))
+        found["status"]["phase"] = "Failed"
+        node.server.store.put("pods", found)
+    wait_until(lambda: pod.quota_us() == pod.full_quota_us and not pod.is_frozen,
+               "the full size of its cgroup")
+    wait_until(lambda: not node.state(), "nothing is kept of it")
+    equal(node.stop_doze(), 0, "status")
+    equal(pod.size()[1], "10m", "the spec's limit")
 
 
 @test()
