@@ -24,6 +24,8 @@ struct backend_ops {
 	void (*resize)(struct backend *b, enum backend_size size);
 	/* CPU time used so far. -ENODEV where the backend cannot know. */
 	int (*usage_us)(struct backend *b, uint64_t *out);
+	/* Memory given back so far. NULL where none ever is. */
+	uint64_t (*reclaimed_bytes)(const struct backend *b);
 	/* Takes NULL, leaves NULL. The size stays what it is. */
 	void (*free)(struct backend **b);
 };

@@ -271,6 +271,13 @@ static int backend_pod_usage_us(struct backend *base, uint64_t *out)
 	return pod_cgroups_usage_us(((struct backend_pod *)base)->cgroups, out);
 }
 
+static uint64_t backend_pod_reclaimed_bytes(const struct backend *base)
+{
+	const struct backend_pod *b = (const struct backend_pod *)base;
+
+	return b->reclaim ? reclaim_total_bytes(b->reclaim) : 0;
+}
+
 static void backend_pod_free(struct backend **base)
 {
 	struct backend_pod *b = (struct backend_pod *)*base;
@@ -288,6 +295,7 @@ static const struct backend_ops backend_pod_ops = {
 	.name = "pod",
 	.resize = backend_pod_resize,
 	.usage_us = backend_pod_usage_us,
+	.reclaimed_bytes = backend_pod_reclaimed_bytes,
 	.free = backend_pod_free,
 };
 

@@ -88,6 +88,11 @@ static uint64_t metrics_asleep_ms(const struct status_target *t)
 	return t->asleep_ms;
 }
 
+static uint64_t metrics_reclaimed_bytes(const struct status_target *t)
+{
+	return t->reclaimed_bytes;
+}
+
 static uint64_t metrics_misjudged(const struct status_target *t)
 {
 	return t->misjudged;
@@ -114,6 +119,8 @@ static const struct metrics_number {
 	  metrics_sleeps, 1 },
 	{ "doze_target_asleep_seconds_total", "counter", "For how long it has been asleep.",
 	  metrics_asleep_ms, 0.001 },
+	{ "doze_target_reclaimed_bytes_total", "counter",
+	  "Memory that was given back while it was asleep.", metrics_reclaimed_bytes, 1 },
 	{ "doze_target_misjudged_total", "counter",
 	  "Clients that came from where health checks come from.", metrics_misjudged, 1 },
 	{ "doze_target_flaps_total", "counter", "How often its idle time was made longer.",

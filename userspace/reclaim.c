@@ -17,8 +17,11 @@
 #include "util.h"
 
 #define RECLAIM_DIRS_MAX   32
-#define RECLAIM_STEP_BYTES (16UL << 20)
-#define RECLAIM_STEP_NS	   (200 * NS_PER_MS)
+#define RECLAIM_STEP_BYTES (1UL << 20)
+
+/* At least; and so many times as long as the step took: the others of the daemon wait meanwhile. */
+#define RECLAIM_STEP_NS	    (20 * NS_PER_MS)
+#define RECLAIM_PAUSE_TIMES 20
 
 /* Somebody waits for memory during more than so many percent of the last 10 s: later. */
 #define RECLAIM_PRESSURE_MAX 1.0
@@ -29,8 +32,9 @@ struct reclaim {
 	struct event *timer;
 	char *dirs[RECLAIM_DIRS_MAX];
 	size_t dirs_len;
-	size_t at; /* the cgroup whose turn it is */
-	uint64_t taken_bytes;
+	size_t at;	      /* the cgroup whose turn it is */
+	uint64_t taken_bytes; /* since it fell asleep */
+	uint64_t total_bytes;
 };
 
 static void reclaim_wait(struct reclaim *r, uint64_t ns)
@@ -85,24 +89,25 @@ static bool reclaim_step(struct reclaim *r, const char *dir)
 	snprintf(text, sizeof(text), "%" PRIu64, bytes);
 	error = file_write(path, text);
 	after = reclaim_usage(dir);
-	if (after < before)
+	if (after < before) {
 		r->taken_bytes += before - after;
+		r->total_bytes += before - after;
+	}
 	if (error < 0 && error != -EAGAIN)
 		log_debug("cannot reclaim memory", "target=%s cgroup=%s errno=%d", r->settings.name,
 			  dir, -error);
 	return error == 0 && after < before;
 }
 
-static void reclaim_end(struct reclaim *r)
+uint64_t reclaim_pause_ns(uint64_t took_ns)
 {
-	log_info("memory given back", "target=%s bytes=%" PRIu64, r->settings.name, r->taken_bytes);
-	if (r->settings.done)
-		r->settings.done(r->settings.arg, r->taken_bytes);
+	return max_u64(RECLAIM_STEP_NS, RECLAIM_PAUSE_TIMES * took_ns);
 }
 
 static void reclaim_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct reclaim *r = arg;
+	uint64_t began_ns = monotonic_ns();
 
 	(void)fd;
 	(void)what;
@@ -113,9 +118,10 @@ static void reclaim_on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!reclaim_step(r, r->dirs[r->at]))
 		r->at++;
 	if (r->at < r->dirs_len)
-		reclaim_wait(r, RECLAIM_STEP_NS);
+		reclaim_wait(r, reclaim_pause_ns(monotonic_ns() - began_ns));
 	else
-		reclaim_end(r);
+		log_info("memory given back", "target=%s bytes=%" PRIu64, r->settings.name,
+			 r->taken_bytes);
 }
 
 int reclaim_new(struct reclaim **out, struct event_base *base,
@@ -169,4 +175,9 @@ void reclaim_start(struct reclaim *r)
 void reclaim_stop(struct reclaim *r)
 {
 	event_del(r->timer);
+}
+
+uint64_t reclaim_total_bytes(const struct reclaim *r)
+{
+	return r->total_bytes;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Gives back the memory of a target that has been asleep for a while: memory.reclaim of cgroup v2
- * (kernel 5.19, Documentation/admin-guide/cgroup-v2.rst), a step at a time, as long as nobody on
- * the machine waits for memory (/proc/pressure/memory). No limit is changed, and nothing is killed.
+ * (kernel 5.19, Documentation/admin-guide/cgroup-v2.rst), a small step at a time, since the write
+ * lasts as long as the swap does, and as long as nobody on the machine waits for memory
+ * (/proc/pressure/memory). No limit is changed, and nothing is killed.
  *
  * Without swap the kernel can take the page cache alone, and it is not asked for more than that:
  * what a program has allocated stays where it is.
@@ -19,9 +20,6 @@ struct reclaim_settings {
 	uint64_t after_ns;    /* from reclaim_start() to the first step */
 	uint64_t floor_bytes; /* nothing is taken below that */
 	const char *name;     /* for the log; borrowed */
-	/* All has been taken that there was; NULL: nobody wants to know. */
-	void (*done)(void *arg, uint64_t bytes);
-	void *arg;
 };
 
 /* The caller owns *out. -ENOMEM, logged. */
@@ -35,5 +33,11 @@ int reclaim_add(struct reclaim *r, const char *dir);
 /* The target sleeps; it wakes, and nothing more is taken. */
 void reclaim_start(struct reclaim *r);
 void reclaim_stop(struct reclaim *r);
+
+/* What has been given back so far, in all of its sleeps. */
+uint64_t reclaim_total_bytes(const struct reclaim *r);
+
+/* Pure: how long to wait after a step, which the caller's other work has waited for so long. */
+uint64_t reclaim_pause_ns(uint64_t took_ns);
 
 #endif

@@ -40,8 +40,9 @@ struct status_target {
 	uint64_t state_since_ms;    /* for how long it has been in it */
 	bool is_gate_open;
 	/*
-	 * Why it is awake: "client", "client_among_health_checks" (first taken for one), "schedule",
-	 * "min_awake", "unanswered" and the other reasons of busy.h, ...; "" while asleep.
+	 * Why it is awake: "client", "client_among_health_checks" (first taken for one),
+	 * "schedule", "min_awake", "unanswered" and the other reasons of busy.h, ...; "" while
+	 * asleep.
 	 */
 	const char *awake_reason;
 	char awake_detail[STATUS_DETAIL_MAX]; /* a client's address, "unanswered 192.0.2.1:4242" */
@@ -49,10 +50,11 @@ struct status_target {
 	const char *woke_reason;
 	char woke_client[STATUS_DETAIL_MAX];
 	uint64_t woke_before_ms;
-	uint64_t idle_after_ms; /* now: a flapping target gets more than was set */
-	uint64_t sleeps_in_ms;	/* if nothing happens; 0 while asleep */
-	uint64_t sleeps;	/* so far */
-	uint64_t asleep_ms;	/* in all */
+	uint64_t idle_after_ms;	  /* now: a flapping target gets more than was set */
+	uint64_t sleeps_in_ms;	  /* if nothing happens; 0 while asleep */
+	uint64_t sleeps;	  /* so far */
+	uint64_t asleep_ms;	  /* in all */
+	uint64_t reclaimed_bytes; /* memory given back, in all */
 	struct status_counts wakes;
 	struct status_counts busy; /* looks at the connections that kept it awake */
 	uint64_t misjudged;	   /* connections of a health check's source that were a client's */

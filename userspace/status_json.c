@@ -47,6 +47,7 @@ static void json_add_target(cJSON *list, const struct status_target *t)
 	json_add_ms(to, "sleeps_in_ms", t->sleeps_in_ms);
 	json_add_ms(to, "sleeps", t->sleeps);
 	json_add_ms(to, "asleep_ms", t->asleep_ms);
+	json_add_ms(to, "reclaimed_bytes", t->reclaimed_bytes);
 	json_add_counts(to, "wakes", &t->wakes);
 	json_add_counts(to, "busy_looks", &t->busy);
 	json_add_ms(to, "misjudged", t->misjudged);
@@ -168,8 +169,12 @@ static void json_explain_target(FILE *out, const cJSON *t)
 	fputs(" in all\n  idle time      ", out);
 	json_print_since(out, json_number(t, "idle_after_ms"));
 	fputc('\n', out);
+	if (json_number(t, "reclaimed_bytes") > 0)
+		fprintf(out, "  memory         %.1f MiB given back in all\n",
+			json_number(t, "reclaimed_bytes") / (1 << 20));
 	if (json_number(t, "misjudged") > 0)
-		fprintf(out, "  misjudged      %.0f times a client, first taken for a health check\n",
+		fprintf(out,
+			"  misjudged      %.0f times a client, first taken for a health check\n",
 			json_number(t, "misjudged"));
 }
 

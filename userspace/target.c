@@ -753,6 +753,8 @@ void target_status(const struct target *t, struct status_target *out)
 		out->sleeps_in_ms = target_ms_till(scaler_deadline_ns(&t->scaler), now_ns);
 	if (story->asleep_since_ns)
 		out->asleep_ms += (now_ns - story->asleep_since_ns) / NS_PER_MS;
+	if (t->edges.backend->ops->reclaimed_bytes)
+		out->reclaimed_bytes = t->edges.backend->ops->reclaimed_bytes(t->edges.backend);
 }
 
 const struct responder_counters *target_health_checks(const struct target *t)

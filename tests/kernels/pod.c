@@ -175,6 +175,8 @@ static void test_reclaim(bool has_reclaim)
 		puts("# no swap here: nothing of an application's memory can be reclaimed");
 	} else {
 		claim(loop_until(is_reclaimed), "its memory is given back while it is frozen");
+		claim(rig.backend->ops->reclaimed_bytes(rig.backend) >= MEMORY_BYTES / 4,
+		      "and counted");
 	}
 }
 

@@ -35,6 +35,7 @@ static int fill(void **state)
 		.sleeps_in_ms = 700,
 		.sleeps = 3,
 		.asleep_ms = 7200000,
+		.reclaimed_bytes = 3UL << 29,
 	};
 	targets[1] = (struct status_target){
 		.name = "a\\b\"c\nd",
@@ -111,6 +112,7 @@ static void metrics_have_their_values(void **state)
 			"doze_target_awake_reason{target=\"tcp/8080\",reason=\"unanswered\"} 1");
 	assert_has_line(text, "doze_target_idle_after_seconds{target=\"tcp/8080\"} 1.5");
 	assert_has_line(text, "doze_target_asleep_seconds_total{target=\"tcp/8080\"} 7200");
+	assert_has_line(text, "doze_target_reclaimed_bytes_total{target=\"tcp/8080\"} 1610612736");
 	assert_has_line(text, "doze_wake_seconds_bucket{target=\"tcp/8080\",le=\"0.001\"} 2");
 	assert_has_line(text, "doze_wake_seconds_bucket{target=\"tcp/8080\",le=\"0.002\"} 3");
 	assert_has_line(text, "doze_wake_seconds_bucket{target=\"tcp/8080\",le=\"30\"} 3");
@@ -171,6 +173,7 @@ static void json_is_explained_as_people_read_it(void **state)
 	assert_has_line(text, "  awake because  unanswered 192.0.2.1:4242, sleeps in 0.7 s");
 	assert_has_line(text, "  woke last      hold_syn of 192.0.2.1:4242, 1.5 min ago");
 	assert_has_line(text, "  sleeps         3, asleep for 2.0 h in all");
+	assert_has_line(text, "  memory         1536.0 MiB given back in all");
 	/* What a terminal might obey is not printed. */
 	assert_has_line(text, "a\\b\"c?d: asleep for 0.0 s");
 }
