@@ -61,10 +61,12 @@ def answer(conn):
         if path == "/once" and not was_asked.add_first():
             conn.send(b"HTTP/1.0 503 Service Unavailable\r\n\r\n")
             return
-        conn.send(f"HTTP/1.0 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
         if path.startswith("/ask/"):
+            conn.send(head.encode())
             ask(*path.removeprefix("/ask/").split("/"))
-        conn.send(body.encode())
+            head = ""
+        conn.send((head + body).encode())  # in one piece: clients read once
     except OSError:
         pass
 
