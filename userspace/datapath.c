@@ -58,7 +58,7 @@ struct datapath {
 	uint64_t *heartbeat_ns;			/* mmap of gate_heartbeat */
 	bool has_tcx;
 	unsigned int consumed; /* records, in this call of datapath_consume() */
-	uint32_t closings; /* so far; each has its number in gate_control.closing */
+	uint32_t closings;     /* so far; each has its number in gate_control.closing */
 	bool knows_kubelet;
 	struct datapath_link *links;
 	size_t links_len, links_room;

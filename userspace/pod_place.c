@@ -110,8 +110,7 @@ int pod_place_find(struct pod_place *out, const char *root, const char *id)
 	int r = pod_place_search(out, root, POD_PLACE_USUAL, pod_place_is_container, id);
 
 	return r == -ENOENT
-		       ? pod_place_search(out, root, POD_PLACE_ALL, pod_place_is_pods_container,
-					  id)
+		       ? pod_place_search(out, root, POD_PLACE_ALL, pod_place_is_pods_container, id)
 		       : r;
 }
 

@@ -30,7 +30,7 @@
 #define RESPONDER_CONNECTIONS_MIN 16
 #define RESPONDER_OTHER_FILES	  128
 #define RESPONDER_BACKLOG	  1024
-#define RESPONDER_TURN_MAX	  32 /* that are accepted at once */
+#define RESPONDER_TURN_MAX	  32	 /* that are accepted at once */
 #define RESPONDER_PAUSE_US	  100000 /* after accept() has failed */
 
 /* A health check says what it wants at once; who says half of it is taken for a client. */
