@@ -19,6 +19,7 @@
 #include "server.h"
 #include "target_config.h"
 #include "util.h"
+#include "watchdog.h"
 
 #define NODE_EXIT_USAGE 2
 
@@ -32,6 +33,7 @@
 struct node_command {
 	struct config config;
 	struct daemon daemon;
+	struct watchdog *watchdog;
 	struct kube_access access;
 	struct kube *kube;
 	struct node *node;
@@ -122,6 +124,11 @@ static void node_on_listed(void *arg)
 
 /* --- setting up: each step logs its own failure --- */
 
+static int node_start_watchdog(struct node_command *c)
+{
+	return watchdog_start(&c->watchdog);
+}
+
 static int node_check_privileges(struct node_command *c)
 {
 	const struct privilege_needs needs = {
@@ -165,6 +172,7 @@ static int node_open_gate(struct node_command *c)
 		.has_udp = true,
 		.has_namespaces = true,
 		.tc_handle = NODE_TC_HANDLE,
+		.watchdog = c->watchdog,
 	};
 
 	int r = daemon_open_gate(&c->daemon, &settings);
@@ -199,6 +207,7 @@ static int node_open_node(struct node_command *c)
 {
 	const struct node_settings settings = {
 		.config = &c->config,
+		.watchdog = c->watchdog,
 		.listed = node_on_listed,
 		.arg = c,
 	};
@@ -223,8 +232,9 @@ static int node_open_server(struct node_command *c)
 static int node_set_up(struct node_command *c)
 {
 	static int (*const steps[])(struct node_command * c) = {
-		node_check_privileges, node_open_access, node_open_loop,
-		node_open_gate,	       node_open_node,	 node_open_server,
+		/* Before anything is opened that the watchdog would inherit. */
+		node_start_watchdog, node_check_privileges, node_open_access, node_open_loop,
+		node_open_gate,	     node_open_node,	    node_open_server,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -256,6 +266,7 @@ static void node_take_down(struct node_command *c)
 	if (c->stopping)
 		event_free(c->stopping);
 	daemon_free(&c->daemon);
+	watchdog_free(&c->watchdog);
 	config_free(&c->config);
 }
 

@@ -239,6 +239,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.kube = kube,
 		.events = n->events,
 		.wakes = &n->wakes,
+		.watchdog = n->settings.watchdog,
 		.defaults = n->settings.config,
 		.mounts = &n->mounts,
 		.host_kind = n->kubelet ? GATE_SOURCE_NODE : GATE_SOURCE_PROBE,

@@ -11,9 +11,11 @@
 #include "kube.h"
 
 struct node;
+struct watchdog;
 
 struct node_settings {
 	const struct config *config; /* also the defaults of every pod; borrowed */
+	struct watchdog *watchdog;   /* borrowed */
 	/* The first list of pods is complete, and so is what it has led to. May be NULL. */
 	void (*listed)(void *arg);
 	void *arg;

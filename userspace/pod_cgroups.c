@@ -13,6 +13,7 @@
 #include "log.h"
 #include "pod_place.h"
 #include "util.h"
+#include "watchdog.h"
 
 /* Version 1 had the quotas alone, by their directories. */
 #define POD_CGROUPS_STATE_VERSION 2
@@ -39,6 +40,7 @@ struct pod_cgroups {
 	uint32_t asleep_millicpu;
 	struct pod_cgroup *of; /* the first is the pod's */
 	size_t len;
+	struct watchdog *watchdog; /* NULL: nobody watches */
 };
 
 static int pod_cgroups_version(const struct pod_cgroups *p, enum cgroup_control control)
@@ -438,14 +440,45 @@ int pod_cgroups_throttle(struct pod_cgroups *p)
 
 /* --- the freezer --- */
 
+void pod_cgroups_watch(struct pod_cgroups *p, struct watchdog *w)
+{
+	p->watchdog = w;
+}
+
+/* Before it is frozen, and after it is thawed: in between somebody knows of it. */
+static void pod_cgroups_tell_watchdog(const struct pod_cgroups *p, const char *dir, bool is_frozen)
+{
+	int version = pod_cgroups_version(p, CGROUP_FREEZER);
+	char path[PATH_MAX];
+
+	if (!p->watchdog)
+		return;
+	snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX - 64, dir, cgroup_freezer_file(version));
+	if (is_frozen)
+		watchdog_add(p->watchdog, path, cgroup_freezer_thawed(version));
+	else
+		watchdog_drop(p->watchdog, path);
+}
+
+static int pod_cgroups_freeze_one(const struct pod_cgroups *p, const char *dir, bool is_frozen)
+{
+	int r;
+
+	if (is_frozen)
+		pod_cgroups_tell_watchdog(p, dir, true);
+	r = cgroup_freezer_write(dir, pod_cgroups_version(p, CGROUP_FREEZER), is_frozen);
+	if (!is_frozen)
+		pod_cgroups_tell_watchdog(p, dir, false);
+	return r;
+}
+
 static int pod_cgroups_set_freezer(struct pod_cgroups *p, bool is_frozen)
 {
 	int first = 0;
 
 	for (size_t i = 1; i < p->len; i++) {
 		const char *dir = p->of[i].dirs[CGROUP_FREEZER];
-		int r = cgroup_freezer_write(dir, pod_cgroups_version(p, CGROUP_FREEZER),
-					     is_frozen);
+		int r = pod_cgroups_freeze_one(p, dir, is_frozen);
 
 		if (r < 0 && r != -ENOENT && r != -ENODEV && first == 0)
 			first = log_err(r, is_frozen ? "cannot freeze '%s'" : "cannot thaw '%s'",

@@ -17,11 +17,15 @@
 #include "cgroup.h"
 
 struct pod_cgroups;
+struct watchdog;
 
 /* The caller owns *out; mounts is borrowed. -ENOMEM. */
 int pod_cgroups_new(struct pod_cgroups **out, const struct cgroup_mounts *mounts,
 		    uint32_t asleep_millicpu);
 void pod_cgroups_free(struct pod_cgroups **p);
+
+/* w thaws what is frozen, should we die: it answers then, slowly. Borrowed, and outliving p. */
+void pod_cgroups_watch(struct pod_cgroups *p, struct watchdog *w);
 
 /*
  * One more container, by its name and its id without the runtime's name (pod_place.h), and with the

@@ -375,6 +375,8 @@ static int resident_find_cgroups(struct pod_cgroups **out, const struct resident
 	int result = pod_cgroups_new(&cgroups, r->node->mounts, plan->config.asleep_millicpu);
 	bool is_gone[KUBE_CONTAINERS_MAX] = { false }, has_any = false;
 
+	if (result == 0)
+		pod_cgroups_watch(cgroups, r->node->watchdog);
 	for (size_t i = 0; i < pod->containers_len && result == 0; i++) {
 		const struct kube_container *c = &pod->containers[i];
 		bool is_planned = resident_is_planned(plan, c);

@@ -24,6 +24,7 @@
 #define RESIDENT_UID_MAX 64
 
 struct resident;
+struct watchdog;
 
 /* What all residents share; borrowed, and outliving them. */
 struct resident_node {
@@ -31,6 +32,7 @@ struct resident_node {
 	struct kube *kube;
 	struct kube_events *events;
 	struct wake_queue *wakes;
+	struct watchdog *watchdog;
 	const struct config *defaults;
 	const struct cgroup_mounts *mounts;
 	enum gate_source host_kind; /* pod_target.h */

@@ -74,7 +74,7 @@ static void watchdog_restore_all(const struct watchdog_child *c, const char *why
 			log_err(r, "watchdog: cannot write '%s' to '%s'", restore->text,
 				restore->path);
 		else
-			log_warn("watchdog: restored the full size", "why=\"%s\" file=%s", why,
+			log_warn("watchdog: undid what doze had done", "why=\"%s\" file=%s", why,
 				 restore->path);
 	}
 }

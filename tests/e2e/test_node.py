@@ -704,7 +704,7 @@ def next_doze_finds_the_pod_asleep_and_wakes_nothing(t, depth, how):
     node.doze.signal(getattr(signal, how))
     node.doze.wait()
     equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota in between")
-    check(how == "SIGKILL" or not pod.is_frozen, "left frozen with nobody to thaw it")
+    wait_until(lambda: not pod.is_frozen, "thawed, with nobody else to do it")
     node.start_doze()
     pod.wait_log("watching", "asleep=yes")
     equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota afterwards")
@@ -714,17 +714,25 @@ def next_doze_finds_the_pod_asleep_and_wakes_nothing(t, depth, how):
 
 
 @test([("SIGTERM",), ("SIGKILL",)])
-def who_calls_in_between_is_answered_slowly_or_by_the_next_doze(t, how):
+def who_calls_in_between_is_answered_slowly(t, how):
     node, pod = asleep_pod(t, {"asleep": "freeze"})
     node.doze.signal(getattr(signal, how))
     node.doze.wait()
+    check(pod.request().is_ok, "lost, although it is only slow")
+
+
+@test()
+def who_calls_in_between_is_found_by_the_next_doze(t):
+    """When its watchdog was killed as well, as by the out-of-memory killer."""
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    with open(f"/proc/{node.doze.pid}/task/{node.doze.pid}/children", encoding="ascii") as file:
+        watchdog = int(file.read())
+    os.kill(watchdog, signal.SIGKILL)
+    node.doze.kill()
     answer = pod.begin_request()
-    if how == "SIGTERM":
-        check(answer().is_ok, "lost, although it is only slow")
     node.start_doze()
     check(answer().is_ok, "lost")
-    if how == "SIGKILL":
-        pod.wait_log("awake", "reason=called_meanwhile")
+    pod.wait_log("awake", "reason=called_meanwhile")
 
 
 @test()
