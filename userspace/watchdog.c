@@ -18,10 +18,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* uthash: give up on the insertion, not on the process, when memory is short. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include <utlist.h>
 
 #include "file.h"
 #include "log.h"
@@ -48,11 +45,10 @@ struct watchdog {
 	pid_t pid;
 };
 
-/* uthash keeps them in the order in which they came. */
 struct watchdog_restore {
 	char *path;
 	char *text;
-	UT_hash_handle hh;
+	struct watchdog_restore *prev, *next;
 };
 
 struct watchdog_child {
@@ -65,7 +61,8 @@ static void watchdog_restore_all(const struct watchdog_child *c, const char *why
 {
 	const struct watchdog_restore *restore;
 
-	for (restore = c->restores; restore; restore = restore->hh.next) {
+	DL_FOREACH(c->restores, restore)
+	{
 		int r = file_write(restore->path, restore->text);
 
 		if (r == -ENOENT || r == -ENODEV)
@@ -81,10 +78,14 @@ static void watchdog_restore_all(const struct watchdog_child *c, const char *why
 
 static struct watchdog_restore *watchdog_find(const struct watchdog_child *c, const char *path)
 {
-	struct watchdog_restore *found;
+	struct watchdog_restore *restore;
 
-	HASH_FIND_STR(c->restores, path, found);
-	return found;
+	DL_FOREACH(c->restores, restore)
+	{
+		if (strcmp(restore->path, path) == 0)
+			return restore;
+	}
+	return NULL;
 }
 
 static struct watchdog_restore *watchdog_make(struct watchdog_child *c, const char *path)
@@ -97,7 +98,7 @@ static struct watchdog_restore *watchdog_make(struct watchdog_child *c, const ch
 		free(made);
 		return NULL;
 	}
-	HASH_ADD_KEYPTR(hh, c->restores, made->path, strlen(made->path), made);
+	DL_APPEND(c->restores, made);
 	return made;
 }
 
@@ -122,7 +123,7 @@ static void watchdog_forget(struct watchdog_child *c, const char *path)
 
 	if (!restore)
 		return;
-	HASH_DEL(c->restores, restore);
+	DL_DELETE(c->restores, restore);
 	free(restore->path);
 	free(restore->text);
 	free(restore);
