@@ -49,15 +49,15 @@ static const struct config_setting config_settings[] = {
 	{ "asleep", 0, "throttle|freeze|reclaim", config_set_asleep_pod, NULL,
 	  CONFIG_POD | CONFIG_NODE,
 	  "What sleep is: throttle (--asleep-cpu), freeze (no CPU at all; kubectl exec and exec\n"
-	  "probes wait until it wakes), or reclaim (frozen, and later its memory is given back).\n"
+	  "probes do not work), or reclaim (frozen, and later its memory is given back).\n"
 	  "Default throttle." },
 	{ "reclaim-after", 0, "DURATION", config_set_reclaim_after, NULL, CONFIG_POD | CONFIG_NODE,
 	  "Of --asleep=reclaim: give memory back after it has slept for so long. Default 1m." },
 	{ "group", 0, "NAME", config_set_group, NULL, CONFIG_POD,
-	  "When one pod of a group is woken, all of the group in its namespace wake." },
+	  "When one pod of a group is woken, all of the group in its namespace and node wake." },
 	{ "asleep-cpu", 0, "CPU", config_set_asleep_cpu, NULL, CONFIG_EACH,
 	  "CPU while asleep, from 10m on. Default 10m. For doze run, of --asleep=throttle; in a\n"
-	  "pod a multiple of 10m." },
+	  "pod a multiple of 10m, and 100m or more if it has an exec probe." },
 	{ "ready", 0, "tcp|http:/PATH|none", config_set_ready, NULL, CONFIG_RUN,
 	  "How to tell that the application is ready after it woke: it accepts a TCP\n"
 	  "connection, or answers GET /PATH with 200 to 399, or is not asked. Default tcp." },

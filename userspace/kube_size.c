@@ -33,6 +33,25 @@ bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kub
 	return !c->is_sidecar && !(choice->own_name && strcmp(c->name, choice->own_name) == 0);
 }
 
+static bool size_has_exec_probe(const struct kube_container *c)
+{
+	return c->readiness.kind == KUBE_PROBE_EXEC || c->liveness.kind == KUBE_PROBE_EXEC ||
+	       c->startup.kind == KUBE_PROBE_EXEC;
+}
+
+uint32_t kube_size_asleep_millicpu(const struct kube_pod *pod,
+				   const struct kube_size_choice *choice)
+{
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		const struct kube_container *c = &pod->containers[i];
+
+		if (kube_size_is_chosen(choice, c) && size_has_exec_probe(c) &&
+		    choice->asleep_millicpu < KUBE_SIZE_EXEC_MILLICPU)
+			return KUBE_SIZE_EXEC_MILLICPU;
+	}
+	return choice->asleep_millicpu;
+}
+
 static struct kube_cpu size_asleep(const struct kube_pod *pod, const struct kube_container *c,
 				   int64_t asleep_millicpu)
 {
@@ -242,8 +261,10 @@ int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 		   const struct kube_size_choice *choice, const struct kube_sizes *known,
 		   char error[KUBE_SIZE_ERROR_MAX])
 {
+	struct kube_size_choice effective = *choice;
 	int r;
 
+	effective.asleep_millicpu = kube_size_asleep_millicpu(pod, choice);
 	*out = (struct kube_sizes){ .qos = pod->qos };
 	snprintf(out->pod_uid, sizeof(out->pod_uid), "%s", pod->uid);
 	snprintf(error, KUBE_SIZE_ERROR_MAX, "the pod '%s' has no container to put to sleep",
@@ -257,7 +278,7 @@ int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 	}
 	r = size_check_names(pod, choice, error);
 	for (size_t i = 0; i < pod->containers_len && r == 0; i++)
-		r = size_plan_container(out, pod, &pod->containers[i], choice, known, error);
+		r = size_plan_container(out, pod, &pod->containers[i], &effective, known, error);
 	if (r < 0)
 		return r;
 	return out->len ? 0 : -EINVAL;

@@ -46,6 +46,19 @@ struct kube_size_choice {
 };
 
 /*
+ * An exec probe is run by the kubelet in the sleeping container. With 10m runc alone takes up to
+ * 0.4 s to start it (20 ms with 100m), and what it does takes a hundred times as long; it fails,
+ * and the container is killed (liveness, startup) or taken out of its Service (readiness), so that
+ * nobody would ever wake it.
+ */
+#define KUBE_SIZE_EXEC_MILLICPU 100
+
+/* What the chosen containers have asleep: the choice's, but more if one of them has an exec probe.
+ */
+uint32_t kube_size_asleep_millicpu(const struct kube_pod *pod,
+				   const struct kube_size_choice *choice);
+
+/*
  * Plans for what pod looks like now. A container that is asleep already takes its full size from
  * known (a state file's), else from the pod's annotation doze.dev/full. It is asleep at the size
  * that known says, whatever is chosen now; that then stays its asleep size until it has been full,

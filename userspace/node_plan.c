@@ -91,6 +91,7 @@ static bool node_choose_containers(struct node_plan *out, const struct kube_pod 
 		if (kube_size_is_chosen(&choice, &pod->containers[i]))
 			out->containers[out->containers_len++] = &pod->containers[i];
 	}
+	out->config.asleep_millicpu = kube_size_asleep_millicpu(pod, &choice);
 	return true;
 }
 

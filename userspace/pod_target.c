@@ -9,6 +9,7 @@
 
 #include "cidr.h"
 #include "gateways.h"
+#include "kube_size.h"
 #include "log.h"
 #include "util.h"
 
@@ -132,9 +133,8 @@ static void pod_target_add_probe(struct pod_target *t, const struct kube_contain
 	uint16_t port;
 
 	if (probe->kind == KUBE_PROBE_EXEC)
-		log_warn("an exec probe runs in the sleeping container: it may be too slow there, "
-			 "and fail",
-			 "container=%s", c->name);
+		log_warn("an exec probe runs in the sleeping container, which keeps some CPU for it",
+			 "container=%s asleep_millicpu_min=%d", c->name, KUBE_SIZE_EXEC_MILLICPU);
 	if (probe->kind == KUBE_PROBE_EXEC || probe->kind == KUBE_PROBE_NONE ||
 	    kube_probe_port(c, probe, &port) < 0)
 		return;

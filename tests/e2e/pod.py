@@ -37,6 +37,7 @@ DOZE = os.environ.get("E2E_DOZE", os.path.join(ROOT, "doze"))
 POD_ADDRESS, CLIENT_ADDRESS = "192.0.2.2", "192.0.2.1"
 PORT = 8080
 ASLEEP_QUOTA_US = 1000
+EXEC_QUOTA_US = 10000  # of a pod with an exec probe
 LIMIT_S = 20
 QUIET_S = 0.4
 TCP_TOTAL_RETRANS = 100  # offset in struct tcp_info
@@ -364,10 +365,10 @@ class Pod:
         self.doze.lines.wait('msg="watching"')
         return self.doze
 
-    def wait_asleep(self, limit_s=LIMIT_S):
+    def wait_asleep(self, limit_s=LIMIT_S, quota_us=ASLEEP_QUOTA_US):
         """Until it sleeps (again, since the last answer), with the cgroup throttled."""
         self.doze.lines.wait('msg="asleep"', after=self._answered, limit_s=limit_s)
-        check(self.quota_us() == ASLEEP_QUOTA_US, f"asleep with a quota of {self.quota_us()}")
+        check(self.quota_us() == quota_us, f"asleep with a quota of {self.quota_us()}")
 
     def stop_doze(self, limit_s=LIMIT_S):
         self.doze.signal(signal.SIGTERM)

@@ -17,7 +17,7 @@ import netns
 import node as nodes
 from harness import Skip, check, equal, main, note, test
 from node import ASLEEP_QUOTA_US, NODE, Node, wait_until
-from pod import in_background, over_http2, pods, stamp
+from pod import EXEC_QUOTA_US, in_background, over_http2, pods, stamp
 from probers import GrpcProbe, HttpProbe, TcpProbe
 
 MANY = 250
@@ -61,6 +61,18 @@ def pod_sleeps_and_wakes_with_the_cgroups_of(t, driver, runtime, kind):
     answer = pod.expect_answer(PROMPT_MS)
     equal(answer.seen_address, answer.own_address, "the client's address")
     equal(answer.retransmitted, 0, "SYNs sent again")
+    pod.until_full()
+
+
+@test()
+def pod_with_an_exec_probe_keeps_some_cpu_for_it(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {}, pods.with_probe(pods.burstable("web"), "exec"))
+    node.start_doze()
+    pod.wait_asleep()
+    equal(pod.size()[1], "100m", "the limit asleep")
+    equal(pod.quota_us(), EXEC_QUOTA_US, "the quota asleep")
+    pod.expect_answer(PROMPT_MS)
     pod.until_full()
 
 

@@ -19,7 +19,7 @@ import traceback
 
 import netns
 from probers import HttpProbe, Kubelet
-from pod import (CLIENT_ADDRESS, PORT, Failed, Pod, Skip, check, close_all, over_http2, pods,
+from pod import (ASLEEP_QUOTA_US, CLIENT_ADDRESS, EXEC_QUOTA_US, PORT, Failed, Pod, Skip, check, close_all, over_http2, pods,
                  reason_to_skip, wait_until)
 
 WORKERS = 6
@@ -774,7 +774,7 @@ def an_application_that_is_not_ready_at_the_start_is_not_put_to_sleep():
 def readiness_is_a_tcp_connection_when_the_probe_is(kind):
     pod = new_pod(probe=None if kind == "none" else kind)
     pod.start_doze()
-    pod.wait_asleep()
+    pod.wait_asleep(quota_us=EXEC_QUOTA_US if kind == "exec" else ASLEEP_QUOTA_US)
     pod.expect_answer(PROMPT_MS)
     check_recovery(pod)
     check(not probes_seen(pod), f"HTTP was spoken: {probes_seen(pod)}")

@@ -30,6 +30,8 @@
 	"\"resizePolicy\":[{\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}]"
 #define RESTARTING(name, request, limit)                                                           \
 	"{\"name\":\"" name "\"," RESTARTS "," CPU(request, limit) "}"
+#define PROBED(name, probe, request, limit)                                                        \
+	"{\"name\":\"" name "\",\"" probe "\":{\"exec\":{\"command\":[\"x\"]}}," CPU(request, limit) "}"
 #define UNLIMITED(name) "{\"name\":\"" name "\",\"resources\":{\"requests\":{\"cpu\":\"1\"}}}"
 #define LIMIT_ALONE(name, limit)                                                                   \
 	"{\"name\":\"" name "\",\"resources\":{\"limits\":{\"cpu\":\"" limit "\"}}}"
@@ -109,6 +111,23 @@ static const struct plan_row {
 	const char *plan; /* or else: */
 	const char *error;
 } plans[] = {
+	{ .story = "an exec probe is run in the sleeping container, and needs CPU there",
+	  .qos = "Burstable",
+	  .containers = PROBED("app", "livenessProbe", "250m", "1") "," BOX("log", "100m", "500m"),
+	  .plan = "app 250/1000 1/100, log 100/500 1/100" },
+	{ .story = "so does one of readiness",
+	  .qos = "Guaranteed",
+	  .containers = PROBED("app", "readinessProbe", "1", "1"),
+	  .plan = "app 1000/1000 100/100" },
+	{ .story = "more than that is left as it was chosen",
+	  .qos = "Burstable",
+	  .containers = PROBED("app", "startupProbe", "250m", "1"),
+	  .asleep = 200,
+	  .plan = "app 250/1000 1/200" },
+	{ .story = "the exec probe of a container that does not sleep needs nothing",
+	  .qos = "Burstable",
+	  .containers = PROBED("doze", "livenessProbe", "20m", "30m") "," BOX("app", "250m", "1"),
+	  .plan = "app 250/1000 1/10" },
 	{ .story = "Burstable keeps its request below its limit",
 	  .qos = "Burstable",
 	  .containers = BOX("app", "250m", "1"),
