@@ -75,7 +75,8 @@ static __always_inline void steer_read(const struct bpf_sk_lookup *ctx, struct s
 	c->flow.local = c->local.addr;
 }
 
-/* As the gate does it. netns 0: any but the node's, of whose number nothing here tells. */
+/* By its address, or in the node's own namespace. netns 0: any other, whose number nothing here
+ * tells. */
 static __always_inline __u32 *steer_find_target(const struct steer_connection *c, __u32 netns)
 {
 	struct gate_target_key key = c->local;

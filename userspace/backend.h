@@ -22,6 +22,11 @@ struct backend_ops {
 	const char *name;
 	/* Supersedes a resize that is in flight. Does not block. */
 	void (*resize)(struct backend *b, enum backend_size size);
+	/*
+	 * NULL, or: the size asleep once more, should a watchdog have undone it. Of one that sleeps
+	 * and is not being resized.
+	 */
+	void (*reassert)(struct backend *b);
 	/* CPU time used so far. -ENODEV where the backend cannot know. */
 	int (*usage_us)(struct backend *b, uint64_t *out);
 	/* Memory given back so far. NULL where none ever is. */

@@ -266,6 +266,14 @@ static void backend_pod_resize(struct backend *base, enum backend_size size)
 		pod_grow(b);
 }
 
+static void backend_pod_reassert(struct backend *base)
+{
+	struct backend_pod *b = (struct backend_pod *)base;
+
+	if (b->phase == POD_ASLEEP)
+		pod_go_deeper(b);
+}
+
 static int backend_pod_usage_us(struct backend *base, uint64_t *out)
 {
 	return pod_cgroups_usage_us(((struct backend_pod *)base)->cgroups, out);
@@ -294,6 +302,7 @@ static void backend_pod_free(struct backend **base)
 static const struct backend_ops backend_pod_ops = {
 	.name = "pod",
 	.resize = backend_pod_resize,
+	.reassert = backend_pod_reassert,
 	.usage_us = backend_pod_usage_us,
 	.reclaimed_bytes = backend_pod_reclaimed_bytes,
 	.free = backend_pod_free,

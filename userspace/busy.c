@@ -13,6 +13,9 @@
 /* A server of TLS 1.3 sends its session tickets at once, before it has seen the first request. */
 #define BUSY_TICKET_MS 1000
 
+/* So long a request of the application's own may wait for the first answer on its connection. */
+#define BUSY_ONE_WAY_MS 60000
+
 /* A connection from where health checks come from that may say something yet. */
 #define BUSY_SILENT_MS 100
 
@@ -208,11 +211,15 @@ void busy_add_check(struct busy_verdict *v, const struct busy_socket *socket, en
 		busy_add_reason(v, socket, reason, busy_recheck_soon_ms(rest_ms));
 }
 
-/* "Answered" from its own end: the last data that went over it is the application's request. */
+/*
+ * "Answered" from its own end: the last data that went over it is the application's request. One
+ * that has never been answered may go one way only, such as logs and metrics.
+ */
 void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
 		       const struct busy_settings *settings)
 {
-	bool has_sent = socket->since_sent_ms != UINT64_MAX;
+	bool has_sent = socket->since_sent_ms != UINT64_MAX &&
+			(socket->has_received || socket->since_sent_ms < BUSY_ONE_WAY_MS);
 
 	if (socket->state == TCP_ESTABLISHED && socket->is_accepted && has_sent &&
 	    socket->answer == BUSY_ANSWERED && busy_has_progressed(socket, settings->max_ms))

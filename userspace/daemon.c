@@ -297,6 +297,7 @@ void daemon_run(struct daemon *d)
 
 void daemon_leave(struct daemon *d)
 {
+	d->leaves++;
 	event_base_loopbreak(d->base);
 }
 
@@ -323,11 +324,16 @@ void daemon_drain(struct daemon *d)
 	const struct timeval step = { .tv_usec = DAEMON_DRAIN_STEP_US };
 	uint64_t until_ns = monotonic_ns() + DAEMON_DRAIN_NS;
 	struct event *look = event_new(d->base, -1, EV_PERSIST, daemon_on_drained, NULL);
+	unsigned int leaves = d->leaves;
 
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			target_stop(d->targets[i]);
+	}
 	if (!look)
 		return;
 	event_add(look, &step);
-	while (daemon_is_carrying(d) && monotonic_ns() < until_ns)
+	while (daemon_is_carrying(d) && d->leaves == leaves && monotonic_ns() < until_ns)
 		event_base_loop(d->base, EVLOOP_ONCE);
 	event_free(look);
 }

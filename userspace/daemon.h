@@ -45,6 +45,7 @@ struct daemon {
 	struct responder_counters past_checks;	  /* of targets that are gone */
 	struct status_target *told;		  /* of the last snapshot */
 	uint64_t started_ns;
+	unsigned int leaves; /* calls of daemon_leave() */
 	int signal_fd;
 	struct event *on_signal, *on_ring, *on_taken;
 	daemon_signal_fn signalled;
@@ -92,8 +93,8 @@ void daemon_run(struct daemon *d);
 void daemon_leave(struct daemon *d);
 
 /*
- * After the targets were stopped: what doze carries of their clients' requests has some seconds to
- * be answered. Runs the loop meanwhile.
+ * Stops the targets that are not stopped or abandoned yet. What doze carries of their clients'
+ * requests has some seconds to be answered, or until daemon_leave(). Runs the loop meanwhile.
  */
 void daemon_drain(struct daemon *d);
 

@@ -15,10 +15,12 @@ struct heart {
 	struct watchdog *watchdog;
 	struct event *timer;
 	struct heart_member *members;
+	uint64_t beat_ns; /* the last one */
 };
 
 static void heart_beat(struct heart *h)
 {
+	h->beat_ns = monotonic_ns();
 	datapath_beat(h->datapath);
 	if (h->watchdog)
 		watchdog_beat(h->watchdog);
@@ -28,6 +30,7 @@ static void heart_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct heart *h = arg;
 	struct heart_member *m, *next;
+	bool was_silent = monotonic_ns() - h->beat_ns >= WATCHDOG_SILENCE_MS * NS_PER_MS;
 
 	(void)fd;
 	(void)what;
@@ -36,7 +39,7 @@ static void heart_on_timer(evutil_socket_t fd, short what, void *arg)
 	DL_FOREACH_SAFE(h->members, m, next)
 	{
 		if (m->has_joined)
-			m->beat(m->arg);
+			m->beat(m->arg, was_silent);
 	}
 }
 

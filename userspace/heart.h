@@ -16,8 +16,11 @@ struct heart;
 
 /* It belongs to who joins, and stays where it is until it has left. */
 struct heart_member {
-	/* Called with each beat; it may leave, or let others leave. */
-	void (*beat)(void *arg);
+	/*
+	 * Called with each beat; it may leave, or let others leave. was_silent: for so long before
+	 * it that the watchdog may have taken us for dead.
+	 */
+	void (*beat)(void *arg, bool was_silent);
 	void *arg;
 	struct heart_member *prev, *next; /* the heart's */
 	bool has_joined;

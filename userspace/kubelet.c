@@ -68,12 +68,12 @@ static void kubelet_detach(struct kubelet *k)
 
 static void kubelet_lose(struct kubelet *k, const char *why)
 {
+	datapath_know_kubelet(k->datapath, false);
 	if (k->is_known)
 		log_info(why, "cgroup=%s until=\"it is found again, " KUBELET_UNKNOWN "\"",
 			 k->place.directory);
 	k->is_known = false;
 	k->said = -ENOENT; /* that says it */
-	datapath_know_kubelet(k->datapath, false);
 	k->search_s = KUBELET_SEARCH_MIN_S;
 	kubelet_search(k);
 }

@@ -9,7 +9,8 @@
  *        '------------'        it has ended, or moved; its cgroup has gone, as when systemd
  *                              restarts it
  *
- * Nothing wakes us while it is known. It is looked for after 1 s, 2 s, and so on up to 30 s.
+ * While it is known, nothing wakes us but cgroups that end beside its own. It is looked for after 1
+ * s, 2 s, and so on up to 30 s.
  */
 #ifndef DOZE_KUBELET_H
 #define DOZE_KUBELET_H

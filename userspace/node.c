@@ -274,6 +274,7 @@ void node_stop(struct node *n, bool wakes)
 	struct node_entry *entry, *next;
 
 	pod_watch_free(&n->watch);
+	n->shared.uninstalls |= wakes; /* who is mended now is not seated */
 	HASH_ITER(hh, n->entries, entry, next)
 	{
 		resident_stop(entry->resident, wakes);

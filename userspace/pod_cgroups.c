@@ -467,7 +467,7 @@ static int pod_cgroups_freeze_one(const struct pod_cgroups *p, const char *dir, 
 	if (is_frozen)
 		pod_cgroups_tell_watchdog(p, dir, true);
 	r = cgroup_freezer_write(dir, pod_cgroups_version(p, CGROUP_FREEZER), is_frozen);
-	if (!is_frozen)
+	if (!is_frozen && (r == 0 || r == -ENOENT || r == -ENODEV))
 		pod_cgroups_tell_watchdog(p, dir, false);
 	return r;
 }

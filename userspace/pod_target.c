@@ -133,8 +133,9 @@ static void pod_target_add_probe(struct pod_target *t, const struct kube_contain
 	uint16_t port;
 
 	if (probe->kind == KUBE_PROBE_EXEC)
-		log_warn("an exec probe runs in the sleeping container, which keeps some CPU for it",
-			 "container=%s asleep_millicpu_min=%d", c->name, KUBE_SIZE_EXEC_MILLICPU);
+		log_warn(
+			"an exec probe runs in the sleeping container, which keeps some CPU for it",
+			"container=%s asleep_millicpu_min=%d", c->name, KUBE_SIZE_EXEC_MILLICPU);
 	if (probe->kind == KUBE_PROBE_EXEC || probe->kind == KUBE_PROBE_NONE ||
 	    kube_probe_port(c, probe, &port) < 0)
 		return;

@@ -854,11 +854,18 @@ void resident_forget(struct resident *r)
 	resident_let_go(r);
 }
 
+/* It was put to sleep, and cannot be reached yet: its containers are between two starts. */
+static bool resident_waits_to_mend(const struct resident *r)
+{
+	return r->state == RESIDENT_OUT && r->next && resident_has_state(r);
+}
+
 void resident_stop(struct resident *r, bool wakes)
 {
 	bool was_asleep = r->seat.target && target_is_asleep(r->seat.target);
 
-	kube_pod_free(&r->next); /* neither taken in again, nor tried */
+	if (!wakes || !resident_waits_to_mend(r))
+		kube_pod_free(&r->next); /* neither taken in again, nor tried */
 	if (r->state != RESIDENT_SEATED)
 		return;
 	if (wakes) {
@@ -872,7 +879,7 @@ void resident_stop(struct resident *r, bool wakes)
 
 bool resident_is_settled(const struct resident *r)
 {
-	return r->state != RESIDENT_LEAVING;
+	return r->state != RESIDENT_LEAVING && !resident_waits_to_mend(r);
 }
 
 void resident_wake(struct resident *r, const char *reason)

@@ -367,10 +367,13 @@ static void target_give_turn_back(struct target *t)
 		target_end_wake(t);
 }
 
-static void target_on_beat(void *arg)
+static void target_on_beat(void *arg, bool was_silent)
 {
+	const struct backend_ops *ops = ((struct target *)arg)->edges.backend->ops;
 	struct target *t = arg;
 
+	if (was_silent && ops->reassert && target_is_asleep(t))
+		ops->reassert(t->edges.backend);
 	target_give_turn_back(t);
 	if (!target_has_missed_traffic(t))
 		return;

@@ -734,6 +734,16 @@ def who_calls_in_between_is_answered_slowly(t, how):
 
 
 @test()
+def pod_that_the_watchdog_has_thawed_is_frozen_again_when_doze_goes_on(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.signal(signal.SIGSTOP)
+    wait_until(lambda: not pod.is_frozen, "the watchdog has thawed it")
+    node.doze.signal(signal.SIGCONT)
+    wait_until(lambda: pod.is_frozen, "it is frozen again")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test()
 def who_calls_in_between_is_found_by_the_next_doze(t):
     """When its watchdog was killed as well, as by the out-of-memory killer."""
     node, pod = asleep_pod(t, {"asleep": "freeze"})

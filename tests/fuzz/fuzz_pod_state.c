@@ -3,7 +3,8 @@
  * What a file of the state directory says of a pod: it may be cut, old, or somebody else's. An
  * input is choices in the grammar below.
  */
-/* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c */
+/* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c userspace/watchdog.c
+ */
 /* needs: userspace/file.c userspace/log.c */
 /* needs: userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
 #include <errno.h>

@@ -31,7 +31,8 @@
 #define RESTARTING(name, request, limit)                                                           \
 	"{\"name\":\"" name "\"," RESTARTS "," CPU(request, limit) "}"
 #define PROBED(name, probe, request, limit)                                                        \
-	"{\"name\":\"" name "\",\"" probe "\":{\"exec\":{\"command\":[\"x\"]}}," CPU(request, limit) "}"
+	"{\"name\":\"" name "\",\"" probe                                                          \
+	"\":{\"exec\":{\"command\":[\"x\"]}}," CPU(request, limit) "}"
 #define UNLIMITED(name) "{\"name\":\"" name "\",\"resources\":{\"requests\":{\"cpu\":\"1\"}}}"
 #define LIMIT_ALONE(name, limit)                                                                   \
 	"{\"name\":\"" name "\",\"resources\":{\"limits\":{\"cpu\":\"" limit "\"}}}"
