@@ -43,6 +43,7 @@ struct watchdog_message {
 struct watchdog {
 	int fd;
 	pid_t pid;
+	bool has_restores; /* it has been told of one; without, there is nothing to watch over */
 };
 
 struct watchdog_restore {
@@ -223,6 +224,7 @@ int watchdog_add(struct watchdog *w, const char *path, const char *text)
 {
 	int r = watchdog_tell(w, WATCHDOG_ADD, path, text);
 
+	w->has_restores |= r == 0;
 	return r < 0 ? log_err(r, "cannot tell the watchdog of '%s'", path) : 0;
 }
 
@@ -245,7 +247,8 @@ static void watchdog_send(struct watchdog *w, enum watchdog_kind kind)
 
 void watchdog_beat(struct watchdog *w)
 {
-	watchdog_send(w, WATCHDOG_BEAT);
+	if (w->has_restores)
+		watchdog_send(w, WATCHDOG_BEAT);
 }
 
 void watchdog_rest(struct watchdog *w)
