@@ -22,6 +22,12 @@ const volatile bool gate_has_xdp_copy = true;	      /* bpf_xdp_load_bytes(), ker
 const volatile bool gate_has_namespaces = false;      /* keys for network namespaces may be there */
 const volatile struct gate_offsets gate_offsets = {}; /* of gate_has_namespaces */
 
+/*
+ * Set by the daemon when the gate is in the node's own network namespace as well: packets to the
+ * addresses of pods cross that on their way, so that an address does not tell where a packet is.
+ */
+volatile bool gate_is_on_node;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, GATE_PORTS);
@@ -120,24 +126,31 @@ static __always_inline bool gate_find_netns(const struct gate_frame *f, __u32 *o
 	       gate_read(out, sizeof(*out), net, gate_offsets.net_inum);
 }
 
+static __always_inline __u32 *gate_find_in_netns(const struct gate_frame *f,
+						 struct gate_target_key *key)
+{
+	__u32 netns;
+
+	if (!gate_has_namespaces || !gate_find_netns(f, &netns))
+		return 0;
+	key->addr = gate_addr_of_netns(netns);
+	return bpf_map_lookup_elem(&gate_targets, key);
+}
+
 static __always_inline __u32 *gate_search_target(const struct gate_frame *f,
 						 const struct gate_packet *p)
 {
 	struct gate_target_key key = {
+		.addr = p->flow.daddr,
 		.port_be = p->flow.dport_be,
 		.protocol = p->flow.protocol,
 	};
-	__u32 *target_id;
-	__u32 netns;
+	__u32 *target_id = 0;
 
-	if (gate_has_namespaces && gate_find_netns(f, &netns)) {
-		key.addr = gate_addr_of_netns(netns);
+	if (!gate_is_on_node)
 		target_id = bpf_map_lookup_elem(&gate_targets, &key);
-		if (target_id)
-			return target_id;
-	}
-	key.addr = p->flow.daddr;
-	target_id = bpf_map_lookup_elem(&gate_targets, &key);
+	if (!target_id)
+		target_id = gate_find_in_netns(f, &key);
 	if (target_id)
 		return target_id;
 	key.addr = (struct gate_addr){};

@@ -58,8 +58,8 @@ struct gate_addr {
 /*
  * In addr instead of an address: all zero bytes, for any address of the interfaces that the gate is
  * attached to; or gate_addr_of_netns(), for any of one network namespace. The first that is found
- * counts: the packet's namespace, its address, any. Where namespaces are known, only they tell pods
- * apart: a packet to a pod's address crosses the node's namespace before it is in the pod's.
+ * counts: the packet's address, its namespace, any. Where the gate is in the node's namespace, too,
+ * and packets to pods pass by, addresses do not count (gate_is_on_node).
  */
 struct gate_target_key {
 	struct gate_addr addr;

@@ -96,6 +96,7 @@ $(B)/bench/%.bpf.o: tests/bench/%.bpf.c
 $(B)/bench/%.skel.h: $(B)/bench/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
-$(B)/tests/bench/%: tests/bench/%.c | $(SKELS) $(B)/bench/empty.skel.h
+$(B)/tests/bench/%: tests/bench/%.c $(LIBRARY) | $(SKELS) $(B)/bench/empty.skel.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CPPFLAGS) -I. -Itests -isystem $(B)/bench -MD -MP -MF $@.d -o $@ $< -lbpf
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I. -Itests -isystem $(B)/bench -MD -MP -MF $@.d -o $@ $< \
+		$(LIBRARY) $(LDLIBS)

@@ -769,9 +769,10 @@ struct gate_flow datapath_last_client(const struct datapath *d, uint32_t target_
 	};
 }
 
-bool datapath_has_namespaces(const struct datapath *d)
+void datapath_is_on_node(struct datapath *d)
 {
-	return d->skel->rodata->gate_has_namespaces;
+	if (d->skel->rodata->gate_has_namespaces)
+		d->skel->bss->gate_is_on_node = true;
 }
 
 int datapath_ring_fd(const struct datapath *d)

@@ -106,8 +106,12 @@ uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id);
 /* Who caused it; only the addresses and ports of the source are set. All zero: nobody yet. */
 struct gate_flow datapath_last_client(const struct datapath *d, uint32_t target_id);
 
-/* Whether it was asked for has_namespaces, and the kernel has what that needs. */
-bool datapath_has_namespaces(const struct datapath *d);
+/*
+ * From now on the gate is in the node's own network namespace as well, where packets to other
+ * targets' addresses pass by: only namespaces tell targets apart. Nothing, where the kernel does
+ * not have what that needs.
+ */
+void datapath_is_on_node(struct datapath *d);
 
 /*
  * Readable when the ring has records; datapath_consume() calls on_event() for each of them, up to

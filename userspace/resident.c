@@ -555,18 +555,15 @@ static void resident_on_woke(void *arg)
 	r->node->woke(r->node->arg, r);
 }
 
-/*
- * Whatever arrives in its network namespace, such as at 127.0.0.1, is the pod's; where the gate
- * does not know namespaces, what is for the pod's addresses.
- */
+/* Keys for its addresses, and for all else in its network namespace, such as 127.0.0.1. */
 static void resident_add_namespace(struct resident *r, bool is_nodes)
 {
-	if (datapath_has_namespaces(r->node->daemon->datapath))
-		r->target.config.settings.gate_netns = (uint32_t)r->seat.ns.id;
 	struct steer *steer = is_nodes ? daemon_steer(r->node->daemon) : NULL;
 
 	if (steer)
 		steer_set_node(steer, r->seat.ns.id);
+	if (is_nodes)
+		datapath_is_on_node(r->node->daemon->datapath);
 	r->target.addresses[r->target.addresses_len++] =
 		gate_addr_of_netns((uint32_t)r->seat.ns.id);
 	r->target.config.settings.addresses = r->target.addresses;

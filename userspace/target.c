@@ -565,9 +565,7 @@ static int target_add_port(const struct target *t, const struct target_port *por
 	struct gate_target_key key = { .port_be = htons(port->port), .protocol = port->protocol };
 	int r = 0;
 
-	if (t->settings.gate_netns)
-		key.addr = gate_addr_of_netns(t->settings.gate_netns);
-	if (t->settings.gate_netns || !t->settings.addresses_len)
+	if (!t->settings.addresses_len)
 		return datapath_add_key(t->edges.datapath, &key, t->settings.id);
 	for (size_t i = 0; i < t->settings.addresses_len && r == 0; i++) {
 		key.addr = t->settings.addresses[i];

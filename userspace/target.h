@@ -39,9 +39,6 @@ struct target_settings {
 	 */
 	const struct gate_addr *addresses;
 	size_t addresses_len;
-	/* In the gate instead of them: all of this network namespace (gate_addr_of_netns()). 0: no.
-	 */
-	uint32_t gate_netns;
 	uint64_t idle_ns;
 	uint64_t idle_max_ns;  /* of a target that is woken again and again */
 	uint64_t awake_min_ns; /* after a wake */

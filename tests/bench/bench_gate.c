@@ -14,14 +14,17 @@
  *		tests/bench/empty.bpf.c
  *	bpftool gen skeleton build/bench/empty.bpf.o name empty_bpf > build/bench/empty.skel.h
  *	clang -O2 -D_GNU_SOURCE -Iinclude -Iuserspace -I. -isystem build/bpf -isystem build/bench \
- *		-o build/tests/bench/bench_gate tests/bench/bench_gate.c -lbpf
+ *		-o build/tests/bench/bench_gate tests/bench/bench_gate.c userspace/kernel_types.c
+ *-lbpf
  */
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "empty.skel.h"
 #include "gate_load.h"
+#include "kernel_types.h"
 #include "tests/packet.c" /* the benchmarks are built from one file each */
 #include "util.h"
 
@@ -39,6 +42,7 @@ struct bench_case {
 	const char *name;
 	struct packet_spec spec;
 	bool is_key_exact; /* the key names an address, 192.0.2.80; else any will do */
+	bool is_key_netns; /* or a network namespace, as doze node's do */
 	enum gate_verdict verdict;
 };
 
@@ -81,6 +85,32 @@ static const struct bench_case bench_cases[] = {
 	},
 };
 
+/* Of the gate of doze node. */
+static const struct bench_case bench_pod_cases[] = {
+	{
+		.name = "a pod's payload",
+		.spec = { .tcp_flags = PACKET_ACK, .payload_len = 100 },
+		.is_key_exact = true,
+		.verdict = GATE_PASS_OPEN,
+	},
+	{
+		.name = "its payload to another port",
+		.spec = { .tcp_flags = PACKET_ACK,
+			  .payload_len = 100,
+			  .server_port = PACKET_SERVER_PORT + 1 },
+		.is_key_exact = true,
+		.verdict = GATE_PASS_OTHER,
+	},
+	{
+		.name = "beside a host-network pod",
+		.spec = { .tcp_flags = PACKET_ACK, .payload_len = 100 },
+		.is_key_netns = true,
+		.verdict = GATE_PASS_OPEN,
+	},
+};
+
+static const size_t bench_pods_lens[] = { 1, BENCH_TARGETS };
+
 struct bench {
 	struct gate_bpf *gate;
 	struct empty_bpf *empty;
@@ -103,7 +133,7 @@ static void bench_die(int r, const char *what)
 static void bench_load(struct bench *b)
 {
 	b->empty = empty_bpf__open_and_load();
-	b->gate = gate_load();
+	b->gate = gate_load(NULL);
 	if (!b->empty || !b->gate)
 		bench_die(-errno, "cannot load the programs");
 }
@@ -131,10 +161,22 @@ static void bench_add_key(const struct bench *b, const struct gate_target_key *k
 		bench_die(r, "cannot add a key");
 }
 
-/* One of the keys that no packet is for: another address if the case's key has one, or a port. */
-static void bench_make_other(struct gate_target_key *key, bool is_exact, size_t i)
+/* That of BPF_PROG_RUN's packets: ours. */
+static __u32 bench_netns(void)
 {
-	if (is_exact) /* RFC 2544's network for benchmarks */
+	struct stat st;
+
+	if (stat("/proc/self/ns/net", &st) < 0)
+		bench_die(-errno, "cannot tell the network namespace");
+	return (__u32)st.st_ino;
+}
+
+/* One of the keys that no packet is for: another namespace, or address, or else a port. */
+static void bench_make_other(struct gate_target_key *key, const struct bench_case *c, size_t i)
+{
+	if (c->is_key_netns)
+		key->addr = gate_addr_of_netns(bench_netns() + (__u32)i);
+	else if (c->is_key_exact) /* RFC 2544's network for benchmarks */
 		key->addr = (struct gate_addr){
 			.bytes = { [10] = 0xff, 0xff, 198, 18, (__u8)(i >> 8), (__u8)i }
 		};
@@ -153,10 +195,12 @@ static void bench_set_keys(const struct bench *b, const struct bench_case *c, si
 		key.addr = (struct gate_addr){
 			.bytes = { [10] = 0xff, 0xff, 192, 0, 2, PACKET_SERVER }
 		};
+	if (c->is_key_netns)
+		key.addr = gate_addr_of_netns(bench_netns());
 	gate_load_remove_keys(b->gate);
 	bench_add_key(b, &key);
 	for (size_t i = 1; i < len; i++) {
-		bench_make_other(&key, c->is_key_exact, i);
+		bench_make_other(&key, c, i);
 		bench_add_key(b, &key);
 	}
 }
@@ -418,6 +462,28 @@ static void bench_entry(const struct bench *b, const struct bench_entry *e)
 		bench_mode(b, e, &bench_modes[i]);
 }
 
+static void bench_pods(struct bench *b)
+{
+	struct gate_offsets offsets;
+	struct bench_entry entry = { .name = "doze node, tcx" };
+
+	if (kernel_types_find(&offsets) < 0) {
+		printf("skipped: doze node: this kernel has no BTF\n");
+		return;
+	}
+	gate_bpf__destroy(b->gate);
+	b->gate = gate_load(&offsets);
+	if (!b->gate)
+		bench_die(-errno, "cannot load the gate of doze node");
+	entry.gate_fd = bpf_program__fd(b->gate->progs.gate_skb);
+	entry.empty_fd = bpf_program__fd(b->empty->progs.empty_tc);
+	for (size_t i = 0; i < ARRAY_LEN(bench_pod_cases); i++) {
+		b->gate->bss->gate_is_on_node = bench_pod_cases[i].is_key_netns;
+		for (size_t k = 0; k < ARRAY_LEN(bench_pods_lens); k++)
+			bench_case(b, &entry, &bench_pod_cases[i], bench_pods_lens[k]);
+	}
+}
+
 static size_t bench_parse_rounds(int argc, char **argv)
 {
 	long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : BENCH_ROUNDS_DEFAULT;
@@ -433,6 +499,7 @@ static size_t bench_parse_rounds(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct bench b = { .rounds = bench_parse_rounds(argc, argv) };
+
 	bench_load(&b);
 	bench_add_sources(&b);
 	bench_stay_on_cpu();
@@ -446,6 +513,7 @@ int main(int argc, char **argv)
 				.gate_fd = bpf_program__fd(b.gate->progs.gate_xdp),
 				.empty_fd = bpf_program__fd(b.empty->progs.empty_xdp),
 			});
+	bench_pods(&b);
 	gate_bpf__destroy(b.gate);
 	empty_bpf__destroy(b.empty);
 	return 0;

@@ -15,7 +15,8 @@
 /* <linux/bpf.h>, kernel 6.6; that of Debian 12 is older. */
 #define GATE_LOAD_BPF_TCX_INGRESS 46
 
-static inline struct gate_bpf *gate_load_try(bool has_tcx)
+/* offsets: of a gate that tells network namespaces apart, as doze node's does; else NULL. */
+static inline struct gate_bpf *gate_load_try(bool has_tcx, const struct gate_offsets *offsets)
 {
 	struct gate_bpf *gate = gate_bpf__open();
 
@@ -25,6 +26,9 @@ static inline struct gate_bpf *gate_load_try(bool has_tcx)
 	if (has_tcx)
 		bpf_program__set_expected_attach_type(
 			gate->progs.gate_skb, (enum bpf_attach_type)GATE_LOAD_BPF_TCX_INGRESS);
+	if (offsets)
+		memcpy((void *)&gate->rodata->gate_offsets, offsets, sizeof(*offsets));
+	gate->rodata->gate_has_namespaces = offsets != NULL;
 	if (gate_bpf__load(gate) < 0) {
 		gate_bpf__destroy(gate);
 		return NULL;
@@ -33,11 +37,11 @@ static inline struct gate_bpf *gate_load_try(bool has_tcx)
 }
 
 /* For tc alone on a kernel without tcx. NULL, and errno, when it cannot be loaded. */
-static inline struct gate_bpf *gate_load(void)
+static inline struct gate_bpf *gate_load(const struct gate_offsets *offsets)
 {
-	struct gate_bpf *gate = gate_load_try(true);
+	struct gate_bpf *gate = gate_load_try(true, offsets);
 
-	return gate ? gate : gate_load_try(false);
+	return gate ? gate : gate_load_try(false, offsets);
 }
 
 /* As datapath_add_key() does it. -errno. */

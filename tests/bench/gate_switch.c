@@ -157,7 +157,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: gate_switch tcx|tc|xdp INTERFACE PORT\n");
 		return 2;
 	}
-	s.gate = gate_load();
+	s.gate = gate_load(NULL);
 	if (!s.gate || gate_load_add_key(s.gate, &key, 0) < 0) {
 		fprintf(stderr, "gate_switch: cannot load the gate: %s\n", strerror(errno));
 		return 1;
