@@ -44,6 +44,7 @@ struct watchdog {
 	int fd;
 	pid_t pid;
 	bool has_restores; /* it has been told of one; without, there is nothing to watch over */
+	bool is_beating;   /* since the last watchdog_rest() */
 };
 
 struct watchdog_restore {
@@ -225,6 +226,8 @@ int watchdog_add(struct watchdog *w, const char *path, const char *text)
 	int r = watchdog_tell(w, WATCHDOG_ADD, path, text);
 
 	w->has_restores |= r == 0;
+	if (w->is_beating)
+		watchdog_beat(w); /* those before it may not have been sent */
 	return r < 0 ? log_err(r, "cannot tell the watchdog of '%s'", path) : 0;
 }
 
@@ -247,12 +250,14 @@ static void watchdog_send(struct watchdog *w, enum watchdog_kind kind)
 
 void watchdog_beat(struct watchdog *w)
 {
+	w->is_beating = true;
 	if (w->has_restores)
 		watchdog_send(w, WATCHDOG_BEAT);
 }
 
 void watchdog_rest(struct watchdog *w)
 {
+	w->is_beating = false;
 	watchdog_send(w, WATCHDOG_REST);
 }
 

@@ -266,10 +266,10 @@ def check_retry_after(pod, fault):
           f"asked again after {wait_s:.3f} s, though told to wait")
 
 
-def check_recovery(pod, limit_s=20):
+def check_recovery(pod, limit_s=20, **options):
     """With the fault gone: full size while there is traffic, and then sleep."""
     pod.until_full(limit_s)
-    pod.wait_asleep(limit_s)
+    pod.wait_asleep(limit_s, **options)
 
 
 def check_left(pod):
@@ -774,9 +774,10 @@ def an_application_that_is_not_ready_at_the_start_is_not_put_to_sleep():
 def readiness_is_a_tcp_connection_when_the_probe_is(kind):
     pod = new_pod(probe=None if kind == "none" else kind)
     pod.start_doze()
-    pod.wait_asleep(quota_us=EXEC_QUOTA_US if kind == "exec" else ASLEEP_QUOTA_US)
+    quota_us = EXEC_QUOTA_US if kind == "exec" else ASLEEP_QUOTA_US
+    pod.wait_asleep(quota_us=quota_us)
     pod.expect_answer(PROMPT_MS)
-    check_recovery(pod)
+    check_recovery(pod, quota_us=quota_us)
     check(not probes_seen(pod), f"HTTP was spoken: {probes_seen(pod)}")
 
 

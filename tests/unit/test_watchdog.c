@@ -374,6 +374,20 @@ static void silence_restores_only_while_something_is_asleep(void **state)
 	expect_fifo(0, "");
 }
 
+/* A cgroup is frozen after the gate has closed, which was the last beat for a second. */
+static void what_is_added_between_two_beats_is_watched_over_at_once(void **state)
+{
+	struct watchdog *w = NULL;
+
+	(void)state;
+	assert_int_equal(watchdog_start(&w), 0);
+	watchdog_beat(w);
+	assert_int_equal(watchdog_add(w, fifos[0], "0"), 0);
+	wait_for_fifo(0);
+	expect_fifo(0, "0");
+	watchdog_free(&w);
+}
+
 static void a_name_that_is_too_long_is_refused_and_hurts_nobody(void **state)
 {
 	struct watchdog *w = NULL;
@@ -435,6 +449,7 @@ int main(void)
 		TEST(the_watchdog_outlives_the_signals_that_end_a_process_group),
 		TEST(a_doze_that_ends_well_leaves_its_file_alone),
 		TEST(silence_restores_only_while_something_is_asleep),
+		TEST(what_is_added_between_two_beats_is_watched_over_at_once),
 		TEST(a_name_that_is_too_long_is_refused_and_hurts_nobody),
 		TEST(a_watchdog_that_was_killed_keeps_nobody_from_waking),
 	};
