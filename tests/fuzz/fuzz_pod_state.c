@@ -3,9 +3,8 @@
  * What a file of the state directory says of a pod: it may be cut, old, or somebody else's. An
  * input is choices in the grammar below.
  */
-/* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c userspace/watchdog.c
- */
-/* needs: userspace/file.c userspace/log.c */
+/* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c */
+/* needs: userspace/file.c userspace/log.c userspace/watchdog.c */
 /* needs: userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
 #include <errno.h>
 #include <stdint.h>
@@ -41,7 +40,7 @@ static const struct grammar_rule rules[] = {
 
 static char root[] = "/tmp/doze-fuzz-pod-XXXXXX";
 static struct cgroup_mounts mounts;
-static const char *const names[] = { "", "/pod", "/pod/" ID };
+static const char *const names[] = { "", "/pod", ("/pod/" ID) };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
