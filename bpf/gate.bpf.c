@@ -325,7 +325,7 @@ static __always_inline void gate_copy_address(__u32 out[4], const struct gate_ad
  * By the routes of the namespace that it has come to. Without IP forwarding there, never. Inlined
  * it would double what the verifier follows (all kernels).
  */
-static __noinline bool gate_is_forwarded(const struct gate_frame *f, const struct gate_packet *p)
+static __noinline bool gate_is_forwarded(void *context, __u32 ifindex, const struct gate_packet *p)
 {
 	__u32 is_ipv4 = gate_is_ipv4(&p->flow.daddr);
 	struct bpf_fib_lookup route = {
@@ -333,13 +333,13 @@ static __noinline bool gate_is_forwarded(const struct gate_frame *f, const struc
 		.l4_protocol = p->flow.protocol,
 		.sport = p->flow.sport_be,
 		.dport = p->flow.dport_be,
-		.ifindex = f->ifindex,
+		.ifindex = ifindex,
 	};
 	long r;
 
 	gate_copy_address(route.src, &p->flow.saddr, is_ipv4);
 	gate_copy_address(route.dst, &p->flow.daddr, is_ipv4);
-	r = bpf_fib_lookup(f->context, &route, sizeof(route), 0);
+	r = bpf_fib_lookup(context, &route, sizeof(route), 0);
 	return r == BPF_FIB_LKUP_RET_SUCCESS || r == BPF_FIB_LKUP_RET_NO_NEIGH;
 }
 
@@ -351,7 +351,7 @@ static __always_inline void gate_carry_out(const struct gate_frame *f, const str
 	if (!gate_holds(*verdict)) {
 		if (gate_tells(*verdict))
 			gate_tell(f, p, target_id, *verdict, activity, now_ns);
-	} else if (gate_is_forwarded(f, p)) {
+	} else if (gate_is_forwarded(f->context, f->ifindex, p)) {
 		*verdict = gate_decide_forwarded(*verdict);
 		gate_tell(f, p, target_id, *verdict, activity, now_ns);
 	} else if (!gate_hold(f, p, target_id, *verdict)) {
