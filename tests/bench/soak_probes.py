@@ -14,24 +14,12 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 # pylint: disable=wrong-import-position
-import netns  # noqa: E402
 import node as nodes  # noqa: E402
 from pod import Pod, pods  # noqa: E402
 from probers import HttpProbe, Kubelet  # noqa: E402
 
 SECONDS = 600
 NODE_ADDRESS = "10.88.255.1"  # status.hostIPs of the sidecar's pod
-
-
-class PodPath:
-    """What probers.py calls a path: from the node to a pod."""
-
-    def __init__(self, node, pod):
-        self.namespace, self.server = node.namespace, pod.address
-
-    def socket(self):
-        with netns.inside(self.namespace):
-            return nodes.socket.socket()
 
 
 class Timed:
@@ -80,7 +68,7 @@ def soak_node(seconds):
     with nodes.Node() as node:
         pod = node.add_pod("ice", {"asleep": "freeze"})
         node.start_doze(level="info")
-        return soak("doze node, frozen", PodPath(node, pod), pod, node.doze, seconds)
+        return soak("doze node, frozen", nodes.PodPath(node, pod), pod, node.doze, seconds)
 
 
 def main():

@@ -285,6 +285,21 @@ class NodePod:
         wait_until(lambda: self.is_full, f"{self.name} has its full size", limit_s)
 
 
+class PodPath:
+    """What probers.py calls a path: from the node to a pod."""
+
+    def __init__(self, node, pod, source=None, server=None):
+        self.namespace, self.server = node.namespace, server or pod.address
+        self.source = source
+
+    def socket(self):
+        with netns.inside(self.namespace):
+            sock = socket.socket()
+        if self.source:
+            sock.bind((self.source, 0))
+        return sock
+
+
 class Node:
     """server: options of FakeApiServer."""
 

@@ -16,7 +16,7 @@ import time
 import netns
 import node as nodes
 from harness import Skip, check, equal, main, note, test
-from node import ASLEEP_QUOTA_US, NODE, Node, wait_until
+from node import ASLEEP_QUOTA_US, NODE, Node, PodPath, wait_until
 from pod import EXEC_QUOTA_US, in_background, over_http2, pods, stamp
 from probers import GrpcProbe, HttpProbe, TcpProbe
 
@@ -897,21 +897,6 @@ def state_that_is_damaged_loses_no_request(t, how):
 
 
 # --- health checks ---
-
-
-class PodPath:
-    """What probers.py calls a path: from the node to a pod."""
-
-    def __init__(self, node, pod, source=None, server=None):
-        self.namespace, self.server = node.namespace, server or pod.address
-        self.source = source
-
-    def socket(self):
-        with netns.inside(self.namespace):
-            sock = nodes.socket.socket()
-        if self.source:
-            sock.bind((self.source, 0))
-        return sock
 
 
 def until_asleep(pod, probe):

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Nodes of several kinds, each a tree of cgroups and a /proc, made of plain directories. */
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,7 @@
 #include <cmocka.h>
 
 #include "kubelet_place.h"
+#include "scratch.h"
 #include "util.h"
 
 #define NODE_PROCESSES_MAX 8
@@ -30,29 +30,6 @@ struct node {
 	struct process processes[NODE_PROCESSES_MAX];
 	int r, pid;
 };
-
-static char root[] = "/tmp/doze-test-kubelet-XXXXXX";
-
-static int make_root(void **state)
-{
-	(void)state;
-	strcpy(root + strlen(root) - 6, "XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 /* With all directories above it; text is added to the file. */
 static void write_file(const char *directory, const char *name, const char *text)

@@ -2,7 +2,6 @@
 /* The full size of a pod's cgroups: kept, recognized, given back; in plain files, named as both
  * versions of cgroups name them. */
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +18,7 @@
 #include "file.h"
 #include "kube_pod.h"
 #include "pod_cgroups.h"
+#include "scratch.h"
 #include "util.h"
 
 #define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -27,29 +27,7 @@
 #define APP   POD "/" ID
 #define APP_2 POD "/" ANEW
 
-static char root[] = "/tmp/doze-test-cgroups-XXXXXX";
 static struct cgroup_mounts mounts;
-
-static int make_root(void **state)
-{
-	(void)state;
-	strcpy(root + strlen(root) - 6, "XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static void put(const char *path, const char *name, const char *text)
 {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Trees of cgroups as both drivers and both runtimes lay them out, made of plain directories. */
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,34 +14,12 @@
 #include <cmocka.h>
 
 #include "pod_place.h"
+#include "scratch.h"
 #include "util.h"
 
 #define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define OTHER "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 #define UID   "5c6eb96d_0661_4fee_80ea_26a9aba51a06"
-
-static char root[] = "/tmp/doze-test-place-XXXXXX";
-
-static int make_root(void **state)
-{
-	(void)state;
-	strcpy(root + strlen(root) - 6, "XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 /* With all directories above it. */
 static void make_directory(const char *path)
