@@ -293,7 +293,7 @@ static __always_inline void gate_look_at_source(const struct gate_packet *p, __u
 	view->is_judged = now_ns < control->judge_after_ns;
 	if (control->probes == GATE_PROBES_NONE)
 		return;
-	view->source = gate_source_of(target_id, &connection);
+	view->source = gate_source_of(target_id, &connection, gate_is_syn(p));
 	if (view->is_closed && view->source != GATE_SOURCE_CLIENT)
 		view->is_steered = gate_is_steered(&connection, control->closing);
 }

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Remembers the connections that the kubelet opens: attached to its cgroup, and so run for each
- * socket of it that connects, before the SYN is sent. Health checks are among them. Whoever else
- * has an address of the node's, such as an ingress controller in the host's network, is not.
+ * socket of it that connects, before the SYN is sent, and that closes. Health checks are among
+ * them. Whoever else has an address of the node's, such as an ingress controller in the host's
+ * network, is not; it may get a port that the kubelet has used.
  */
 #include "gate.h"
 #include "maps.h"
 
-#define KUBELET_AF_INET	       2
-#define KUBELET_AF_INET6       10
-#define KUBELET_TCP_CONNECT_CB 3 /* BPF_SOCK_OPS_TCP_CONNECT_CB of <linux/bpf.h> */
+#define KUBELET_AF_INET	 2
+#define KUBELET_AF_INET6 10
+
+/* Of <linux/bpf.h>: BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_STATE_CB and its flag, BPF_TCP_CLOSE.
+ */
+#define KUBELET_TCP_CONNECT_CB 3
+#define KUBELET_STATE_CB       10
+#define KUBELET_STATE_CB_FLAG  (1 << 2)
+#define KUBELET_TCP_CLOSE      7
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -48,13 +55,35 @@ static __always_inline bool kubelet_read(const struct bpf_sock_ops *ctx, struct 
 	return true;
 }
 
+static __always_inline void kubelet_on_connect(struct bpf_sock_ops *ctx)
+{
+	struct gate_connection connection = {};
+	__u32 open = GATE_KUBELET_OPEN;
+
+	if (!kubelet_read(ctx, &connection))
+		return;
+	bpf_map_update_elem(&gate_kubelet, &connection, &open, 0);
+	bpf_sock_ops_cb_flags_set(ctx, KUBELET_STATE_CB_FLAG);
+}
+
+static __always_inline void kubelet_on_close(const struct bpf_sock_ops *ctx)
+{
+	struct gate_connection connection = {};
+	__u32 *state;
+
+	if (!kubelet_read(ctx, &connection))
+		return;
+	state = bpf_map_lookup_elem(&gate_kubelet, &connection);
+	if (state)
+		*state = GATE_KUBELET_CLOSED;
+}
+
 SEC("sockops")
 int kubelet(struct bpf_sock_ops *ctx)
 {
-	struct gate_connection connection = {};
-	__u32 one = 1;
-
-	if (ctx->op == KUBELET_TCP_CONNECT_CB && kubelet_read(ctx, &connection))
-		bpf_map_update_elem(&gate_kubelet, &connection, &one, 0);
+	if (ctx->op == KUBELET_TCP_CONNECT_CB)
+		kubelet_on_connect(ctx);
+	else if (ctx->op == KUBELET_STATE_CB && ctx->args[1] == KUBELET_TCP_CLOSE)
+		kubelet_on_close(ctx);
 	return 1;
 }

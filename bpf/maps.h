@@ -69,8 +69,23 @@ static __always_inline bool gate_knows_kubelet(void)
 	return knows && *knows;
 }
 
+/* The kubelet's own new connection has said so before its SYN: from its old port, it is another's.
+ */
+static __always_inline bool gate_is_kubelets(const struct gate_connection *c, bool is_syn)
+{
+	const __u32 *state = bpf_map_lookup_elem(&gate_kubelet, c);
+
+	if (!state)
+		return false;
+	if (!is_syn || *state != GATE_KUBELET_CLOSED)
+		return true;
+	bpf_map_delete_elem(&gate_kubelet, c);
+	return false;
+}
+
 /* Where a connection comes from: a client, a source of probes, or one that is ignored. */
-static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_connection *c)
+static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_connection *c,
+					    bool is_syn)
 {
 	struct gate_source_key key = {
 		.prefix_len = 8 * (sizeof(key.target_id) + sizeof(key.addr)),
@@ -83,8 +98,7 @@ static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_c
 		return GATE_SOURCE_CLIENT;
 	if (*kind == GATE_SOURCE_PROBE || *kind == GATE_SOURCE_IGNORED)
 		return *kind; /* without another lookup */
-	return gate_source_resolve(*kind, bpf_map_lookup_elem(&gate_kubelet, c) != 0,
-				   gate_knows_kubelet());
+	return gate_source_resolve(*kind, gate_is_kubelets(c, is_syn), gate_knows_kubelet());
 }
 
 #endif

@@ -103,7 +103,7 @@ static __always_inline bool steer_is_wanted(const struct steer_connection *c, __
 		return false;
 	if (gate_is_stale(bpf_ktime_get_ns()))
 		return false;
-	return gate_source_of(target_id, &c->flow) != GATE_SOURCE_CLIENT;
+	return gate_source_of(target_id, &c->flow, true) != GATE_SOURCE_CLIENT;
 }
 
 static __always_inline bool steer_assign(struct bpf_sk_lookup *ctx, __u32 target_id, __u32 family)

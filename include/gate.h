@@ -13,7 +13,7 @@
  *   gate_ring        -                  gate_event + frame     gate       daemon
  *   gate_sources     gate_source_key    u32 gate_source        daemon     gate, steer
  *   gate_steered     gate_connection    u32 closing            steer      gate
- *   gate_kubelet     gate_connection    u32 1                  kubelet    gate, steer, daemon
+ *   gate_kubelet     gate_connection    u32 gate_kubelet       kubelet    gate, steer, daemon
  *   gate_knows       u32 0              u32 bool               daemon     gate, steer
  *   gate_steer_ports gate_target_key    u32 target id          daemon     steer
  *   gate_responder   u32 (below)        listening socket       daemon     steer
@@ -128,6 +128,15 @@ enum gate_source {
 	GATE_SOURCE_NODE,
 	/* Any address: the kubelet may use it. As above, but never a probe without being known. */
 	GATE_SOURCE_ANY,
+};
+
+/*
+ * A connection that the kubelet has opened. It is remembered after its end, because what it has
+ * sent may be judged only then; until somebody opens another one from the same port.
+ */
+enum gate_kubelet {
+	GATE_KUBELET_OPEN = 1,
+	GATE_KUBELET_CLOSED,
 };
 
 /* What a connection from a source of that kind is; is_kubelets: it is in gate_kubelet. */

@@ -403,7 +403,7 @@ static void bench_set_kubelets(const struct bench *b, const struct packet *p, bo
 		.remote.bytes = { [10] = 0xff, 0xff },
 		.local.bytes = { [10] = 0xff, 0xff },
 	};
-	const __u32 one = 1;
+	const __u32 open = GATE_KUBELET_OPEN;
 	int fd = bpf_map__fd(b->gate->maps.gate_kubelet);
 
 	memcpy(key.remote.bytes + 12, p->bytes + p->l3 + 12, 4);
@@ -412,7 +412,7 @@ static void bench_set_kubelets(const struct bench *b, const struct packet *p, bo
 	memcpy(&key.local_port_be, p->bytes + p->l4 + 2, 2);
 	if (!is_kubelets)
 		bpf_map_delete_elem(fd, &key);
-	else if (bpf_map_update_elem(fd, &key, &one, BPF_ANY) < 0)
+	else if (bpf_map_update_elem(fd, &key, &open, BPF_ANY) < 0)
 		bench_die(-errno, "cannot add a connection of the kubelet");
 }
 

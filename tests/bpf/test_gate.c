@@ -985,7 +985,8 @@ static void health_checks_get_their_verdicts_in_all_hooks(void **state)
 	rig_set_control(r, TARGET, false, 0);
 }
 
-static void rig_set_kubelets(struct rig *r, const struct gate_flow *flow, bool is_kubelets)
+/* enum gate_kubelet, or 0 for a connection that is not the kubelet's. */
+static void rig_set_kubelets(struct rig *r, const struct gate_flow *flow, __u32 kubelets)
 {
 	const struct gate_connection key = {
 		.remote = flow->saddr,
@@ -993,28 +994,28 @@ static void rig_set_kubelets(struct rig *r, const struct gate_flow *flow, bool i
 		.remote_port_be = flow->sport_be,
 		.local_port_be = flow->dport_be,
 	};
-	const __u32 one = 1;
 
 	bpf_map_delete_elem(bpf_map__fd(r->skel->maps.gate_kubelet), &key);
-	if (is_kubelets)
-		map_set(r->skel->maps.gate_kubelet, &key, &one);
+	if (kubelets)
+		map_set(r->skel->maps.gate_kubelet, &key, &kubelets);
 }
 
 static void the_kubelets_connections_are_probes_wherever_they_come_from(void **state)
 {
 	static const struct {
 		enum gate_source kind;
-		bool knows_kubelet, is_kubelets;
+		bool knows_kubelet;
+		__u32 kubelets;
 		enum gate_verdict verdict;
 	} rows[] = {
-		{ GATE_SOURCE_NODE, true, true, GATE_PASS_UNPROVEN },
-		{ GATE_SOURCE_NODE, true, false, GATE_PASS_OPEN },
-		{ GATE_SOURCE_NODE, false, true, GATE_PASS_UNPROVEN },
-		{ GATE_SOURCE_NODE, false, false, GATE_PASS_UNPROVEN },
-		{ GATE_SOURCE_ANY, true, true, GATE_PASS_UNPROVEN },
-		{ GATE_SOURCE_ANY, true, false, GATE_PASS_OPEN },
-		{ GATE_SOURCE_ANY, false, true, GATE_PASS_UNPROVEN },
-		{ GATE_SOURCE_ANY, false, false, GATE_PASS_OPEN },
+		{ GATE_SOURCE_NODE, true, GATE_KUBELET_OPEN, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_NODE, true, 0, GATE_PASS_OPEN },
+		{ GATE_SOURCE_NODE, false, GATE_KUBELET_OPEN, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_NODE, false, 0, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_ANY, true, GATE_KUBELET_OPEN, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_ANY, true, 0, GATE_PASS_OPEN },
+		{ GATE_SOURCE_ANY, false, GATE_KUBELET_OPEN, GATE_PASS_UNPROVEN },
+		{ GATE_SOURCE_ANY, false, 0, GATE_PASS_OPEN },
 	};
 	const struct gate_control control = OPEN_WITH(ANSWER);
 	const __u32 target_id = TARGET, zero = 0;
@@ -1034,10 +1035,35 @@ static void the_kubelets_connections_are_probes_wherever_they_come_from(void **s
 		map_set(r->skel->maps.gate_controls, &target_id, &control);
 		map_set(r->skel->maps.gate_knows, &zero, &knows);
 		rig_set_client(r, &flow.saddr, rows[i / 2].kind);
-		rig_set_kubelets(r, &flow, rows[i / 2].is_kubelets);
+		rig_set_kubelets(r, &flow, rows[i / 2].kubelets);
 		assert_all_hooks(r, &p, rows[i / 2].verdict);
-		rig_set_kubelets(r, &flow, false);
+		rig_set_kubelets(r, &flow, 0);
 	}
+	rig_set_control(r, TARGET, false, 0);
+}
+
+/* What the kubelet has sent is still the kubelet's; who opens another from there is not. */
+static void a_port_that_the_kubelet_has_used_is_anybodys(void **state)
+{
+	const struct gate_control control = OPEN_WITH(ANSWER);
+	const __u32 target_id = TARGET, zero = 0, knows = 1;
+	struct rig *r = &with_replay;
+	struct packet syn, payload;
+	struct gate_flow flow;
+
+	(void)state;
+	skip_without(r);
+	packet_build(&syn, &(struct packet_spec){ SYN });
+	packet_build(&payload, &(struct packet_spec){ ACK, .payload_len = 5 });
+	flow = flow_of(&syn);
+	rig_set_state(r, OPEN);
+	map_set(r->skel->maps.gate_controls, &target_id, &control);
+	map_set(r->skel->maps.gate_knows, &zero, &knows);
+	rig_set_client(r, &flow.saddr, GATE_SOURCE_NODE);
+	rig_set_kubelets(r, &flow, GATE_KUBELET_CLOSED);
+	assert_all_hooks(r, &payload, GATE_PASS_JUDGED);
+	assert_all_hooks(r, &syn, GATE_PASS_OPEN);
+	assert_all_hooks(r, &payload, GATE_PASS_OPEN);
 	rig_set_control(r, TARGET, false, 0);
 }
 
@@ -1670,6 +1696,7 @@ int main(void)
 		cmocka_unit_test(a_client_at_port_zero_is_no_probe),
 		cmocka_unit_test(health_checks_get_their_verdicts_in_all_hooks),
 		cmocka_unit_test(the_kubelets_connections_are_probes_wherever_they_come_from),
+		cmocka_unit_test(a_port_that_the_kubelet_has_used_is_anybodys),
 		cmocka_unit_test(judged_payload_is_told_with_its_length),
 		cmocka_unit_test(the_last_client_is_remembered),
 		cmocka_unit_test(what_a_target_sends_by_udp_is_activity_while_the_gate_is_open),

@@ -286,17 +286,18 @@ class NodePod:
 
 
 class PodPath:
-    """What probers.py calls a path: from the node to a pod."""
+    """What probers.py calls a path: from the node to a pod. port: of the source; 0 for any."""
 
-    def __init__(self, node, pod, source=None, server=None):
+    def __init__(self, node, pod, source=None, server=None, port=0):
         self.namespace, self.server = node.namespace, server or pod.address
-        self.source = source
+        self.source, self.port = source, port
 
     def socket(self):
         with netns.inside(self.namespace):
             sock = socket.socket()
         if self.source:
-            sock.bind((self.source, 0))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((self.source, self.port))
         return sock
 
 

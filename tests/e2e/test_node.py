@@ -22,6 +22,7 @@ from probers import GrpcProbe, HttpProbe, TcpProbe
 
 MANY = 250
 OTHER_ADDRESS = "10.244.15.1"  # of the node
+USED_PORT = 20001  # below those that the kernel gives out
 PROMPT_MS = 1000  # sooner than a client's kernel sends a SYN again
 LONG_MS = 10000  # where it is not the time that matters
 
@@ -1028,6 +1029,21 @@ def every_probe_is_known_wherever_the_kubelet_sends_it_from(t, which):
                 kind(path, nodes.PORT)()
     equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
     HttpProbe(path, nodes.PORT, "/")()
+    pod.wait_log("awake", "reason=hold_syn")
+
+
+@test()
+def client_from_a_port_that_the_kubelet_has_used_is_a_client(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"})
+    kubelet = KubeletCgroup(t, node)
+    node.start_doze(f"--kubelet-cgroup={kubelet.path}")
+    probe = HttpProbe(PodPath(node, pod, nodes.BRIDGE_ADDRESS, port=USED_PORT), nodes.PORT, "/")
+    with kubelet.inside():
+        until_asleep(pod, HttpProbe(PodPath(node, pod), nodes.PORT, "/"))
+        probe()
+    equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
+    probe()
     pod.wait_log("awake", "reason=hold_syn")
 
 
