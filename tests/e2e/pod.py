@@ -9,6 +9,7 @@ the API server in the client's namespace, and `doze sidecar` beside the applicat
 
 Everything is named doze-test-PID-NUMBER, and removed at the end, also after a failure.
 """
+import atexit
 import itertools
 import json
 import os
@@ -464,6 +465,7 @@ def doze_binary():
     with _binary_lock:
         if not _binary:
             directory = tempfile.mkdtemp(prefix=f"doze-test-{os.getpid()}-bin-")
+            atexit.register(shutil.rmtree, directory, ignore_errors=True)
             _binary.append(shutil.copy2(DOZE, directory))
     return _binary[0]
 
