@@ -149,6 +149,13 @@ start() { # FLAG...
 	wait_for 20 has 'msg="watching"' || give_up "doze does not start"
 }
 
+# The kernel patches its own code when the first cgroup gets a quota and when the last one has none
+# any more, and an emulated machine with several CPUs now and then hangs in that (QEMU 7.2: a CPU
+# that meets the breakpoint for ever). So one has a quota all the time, once doze has set up its own.
+keep_a_quota() {
+	mkdir -p $base/quota && echo '50000 100000' >$base/quota/cpu.max
+}
+
 server_pid() { sed -n 's/.*msg="watching".* pid=\([0-9]*\).*/\1/p' $log; }
 
 stop() {
@@ -308,6 +315,7 @@ test_kill() {
 test_mode() { # freeze|throttle
 	mode=$1
 	start --asleep="$mode"
+	[ "$mode" = freeze ] || keep_a_quota || give_up "throttle: no cgroup can have a quota"
 	test_that "the gate is attached with hook=$EXPECTED_HOOK" gate_attached "$EXPECTED_HOOK"
 	test_that "replay=$CAN_REPLAY, said once if not" replay_announced
 	test_traffic
