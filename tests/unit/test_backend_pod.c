@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A pod that sleeps by its cgroups alone, in plain files, whose kernel never finishes freezing. */
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,13 +17,13 @@
 #include "backend_pod.h"
 #include "cgroup.h"
 #include "file.h"
+#include "scratch.h"
 #include "util.h"
 
 #define ID  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define POD "kubepods/podu1"
 #define APP POD "/" ID
 
-static char root[] = "/tmp/doze-test-backend-XXXXXX";
 static char state_file[64];
 static struct cgroup_mounts mounts;
 static struct event_base *base;
@@ -81,9 +80,7 @@ static int make_backend(void **state)
 	struct pod_cgroups *cgroups = NULL;
 	char full[1024];
 
-	(void)state;
-	strcpy(root + strlen(root) - 6, "XXXXXX");
-	assert_non_null(mkdtemp(root));
+	assert_int_equal(make_root(state), 0);
 	snprintf(state_file, sizeof(state_file), "%s/state", root);
 	mounts = (struct cgroup_mounts){ 0 };
 	for (int control = 0; control < CGROUP_CONTROLS; control++) {
@@ -102,20 +99,11 @@ static int make_backend(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int remove_backend(void **state)
 {
-	(void)state;
 	backend_free(&backend);
 	event_base_free(base);
-	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return remove_root(state);
 }
 
 static void a_pod_that_is_still_freezing_is_left_thawed(void **state)

@@ -50,7 +50,6 @@ static const struct {
 	{ "00:00-00:01",                         { ALL, 0, 1, "UTC" } },
 	{ "  Mon   01:02-03:04   Asia/Kolkata ", { 0x01, HM(1, 2), HM(3, 4), "Asia/Kolkata" } },
 	{ "01:02-03:04 Etc/GMT+5",               { ALL, HM(1, 2), HM(3, 4), "Etc/GMT+5" } },
-	{ "01:02-03:04 Etc/GMT+5",               { ALL, HM(1, 2), HM(3, 4), "Etc/GMT+5" } },
 	{ "01:02-03:04 America/Argentina/Buenos_Aires",
 	  { ALL, HM(1, 2), HM(3, 4), "America/Argentina/Buenos_Aires" } },
 };
