@@ -11,8 +11,7 @@
 #define KUBELET_AF_INET	 2
 #define KUBELET_AF_INET6 10
 
-/* Of <linux/bpf.h>: BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_STATE_CB and its flag, BPF_TCP_CLOSE.
- */
+/* Of <linux/bpf.h>: BPF_SOCK_OPS_TCP_CONNECT_CB and so on, and BPF_TCP_CLOSE. */
 #define KUBELET_TCP_CONNECT_CB 3
 #define KUBELET_STATE_CB       10
 #define KUBELET_STATE_CB_FLAG  (1 << 2)

@@ -69,8 +69,7 @@ static __always_inline bool gate_knows_kubelet(void)
 	return knows && *knows;
 }
 
-/* The kubelet's own new connection has said so before its SYN: from its old port, it is another's.
- */
+/* A new connection of the kubelet's is open before its SYN: with a closed one, it is another's. */
 static __always_inline bool gate_is_kubelets(const struct gate_connection *c, bool is_syn)
 {
 	const __u32 *state = bpf_map_lookup_elem(&gate_kubelet, c);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * The contract between the gate (bpf/) and the daemon (userspace/): every struct, constant and
- * map that crosses the border. Each map has one writer, named where the map is described.
+ * map that crosses the border. Each map has one writer, named where the map is described. Of
+ * gate_kubelet, gate and steer take out what has become another's.
  *
  *   map              key                value                  writer     reader
  *   gate_ports       u32 port           gate_port              daemon     gate

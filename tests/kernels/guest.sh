@@ -151,7 +151,8 @@ start() { # FLAG...
 
 # The kernel patches its own code when the first cgroup gets a quota and when the last one has none
 # any more, and an emulated machine with several CPUs now and then hangs in that (QEMU 7.2: a CPU
-# that meets the breakpoint for ever). So one has a quota all the time, once doze has set up its own.
+# that meets the breakpoint for ever). So one has a quota all the time, once doze has
+# switched the controller on.
 keep_a_quota() {
 	mkdir -p $base/quota && echo '50000 100000' >$base/quota/cpu.max
 }
