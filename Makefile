@@ -16,7 +16,7 @@ LDLIBS   := -lbpf -lcurl -lcjson -lyaml -lssl -lcrypto -levent_core -levent_extr
 # -mcpu=v2: jumps on less-than, which every kernel we run on has; v3's 32-bit jumps cost nothing less.
 BPF_CFLAGS := -g -O2 -Wall -Wextra -target bpf -mcpu=v2 -Iinclude -I.
 
-SOURCES := $(wildcard userspace/*.c)
+SOURCES := $(wildcard userspace/*.c userspace/*/*.c)
 OBJECTS := $(SOURCES:userspace/%.c=$(B)/userspace/%.o)
 LIBRARY := $(B)/libdoze.a
 SKELS   := $(B)/bpf/gate.skel.h $(B)/bpf/replay.skel.h $(B)/bpf/steer.skel.h \
@@ -66,4 +66,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
--include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

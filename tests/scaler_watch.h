@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steps a scaler and watches it from outside: each step returns NULL, or the promise of scaler.h
- * that was broken. For tests that do not know what comes next: random ones, and the fuzzer.
+ * Steps a scaler and watches it from outside: each step returns NULL, or the promise of
+ * target/scaler.h that was broken. For tests that do not know what comes next: random ones, and the
+ * fuzzer.
  *
  * The caller keeps time as the daemon does: now_ns never goes back, and an activity stamp is new
  * by less than the idle time when it is first seen.
@@ -13,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "scaler.h"
-#include "util.h"
+#include "base/util.h"
+#include "target/scaler.h"
 
 #define SCALER_WATCH_TICKS_MAX 64
 

@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd_node.h"
-#include "cmd_run.h"
-#include "cmd_sidecar.h"
-#include "cmd_status.h"
-#include "util.h"
-#include "version.h"
+#include "base/util.h"
+#include "base/version.h"
+#include "command/cmd_node.h"
+#include "command/cmd_run.h"
+#include "command/cmd_sidecar.h"
+#include "command/cmd_status.h"
 
 #define MAIN_EXIT_USAGE 2
 

@@ -14,19 +14,19 @@
  *		tests/bench/empty.bpf.c
  *	bpftool gen skeleton build/bench/empty.bpf.o name empty_bpf > build/bench/empty.skel.h
  *	clang -O2 -D_GNU_SOURCE -Iinclude -Iuserspace -I. -isystem build/bpf -isystem build/bench \
- *		-o build/tests/bench/bench_gate tests/bench/bench_gate.c userspace/kernel_types.c
- *-lbpf
+ *		-o build/tests/bench/bench_gate tests/bench/bench_gate.c
+ *userspace/gate/gate_offsets.c -lbpf
  */
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/util.h"
 #include "empty.skel.h"
+#include "gate/gate_offsets.h"
 #include "gate_load.h"
-#include "kernel_types.h"
 #include "tests/packet.c" /* the benchmarks are built from one file each */
-#include "util.h"
 
 #define BENCH_REPEAT	     1000000
 #define BENCH_ROUNDS_DEFAULT 11

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "util.h"
+#include "base/util.h"
 
 /* A SYN that is lost four times has waited 1 + 2 + 4 + 8 s. */
 #define CLIENT_TIMEOUT_S 20

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/util.h"
 #include "gate_load.h"
-#include "util.h"
 
 enum gate_switch_hook {
 	HOOK_TCX,

@@ -18,7 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define SERVER_BACKLOG	  4096
 #define SERVER_FDS_MAX	  8192

@@ -22,9 +22,9 @@
 
 #include <cmocka.h>
 
-#include "address.h"
-#include "datapath.h"
-#include "util.h"
+#include "base/address.h"
+#include "base/util.h"
+#include "gate/datapath.h"
 
 #define PORT	   8080
 #define NAMESPACES 2

@@ -32,10 +32,10 @@
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "gate.h"
 #include "gate.skel.h"
 #include "packet.h"
-#include "util.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

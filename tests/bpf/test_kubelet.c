@@ -25,11 +25,11 @@
 
 #include <cmocka.h>
 
-#include "address.h"
-#include "datapath.h"
-#include "file.h"
-#include "kubelet.h"
-#include "util.h"
+#include "base/address.h"
+#include "base/file.h"
+#include "base/util.h"
+#include "gate/datapath.h"
+#include "pod/kubelet.h"
 
 #define LIMIT_NS  (20 * NS_PER_S)
 #define PATH_ROOM 256

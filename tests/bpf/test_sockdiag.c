@@ -27,9 +27,9 @@
 
 #include <cmocka.h>
 
-#include "answered.h"
-#include "sockdiag.h"
-#include "util.h"
+#include "activity/sockdiag.h"
+#include "activity/sockdiag_answered.h"
+#include "base/util.h"
 
 #define PORT	    8080
 #define LISTED_MAX  6000
@@ -921,7 +921,7 @@ static void a_keepalive_does_not_hide_an_answer_whose_ack_was_delayed(void **sta
 	expect_all(BUSY_ANSWERED);
 }
 
-/* A limit that is stated in sockdiag.h. */
+/* A limit that is stated in activity/sockdiag.h. */
 static void of_two_requests_at_once_the_first_answer_counts(void **state)
 {
 	struct pair *p;

@@ -17,7 +17,7 @@ check_layout() {
 }
 
 check_c() {
-	clang-tidy --quiet userspace/*.c -- -std=gnu11 "$@" 2>/dev/null || fail
+	clang-tidy --quiet userspace/*.c userspace/*/*.c -- -std=gnu11 "$@" 2>/dev/null || fail
 }
 
 check_shell() {

@@ -1,77 +1,60 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Includes point one way: main, then target, then edges and core, then ground.
+"""Includes point one way, as the rows of userspace/README.md say, and what is pure stays pure.
 
-A module may include what is in a layer below its own, and its siblings only where SIBLINGS says
-so. The core includes no system header that does I/O. bpf/ includes only include/ and itself.
+A folder of userspace/ may include itself, base/, and the folders of its row. A file whose header
+says "Pure." of the whole file, in its opening comment, decides and has no way to do: it includes
+no system header that does I/O. bpf/ includes only include/ and itself.
 """
 import pathlib
 import re
 import sys
 
-LAYERS = [
-    ["main"],
-    ["cmd_node", "cmd_run", "cmd_sidecar", "cmd_status"],
-    ["node"],
-    ["node_plan", "resident"],
-    ["pod_target"],
-    ["seat", "target_config"],
-    ["daemon"],
-    ["target"],
-    ["checks"],
-    ["activity", "backend_pod", "heart", "hours", "kubelet", "steer"],
-    ["addresses", "backend_cgroup", "backend_kube", "datapath", "gateways", "interfaces", "portlock", "probe",
-     "pod_cgroups", "privilege", "process", "reclaim", "replay", "responder", "server", "sockdiag"],
-    ["kube_event", "kubeconfig", "pod_watch"],
-    ["kube"],
-    ["answered", "backend", "cgroup", "cgroup_file", "clsact", "doomed", "driver", "http", "kernel_types", "kubelet_place", "netns", "pod_place", "relay",
-     "selfcert", "watchdog"],
-    ["kube_size", "watch_line"],
-    ["callers", "computing", "config", "config_set", "metrics", "status_json", "story"],
-    ["busy", "caller", "checksum", "cidr", "hidden", "hold", "kube_pod", "quantity", "reply",
-     "scaler", "schedule", "status", "wake_queue"],
-    ["address", "file", "log", "util", "version"],
-]
-SIBLINGS = {("file", "util"), ("log", "util"), ("kube_pod", "quantity"), ("config", "config_set"),
-            ("config_set", "config"), ("resident", "node_plan")}
-
-# The core decides, and has no way to do.
-CORE = ["address", "busy", "caller", "callers", "checksum", "cidr", "computing", "hidden", "hold",
-        "kube_pod", "kube_size", "metrics", "quantity", "reply", "scaler", "schedule", "status",
-        "status_json", "story", "wake_queue", "watch_line"]
+USERSPACE = pathlib.Path("userspace")
+README = USERSPACE / "README.md"
 IO_HEADERS = re.compile(r"^(sys/(socket|epoll|mman)|bpf/|event2/|curl/|fcntl|unistd|time)")
-# A calendar needs the rules of time zones; it is still given the time.
-ALLOWED = {("schedule", "time.h")}
+# "Pure, but for ..." names what the header below is needed for.
+PURE_BUT = {("schedule", "time.h")}
+OPENING = re.compile(r"/\* SPDX[^\n]*\n(/\*.*?\*/)", re.DOTALL)
 
 
-def layer_of(module):
-    for depth, modules in enumerate(LAYERS):
-        if module in modules:
-            return depth
-    return None
+def rows():
+    """The folders that each folder may include, as the first code block with a row for main says."""
+    block = re.search(r"^```\n(main .*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE).group(1)
+    names = [line.split() for line in block.splitlines()]
+    return {first: {first, "base", *rest} for first, *rest in names}
 
 
 def included(path, marks):
     return re.findall(r"^#include [%s]([^\">]+)[\">]" % marks, path.read_text(), re.MULTILINE)
 
 
-def check_userspace(path):
-    module = path.stem
-    depth = layer_of(module)
-    if depth is None:
-        yield f"{path}: '{module}' is in no layer of {sys.argv[0]}"
+def folder_of(path):
+    return "main" if path.parent == USERSPACE else path.parent.name
+
+
+def check_folder(path, allowed):
+    folder = folder_of(path)
+    if folder not in allowed:
+        yield f"{path}: '{folder}' has no row in {README}"
         return
     for name in included(path, '"'):
-        other = name.removesuffix(".h")
-        below = layer_of(other)
-        if other == module or name == "gate.h" or name.endswith(".skel.h"):
+        if name == "gate.h" or name.endswith(".skel.h"):
             continue
-        if below is None or (below <= depth and (module, other) not in SIBLINGS):
-            yield f"{path}: includes {name}, which is not below it"
-    if module in CORE:
-        for name in included(path, "<"):
-            if IO_HEADERS.match(name) and (module, name) not in ALLOWED:
-                yield f"{path}: the core includes <{name}>"
+        if name.split("/")[0] not in allowed[folder] or not (USERSPACE / name).exists():
+            yield f"{path}: includes {name}, which is not in the row of '{folder}' in {README}"
+
+
+def is_pure(header):
+    opening = OPENING.match(header.read_text())
+    return bool(opening and re.search(r"\bPure\b", opening.group(1)))
+
+
+def check_pure(header):
+    for path in (header, header.with_suffix(".c")):
+        for name in included(path, "<") if path.exists() else []:
+            if IO_HEADERS.match(name) and (path.stem, name) not in PURE_BUT:
+                yield f"{path}: {header.name} claims to be pure, and this includes <{name}>"
 
 
 def check_bpf(path):
@@ -81,7 +64,10 @@ def check_bpf(path):
 
 
 def main():
-    wrong = [w for p in sorted(pathlib.Path("userspace").glob("*.[ch]")) for w in check_userspace(p)]
+    allowed = rows()
+    sources = sorted(USERSPACE.rglob("*.[ch]"))
+    wrong = [w for p in sources for w in check_folder(p, allowed)]
+    wrong += [w for p in sources if p.suffix == ".h" and is_pure(p) for w in check_pure(p)]
     wrong += [w for p in sorted(pathlib.Path("bpf").glob("*.[ch]")) for w in check_bpf(p)]
     print("\n".join(wrong), end="\n" if wrong else "")
     return 1 if wrong else 0

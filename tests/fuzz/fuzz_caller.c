@@ -4,7 +4,7 @@
  * stands in front of the rest: nothing, the beginning of a health check, or HTTP/2 frames, whose
  * lengths are made right, so that a fuzzer gets past them.
  */
-/* needs: userspace/caller.c */
+/* needs: userspace/probe/caller.c */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "caller.h"
-#include "util.h"
+#include "base/util.h"
+#include "probe/caller.h"
 
 #define FUZZ_BYTES_MAX (CALLER_BYTES_MAX + 100)
 #define FUZZ_STEPS     24

@@ -3,7 +3,7 @@
  * Fuzzes the parsers of /proc/self/mountinfo and /proc/PID/cgroup: an input is the text, in which
  * a byte of 1 stands for a thousand letters, so that names become too long soon enough.
  */
-/* needs: userspace/cgroup.c userspace/file.c userspace/log.c */
+/* needs: userspace/cgroup/cgroup.c userspace/base/file.c userspace/base/log.c */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cgroup.h"
-#include "util.h"
+#include "base/util.h"
+#include "cgroup/cgroup.h"
 
 #define FUZZ_LETTER   1
 #define FUZZ_LETTERS  1000

@@ -3,7 +3,7 @@
  * Fuzzes the completion of checksums. An input is a frame, after a head of three bytes: the offset
  * of its IP header, and that of its TCP or UDP header.
  */
-/* needs: userspace/checksum.c */
+/* needs: userspace/gate/checksum.c */
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checksum.h"
-#include "util.h"
+#include "base/util.h"
+#include "gate/checksum.h"
 
 #define FUZZ_HEAD_LEN 3
 

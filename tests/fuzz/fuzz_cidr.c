@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Fuzzes the parser of prefixes: an input is the text; and its first 17 bytes are a prefix. */
-/* needs: userspace/address.c userspace/cidr.c */
+/* needs: userspace/base/address.c userspace/base/cidr.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cidr.h"
-#include "util.h"
+#include "base/cidr.h"
+#include "base/util.h"
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \

@@ -3,8 +3,10 @@
  * Fuzzes the command line and the environment. An input is a byte that chooses the command, then
  * arguments with a NUL between them; DOZE_NAME=VALUE goes to the environment.
  */
-/* needs: userspace/address.c userspace/caller.c userspace/cidr.c userspace/config.c */
-/* needs: userspace/config_set.c userspace/log.c userspace/quantity.c userspace/schedule.c */
+/* needs: userspace/base/address.c userspace/probe/caller.c userspace/base/cidr.c
+ * userspace/config/config.c */
+/* needs: userspace/config/config_value.c userspace/base/log.c userspace/base/quantity.c
+ * userspace/target/schedule.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -12,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
-#include "util.h"
+#include "base/util.h"
+#include "config/config.h"
 
 #define ARGS_MAX 256
 

@@ -3,12 +3,12 @@
  * Fuzzes the reader of a caller's TLS records. The first byte of an input says how long the
  * segments are, each of which begins with a byte that is its acknowledgement number.
  */
-/* needs: userspace/hidden.c */
+/* needs: userspace/probe/caller_records.c */
 #include <stdlib.h>
 #include <string.h>
 
-#include "hidden.h"
-#include "util.h"
+#include "base/util.h"
+#include "probe/caller_records.h"
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \

@@ -3,7 +3,7 @@
  * Fuzzes the hold against a model: an array, searched from its beginning. An input is two bytes of
  * limits, then a byte for each frame that comes or goes.
  */
-/* needs: userspace/hold.c */
+/* needs: userspace/gate/hold.c */
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hold.h"
-#include "util.h"
+#include "base/util.h"
+#include "gate/hold.h"
 
 #define FUZZ_HEAD_LEN	2
 #define FUZZ_FRAMES_MAX 16

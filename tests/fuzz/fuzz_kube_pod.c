@@ -3,7 +3,7 @@
  * Fuzzes the reader of Pod objects. The first byte of an input chooses what the rest is: the text
  * itself, or choices in the grammar below.
  */
-/* needs: userspace/kube_pod.c userspace/quantity.c */
+/* needs: userspace/kube/kube_pod.c userspace/base/quantity.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "grammar.h"
-#include "kube_pod.h"
-#include "util.h"
+#include "kube/kube_pod.h"
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \

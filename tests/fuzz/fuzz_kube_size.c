@@ -3,7 +3,7 @@
  * Fuzzes the state file, and the plans and patches of random pods. An input is flags and the asleep
  * size in a byte, then choices in the grammar below; with one flag, the state file itself.
  */
-/* needs: userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
+/* needs: userspace/backend/kube_size.c userspace/kube/kube_pod.c userspace/base/quantity.c */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/kube_size.h"
+#include "base/util.h"
 #include "grammar.h"
-#include "kube_size.h"
-#include "util.h"
 
 /* A million CPUs, the most that a state file keeps. */
 #define MILLICPU_MAX 1000000000

@@ -5,7 +5,7 @@
  * below.
  */
 /* clang-format off */
-/* needs: userspace/kubeconfig.c userspace/kube.c userspace/http.c userspace/file.c userspace/log.c */
+/* needs: userspace/kube/kubeconfig.c userspace/kube/kube.c userspace/base/http.c userspace/base/file.c userspace/base/log.c */
 /* clang-format on */
 #include <errno.h>
 #include <stddef.h>
@@ -16,9 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "grammar.h"
-#include "kubeconfig.h"
-#include "util.h"
+#include "kube/kubeconfig.h"
 
 #define FUZZ_CHECK(claim)                                                                          \
 	do {                                                                                       \

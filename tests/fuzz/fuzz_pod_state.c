@@ -3,9 +3,10 @@
  * What a file of the state directory says of a pod: it may be cut, old, or somebody else's. An
  * input is choices in the grammar below.
  */
-/* needs: userspace/pod_cgroups.c userspace/pod_place.c userspace/cgroup_file.c */
-/* needs: userspace/file.c userspace/log.c userspace/watchdog.c */
-/* needs: userspace/kube_size.c userspace/kube_pod.c userspace/quantity.c */
+/* needs: userspace/cgroup/pod_cgroups.c userspace/cgroup/pod_place.c userspace/cgroup/cgroup_file.c
+ */
+/* needs: userspace/base/file.c userspace/base/log.c userspace/cgroup/watchdog.c */
+/* needs: userspace/backend/kube_size.c userspace/kube/kube_pod.c userspace/base/quantity.c */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,10 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend/kube_size.h"
+#include "base/util.h"
+#include "cgroup/pod_cgroups.h"
 #include "grammar.h"
-#include "kube_size.h"
-#include "pod_cgroups.h"
-#include "util.h"
 
 #define ID "0123456789abcdef"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Fuzzes the parsers of durations, CPU sizes and ports: an input is the text, for all of them. */
-/* needs: userspace/quantity.c */
+/* needs: userspace/base/quantity.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quantity.h"
-#include "util.h"
+#include "base/quantity.h"
+#include "base/util.h"
 
 #define UNTOUCHED	77
 #define DURATION_MAX_NS (1000 * 24 * 3600 * NS_PER_S)

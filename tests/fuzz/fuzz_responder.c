@@ -6,8 +6,10 @@
  * An input is a byte of rules, then steps: a byte that says what, and for a piece its length and
  * its bytes.
  */
-/* needs: userspace/address.c userspace/caller.c userspace/log.c userspace/netns.c */
-/* needs: userspace/relay.c userspace/reply.c userspace/responder.c userspace/selfcert.c */
+/* needs: userspace/base/address.c userspace/probe/caller.c userspace/base/log.c
+ * userspace/base/netns.c */
+/* needs: userspace/probe/relay.c userspace/probe/reply.c userspace/probe/responder.c
+ * userspace/probe/selfcert.c */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -20,10 +22,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "reply.h"
-#include "responder.h"
-#include "util.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "probe/reply.h"
+#include "probe/responder.h"
 
 #define FUZZ_SENT_MAX  65536
 #define FUZZ_LOOPS_MAX 32

@@ -3,15 +3,15 @@
  * Fuzzes the scaler: no order of events and times breaks a promise (tests/scaler_watch.h). An input
  * is eight bytes of settings, then two bytes for each event: what, and how much later.
  */
-/* needs: userspace/scaler.c */
+/* needs: userspace/target/scaler.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "scaler.h"
+#include "base/util.h"
 #include "scaler_watch.h"
-#include "util.h"
+#include "target/scaler.h"
 
 #define FUZZ_HEAD_LEN 8
 #define FUZZ_LAG_NS   (10 * NS_PER_MS) /* of an activity's stamp behind the packet */

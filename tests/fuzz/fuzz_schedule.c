@@ -3,7 +3,7 @@
  * Fuzzes schedules: an input is four bytes of time and the text; and once more the four bytes are
  * followed by those of a schedule, which thus is always well-formed.
  */
-/* needs: userspace/schedule.c */
+/* needs: userspace/target/schedule.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schedule.h"
-#include "util.h"
+#include "base/util.h"
+#include "target/schedule.h"
 
 #define FUZZ_TIME_LEN 4
 #define FUZZ_STEPS    8

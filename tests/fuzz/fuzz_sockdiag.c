@@ -4,8 +4,9 @@
  * how the rest is taken: as a message, as what is behind its header, or as attributes behind a
  * tcp_info of the length that the second byte says.
  */
-/* needs: userspace/address.c userspace/answered.c userspace/log.c userspace/netns.c */
-/* needs: userspace/sockdiag.c */
+/* needs: userspace/base/address.c userspace/activity/sockdiag_answered.c userspace/base/log.c
+ * userspace/base/netns.c */
+/* needs: userspace/activity/sockdiag.c */
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
@@ -19,8 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sockdiag.h"
-#include "util.h"
+#include "activity/sockdiag.h"
+#include "base/util.h"
 
 #define FUZZ_MESSAGE_MAX 1024
 #define FUZZ_INFO_LEN                                                                              \

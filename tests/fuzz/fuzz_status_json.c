@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Fuzzes what doze status takes from a socket that anybody may listen on: it prints no byte that a
  * terminal would obey. */
-/* needs: userspace/status_json.c userspace/status.c */
+/* needs: userspace/report/status_json.c userspace/report/status.c */
 #include <ctype.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "status_json.h"
+#include "report/status_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,14 +3,14 @@
  * Fuzzes the stream of a watch: whatever comes, in pieces as long as the first byte says, each line
  * is an event or is refused.
  */
-/* needs: userspace/kube_pod.c userspace/quantity.c userspace/watch_line.c */
+/* needs: userspace/kube/kube_pod.c userspace/base/quantity.c userspace/kube/watch_line.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "util.h"
-#include "watch_line.h"
+#include "base/util.h"
+#include "kube/watch_line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

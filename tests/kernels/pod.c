@@ -16,12 +16,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "backend_pod.h"
-#include "cgroup.h"
-#include "file.h"
-#include "log.h"
-#include "pod_cgroups.h"
-#include "util.h"
+#include "backend/backend_pod.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/pod_cgroups.h"
 
 #define ROOT	     "/sys/fs/cgroup"
 #define ID	     "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"

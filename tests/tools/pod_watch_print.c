@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "http.h"
-#include "kubeconfig.h"
-#include "log.h"
-#include "pod_watch.h"
-#include "util.h"
+#include "base/http.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "kube/kubeconfig.h"
+#include "kube/pod_watch.h"
 
 static void on_put(void *arg, struct kube_pod *pod)
 {

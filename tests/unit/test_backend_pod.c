@@ -14,11 +14,11 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
-#include "backend_pod.h"
-#include "cgroup.h"
-#include "file.h"
+#include "backend/backend_pod.h"
+#include "base/file.h"
+#include "base/util.h"
+#include "cgroup/cgroup.h"
 #include "scratch.h"
-#include "util.h"
 
 #define ID  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define POD "kubepods/podu1"

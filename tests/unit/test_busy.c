@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "busy.h"
-#include "util.h"
+#include "activity/busy.h"
+#include "base/util.h"
 
 /* Ten seconds without a packet, and a quarter of an hour until a connection is stuck. */
 #define IDLE_MS	 10000

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "caller.h"
-#include "util.h"
+#include "base/util.h"
+#include "probe/caller.h"
 
 #define AGENT "User-Agent: kube-probe/1.30\r\n"
 #define REST  "Accept: */*\r\nConnection: close\r\n\r\n"

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "callers.h"
-#include "util.h"
+#include "base/util.h"
+#include "probe/caller_table.h"
 
 #define PROBE                                                                                      \
 	"GET /healthz HTTP/1.1\r\nHost: 192.0.2.5:8080\r\nUser-Agent: kube-probe/1.30\r\n"         \

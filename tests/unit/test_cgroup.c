@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "cgroup.h"
-#include "util.h"
+#include "base/util.h"
+#include "cgroup/cgroup.h"
 
 /* clang-format off */
 #define ROOT_FS "22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw\n"

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "checksum.h"
+#include "base/util.h"
+#include "gate/checksum.h"
 #include "packet.h"
-#include "util.h"
 
 #define FRAME_MAX 256
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "cidr.h"
-#include "util.h"
+#include "base/cidr.h"
+#include "base/util.h"
 
 /* clang-format off */
 static const struct {

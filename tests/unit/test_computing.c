@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "computing.h"
-#include "util.h"
+#include "activity/busy_cpu.h"
+#include "base/util.h"
 
 /* The time of the first look, and what had been used by then. */
 #define START_MS 100000

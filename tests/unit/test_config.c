@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "config.h"
-#include "util.h"
+#include "base/util.h"
+#include "config/config.h"
 
 #define ARGS_MAX 80
 

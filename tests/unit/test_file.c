@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "file.h"
-#include "util.h"
+#include "base/file.h"
+#include "base/util.h"
 
 #define UNTOUCHED 77 /* what a failure must leave in *out */
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "hidden.h"
-#include "util.h"
+#include "base/util.h"
+#include "probe/caller_records.h"
 
 enum {
 	CCS = 20,

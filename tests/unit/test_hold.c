@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "hold.h"
-#include "util.h"
+#include "base/util.h"
+#include "gate/hold.h"
 
 #define LETTERS_MAX 64
 

@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "kube.h"
-#include "util.h"
+#include "base/util.h"
+#include "kube/kube.h"
 
 static const struct {
 	const char *story;

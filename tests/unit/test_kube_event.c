@@ -10,8 +10,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
-#include "kube_event.h"
-#include "util.h"
+#include "base/util.h"
+#include "kube/kube_event.h"
 
 #define NOW 1767225600LL /* 2026-01-01T00:00:00Z */
 

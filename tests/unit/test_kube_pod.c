@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-#include "file.h"
-#include "kube_pod.h"
-#include "util.h"
+#include "base/file.h"
+#include "base/util.h"
+#include "kube/kube_pod.h"
 
 /* The part of a Pod without which it is none. */
 #define META "\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"}"

@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-#include "file.h"
-#include "kube_size.h"
-#include "util.h"
+#include "backend/kube_size.h"
+#include "base/file.h"
+#include "base/util.h"
 
 #define NAMES_MAX 3
 

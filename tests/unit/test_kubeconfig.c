@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "file.h"
-#include "kubeconfig.h"
-#include "util.h"
+#include "base/file.h"
+#include "base/util.h"
+#include "kube/kubeconfig.h"
 
 static char dir[] = "/tmp/doze-test-kubeconfig-XXXXXX";
 static char path[64];

@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "kubelet_place.h"
+#include "base/util.h"
+#include "pod/kubelet_place.h"
 #include "scratch.h"
-#include "util.h"
 
 #define NODE_PROCESSES_MAX 8
 

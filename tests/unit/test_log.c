@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "log.h"
-#include "util.h"
+#include "base/log.h"
+#include "base/util.h"
 
 #define LINE_MAX_LEN 1024
 #define STAMP	     "time=2026-01-31T12:00:00.123Z "

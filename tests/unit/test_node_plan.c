@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "node_plan.h"
-#include "util.h"
+#include "base/util.h"
+#include "pod/node_plan.h"
 
 #define ID "containerd://0123456789abcdef"
 

@@ -14,12 +14,12 @@
 
 #include <cmocka.h>
 
-#include "cgroup.h"
-#include "file.h"
-#include "kube_pod.h"
-#include "pod_cgroups.h"
+#include "base/file.h"
+#include "base/util.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/pod_cgroups.h"
+#include "kube/kube_pod.h"
 #include "scratch.h"
-#include "util.h"
 
 #define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define ANEW  "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"

@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "pod_place.h"
+#include "base/util.h"
+#include "cgroup/pod_place.h"
 #include "scratch.h"
-#include "util.h"
 
 #define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define OTHER "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"

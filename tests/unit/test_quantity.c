@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "quantity.h"
-#include "util.h"
+#include "base/quantity.h"
+#include "base/util.h"
 
 #define UNTOUCHED 77 /* what a refused text must leave in *out */
 

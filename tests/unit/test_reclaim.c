@@ -18,8 +18,8 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
-#include "reclaim.h"
-#include "util.h"
+#include "base/util.h"
+#include "cgroup/reclaim.h"
 
 #define MIB (1ULL << 20)
 

@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "relay.h"
-#include "util.h"
+#include "base/util.h"
+#include "probe/relay.h"
 
 #define SENT_LEN  (2U << 20) /* more than the kernel's buffers hold */
 #define CHUNK_LEN 65536

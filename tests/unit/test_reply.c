@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <nghttp2/nghttp2.h>
 
-#include "reply.h"
+#include "probe/reply.h"
 
 #define PREFACE	     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define SETTINGS     "\0\0\0\4\0\0\0\0\0"

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "responder.h"
-#include "util.h"
+#include "base/util.h"
+#include "probe/responder.h"
 
 /* The beginning of HTTP/2, the headers of some call, and what acknowledges our SETTINGS. */
 #define PREFACE	     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "scaler.h"
+#include "base/util.h"
 #include "scaler_watch.h"
-#include "util.h"
+#include "target/scaler.h"
 
 #define ROWS(array)    (array), ARRAY_LEN(array)
 #define NEVER_MS       UINT64_MAX

@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "schedule.h"
-#include "util.h"
+#include "base/util.h"
+#include "target/schedule.h"
 
 #define WEEKDAYS 0x1f
 #define WEEKEND	 0x60

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "metrics.h"
-#include "status_json.h"
-#include "util.h"
+#include "base/util.h"
+#include "report/metrics.h"
+#include "report/status_json.h"
 
 static struct status_target targets[2];
 static struct status status = { .version = "1.2\"3", .targets = targets, .targets_len = 2 };

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "wake_queue.h"
+#include "target/wake_queue.h"
 
 #define TICKETS 6
 

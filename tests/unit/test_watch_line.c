@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "util.h"
-#include "watch_line.h"
+#include "base/util.h"
+#include "kube/watch_line.h"
 
 #define POD(version)                                                                               \
 	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"namespace\":\"shop\","               \

@@ -25,10 +25,10 @@
 
 #include <cmocka.h>
 
-#include "file.h"
-#include "log.h"
-#include "util.h"
-#include "watchdog.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "cgroup/watchdog.h"
 
 #define LIMIT_MS      20000 /* for what should be over in milliseconds, or in WATCHDOG_SILENCE_MS */
 #define FIFOS	      2

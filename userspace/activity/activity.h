@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a target is in use, as far as packets alone do not tell: which payload is a health
+ * check's, and which connections are at work.
+ */
+#ifndef DOZE_ACTIVITY_H
+#define DOZE_ACTIVITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "activity/busy.h"
+#include "base/cidr.h"
+#include "base/netns.h"
+#include "probe/caller.h"
+
+struct activity;
+struct answered;
+
+/* Where health checks come from, or what is not to be counted. */
+struct activity_source {
+	struct cidr from;
+	enum gate_source kind;
+};
+
+/* All of it borrowed, and outliving the activity. */
+struct activity_settings {
+	const uint16_t *ports; /* of TCP, host order: whose connections are looked at */
+	size_t ports_len;
+	const struct activity_source *sources; /* the longest prefix decides */
+	size_t sources_len;
+	/* What one of GATE_SOURCE_NODE or GATE_SOURCE_ANY is; NULL: there is no such source. */
+	enum gate_source (*resolve)(void *arg, enum gate_source kind, const struct gate_flow *flow);
+	void *arg;
+	const struct caller_path *paths; /* --ignore-http */
+	size_t paths_len;
+	const char *const *agents; /* of the kubelet's probes, besides its own */
+	size_t agents_len;
+	const uint16_t *https_ports; /* HTTPS probes come to them */
+	size_t https_ports_len;
+	/*
+	 * The target is all that is in its network namespace, as in a pod: what the namespace asks
+	 * others for, the target does.
+	 */
+	bool has_own_netns;
+	struct busy_settings busy;
+};
+
+/* The caller owns *out; ns and answered (activity/sockdiag.h) are borrowed. Logs its errors,
+ * -errno. */
+int activity_new(struct activity **out, const struct netns *ns, struct answered *answered,
+		 const struct activity_settings *settings);
+void activity_free(struct activity **a);
+
+/* How to judge the bytes of a connection: saddr is the caller's, daddr the target's. */
+struct caller_rules activity_rules(const struct activity *a, const struct gate_flow *flow);
+
+/* What the gate has passed on to be judged, with its frame: whether it is a client's. */
+bool activity_is_client(struct activity *a, const struct gate_event *event, const void *frame);
+
+/*
+ * Looks at the target's connections. Health checks do not count, but for those that wait for their
+ * answer right now: asleep, the target would not give it. Logs its errors, -errno.
+ */
+int activity_look(struct activity *a, struct busy_verdict *out);
+
+/*
+ * The same for what connections at rest do not tell, if v says that one of them was in use lately:
+ * whether the target waits for somebody else's answer. Nothing, where it has no network namespace
+ * of its own. Logs its errors, -errno.
+ */
+int activity_look_upstream(struct activity *a, struct busy_verdict *v);
+
+/* Of connections that have been passed on to a sleeping target, and are not told apart yet. */
+struct activity_waiting {
+	bool is_found;	       /* one waits for longer than a health check does: a client's */
+	struct gate_flow flow; /* that one */
+	bool is_coming;	       /* another may yet */
+};
+
+/* wait_ns: so long. Logs its errors, -errno. */
+int activity_find_waiting(struct activity *a, uint64_t wait_ns, struct activity_waiting *out);
+
+#endif

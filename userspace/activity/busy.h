@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a target's connections say that it is at work, although no packet has come for as long
+ * as the idle time: a request is being computed, an answer is being downloaded. Pure.
+ */
+#ifndef DOZE_BUSY_H
+#define DOZE_BUSY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gate.h"
+
+/* A health check that has no answer by then has failed; the kubelet's own default is 1 s. */
+#define BUSY_CHECK_MS 2000
+
+/* Does the last data that went over a connection come from the application? */
+enum busy_answer {
+	BUSY_ANSWERED,	     /* yes, or nothing was ever received */
+	BUSY_NOT_ANSWERED,   /* a request waits for its answer */
+	BUSY_ANSWER_UNKNOWN, /* the clock of the kernel cannot tell: to be taken for "no" */
+};
+
+/* One TCP connection, as its owner's side sees it. */
+struct busy_socket {
+	struct gate_flow flow; /* saddr, sport: the client's */
+	uint8_t state;	       /* TCP_SYN_RECV, ... of netinet/tcp.h */
+	bool is_accepted;      /* false: nobody has called accept(), or it has been closed */
+	bool has_received;     /* payload, ever */
+	bool is_tls;	       /* what was sent may be a session ticket, and not the answer */
+	uint32_t unread;       /* bytes; CLOSE_WAIT has one more, for the FIN */
+	uint32_t unacked;      /* bytes, not sent or not acknowledged */
+	uint64_t since_received_ms;
+	uint64_t since_sent_ms; /* data */
+	enum busy_answer answer;
+};
+
+enum busy_reason {
+	BUSY_NOT,
+	BUSY_CONNECTING,   /* the handshake is not complete */
+	BUSY_NOT_ACCEPTED, /* the application has yet to call accept() */
+	BUSY_UNREAD,	   /* data that it has yet to read */
+	BUSY_UNACKED,	   /* data that the client has yet to take */
+	BUSY_UNANSWERED,   /* a request without its answer yet */
+	BUSY_SENT_LATELY,  /* it still sends by itself: a stream, a long download */
+	BUSY_CONNECTED,	   /* --sleep-with-connections=no */
+	BUSY_UPSTREAM,	   /* a request of the application's own waits for its answer */
+	BUSY_COMPUTING, /* it uses CPU, and a connection was in use lately (activity/busy_cpu.h) */
+	BUSY_MEASURING, /* whether it does is not known yet: to be asked again soon */
+	BUSY_REASONS,
+};
+
+struct busy_settings {
+	uint64_t idle_ms;
+	uint64_t max_ms; /* a connection without progress for so long is stuck; 0: without limit */
+	bool sleeps_with_connections;
+	uint64_t check_ms; /* a health check without an answer for so long has failed */
+};
+
+/* What is known of a connection that may be a health check's. */
+enum busy_check {
+	BUSY_CHECK_SILENT, /* its client has not said anything, as one by TCP does not */
+	BUSY_CHECK_PLAIN,  /* it is one, by what it has said or by where it comes from */
+	BUSY_CHECK_HIDDEN, /* by TLS: it may be one, or a client's */
+};
+
+struct busy_verdict {
+	enum busy_reason reason; /* BUSY_NOT: it may sleep */
+	bool is_stuck;		 /* it would be busy, but has made no progress for max_ms */
+	struct gate_flow flow;	 /* which connection says so */
+	uint64_t recheck_ms;	 /* when to look again */
+	/*
+	 * A connection that had payload within max_ms is still open, and this is one. At rest as it
+	 * is, more may be to come: what packets cannot tell is worth a look.
+	 */
+	bool is_in_use;
+	struct gate_flow in_use;
+};
+
+void busy_init(struct busy_verdict *v);
+
+/* One socket more: the first reason stays, the shortest time to look again counts. */
+void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
+	      const struct busy_settings *settings);
+
+/*
+ * One connection that the application has opened itself, seen from its own end: flow.daddr is its
+ * own address. It is at work while it waits for an answer, if it sends when it wants one.
+ */
+void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
+		       const struct busy_settings *settings);
+
+/*
+ * The same of a connection that may be a health check's. One that is counts only while it waits
+ * for its answer, which the application could not give asleep, and not for ever: it may sleep if it
+ * fails its health checks. One that may be a client's counts as a client's does; only that it is
+ * looked at again soon, as long as it is young, because a health check ends soon.
+ */
+void busy_add_check(struct busy_verdict *v, const struct busy_socket *socket, enum busy_check check,
+		    const struct busy_settings *settings);
+
+/* Such as "unanswered". */
+const char *busy_reason_name(enum busy_reason reason);
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/* Writes the files of cgroup/cgroup_file.h, and waits until a freeze is done. */
+#include "backend/backend_cgroup.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "cgroup/cgroup_doomed.h"
+#include "cgroup/cgroup_file.h"
+
+/* A task in an uninterruptible sleep freezes when it leaves that; we look again so often. */
+#define BACKEND_POLL_US	   2000
+#define BACKEND_TIMEOUT_NS (2 * NS_PER_S)
+
+#define BACKEND_DOOMED_MAX 64
+
+struct backend_cgroup {
+	struct backend base;
+	const struct cgroup *cg;
+	enum backend_cgroup_mode mode;
+	char full_quota[CGROUP_QUOTA_TEXT_MAX]; /* as the file has it */
+	char asleep_quota[CGROUP_QUOTA_TEXT_MAX];
+	struct event *poll; /* while a freeze is in flight, or doomed processes end */
+	uint64_t poll_until_ns;
+	enum backend_size wanted;
+	pid_t doomed[BACKEND_DOOMED_MAX];
+	size_t doomed_len;
+};
+
+static void backend_path(char out[PATH_MAX], const char *dir, const char *file)
+{
+	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 64, dir, file);
+}
+
+static void backend_done(struct backend_cgroup *b, enum backend_size size, int r)
+{
+	b->base.done(b->base.done_arg, size, r);
+}
+
+static void backend_poll_again(struct backend_cgroup *b)
+{
+	const struct timeval pause = { .tv_usec = BACKEND_POLL_US };
+
+	event_add(b->poll, &pause);
+}
+
+static void backend_poll_freeze(struct backend_cgroup *b)
+{
+	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
+
+	if (cgroup_freezer_is_done(dir, b->cg->controls[CGROUP_FREEZER].version))
+		backend_done(b, BACKEND_ASLEEP, 0);
+	else if (monotonic_ns() >= b->poll_until_ns)
+		backend_done(b, BACKEND_ASLEEP, log_err(-ETIMEDOUT, "cannot freeze '%s'", dir));
+	else
+		backend_poll_again(b);
+}
+
+/* One that does not end in time is no reason to keep the others' clients waiting. */
+static void backend_poll_doomed(struct backend_cgroup *b)
+{
+	if (doomed_are_gone(b->doomed, b->doomed_len) || monotonic_ns() >= b->poll_until_ns)
+		backend_done(b, BACKEND_FULL, 0);
+	else
+		backend_poll_again(b);
+}
+
+static void backend_on_poll(evutil_socket_t fd, short what, void *arg)
+{
+	struct backend_cgroup *b = arg;
+
+	(void)fd;
+	(void)what;
+	if (b->wanted == BACKEND_ASLEEP)
+		backend_poll_freeze(b);
+	else
+		backend_poll_doomed(b);
+}
+
+static void backend_freeze(struct backend_cgroup *b)
+{
+	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
+	int r = cgroup_freezer_write(dir, b->cg->controls[CGROUP_FREEZER].version, true);
+
+	if (r < 0) {
+		backend_done(b, BACKEND_ASLEEP, log_err(r, "cannot freeze '%s'", dir));
+		return;
+	}
+	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
+	backend_poll_freeze(b);
+}
+
+static void backend_thaw(struct backend_cgroup *b)
+{
+	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
+	char procs_file[PATH_MAX];
+	int r;
+
+	backend_path(procs_file, dir, "cgroup.procs");
+	b->doomed_len = doomed_find(procs_file, b->doomed, ARRAY_LEN(b->doomed));
+	r = cgroup_freezer_write(dir, b->cg->controls[CGROUP_FREEZER].version, false);
+	if (r < 0) {
+		backend_done(b, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir));
+		return;
+	}
+	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
+	backend_poll_doomed(b);
+}
+
+static void backend_set_quota(struct backend_cgroup *b, enum backend_size size)
+{
+	const char *quota = size == BACKEND_FULL ? b->full_quota : b->asleep_quota;
+	const char *dir = b->cg->controls[CGROUP_CPU].dir;
+	int r = cgroup_quota_write(dir, b->cg->controls[CGROUP_CPU].version, quota);
+
+	if (r < 0)
+		log_err(r, "cannot set the CPU quota of '%s' to '%s'", dir, quota);
+	backend_done(b, size, r);
+}
+
+static void backend_cgroup_resize(struct backend *base, enum backend_size size)
+{
+	struct backend_cgroup *b = (struct backend_cgroup *)base;
+
+	event_del(b->poll);
+	b->wanted = size;
+	if (b->mode == BACKEND_CGROUP_THROTTLE)
+		backend_set_quota(b, size);
+	else if (size == BACKEND_ASLEEP)
+		backend_freeze(b);
+	else
+		backend_thaw(b);
+}
+
+static int backend_cgroup_usage_us(struct backend *base, uint64_t *out)
+{
+	return cgroup_usage_us(((struct backend_cgroup *)base)->cg, out);
+}
+
+static void backend_cgroup_free(struct backend **base)
+{
+	struct backend_cgroup *b = (struct backend_cgroup *)*base;
+
+	if (b->poll)
+		event_free(b->poll);
+	free(b);
+	*base = NULL;
+}
+
+static int backend_read_quota(struct backend_cgroup *b, uint32_t millicpu)
+{
+	const char *dir = b->cg->controls[CGROUP_CPU].dir;
+	int version = b->cg->controls[CGROUP_CPU].version;
+	int r = cgroup_quota_read(dir, version, b->full_quota);
+
+	if (r < 0)
+		return log_err(r, "cannot read the CPU quota of '%s'", dir);
+	r = cgroup_quota_of(dir, version, millicpu, b->asleep_quota);
+	return r < 0 ? log_err(r, "cannot find the CPU period of '%s'", dir) : 0;
+}
+
+static int backend_tell_watchdog(struct backend_cgroup *b, struct watchdog *watchdog)
+{
+	enum cgroup_control control = b->mode == BACKEND_CGROUP_THROTTLE ? CGROUP_CPU
+									 : CGROUP_FREEZER;
+	int version = b->cg->controls[control].version;
+	bool is_quota = control == CGROUP_CPU;
+	char path[PATH_MAX];
+
+	backend_path(path, b->cg->controls[control].dir,
+		     is_quota ? cgroup_quota_file(version) : cgroup_freezer_file(version));
+	return watchdog_add(watchdog, path,
+			    is_quota ? b->full_quota : cgroup_freezer_thawed(version));
+}
+
+static const struct backend_ops backend_cgroup_ops = {
+	.name = "cgroup",
+	.resize = backend_cgroup_resize,
+	.usage_us = backend_cgroup_usage_us,
+	.free = backend_cgroup_free,
+};
+
+int backend_cgroup_new(struct backend **out, struct event_base *base, const struct cgroup *cg,
+		       const struct backend_cgroup_settings *settings, struct watchdog *watchdog)
+{
+	_cleanup_(backend_free) struct backend *owned = NULL;
+	struct backend_cgroup *b = calloc(1, sizeof(*b));
+	int r = 0;
+
+	if (!b)
+		return log_err(-ENOMEM, "cannot make the cgroup backend");
+	owned = &b->base;
+	b->base.ops = &backend_cgroup_ops;
+	b->cg = cg;
+	b->mode = settings->mode;
+	b->poll = evtimer_new(base, backend_on_poll, b);
+	if (!b->poll)
+		return log_err(-ENOMEM, "cannot make the cgroup backend");
+	if (b->mode == BACKEND_CGROUP_THROTTLE)
+		r = backend_read_quota(b, settings->asleep_millicpu);
+	if (r == 0)
+		r = backend_tell_watchdog(b, watchdog);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(owned);
+	return 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Resizes a target by its cgroup: the freezer, or the CPU quota. */
+#ifndef DOZE_BACKEND_CGROUP_H
+#define DOZE_BACKEND_CGROUP_H
+
+#include "backend/backend.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/watchdog.h"
+
+struct event_base;
+
+enum backend_cgroup_mode {
+	BACKEND_CGROUP_FREEZE,
+	BACKEND_CGROUP_THROTTLE,
+};
+
+struct backend_cgroup_settings {
+	enum backend_cgroup_mode mode;
+	uint32_t asleep_millicpu; /* of throttle */
+};
+
+/*
+ * What is full is read from cg now, and told to the watchdog. cg and watchdog are borrowed, and
+ * outlive the backend. The caller owns *out. Logs its errors, -errno.
+ */
+int backend_cgroup_new(struct backend **out, struct event_base *base, const struct cgroup *cg,
+		       const struct backend_cgroup_settings *settings, struct watchdog *watchdog);
+
+#endif

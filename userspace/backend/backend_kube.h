@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Resizes the containers of a pod through the API server: PATCH pods/NAME/resize.
+ *
+ *   down  GET the pod (its full size may have changed), write the state file, PATCH, GET until the
+ *         kubelet has actuated it
+ *   up    at once, also while a down is in flight. Burstable: the limits alone, which nobody has to
+ *         grant; full is reached with the answer, and the requests are asked for afterwards, again
+ *         and again. Guaranteed: both, and full is reached when the kubelet has granted it.
+ *
+ * A kubelet that finds the asleep size infeasible, or puts it off, has refused it (-EINVAL): the
+ * spec is given back its full size, and for a while each further sleep is refused unasked.
+ *
+ * Whatever order the server has seen them in: while awake the pod is read until its spec asks for
+ * the full size and the kubelet has actuated it.
+ */
+#ifndef DOZE_BACKEND_KUBE_H
+#define DOZE_BACKEND_KUBE_H
+
+#include "backend/backend.h"
+#include "backend/kube_size.h"
+#include "kube/kube.h"
+#include "kube/kube_pod.h"
+
+struct event_base;
+
+struct backend_kube_settings {
+	const char *namespace, *name; /* of the pod; borrowed */
+	const char *state_file;	      /* borrowed */
+	/*
+	 * The caller watches the pod, and tells of containers that were started anew and of its
+	 * end; while it sleeps nobody is asked. Else that is what restarted() and gone() are for.
+	 */
+	bool is_watched;
+	struct kube_size_choice choice; /* borrowed */
+	/* A container was started anew while asleep: it has the asleep size, and must grow. */
+	void (*restarted)(void *arg);
+	/* The pod is gone, or going. */
+	void (*gone)(void *arg);
+	/* What the log was told as well: the cluster refuses something. NULL: nobody cares. */
+	void (*problem)(void *arg, const char *reason, const char *message);
+	void *arg;
+};
+
+/* pod is the callee's from now on; NULL if r is not 0. */
+typedef void (*backend_kube_ready_fn)(void *arg, struct kube_pod *pod, int r);
+
+/*
+ * kube is borrowed. backend_kube_prepare() then asks the server what it can do, reads the pod, and
+ * tries each patch without effect (dryRun), and calls ready(): r is 0; -EAGAIN, when the server did
+ * not answer and another try may help; or another -errno when this pod cannot be put to sleep. Each
+ * failure is logged in one line.
+ */
+int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
+		     const struct backend_kube_settings *settings);
+int backend_kube_prepare(struct backend *b, backend_kube_ready_fn ready, void *arg);
+
+/*
+ * Instead of preparing, for a pod that is known and a server that has pods/resize: asks nobody.
+ * Whether the server allows the sizes shows when it falls asleep first. -EINVAL, with a sentence in
+ * error, if this pod cannot be put to sleep through the server.
+ */
+int backend_kube_adopt(struct backend *b, const struct kube_pod *pod,
+		       char error[KUBE_SIZE_ERROR_MAX]);
+
+/* The containers that are put to sleep, once prepared. */
+const struct kube_sizes *backend_kube_sizes(const struct backend *b);
+
+/* Whether the pod has its full size, requests and all, as far as is known. */
+bool backend_kube_is_full(const struct backend *b);
+
+#endif

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: MIT
+/* The cgroups before the API server on the way up, behind it on the way down. */
+#include "backend/backend_pod.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "backend/backend_kube.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "cgroup/reclaim.h"
+
+/* A task in an uninterruptible sleep freezes when it leaves that; we look again so often. */
+#define POD_FREEZE_POLL_NS    (2 * NS_PER_MS)
+#define POD_FREEZE_TIMEOUT_NS (2 * NS_PER_S)
+
+/* While the kubelet may still be working through an older size: growing from the first. */
+#define POD_SETTLE_MIN_NS (5 * NS_PER_MS)
+#define POD_SETTLE_MAX_NS (5 * NS_PER_S)
+
+/* Below that there is little to be had, and an application needs it at once when it wakes. */
+#define POD_RECLAIM_FLOOR_BYTES (16UL << 20)
+
+enum pod_phase {
+	POD_FULL,
+	POD_ASKING,   /* down: the API server */
+	POD_FREEZING, /* down: the kernel */
+	POD_ASLEEP,
+	POD_RESTORING, /* full in the cgroups; the API server has not agreed yet */
+};
+
+struct backend_pod {
+	struct backend base;
+	struct backend_pod_settings settings;
+	struct pod_cgroups *cgroups;
+	struct backend *kube; /* NULL: the cgroups alone */
+	struct reclaim *reclaim;
+	struct event *timer;
+	enum pod_phase phase;
+	uint64_t settle_ns; /* the next pause */
+	uint64_t freeze_until_ns;
+	bool waits_for_kube; /* up: the cgroups could not be written */
+	bool has_fallen_back;
+};
+
+static void pod_wait(struct backend_pod *b, uint64_t ns)
+{
+	const struct timeval in = {
+		.tv_sec = (time_t)(ns / NS_PER_S),
+		.tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US),
+	};
+
+	event_add(b->timer, &in);
+}
+
+static void pod_done(struct backend_pod *b, enum backend_size size, int r)
+{
+	b->base.done(b->base.done_arg, size, r);
+}
+
+/* --- down --- */
+
+/* Not synced: after a crash of the machine there are no such cgroups. */
+static int pod_write_state(struct backend_pod *b)
+{
+	_cleanup_(freep) char *text = pod_cgroups_format(b->cgroups);
+	int r = text ? file_replace_unsynced(b->settings.state_file, text) : -ENOMEM;
+
+	return r < 0 ? log_err(r, "cannot write the state file '%s'", b->settings.state_file) : 0;
+}
+
+static void pod_sleeps(struct backend_pod *b)
+{
+	b->phase = POD_ASLEEP;
+	if (b->reclaim)
+		reclaim_start(b->reclaim);
+	pod_done(b, BACKEND_ASLEEP, 0);
+}
+
+static void pod_poll_freeze(struct backend_pod *b)
+{
+	if (pod_cgroups_are_frozen(b->cgroups))
+		pod_sleeps(b);
+	else if (monotonic_ns() >= b->freeze_until_ns)
+		pod_done(b, BACKEND_ASLEEP,
+			 log_err(-ETIMEDOUT, "cannot freeze the pod '%s'", b->settings.name));
+	else
+		pod_wait(b, POD_FREEZE_POLL_NS);
+}
+
+/* What the API server has not done, or cannot do. */
+static void pod_go_deeper(struct backend_pod *b)
+{
+	int r = pod_cgroups_throttle(b->cgroups);
+
+	if (r == 0 && b->settings.depth != BACKEND_POD_THROTTLE)
+		r = pod_cgroups_freeze(b->cgroups);
+	if (r < 0) {
+		pod_done(b, BACKEND_ASLEEP, r);
+	} else if (b->settings.depth == BACKEND_POD_THROTTLE) {
+		pod_sleeps(b);
+	} else {
+		b->phase = POD_FREEZING;
+		b->freeze_until_ns = monotonic_ns() + POD_FREEZE_TIMEOUT_NS;
+		pod_poll_freeze(b);
+	}
+}
+
+/* For good, as opposed to a server that does not answer, or is busy. */
+static bool pod_is_refusal(int r)
+{
+	return r == -EACCES || r == -EINVAL || r == -ENODATA;
+}
+
+static void pod_say_fallen_back(struct backend_pod *b)
+{
+	if (b->has_fallen_back)
+		return;
+	b->has_fallen_back = true;
+	log_warn("the cluster refuses to resize the pod: it sleeps by its cgroups alone, and its "
+		 "requests stay reserved",
+		 "pod=%s", b->settings.name);
+}
+
+static void pod_on_kube_asleep(struct backend_pod *b, int r)
+{
+	if (b->phase != POD_ASKING)
+		return;
+	if (pod_is_refusal(r)) {
+		pod_say_fallen_back(b);
+		pod_go_deeper(b);
+	} else if (r < 0) {
+		pod_done(b, BACKEND_ASLEEP, r);
+	} else {
+		pod_go_deeper(b);
+	}
+}
+
+/* What is full is read before each sleep: somebody may have changed it. But it is not what is there
+ * as long as the last wake is not over. */
+static void pod_shrink(struct backend_pod *b)
+{
+	int r = 0;
+
+	if (b->phase == POD_FULL)
+		r = pod_cgroups_take_full(b->cgroups);
+	else
+		pod_cgroups_learn_full(b->cgroups, false);
+	if (r == 0)
+		r = pod_write_state(b);
+	b->phase = POD_ASKING;
+	if (r < 0)
+		pod_done(b, BACKEND_ASLEEP, r);
+	else if (b->kube)
+		b->kube->ops->resize(b->kube, BACKEND_ASLEEP);
+	else
+		pod_go_deeper(b);
+}
+
+/* --- up --- */
+
+static bool pod_is_kube_full(const struct backend_pod *b)
+{
+	return !b->kube || backend_kube_is_full(b->kube);
+}
+
+static void pod_settle_soon(struct backend_pod *b)
+{
+	b->settle_ns = POD_SETTLE_MIN_NS;
+	pod_wait(b, b->settle_ns);
+}
+
+/* The kubelet may have worked through the size before: then it is overwritten. */
+static void pod_settle(struct backend_pod *b)
+{
+	bool is_kube_full = pod_is_kube_full(b);
+
+	pod_cgroups_learn_full(b->cgroups, is_kube_full);
+	if (!pod_cgroups_are_full(b->cgroups)) {
+		log_debug("a smaller size came after the wake", "pod=%s", b->settings.name);
+		/* More may come soon; but what cannot be written is not tried all the time. */
+		if (pod_cgroups_set_full(b->cgroups) == 0)
+			b->settle_ns = POD_SETTLE_MIN_NS;
+	} else if (is_kube_full) {
+		b->phase = POD_FULL;
+		unlink(b->settings.state_file);
+		return;
+	}
+	pod_wait(b, b->settle_ns);
+	b->settle_ns = min_u64(2 * b->settle_ns, POD_SETTLE_MAX_NS);
+}
+
+static void pod_on_kube_full(struct backend_pod *b, int r)
+{
+	if (!b->waits_for_kube)
+		return;
+	b->waits_for_kube = false;
+	pod_done(b, BACKEND_FULL, r);
+}
+
+/* What the kubelet will write for those that the API server resizes. */
+static void pod_expect_full(struct backend_pod *b)
+{
+	const struct kube_sizes *sizes = b->kube ? backend_kube_sizes(b->kube) : NULL;
+
+	for (size_t i = 0; sizes && i < sizes->len; i++)
+		pod_cgroups_expect(b->cgroups, sizes->sizes[i].name,
+				   sizes->sizes[i].full.limit_millicpu);
+}
+
+static void pod_grow(struct backend_pod *b)
+{
+	bool was_full = b->phase == POD_FULL;
+	int r = was_full ? 0 : pod_cgroups_set_full(b->cgroups);
+
+	if (b->reclaim)
+		reclaim_stop(b->reclaim);
+	b->waits_for_kube = r < 0 && b->kube;
+	if (!was_full) {
+		b->phase = POD_RESTORING;
+		pod_expect_full(b);
+		pod_settle_soon(b);
+	}
+	/* Somebody waits for what is done; what the API server is told waits for nobody. */
+	if (r == 0 || !b->kube)
+		pod_done(b, BACKEND_FULL, r);
+	if (b->kube)
+		b->kube->ops->resize(b->kube, BACKEND_FULL);
+}
+
+/* --- the backend --- */
+
+static void pod_on_kube(void *arg, enum backend_size size, int r)
+{
+	struct backend_pod *b = arg;
+
+	if (size == BACKEND_FULL)
+		pod_on_kube_full(b, r);
+	else
+		pod_on_kube_asleep(b, r);
+}
+
+static void pod_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct backend_pod *b = arg;
+
+	(void)fd;
+	(void)what;
+	if (b->phase == POD_FREEZING)
+		pod_poll_freeze(b);
+	else if (b->phase == POD_RESTORING)
+		pod_settle(b);
+}
+
+static void backend_pod_resize(struct backend *base, enum backend_size size)
+{
+	struct backend_pod *b = (struct backend_pod *)base;
+
+	event_del(b->timer);
+	if (size == BACKEND_ASLEEP)
+		pod_shrink(b);
+	else
+		pod_grow(b);
+}
+
+static void backend_pod_reassert(struct backend *base)
+{
+	struct backend_pod *b = (struct backend_pod *)base;
+
+	if (b->phase == POD_ASLEEP)
+		pod_go_deeper(b);
+}
+
+static int backend_pod_usage_us(struct backend *base, uint64_t *out)
+{
+	return pod_cgroups_usage_us(((struct backend_pod *)base)->cgroups, out);
+}
+
+static uint64_t backend_pod_reclaimed_bytes(const struct backend *base)
+{
+	const struct backend_pod *b = (const struct backend_pod *)base;
+
+	return b->reclaim ? reclaim_total_bytes(b->reclaim) : 0;
+}
+
+static void backend_pod_free(struct backend **base)
+{
+	struct backend_pod *b = (struct backend_pod *)*base;
+
+	if (b->timer)
+		event_free(b->timer);
+	reclaim_free(&b->reclaim);
+	backend_free(&b->kube);
+	pod_cgroups_free(&b->cgroups);
+	free(b);
+	*base = NULL;
+}
+
+static const struct backend_ops backend_pod_ops = {
+	.name = "pod",
+	.resize = backend_pod_resize,
+	.reassert = backend_pod_reassert,
+	.usage_us = backend_pod_usage_us,
+	.reclaimed_bytes = backend_pod_reclaimed_bytes,
+	.free = backend_pod_free,
+};
+
+static int pod_make_reclaim(struct backend_pod *b, struct event_base *base)
+{
+	const struct reclaim_settings settings = {
+		.after_ns = b->settings.reclaim_after_ns,
+		.floor_bytes = POD_RECLAIM_FLOOR_BYTES,
+		.name = b->settings.name,
+	};
+	const char *dir;
+	int r = reclaim_new(&b->reclaim, base, &settings);
+
+	for (size_t i = 0; r == 0 && (dir = pod_cgroups_memory_dir(b->cgroups, i)); i++) {
+		r = reclaim_add(b->reclaim, dir);
+		if (r == -ENODEV) {
+			log_warn("no memory.reclaim (cgroup v2, kernel 5.19): the pod is frozen, "
+				 "and keeps its memory",
+				 "pod=%s", b->settings.name);
+			return 0;
+		}
+	}
+	return r;
+}
+
+int backend_pod_new(struct backend **out, struct event_base *base, struct pod_cgroups *cgroups,
+		    struct backend *kube, const struct backend_pod_settings *settings,
+		    bool is_asleep)
+{
+	struct backend_pod *b = calloc(1, sizeof(*b));
+	_cleanup_(backend_free) struct backend *owned = b ? &b->base : NULL;
+	int r = 0;
+
+	if (!b) {
+		pod_cgroups_free(&cgroups);
+		backend_free(&kube);
+		return log_err(-ENOMEM, "cannot make the backend of a pod");
+	}
+	b->base.ops = &backend_pod_ops;
+	b->settings = *settings;
+	b->cgroups = cgroups;
+	b->kube = kube;
+	b->phase = is_asleep ? POD_ASLEEP : POD_FULL;
+	if (kube) {
+		kube->done = pod_on_kube;
+		kube->done_arg = b;
+	}
+	b->timer = evtimer_new(base, pod_on_timer, b);
+	if (!b->timer)
+		return log_err(-ENOMEM, "cannot make the backend of a pod");
+	if (settings->depth == BACKEND_POD_RECLAIM)
+		r = pod_make_reclaim(b, base);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(owned);
+	return 0;
+}
+
+bool backend_pod_is_settled(const struct backend *base)
+{
+	const struct backend_pod *b = (const struct backend_pod *)base;
+
+	return b->phase == POD_FULL && pod_is_kube_full(b);
+}
+
+void backend_pod_resume(struct backend *base)
+{
+	pod_go_deeper((struct backend_pod *)base);
+}
+
+void backend_pod_follow(struct backend *base, const char *name, const char *id)
+{
+	struct backend_pod *b = (struct backend_pod *)base;
+	int r = pod_cgroups_follow(b->cgroups, name, id);
+
+	if (r < 0)
+		log_debug("no cgroup of a container that was started anew",
+			  "pod=%s container=%s errno=%d", b->settings.name, name, -r);
+	if (r <= 0 || b->phase != POD_RESTORING)
+		return;
+	pod_cgroups_set_full(b->cgroups);
+	pod_expect_full(b);
+	pod_settle_soon(b);
+}
+
+void backend_pod_leave_asleep(struct backend *base)
+{
+	struct backend_pod *b = (struct backend_pod *)base;
+
+	if (b->phase != POD_ASLEEP && b->phase != POD_FREEZING)
+		return;
+	event_del(b->timer);
+	pod_cgroups_throttle(b->cgroups);
+	pod_cgroups_thaw(b->cgroups); /* throttled or not: nobody else does */
+}
+
+void backend_pod_let_go(struct backend *base)
+{
+	struct backend_pod *b = (struct backend_pod *)base;
+
+	event_del(b->timer);
+	if (b->phase != POD_FULL)
+		pod_cgroups_set_full(b->cgroups);
+	backend_free(&b->kube);
+	b->phase = POD_FULL;
+	unlink(b->settings.state_file);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* Reads the pending signals of /proc/PID/status (proc_pid_status(5)). */
+#include "cgroup/cgroup_doomed.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/util.h"
+
+/* So many processes are looked at; each costs a wake about 20 us. */
+#define DOOMED_LOOKED_AT_MAX 64
+
+static uint64_t doomed_mask(const char *status, const char *field)
+{
+	const char *at = strstr(status, field);
+	uint64_t mask = 0;
+
+	return at && sscanf(at + strlen(field), "%" SCNx64, &mask) == 1 ? mask : 0;
+}
+
+static int doomed_read_status(pid_t pid, char **out)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	return file_read(path, out);
+}
+
+static bool doomed_is(pid_t pid)
+{
+	_cleanup_(freep) char *status = NULL;
+
+	if (doomed_read_status(pid, &status) < 0)
+		return false;
+	return (doomed_mask(status, "\nSigPnd:") | doomed_mask(status, "\nShdPnd:")) &
+	       (UINT64_C(1) << (SIGKILL - 1));
+}
+
+/*
+ * A zombie has closed its files, and only waits for its parent; but a first thread can be one while
+ * others of its process live on, with the files.
+ */
+static bool doomed_is_gone(pid_t pid)
+{
+	_cleanup_(freep) char *status = NULL;
+	const char *state;
+
+	if (doomed_read_status(pid, &status) < 0)
+		return true;
+	state = strstr(status, "\nState:\t");
+	return state && (state[8] == 'Z' || state[8] == 'X') &&
+	       strstr(status, "\nThreads:\t1\n") != NULL;
+}
+
+size_t doomed_find(const char *procs_file, pid_t *out, size_t max)
+{
+	_cleanup_(freep) char *pids = NULL;
+	char *rest = NULL;
+	size_t looked_at = 0, len = 0;
+
+	if (file_read(procs_file, &pids) < 0)
+		return 0;
+	for (char *line = strtok_r(pids, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		pid_t pid = (pid_t)strtol(line, NULL, 10);
+
+		if (looked_at++ == DOOMED_LOOKED_AT_MAX || len == max)
+			break;
+		if (pid > 0 && doomed_is(pid))
+			out[len++] = pid;
+	}
+	return len;
+}
+
+bool doomed_are_gone(const pid_t *pids, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!doomed_is_gone(pids[i]))
+			return false;
+	}
+	return true;
+}

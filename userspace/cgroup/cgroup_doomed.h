@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes that end as soon as they are thawed: on cgroup v1 a SIGKILL waits while its process is
+ * frozen. Their sockets still listen at the moment of the thaw, so a readiness probe would be
+ * answered by a process that is about to die, and the client's SYN would go to it.
+ */
+#ifndef DOZE_CGROUP_DOOMED_H
+#define DOZE_CGROUP_DOOMED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Those of the processes listed in procs_file, at most max; 0 when nothing can be read. */
+size_t doomed_find(const char *procs_file, pid_t *out, size_t max);
+
+/* Whether all of them have ended, as far as their sockets are concerned. */
+bool doomed_are_gone(const pid_t *pids, size_t len);
+
+#endif

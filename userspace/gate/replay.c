@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+/* Live frames for interfaces with a driver, raw sockets for lo. */
+#include "gate/replay.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "gate/checksum.h"
+#include "gate/driver.h"
+#include "replay.skel.h"
+
+/* Every network namespace has its lo at this index (include/linux/netdevice.h). */
+#define REPLAY_LO_IFINDEX 1
+
+#define REPLAY_VLAN_LEN 4
+
+/* IEEE 802: for experiments on one's own network. No protocol of the kernel takes it. */
+#define REPLAY_ETHERTYPE_NOBODY 0x88b5
+
+struct replay_program {
+	struct replay_bpf *skel;
+	struct replay_counters counters;
+};
+
+struct replay {
+	struct replay_program *program;
+	const struct netns *ns;
+	int raw_ipv4_fd, raw_ipv6_fd; /* of ns */
+	bool has_said_refused;
+	struct replay_counters counters;
+};
+
+static int replay_inject(const struct replay_program *program, unsigned int ifindex,
+			 const void *frame, size_t len)
+{
+	struct xdp_md context = { .data_end = (uint32_t)len, .ingress_ifindex = ifindex };
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = (uint32_t)len,
+		    .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = 1,
+		    .batch_size = 1, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(program->skel->progs.replay_pass), &options);
+}
+
+static bool replay_is_ipv4(const struct hold_frame *frame)
+{
+	return frame->bytes[frame->event.l3_offset] >> 4 == 4;
+}
+
+/* A frame as it was on the wire: the driver has taken the outer VLAN tag out of it. */
+static size_t replay_insert_vlan(uint8_t *out, const struct hold_frame *frame)
+{
+	const struct gate_event *event = &frame->event;
+	uint16_t tci_be = htons(event->vlan_tci);
+
+	memcpy(out, frame->bytes, 2 * ETH_ALEN);
+	memcpy(out + 2 * ETH_ALEN, &event->vlan_proto_be, 2);
+	memcpy(out + 2 * ETH_ALEN + 2, &tci_be, 2);
+	memcpy(out + 2 * ETH_ALEN + REPLAY_VLAN_LEN, frame->bytes + 2 * ETH_ALEN,
+	       event->frame_len - 2U * ETH_ALEN);
+	return event->frame_len + (size_t)REPLAY_VLAN_LEN;
+}
+
+/*
+ * The kernel takes an Ethernet header off every replayed frame, so one without gets one. It must
+ * be addressed to the interface, or the frame is dropped as somebody else's: an IP tunnel's
+ * address is its IP address; most other such interfaces have none, and that is zeros.
+ */
+static size_t replay_insert_ethernet(uint8_t *out, const struct hold_frame *frame)
+{
+	uint16_t type_be = htons(replay_is_ipv4(frame) ? ETH_P_IP : ETH_P_IPV6);
+	char name[IF_NAMESIZE];
+
+	memset(out, 0, 2 * ETH_ALEN);
+	if (if_indextoname(frame->event.ifindex, name))
+		driver_address(out, name);
+	memcpy(out + 2 * ETH_ALEN, &type_be, sizeof(type_be));
+	memcpy(out + ETH_HLEN, frame->bytes, frame->event.frame_len);
+	return frame->event.frame_len + (size_t)ETH_HLEN;
+}
+
+static int replay_on_interface(const struct replay *r, const struct hold_frame *frame)
+{
+	const struct gate_event *event = &frame->event;
+	uint8_t bytes[GATE_FRAME_MAX + ETH_HLEN];
+
+	if (event->l3_offset == 0)
+		return replay_inject(r->program, event->ifindex, bytes,
+				     replay_insert_ethernet(bytes, frame));
+	if (event->vlan_proto_be)
+		return replay_inject(r->program, event->ifindex, bytes,
+				     replay_insert_vlan(bytes, frame));
+	return replay_inject(r->program, event->ifindex, frame->bytes, event->frame_len);
+}
+
+static int replay_send(int fd, const struct hold_frame *frame, const struct sockaddr *to,
+		       socklen_t to_len)
+{
+	const struct gate_event *event = &frame->event;
+	ssize_t n = sendto(fd, frame->bytes + event->l3_offset, event->frame_len - event->l3_offset,
+			   MSG_DONTWAIT, to, to_len);
+
+	return n < 0 ? -errno : 0;
+}
+
+static int replay_on_lo(const struct replay *r, const struct hold_frame *frame)
+{
+	const struct gate_addr *to = &frame->event.flow.daddr;
+	struct sockaddr_in ipv4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6 };
+
+	if (replay_is_ipv4(frame)) {
+		memcpy(&ipv4.sin_addr, to->bytes + 12, sizeof(ipv4.sin_addr));
+		return replay_send(r->raw_ipv4_fd, frame, (struct sockaddr *)&ipv4, sizeof(ipv4));
+	}
+	memcpy(&ipv6.sin6_addr, to->bytes, sizeof(ipv6.sin6_addr));
+	return replay_send(r->raw_ipv6_fd, frame, (struct sockaddr *)&ipv6, sizeof(ipv6));
+}
+
+static void replay_say_refused(struct replay *r, const struct hold_frame *frame, int error)
+{
+	if (r->has_said_refused)
+		return;
+	r->has_said_refused = true;
+	log_warn_err(error,
+		     "the kernel refuses a replay on interface %u: clients there wait for their "
+		     "own SYN retransmission",
+		     frame->event.ifindex);
+}
+
+static bool replay_one(struct replay *r, struct hold_frame *frame)
+{
+	const struct gate_event *event = &frame->event;
+	enum checksum_result sum = checksum_complete(frame->bytes, event->frame_len,
+						     event->l3_offset, event->l4_offset);
+	int error;
+
+	if (sum == CHECKSUM_WRONG || sum == CHECKSUM_MALFORMED) {
+		r->counters.dropped_checksum++;
+		r->program->counters.dropped_checksum++;
+		return false;
+	}
+	error = event->ifindex == REPLAY_LO_IFINDEX ? replay_on_lo(r, frame)
+						    : replay_on_interface(r, frame);
+	if (error < 0) {
+		r->counters.dropped_refused++;
+		r->program->counters.dropped_refused++;
+		replay_say_refused(r, frame, error);
+		return false;
+	}
+	r->counters.replayed++;
+	r->program->counters.replayed++;
+	return true;
+}
+
+unsigned int replay_all(struct replay *r, struct hold *h)
+{
+	struct hold_frame *frame;
+	unsigned int delivered = 0;
+
+	if (!hold_len(h) || netns_enter(r->ns) < 0)
+		return 0;
+	while ((frame = hold_pop(h))) {
+		delivered += replay_one(r, frame);
+		free(frame);
+	}
+	netns_leave(r->ns);
+	return delivered;
+}
+
+const struct replay_counters *replay_counters(const struct replay *r)
+{
+	return &r->counters;
+}
+
+const struct replay_counters *replay_program_counters(const struct replay_program *p)
+{
+	return &p->counters;
+}
+
+/* A whole Ethernet frame, to and from nobody. */
+static int replay_program_try(const struct replay_program *program)
+{
+	uint8_t frame[ETH_ZLEN] = { 0 };
+	uint16_t type_be = htons(REPLAY_ETHERTYPE_NOBODY);
+	int error;
+
+	memcpy(frame + 2 * ETH_ALEN, &type_be, sizeof(type_be));
+	error = replay_inject(program, REPLAY_LO_IFINDEX, frame, sizeof(frame));
+	if (error < 0)
+		return log_warn_err(
+			-EOPNOTSUPP,
+			"this kernel cannot replay (it needs 5.18): a SYN that arrives "
+			"while asleep is dropped, and the client sends it again after a "
+			"second");
+	return 0;
+}
+
+int replay_program_new(struct replay_program **out)
+{
+	_cleanup_(replay_program_free) struct replay_program *p = calloc(1, sizeof(*p));
+	int error;
+
+	if (!p)
+		return log_err(-ENOMEM, "cannot load the replay's program");
+	p->skel = replay_bpf__open_and_load();
+	if (!p->skel)
+		return log_err(-errno, "cannot load the replay's program");
+	error = replay_program_try(p);
+	if (error < 0)
+		return error;
+	*out = TAKE_PTR(p);
+	return 0;
+}
+
+void replay_program_free(struct replay_program **p)
+{
+	if (!*p)
+		return;
+	replay_bpf__destroy((*p)->skel);
+	free(*p);
+	*p = NULL;
+}
+
+static int replay_open_raw(struct replay *r)
+{
+	r->raw_ipv4_fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	if (r->raw_ipv4_fd < 0 && errno == EPERM) {
+		log_warn("no CAP_NET_RAW, and so no replay on lo", "interface=lo");
+		return 0;
+	}
+	if (r->raw_ipv4_fd < 0)
+		return log_err(-errno, "cannot open a raw socket");
+	r->raw_ipv6_fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	/* A kernel without IPv6 has no IPv6 frames to replay either. */
+	if (r->raw_ipv6_fd < 0 && errno != EAFNOSUPPORT)
+		return log_err(-errno, "cannot open a raw IPv6 socket");
+	return 0;
+}
+
+int replay_new(struct replay **out, struct replay_program *program, const struct netns *ns)
+{
+	_cleanup_(replay_free) struct replay *r = calloc(1, sizeof(*r));
+	int error;
+
+	if (!r)
+		return log_err(-ENOMEM, "cannot set up the replay");
+	r->program = program;
+	r->ns = ns;
+	r->raw_ipv4_fd = r->raw_ipv6_fd = -1;
+	error = netns_enter(ns);
+	if (error < 0)
+		return error;
+	error = replay_open_raw(r);
+	netns_leave(ns);
+	if (error < 0)
+		return error;
+	*out = TAKE_PTR(r);
+	return 0;
+}
+
+void replay_free(struct replay **r)
+{
+	if (!*r)
+		return;
+	closep(&(*r)->raw_ipv4_fd);
+	closep(&(*r)->raw_ipv6_fd);
+	free(*r);
+	*r = NULL;
+}

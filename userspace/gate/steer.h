@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Steers new connections of health checks to the responder's socket while their target's gate is
+ * closed: one sk_lookup program (kernel 5.9), attached to the network namespace of each target.
+ */
+#ifndef DOZE_STEER_H
+#define DOZE_STEER_H
+
+#include <stdint.h>
+
+#include "base/netns.h"
+#include "gate/datapath.h"
+
+struct bpf_link;
+struct steer;
+
+/*
+ * d is borrowed. -EOPNOTSUPP, said with its reason, if this kernel or these rights cannot do it;
+ * so for steer_attach(). The caller owns *out.
+ */
+int steer_new(struct steer **out, const struct datapath *d);
+void steer_free(struct steer **s);
+
+/*
+ * The node's own network namespace (base/netns.h), before anything is attached there: ports of its
+ * number (gate_addr_of_netns()) are found as well, such as those of 127.0.0.1.
+ */
+void steer_set_node(struct steer *s, uint64_t netns_id);
+
+/* In ns. Detached, the application's connections are its own again. */
+int steer_attach(struct bpf_link **out, struct steer *s, const struct netns *ns);
+void steer_detach(struct bpf_link **link);
+
+/*
+ * Health checks of a target come to this TCP port of addr; all zero: of any address, in every
+ * namespace. -errno, logged.
+ */
+int steer_add_port(struct steer *s, const struct gate_addr *addr, uint16_t port,
+		   uint32_t target_id);
+
+/*
+ * The listening socket, of the target's namespace, that takes connections of a family (gate.h).
+ * Borrowed. -errno, logged.
+ */
+int steer_set_responder(struct steer *s, uint32_t target_id, enum gate_family family,
+			int listen_fd);
+
+/* Its ports and its sockets. */
+void steer_remove_target(struct steer *s, uint32_t target_id);
+
+#endif

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+/* A table of residents, and what the watch tells of them. */
+#include "pod/node.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/pod_place.h"
+#include "kube/kube_event.h"
+#include "kube/pod_watch.h"
+#include "pod/kubelet.h"
+#include "pod/node_pod.h"
+
+struct node_entry {
+	char uid[RESIDENT_UID_MAX];
+	struct resident *resident;
+	UT_hash_handle hh;
+};
+
+struct node {
+	struct node_settings settings;
+	struct cgroup_mounts mounts;
+	struct wake_queue wakes;
+	struct kube_events *events;
+	struct kubelet *kubelet; /* NULL: its connections cannot be known */
+	struct pod_watch *watch;
+	struct resident_node shared;
+	struct node_entry *entries;
+	int lock_fd; /* on the state directory; -1: not locked */
+	bool has_listed;
+};
+
+/* --- groups --- */
+
+static bool node_is_same_group(const struct resident *a, const struct resident *b)
+{
+	const char *group = resident_group(a), *other = resident_group(b);
+
+	return group && other && strcmp(group, other) == 0 &&
+	       strcmp(resident_namespace(a), resident_namespace(b)) == 0;
+}
+
+static void node_on_woke(void *arg, struct resident *woken)
+{
+	struct node *n = arg;
+	struct node_entry *entry, *next;
+
+	if (!resident_group(woken))
+		return;
+	HASH_ITER(hh, n->entries, entry, next)
+	{
+		if (entry->resident != woken && node_is_same_group(woken, entry->resident))
+			resident_wake(entry->resident, "group");
+	}
+}
+
+/* --- the watch --- */
+
+static struct node_entry *node_add(struct node *n, const char *uid)
+{
+	struct node_entry *entry = calloc(1, sizeof(*entry));
+
+	if (!entry || resident_new(&entry->resident, &n->shared, uid) < 0) {
+		free(entry);
+		return NULL;
+	}
+	snprintf(entry->uid, sizeof(entry->uid), "%s", uid);
+	HASH_ADD_STR(n->entries, uid, entry);
+	return entry;
+}
+
+static void node_on_put(void *arg, struct kube_pod *pod)
+{
+	struct node *n = arg;
+	struct node_entry *entry;
+
+	HASH_FIND_STR(n->entries, pod->uid, entry);
+	if (!entry)
+		entry = node_add(n, pod->uid);
+	if (entry)
+		resident_put(entry->resident, pod);
+	else
+		kube_pod_free(&pod);
+}
+
+static void node_on_gone(void *arg, const char *uid)
+{
+	struct node *n = arg;
+	struct node_entry *entry;
+
+	HASH_FIND_STR(n->entries, uid, entry);
+	if (!entry)
+		return;
+	HASH_DEL(n->entries, entry);
+	resident_forget(entry->resident);
+	resident_free(&entry->resident);
+	free(entry);
+}
+
+/* --- what is kept of pods that are gone --- */
+
+/*
+ * UID.size or UID.quota: of a pod that is no longer there. Its cgroup says so as well: the list of
+ * another node, or of another cluster, is no reason to forget what full is.
+ */
+static bool node_is_orphan(struct node *n, const char *file)
+{
+	const char *dot = strrchr(file, '.');
+	char uid[RESIDENT_UID_MAX];
+	struct node_entry *entry;
+
+	if (!dot || (strcmp(dot, ".size") != 0 && strcmp(dot, ".quota") != 0) ||
+	    (size_t)(dot - file) >= sizeof(uid))
+		return false;
+	memcpy(uid, file, (size_t)(dot - file));
+	uid[dot - file] = '\0';
+	HASH_FIND_STR(n->entries, uid, entry);
+	return !entry && !pod_place_has_pod(n->mounts.controls[CGROUP_CPU].point, uid);
+}
+
+static void node_forget_orphans(struct node *n)
+{
+	const char *path = n->settings.config->state_dir;
+	DIR *dir = opendir(path);
+	struct dirent *file;
+
+	while (dir && (file = readdir(dir))) {
+		if (node_is_orphan(n, file->d_name))
+			unlinkat(dirfd(dir), file->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static void node_on_listed(void *arg)
+{
+	struct node *n = arg;
+
+	node_forget_orphans(n);
+	if (n->has_listed)
+		return;
+	n->has_listed = true;
+	log_info("the pods of the node are known", "node=%s pods=%u", n->settings.config->node_name,
+		 HASH_COUNT(n->entries));
+	if (n->settings.listed)
+		n->settings.listed(n->settings.arg);
+}
+
+/* --- opening --- */
+
+/* Two of them would fight for the size of each pod. */
+static int node_lock_state(struct node *n, const char *directory)
+{
+	int r = file_lock_directory(directory, LOCK_EX | LOCK_NB);
+
+	if (r == -EWOULDBLOCK)
+		return log_err(-EBUSY,
+			       "another doze node is at work here: it has the state directory '%s'",
+			       directory);
+	if (r < 0)
+		return log_err(r, "cannot lock the state directory '%s'", directory);
+	n->lock_fd = r;
+	return 0;
+}
+
+static int node_open_state(struct node *n)
+{
+	const char *directory = n->settings.config->state_dir;
+
+	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+		return log_err(-errno, "cannot make the state directory '%s'", directory);
+	if (access(directory, W_OK | X_OK) < 0)
+		return log_err(-errno, "cannot write to the state directory '%s'", directory);
+	return node_lock_state(n, directory);
+}
+
+static int node_find_cgroups(struct node *n)
+{
+	const char *root = n->settings.config->cgroup_root;
+	int r = cgroup_find_mounts(&n->mounts, root);
+
+	if (r < 0)
+		return r;
+	if (!n->mounts.controls[CGROUP_CPU].version)
+		return log_err(-ENODEV,
+			       "no cgroup hierarchy with the cpu controller is mounted at or below "
+			       "'%s': mount the node's /sys/fs/cgroup there (--cgroup-root)",
+			       root);
+	if (!n->mounts.controls[CGROUP_FREEZER].version)
+		log_warn("no cgroup freezer: pods cannot be frozen", "cgroup_root=%s", root);
+	return 0;
+}
+
+/* Can be done without, which is said. */
+static void node_open_kubelet(struct node *n, const struct daemon *daemon)
+{
+	const struct config *config = n->settings.config;
+	const struct kubelet_settings settings = {
+		.directory = config->kubelet_cgroup,
+		.root = config->cgroup_root,
+	};
+
+	if (!settings.directory || strcmp(settings.directory, "none") != 0)
+		kubelet_new(&n->kubelet, daemon->base, daemon->datapath, &settings);
+}
+
+static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
+{
+	const struct pod_watch_settings watch_settings = {
+		.node = n->settings.config->node_name,
+		.put = node_on_put,
+		.gone = node_on_gone,
+		.listed = node_on_listed,
+		.arg = n,
+	};
+	int r = node_open_state(n);
+
+	if (r == 0)
+		r = node_find_cgroups(n);
+	if (r == 0)
+		r = kube_events_new(&n->events, kube, n->settings.config->node_name);
+	if (r < 0)
+		return r;
+	node_open_kubelet(n, daemon);
+	n->wakes.max = n->settings.config->wakes_max;
+	n->shared = (struct resident_node){
+		.daemon = daemon,
+		.kube = kube,
+		.events = n->events,
+		.wakes = &n->wakes,
+		.watchdog = n->settings.watchdog,
+		.defaults = n->settings.config,
+		.mounts = &n->mounts,
+		.host_kind = n->kubelet ? GATE_SOURCE_NODE : GATE_SOURCE_PROBE,
+		.uninstalls = n->settings.config->uninstalls,
+		.woke = node_on_woke,
+		.arg = n,
+	};
+	return pod_watch_new(&n->watch, daemon->base, kube, &watch_settings);
+}
+
+int node_new(struct node **out, struct daemon *daemon, struct kube *kube,
+	     const struct node_settings *settings)
+{
+	_cleanup_(node_free) struct node *n = calloc(1, sizeof(*n));
+	int r;
+
+	if (!n)
+		return log_err(-ENOMEM, "cannot watch the node");
+	n->settings = *settings;
+	n->lock_fd = -1;
+	r = node_open(n, daemon, kube);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(n);
+	return 0;
+}
+
+/* --- closing --- */
+
+void node_stop(struct node *n, bool wakes)
+{
+	struct node_entry *entry, *next;
+
+	pod_watch_free(&n->watch);
+	n->shared.uninstalls |= wakes; /* who is mended now is not seated */
+	HASH_ITER(hh, n->entries, entry, next)
+	{
+		resident_stop(entry->resident, wakes);
+	}
+}
+
+bool node_is_settled(const struct node *n)
+{
+	const struct node_entry *entry;
+
+	for (entry = n->entries; entry; entry = entry->hh.next) {
+		if (!resident_is_settled(entry->resident))
+			return false;
+	}
+	return true;
+}
+
+void node_free(struct node **n)
+{
+	struct node_entry *entry, *next;
+
+	if (!*n)
+		return;
+	pod_watch_free(&(*n)->watch);
+	HASH_ITER(hh, (*n)->entries, entry, next)
+	{
+		HASH_DEL((*n)->entries, entry);
+		resident_free(&entry->resident);
+		free(entry);
+	}
+	kubelet_free(&(*n)->kubelet);
+	kube_events_free(&(*n)->events);
+	closep(&(*n)->lock_fd);
+	free(*n);
+	*n = NULL;
+}

@@ -1,0 +1,896 @@
+// SPDX-License-Identifier: MIT
+/* Takes a pod in, and lets it go again. */
+#include "pod/node_pod.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/backend_kube.h"
+#include "backend/backend_pod.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/netns_addresses.h"
+#include "base/util.h"
+#include "cgroup/pod_place.h"
+#include "pod/node_plan.h"
+#include "pod/pod_target.h"
+#include "target/target_seat.h"
+
+/* How often it is looked at, whether a pod that leaves has its full size: growing. */
+#define RESIDENT_POLL_MIN_NS (10 * NS_PER_MS)
+#define RESIDENT_POLL_MAX_NS (2 * NS_PER_S)
+
+/* How often a pod is tried again that was refused for a reason that may pass: growing. */
+#define RESIDENT_RETRY_MIN_NS (1 * NS_PER_S)
+#define RESIDENT_RETRY_MAX_NS (60 * NS_PER_S)
+
+/* More than a pod's namespace has, whatever its CNI plugins add. */
+#define RESIDENT_ADDRESSES_MAX 256
+
+#define RESIDENT_ERROR_MAX NODE_PLAN_ERROR_MAX
+
+enum resident_state {
+	RESIDENT_OUT,
+	RESIDENT_SEATED,
+	RESIDENT_LEAVING,
+};
+
+struct resident {
+	const struct resident_node *node;
+	enum resident_state state;
+	char uid[RESIDENT_UID_MAX];
+	char *namespace, *name, *full_name; /* "namespace/name" */
+	char *fingerprint;		    /* of what it is seated with, or was refused with */
+	char *told;			    /* the last event's message: it is not sent twice */
+	char *size_file, *quota_file;	    /* of the state directory */
+	struct config config;
+	struct pod_target target;
+	struct seat seat;
+	struct backend *backend;
+	struct kube_pod *next; /* LEAVING: the pod as it is by now; OUT: to be tried again */
+	struct event *poll;    /* LEAVING: whether it has its full size; OUT: to try again */
+	uint64_t poll_ns;      /* the next pause of LEAVING */
+	uint64_t retry_ns;     /* the next pause of OUT */
+};
+
+static void resident_take(struct resident *r, struct kube_pod *pod);
+
+/* --- events on the pod --- */
+
+static void resident_tell(struct resident *r, const char *reason, const char *message)
+{
+	const struct kube_event event = {
+		.namespace = r->namespace,
+		.name = r->name,
+		.uid = r->uid,
+		.is_warning = true,
+		.reason = reason,
+		.message = message,
+	};
+
+	if (r->told && strcmp(r->told, message) == 0)
+		return;
+	free(r->told);
+	r->told = strdup(message);
+	kube_events_send(r->node->events, &event);
+}
+
+static void resident_refuse(struct resident *r, const char *reason, const char *message)
+{
+	bool is_new = !r->told || strcmp(r->told, message) != 0;
+
+	if (is_new)
+		log_err(0, "leaving the pod '%s' alone: %s", r->full_name, message);
+	resident_tell(r, reason, message);
+}
+
+static void resident_on_problem(void *arg, const char *reason, const char *message)
+{
+	resident_tell(arg, reason, message);
+}
+
+static void resident_on_restarted(void *arg)
+{
+	struct resident *r = arg;
+
+	if (r->seat.target)
+		target_restarted(r->seat.target);
+}
+
+/* --- names --- */
+
+static int resident_name(struct resident *r, const struct kube_pod *pod)
+{
+	if (r->name)
+		return 0;
+	r->namespace = strdup(pod->namespace);
+	r->name = strdup(pod->name);
+	if (!r->namespace || !r->name ||
+	    asprintf(&r->full_name, "%s/%s", pod->namespace, pod->name) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* A uid goes into the name of a file: what is none is refused. */
+static bool resident_is_uid(const char *uid)
+{
+	size_t len = strlen(uid);
+
+	return len > 0 && len < RESIDENT_UID_MAX && strspn(uid, "0123456789abcdefABCDEF-") == len;
+}
+
+int resident_new(struct resident **out, const struct resident_node *node, const char *uid)
+{
+	static const struct seat closed = SEAT_CLOSED;
+	_cleanup_(resident_free) struct resident *r = calloc(1, sizeof(*r));
+	const char *directory = node->defaults->state_dir;
+
+	if (!resident_is_uid(uid))
+		return log_err(-EINVAL, "'%s' is not the uid of a pod", uid);
+	if (!r || asprintf(&r->size_file, "%s/%s.size", directory, uid) < 0 ||
+	    asprintf(&r->quota_file, "%s/%s.quota", directory, uid) < 0)
+		return log_err(-ENOMEM, "cannot take a pod in");
+	r->node = node;
+	r->seat = closed;
+	snprintf(r->uid, sizeof(r->uid), "%s", uid);
+	*out = TAKE_PTR(r);
+	return 0;
+}
+
+/* --- out --- */
+
+static void resident_free_backend(struct resident *r)
+{
+	backend_free(&r->backend);
+	pod_target_free(&r->target);
+	config_free(&r->config);
+}
+
+void resident_free(struct resident **r)
+{
+	if (!*r)
+		return;
+	seat_close(&(*r)->seat);
+	resident_free_backend(*r);
+	kube_pod_free(&(*r)->next);
+	if ((*r)->poll)
+		event_free((*r)->poll);
+	free((*r)->namespace);
+	free((*r)->name);
+	free((*r)->full_name);
+	free((*r)->fingerprint);
+	free((*r)->told);
+	free((*r)->size_file);
+	free((*r)->quota_file);
+	free(*r);
+	*r = NULL;
+}
+
+static bool resident_has_state(const struct resident *r)
+{
+	return access(r->quota_file, F_OK) == 0;
+}
+
+static void resident_drop_state(const struct resident *r)
+{
+	unlink(r->quota_file);
+	unlink(r->size_file);
+}
+
+/* --- leaving --- */
+
+static void resident_on_timer(evutil_socket_t fd, short what, void *arg);
+
+static void resident_wait(struct resident *r, uint64_t ns)
+{
+	const struct timeval in = {
+		.tv_sec = (time_t)(ns / NS_PER_S),
+		.tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US),
+	};
+
+	if (!r->poll)
+		r->poll = evtimer_new(r->node->daemon->base, resident_on_timer, r);
+	if (r->poll)
+		event_add(r->poll, &in);
+}
+
+static void resident_poll_again(struct resident *r)
+{
+	resident_wait(r, r->poll_ns);
+	r->poll_ns = min_u64(2 * r->poll_ns, RESIDENT_POLL_MAX_NS);
+}
+
+/* A container that was started anew has another cgroup. */
+static void resident_follow(const struct resident *r, const struct kube_pod *pod)
+{
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		const struct kube_container *c = &pod->containers[i];
+		char id[POD_PLACE_ID_MAX];
+
+		if (pod_place_id(c->container_id, id) == 0)
+			backend_pod_follow(r->backend, c->name, id);
+	}
+}
+
+static void resident_on_poll(struct resident *r)
+{
+	struct kube_pod *next;
+
+	if (r->next)
+		resident_follow(r, r->next); /* its cgroup may not have been there yet */
+	if (!backend_pod_is_settled(r->backend)) {
+		resident_poll_again(r);
+		return;
+	}
+	resident_free_backend(r);
+	resident_drop_state(r);
+	r->state = RESIDENT_OUT;
+	log_info("the pod has its full size, and is left alone", "pod=%s", r->full_name);
+	next = TAKE_PTR(r->next);
+	if (next)
+		resident_take(r, next);
+}
+
+static void resident_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct resident *r = arg;
+
+	(void)fd;
+	(void)what;
+	if (r->state == RESIDENT_LEAVING)
+		resident_on_poll(r);
+	else if (r->state == RESIDENT_OUT && r->next)
+		resident_take(r, TAKE_PTR(r->next));
+}
+
+/* Nobody waits for a resize whose target is gone, or not there yet. */
+static void resident_on_unwanted(void *arg, enum backend_size size, int result)
+{
+	(void)arg;
+	(void)size;
+	(void)result;
+}
+
+/* Its backend goes on until the size is full, and then it may come in again, as next. */
+static void resident_leave(struct resident *r, struct kube_pod *next)
+{
+	kube_pod_free(&r->next);
+	r->next = next;
+	if (next)
+		resident_follow(r, next);
+	if (r->state == RESIDENT_LEAVING)
+		return;
+	r->state = RESIDENT_LEAVING;
+	if (r->seat.target)
+		target_stop(r->seat.target);
+	else
+		r->backend->ops->resize(r->backend, BACKEND_FULL);
+	seat_close(&r->seat);
+	r->backend->done = resident_on_unwanted; /* its target is gone */
+	r->poll_ns = RESIDENT_POLL_MIN_NS;
+	resident_poll_again(r);
+}
+
+static void resident_forget_next(struct resident *r)
+{
+	kube_pod_free(&r->next);
+	if (r->poll)
+		event_del(r->poll);
+}
+
+/* The kubelet resizes no pod that is going or has ended: its cgroups are written, that is all. */
+static void resident_let_go(struct resident *r)
+{
+	if (r->backend)
+		backend_pod_let_go(r->backend);
+	seat_close(&r->seat);
+	resident_forget_next(r);
+	resident_free_backend(r);
+	resident_drop_state(r);
+	r->state = RESIDENT_OUT;
+}
+
+/* --- coming in --- */
+
+struct resident_found {
+	pid_t pid;	/* in its network namespace */
+	bool is_known;	/* an earlier doze has put it to sleep, or was about to */
+	bool is_asleep; /* and so it still is, and none of its containers was started anew */
+	bool is_small;	/* the API server still has, or may have, the asleep size */
+	bool must_mend; /* it left more asleep than is to sleep now, or less is known of it */
+	char *text;	/* what that doze has kept of its cgroups; NULL: nothing */
+};
+
+/* Whether an earlier doze has put it to sleep, and what it has kept. */
+static void resident_read_state(const struct resident *r, struct resident_found *found)
+{
+	int result = file_read(r->quota_file, &found->text);
+
+	found->is_known = result != -ENOENT;
+	if (result < 0 && result != -ENOENT)
+		log_err(result, "cannot read the state file '%s'", r->quota_file);
+}
+
+/* Whether it has put this container to sleep; -EINVAL: it cannot be told. */
+static int resident_was_asleep(const char *text, const struct kube_container *c)
+{
+	char id[POD_PLACE_ID_MAX];
+
+	if (!text)
+		return -EINVAL;
+	return pod_cgroups_text_has(text, c->name,
+				    pod_place_id(c->container_id, id) == 0 ? id : "");
+}
+
+static bool resident_is_planned(const struct node_plan *plan, const struct kube_container *c)
+{
+	for (size_t i = 0; i < plan->containers_len; i++) {
+		if (plan->containers[i] == c)
+			return true;
+	}
+	return false;
+}
+
+static int resident_add_cgroup(const struct resident *r, struct pod_cgroups *cgroups,
+			       const struct kube_container *c, char error[RESIDENT_ERROR_MAX])
+{
+	char id[POD_PLACE_ID_MAX];
+	int result = pod_place_id(c->container_id, id);
+
+	if (result == 0)
+		result = pod_cgroups_add(cgroups, c->name, id);
+	if (result < 0)
+		snprintf(error, RESIDENT_ERROR_MAX,
+			 "container '%s': no cgroup of '%s' below '%s': %s", c->name,
+			 c->container_id, r->node->defaults->cgroup_root, strerror(-result));
+	return result;
+}
+
+/* What is gone is no reason to leave the others asleep. -ENOENT: all of them are gone. */
+static int resident_add_gone(struct pod_cgroups *cgroups, const struct kube_pod *pod,
+			     const bool is_gone[KUBE_CONTAINERS_MAX], bool has_any)
+{
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		int result = 0;
+
+		if (is_gone[i])
+			result = has_any ? pod_cgroups_add_gone(cgroups, pod->containers[i].name)
+					 : -ENOENT;
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* Those of the plan, and all that an earlier doze has put to sleep. */
+static int resident_find_cgroups(struct pod_cgroups **out, const struct resident *r,
+				 const struct kube_pod *pod, const struct node_plan *plan,
+				 struct resident_found *found, char error[RESIDENT_ERROR_MAX])
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
+	int result = pod_cgroups_new(&cgroups, r->node->mounts, plan->config.asleep_millicpu);
+	bool is_gone[KUBE_CONTAINERS_MAX] = { false }, has_any = false;
+
+	if (result == 0)
+		pod_cgroups_watch(cgroups, r->node->watchdog);
+	for (size_t i = 0; i < pod->containers_len && result == 0; i++) {
+		const struct kube_container *c = &pod->containers[i];
+		bool is_planned = resident_is_planned(plan, c);
+
+		if (!is_planned && resident_was_asleep(found->text, c) <= 0)
+			continue;
+		result = resident_add_cgroup(r, cgroups, c, error);
+		has_any |= result == 0;
+		is_gone[i] = found->is_known && (result == -ENOENT || result == -EINVAL);
+		found->must_mend |= !is_planned || is_gone[i];
+		if (is_gone[i])
+			result = 0;
+	}
+	if (result == 0)
+		result = resident_add_gone(cgroups, pod, is_gone, has_any);
+	if (result == 0)
+		*out = TAKE_PTR(cgroups);
+	return result;
+}
+
+/* What full was. */
+static void resident_recall(const struct resident *r, struct pod_cgroups *cgroups,
+			    struct resident_found *found)
+{
+	int result = found->text ? pod_cgroups_parse(cgroups, found->text) : -EINVAL;
+
+	if (result < 0 && found->is_known)
+		log_warn("what the full size of the pod's cgroups was cannot be read: its spec "
+			 "tells",
+			 "pod=%s file=%s errno=%d", r->full_name, r->quota_file, -result);
+	found->is_asleep = result == 0 && pod_cgroups_are_asleep(cgroups);
+}
+
+/*
+ * What is not known of the full size of the cgroups is what the API server will ask for. A limit
+ * that is as small as asleep may be none that anybody has chosen.
+ */
+static void resident_derive_full(const struct resident *r, struct pod_cgroups *cgroups,
+				 const struct kube_sizes *sizes, const struct kube_pod *pod)
+{
+	size_t at = 0;
+	const char *unknown;
+
+	pod_cgroups_derive_full(cgroups, NULL, kube_size_full_pod_limit(sizes, pod));
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		int64_t limit = kube_size_full_limit(sizes, &pod->containers[i]);
+
+		if (limit < 0 || limit > r->config.asleep_millicpu)
+			pod_cgroups_derive_full(cgroups, pod->containers[i].name, limit);
+	}
+	while ((unknown = pod_cgroups_unknown(cgroups, &at)))
+		log_warn("what the full size of a container's cgroup was is not known: the API "
+			 "server sets it",
+			 "pod=%s container=%s", r->full_name, unknown);
+}
+
+static int resident_adopt(struct backend **out, struct resident *r, const struct kube_pod *pod,
+			  bool only_known, char error[RESIDENT_ERROR_MAX])
+{
+	struct backend_kube_settings settings = {
+		.namespace = r->namespace,
+		.name = r->name,
+		.state_file = r->size_file,
+		.is_watched = true,
+		.choice = node_plan_choice(&r->config),
+		.restarted = resident_on_restarted,
+		.problem = resident_on_problem,
+		.arg = r,
+	};
+	int result;
+
+	settings.choice.only_known = only_known;
+	result = backend_kube_new(out, r->node->daemon->base, r->node->kube, &settings);
+	if (result < 0) {
+		snprintf(error, RESIDENT_ERROR_MAX, "no memory");
+		return result;
+	}
+	result = backend_kube_adopt(*out, pod, error);
+	if (result < 0)
+		backend_free(out);
+	return result;
+}
+
+/* Whatever it is that is to sleep now: what was put to sleep has to be woken. */
+static bool resident_adopt_known(struct backend **out, struct resident *r,
+				 const struct kube_pod *pod)
+{
+	char error[RESIDENT_ERROR_MAX];
+
+	if (resident_adopt(out, r, pod, true, error) < 0)
+		return false;
+	if (backend_kube_is_full(*out))
+		backend_free(out);
+	return *out != NULL;
+}
+
+/* NULL in *out: the API server cannot resize it, and its cgroups are all that can be changed. */
+static int resident_make_kube(struct backend **out, struct resident *r, const struct kube_pod *pod,
+			      const struct node_plan *plan, struct resident_found *found,
+			      char error[RESIDENT_ERROR_MAX])
+{
+	bool only_known = found->is_known && plan->wish != NODE_SEAT;
+	int result = resident_adopt(out, r, pod, only_known, error);
+
+	if (result != -EINVAL && (result != -ENODATA || !found->is_known))
+		return result;
+	if (found->is_known && !only_known && resident_adopt_known(out, r, pod)) {
+		found->must_mend = true;
+	} else if (result == -ENODATA) {
+		found->must_mend = true;
+		resident_refuse(r, "CannotSleep", error);
+	} else {
+		log_info("the API server cannot resize the pod: it sleeps by its cgroups alone",
+			 "pod=%s why=\"%s\"", r->full_name, error);
+	}
+	return 0;
+}
+
+static enum backend_pod_depth resident_depth(const struct config *config)
+{
+	switch (config->asleep) {
+	case CONFIG_ASLEEP_FREEZE:
+		return BACKEND_POD_FREEZE;
+	case CONFIG_ASLEEP_RECLAIM:
+		return BACKEND_POD_RECLAIM;
+	case CONFIG_ASLEEP_DEFAULT:
+	case CONFIG_ASLEEP_THROTTLE:
+		break;
+	}
+	return BACKEND_POD_THROTTLE;
+}
+
+static int resident_make_backend(struct resident *r, const struct kube_pod *pod,
+				 const struct node_plan *plan, struct resident_found *found,
+				 char error[RESIDENT_ERROR_MAX])
+{
+	const struct backend_pod_settings settings = {
+		.name = r->full_name,
+		.depth = resident_depth(&r->config),
+		.reclaim_after_ns = r->config.reclaim_after_ns,
+		.state_file = r->quota_file,
+		.problem = resident_on_problem,
+		.arg = r,
+	};
+	struct pod_cgroups *cgroups = NULL;
+	struct backend *kube = NULL;
+	int result;
+
+	resident_read_state(r, found);
+	result = resident_find_cgroups(&cgroups, r, pod, plan, found, error);
+	if (result < 0)
+		return result;
+	resident_recall(r, cgroups, found);
+	found->pid = pod_cgroups_process(cgroups);
+	result = resident_make_kube(&kube, r, pod, plan, found, error);
+	if (result < 0) {
+		pod_cgroups_free(&cgroups);
+		return result;
+	}
+	found->is_small = kube && !backend_kube_is_full(kube);
+	if (found->is_known || found->is_small)
+		resident_derive_full(r, cgroups, kube ? backend_kube_sizes(kube) : NULL, pod);
+	result = backend_pod_new(&r->backend, r->node->daemon->base, cgroups, kube, &settings,
+				 found->is_known || found->is_small);
+	if (result < 0)
+		snprintf(error, RESIDENT_ERROR_MAX, "cannot resize it: %s", strerror(-result));
+	else
+		r->backend->done = resident_on_unwanted;
+	return result;
+}
+
+static void resident_on_woke(void *arg)
+{
+	struct resident *r = arg;
+
+	r->node->woke(r->node->arg, r);
+}
+
+/* Keys for its addresses, and for all else in its network namespace, such as 127.0.0.1. */
+static void resident_add_namespace(struct resident *r, bool is_nodes)
+{
+	struct steer *steer = is_nodes ? daemon_steer(r->node->daemon) : NULL;
+
+	if (steer)
+		steer_set_node(steer, r->seat.ns.id);
+	if (is_nodes)
+		datapath_is_on_node(r->node->daemon->datapath);
+	r->target.addresses[r->target.addresses_len++] =
+		gate_addr_of_netns((uint32_t)r->seat.ns.id);
+	r->target.config.settings.addresses = r->target.addresses;
+	r->target.config.settings.addresses_len = r->target.addresses_len;
+}
+
+static enum gate_source resident_resolve(void *arg, enum gate_source kind,
+					 const struct gate_flow *flow)
+{
+	const struct resident *r = arg;
+
+	return datapath_source_of(r->node->daemon->datapath, kind, flow);
+}
+
+static bool resident_has_address(const struct resident *r)
+{
+	struct gate_addr there[RESIDENT_ADDRESSES_MAX];
+	size_t len = addresses_list(&r->seat.ns, there, ARRAY_LEN(there));
+
+	for (size_t i = 0; i < r->target.addresses_len; i++) {
+		for (size_t k = 0; k < len; k++) {
+			if (memcmp(&r->target.addresses[i], &there[k], sizeof(there[k])) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * A process of a container may be elsewhere: one that has just been started and is not in its
+ * namespace yet, one that has made a namespace of its own, or a virtual machine's.
+ */
+static int resident_check_namespace(const struct resident *r, const struct kube_pod *pod, pid_t pid,
+				    char error[RESIDENT_ERROR_MAX])
+{
+	if (pod->has_host_network || resident_has_address(r))
+		return 0;
+	snprintf(error, RESIDENT_ERROR_MAX,
+		 "the network namespace of its process '%d' does not have the pod's address '%s'",
+		 (int)pid, pod->pod_ips_len ? pod->pod_ips[0] : "");
+	return -EADDRNOTAVAIL;
+}
+
+static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pid_t pid,
+			      char error[RESIDENT_ERROR_MAX])
+{
+	const struct seat_settings settings = {
+		.netns_pid = pid,
+		.ports = r->target.config.ports,
+		.ports_len = r->target.config.ports_len,
+	};
+	const struct seat_target what = {
+		.backend = r->backend,
+		.wakes = r->node->wakes,
+		.settings = &r->target.config.settings,
+	};
+	int result = seat_open(&r->seat, r->node->daemon, &settings);
+
+	if (result == 0)
+		result = resident_check_namespace(r, pod, pid, error);
+	if (result < 0)
+		return result;
+	pod_target_fill(&r->target, &r->seat.ns, &r->config);
+	resident_add_namespace(r, pod->has_host_network);
+	r->target.config.settings.activity.resolve = resident_resolve;
+	r->target.config.settings.activity.arg = r;
+	r->target.config.settings.name = r->full_name;
+	r->target.config.settings.priority = pod->priority;
+	r->target.config.settings.woke = resident_on_woke;
+	r->target.config.settings.arg = r;
+	return seat_open_target(&r->seat, &what);
+}
+
+static int resident_sit(struct resident *r, const struct kube_pod *pod,
+			const struct node_plan *plan, const struct resident_found *found,
+			char error[RESIDENT_ERROR_MAX])
+{
+	int result = pod_target_read(&r->target, pod, plan->containers, plan->containers_len,
+				     &r->config, r->node->host_kind, error);
+
+	if (result < 0)
+		return result;
+	if (found->pid < 0) {
+		snprintf(error, RESIDENT_ERROR_MAX, "none of its containers has a process");
+		return -ESRCH;
+	}
+	*error = '\0';
+	result = resident_open_seat(r, pod, found->pid, error);
+	if (result < 0) {
+		seat_close(&r->seat);
+		if (!*error)
+			snprintf(error, RESIDENT_ERROR_MAX,
+				 "cannot watch its ports: %s (the log of doze on node '%s' says "
+				 "more)",
+				 strerror(-result), r->node->defaults->node_name);
+		return result;
+	}
+	r->state = RESIDENT_SEATED;
+	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", r->full_name,
+		 r->target.config.ports[0].port, (int)found->pid, found->is_asleep ? "yes" : "no");
+	return 0;
+}
+
+static void resident_begin(struct resident *r, const struct resident_found *found)
+{
+	if (!found->is_asleep) {
+		target_start(r->seat.target);
+		return;
+	}
+	target_resume(r->seat.target);
+	if (target_is_asleep(r->seat.target))
+		backend_pod_resume(r->backend);
+}
+
+/*
+ * What was left smaller than it should be, and is not as it was left, gets its full size before
+ * anything else.
+ */
+static bool resident_needs_mending(const struct resident *r, const struct resident_found *found,
+				   enum node_wish wish)
+{
+	if (!found->is_known && !found->is_small)
+		return false;
+	return r->node->uninstalls || wish != NODE_SEAT || !found->is_asleep || found->must_mend;
+}
+
+/* Nothing that a pod says of itself, or that is known of it: another time it may be otherwise. */
+static bool resident_may_pass(int result)
+{
+	return result < 0 && result != -EINVAL && result != -ENODATA;
+}
+
+/* As the pod is; should it change, it is taken as it is then. */
+static void resident_retry_later(struct resident *r, struct kube_pod *pod)
+{
+	r->next = pod;
+	resident_wait(r, r->retry_ns);
+	r->retry_ns = min_u64(2 * r->retry_ns, RESIDENT_RETRY_MAX_NS);
+}
+
+static bool resident_is_ending(const struct kube_pod *pod)
+{
+	return pod->is_terminating || pod->has_ended;
+}
+
+/* The pod is the callee's. */
+static void resident_come_in(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
+{
+	_cleanup_(kube_pod_free) struct kube_pod *owned = pod;
+	struct resident_found found = { .pid = -ESRCH };
+	char error[RESIDENT_ERROR_MAX] = "";
+	int result;
+
+	r->config = plan->config;
+	plan->config.env_values_len = 0; /* they are r's now */
+	result = resident_make_backend(r, pod, plan, &found, error);
+	free(found.text);
+	if (result == 0 && resident_needs_mending(r, &found, plan->wish)) {
+		resident_leave(r, TAKE_PTR(owned));
+		return;
+	}
+	if (result == 0 && plan->wish == NODE_SEAT && !r->node->uninstalls) {
+		result = resident_sit(r, pod, plan, &found, error);
+		if (result == 0) {
+			resident_begin(r, &found);
+			return;
+		}
+	}
+	if (result < 0 && !resident_is_ending(owned))
+		resident_refuse(r, "CannotSleep", error);
+	if (r->backend && (found.is_known || found.is_small)) {
+		resident_leave(r, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
+		return;
+	}
+	resident_free_backend(r);
+	if (resident_may_pass(result))
+		resident_retry_later(r, TAKE_PTR(owned));
+}
+
+/* Where it cannot be told, those that sleep if nobody has said which. */
+static bool resident_is_to_mend(const char *text, const struct kube_container *c)
+{
+	int was_asleep = resident_was_asleep(text, c);
+
+	return was_asleep < 0 ? *c->container_id && !c->is_sidecar : was_asleep;
+}
+
+/* Its annotations are gone, or wrong; and what an earlier doze has named may still be asleep. */
+static void resident_mend(struct resident *r, struct kube_pod *pod)
+{
+	struct node_plan plan = { .wish = NODE_WAIT, .config = *r->node->defaults };
+	_cleanup_(freep) char *text = NULL;
+
+	plan.config.env_values_len = 0;
+	if (file_read(r->quota_file, &text) < 0)
+		text = NULL;
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		if (resident_is_to_mend(text, &pod->containers[i]))
+			plan.containers[plan.containers_len++] = &pod->containers[i];
+	}
+	resident_come_in(r, pod, &plan);
+}
+
+static bool resident_is_as_it_was(const struct resident *r, const char *fingerprint)
+{
+	return r->fingerprint && fingerprint && strcmp(r->fingerprint, fingerprint) == 0;
+}
+
+static void resident_take_planned(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
+{
+	bool has_state = resident_has_state(r);
+
+	if (plan->wish == NODE_REFUSE)
+		resident_refuse(r, "InvalidAnnotation", plan->error);
+	if (plan->wish == NODE_SEAT || (plan->wish == NODE_WAIT && has_state))
+		resident_come_in(r, pod, plan);
+	else if (has_state)
+		resident_mend(r, pod);
+	else
+		kube_pod_free(&pod);
+}
+
+/* What is tried again is tried less and less, until the pod is another. */
+static void resident_note_fingerprint(struct resident *r, const struct kube_pod *pod)
+{
+	char *fingerprint = node_plan_fingerprint(pod);
+
+	if (!resident_is_as_it_was(r, fingerprint))
+		r->retry_ns = RESIDENT_RETRY_MIN_NS;
+	free(r->fingerprint);
+	r->fingerprint = fingerprint;
+}
+
+/* OUT: the pod is the callee's. */
+static void resident_take(struct resident *r, struct kube_pod *pod)
+{
+	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
+
+	if (!plan) {
+		kube_pod_free(&pod);
+		return;
+	}
+	resident_note_fingerprint(r, pod);
+	node_plan_read(plan, pod, r->node->defaults);
+	resident_take_planned(r, pod, plan);
+	config_free(&plan->config);
+}
+
+/* Whether a pod that is seated stays where it is. */
+static bool resident_stays(const struct resident *r, const struct kube_pod *pod)
+{
+	_cleanup_(freep) char *fingerprint = node_plan_fingerprint(pod);
+
+	return resident_is_as_it_was(r, fingerprint);
+}
+
+void resident_put(struct resident *r, struct kube_pod *pod)
+{
+	if (resident_name(r, pod) < 0) {
+		kube_pod_free(&pod);
+		return;
+	}
+	if (resident_is_ending(pod)) {
+		if (r->backend)
+			resident_follow(r, pod);
+		if (r->state == RESIDENT_OUT && resident_has_state(r))
+			resident_mend(r, pod); /* what is asleep is found first */
+		else
+			kube_pod_free(&pod);
+		resident_let_go(r);
+	} else if (r->state == RESIDENT_OUT) {
+		resident_forget_next(r);
+		resident_take(r, pod);
+	} else if (r->state == RESIDENT_LEAVING || !resident_stays(r, pod)) {
+		resident_leave(r, pod);
+	} else {
+		kube_pod_free(&pod);
+	}
+}
+
+/* --- the end --- */
+
+void resident_forget(struct resident *r)
+{
+	resident_let_go(r);
+}
+
+/* It was put to sleep, and cannot be reached yet: its containers are between two starts. */
+static bool resident_waits_to_mend(const struct resident *r)
+{
+	return r->state == RESIDENT_OUT && r->next && resident_has_state(r);
+}
+
+void resident_stop(struct resident *r, bool wakes)
+{
+	bool was_asleep = r->seat.target && target_is_asleep(r->seat.target);
+
+	if (!wakes || !resident_waits_to_mend(r))
+		kube_pod_free(&r->next); /* neither taken in again, nor tried */
+	if (r->state != RESIDENT_SEATED)
+		return;
+	if (wakes) {
+		resident_leave(r, NULL);
+		return;
+	}
+	if (was_asleep)
+		backend_pod_leave_asleep(r->backend);
+	target_abandon(r->seat.target);
+}
+
+bool resident_is_settled(const struct resident *r)
+{
+	return r->state != RESIDENT_LEAVING && !resident_waits_to_mend(r);
+}
+
+void resident_wake(struct resident *r, const char *reason)
+{
+	if (r->state == RESIDENT_SEATED)
+		target_wake(r->seat.target, reason);
+}
+
+const char *resident_group(const struct resident *r)
+{
+	return r->state == RESIDENT_SEATED ? r->config.group : NULL;
+}
+
+const char *resident_namespace(const struct resident *r)
+{
+	return r->namespace ? r->namespace : "";
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connections from sources of health checks that reach the awake application: what each has
+ * sent so far, and what that makes it. Pure. It sees segments as the gate does; one that it cannot
+ * put in order makes its connection a client's.
+ */
+#ifndef DOZE_CALLER_TABLE_H
+#define DOZE_CALLER_TABLE_H
+
+#include "gate.h"
+#include "probe/caller.h"
+
+/* Remembered at most; the one that was silent longest is forgotten first. */
+#define CALLERS_MAX 256
+
+/* A connection that was silent for so long is forgotten: its port may be another's by now. */
+#define CALLERS_FORGET_NS 30000000000ULL
+
+struct callers;
+
+struct callers_segment {
+	bool is_syn;	   /* a new connection */
+	uint32_t seq, ack; /* seq: of the first byte */
+	const uint8_t *payload;
+	size_t len;
+	uint64_t seen_ns;
+};
+
+/* The caller owns *out. By TLS, who is there for check_ns is a client. -ENOMEM. */
+int callers_new(struct callers **out, uint64_t check_ns);
+void callers_free(struct callers **c);
+
+/* What the connection is by now, with this segment. */
+enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow,
+			      const struct callers_segment *segment,
+			      const struct caller_rules *rules);
+
+/* What it was by the last segment, and by now; CALLER_CLIENT if nothing is known of it. */
+enum caller_kind callers_kind(const struct callers *c, const struct gate_flow *flow,
+			      uint64_t now_ns);
+
+/*
+ * Whether it is not told by now whether it is a health check's: it has said nothing since its SYN,
+ * half of something, or speaks TLS. *age_ns: since it is there.
+ */
+bool callers_is_unproven(const struct callers *c, const struct gate_flow *flow, uint64_t now_ns,
+			 uint64_t *age_ns);
+
+#endif

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+/* One function for each family of metrics: what it is, then a line for each of its values. */
+#include "report/metrics.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/util.h"
+
+static void metrics_begin(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A label's value: backslash, quote and newline are escaped. */
+static void metrics_label(FILE *out, const char *before, const char *value, const char *after)
+{
+	fputs(before, out);
+	for (; *value; value++) {
+		if (*value == '\\' || *value == '"')
+			fputc('\\', out);
+		if (*value == '\n')
+			fputs("\\n", out);
+		else
+			fputc(*value, out);
+	}
+	fputs(after, out);
+}
+
+static void metrics_print_gate(FILE *out, const struct status *s)
+{
+	static const char *const names[] = {
+#define X(id, name, help) name,
+		GATE_VERDICTS(X)
+#undef X
+	};
+
+	metrics_begin(out, "doze_gate_packets_total", "counter",
+		      "Packets that the gate has seen, by what it did with them.");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		fprintf(out, "doze_gate_packets_total{verdict=\"%s\"} %" PRIu64 "\n", names[i],
+			s->verdicts[i]);
+	metrics_begin(out, "doze_replayed_total", "counter",
+		      "Held packets that were delivered when their target was awake.");
+	fprintf(out, "doze_replayed_total %" PRIu64 "\n", s->replayed);
+	metrics_begin(out, "doze_replay_dropped_total", "counter",
+		      "Held packets that could not be delivered.");
+	fprintf(out,
+		"doze_replay_dropped_total{reason=\"checksum\"} %" PRIu64 "\n"
+		"doze_replay_dropped_total{reason=\"refused\"} %" PRIu64 "\n",
+		s->replay_dropped_checksum, s->replay_dropped_refused);
+}
+
+static void metrics_print_counts(FILE *out, const char *name, const char *target, const char *label,
+				 const struct status_counts *counts)
+{
+	for (size_t i = 0; i < counts->len; i++) {
+		fprintf(out, "%s{", name);
+		if (target)
+			metrics_label(out, "target=\"", target, "\",");
+		fprintf(out, "%s=\"%s\"} %" PRIu64 "\n", label, counts->of[i].reason,
+			counts->of[i].count);
+	}
+}
+
+static void metrics_print_checks(FILE *out, const struct status *s)
+{
+	metrics_begin(out, "doze_health_checks_answered_total", "counter",
+		      "Health checks that were answered for a sleeping target.");
+	metrics_print_counts(out, "doze_health_checks_answered_total", NULL, "kind", &s->answered);
+	metrics_begin(out, "doze_handed_over_total", "counter",
+		      "Connections taken for health checks that were carried on to the target.");
+	fprintf(out, "doze_handed_over_total %" PRIu64 "\n", s->handed_over);
+}
+
+static uint64_t metrics_is_open(const struct status_target *t)
+{
+	return t->is_gate_open;
+}
+
+static uint64_t metrics_sleeps(const struct status_target *t)
+{
+	return t->sleeps;
+}
+
+static uint64_t metrics_asleep_ms(const struct status_target *t)
+{
+	return t->asleep_ms;
+}
+
+static uint64_t metrics_reclaimed_bytes(const struct status_target *t)
+{
+	return t->reclaimed_bytes;
+}
+
+static uint64_t metrics_misjudged(const struct status_target *t)
+{
+	return t->misjudged;
+}
+
+static uint64_t metrics_flaps(const struct status_target *t)
+{
+	return t->flaps;
+}
+
+static uint64_t metrics_idle_after_ms(const struct status_target *t)
+{
+	return t->idle_after_ms;
+}
+
+/* A number of each target. */
+static const struct metrics_number {
+	const char *name, *type, *help;
+	uint64_t (*value)(const struct status_target *t);
+	double unit; /* of the value, in the metric's */
+} metrics_numbers[] = {
+	{ "doze_target_gate_open", "gauge", "1: packets reach the target.", metrics_is_open, 1 },
+	{ "doze_target_sleeps_total", "counter", "How often the target has fallen asleep.",
+	  metrics_sleeps, 1 },
+	{ "doze_target_asleep_seconds_total", "counter", "For how long it has been asleep.",
+	  metrics_asleep_ms, 0.001 },
+	{ "doze_target_reclaimed_bytes_total", "counter",
+	  "Memory that was given back while it was asleep.", metrics_reclaimed_bytes, 1 },
+	{ "doze_target_misjudged_total", "counter",
+	  "Clients that came from where health checks come from.", metrics_misjudged, 1 },
+	{ "doze_target_flaps_total", "counter", "How often its idle time was made longer.",
+	  metrics_flaps, 1 },
+	{ "doze_target_idle_after_seconds", "gauge", "Without a client for so long it sleeps.",
+	  metrics_idle_after_ms, 0.001 },
+};
+
+static void metrics_print_numbers(FILE *out, const struct status *s)
+{
+	for (size_t i = 0; i < ARRAY_LEN(metrics_numbers); i++) {
+		const struct metrics_number *n = &metrics_numbers[i];
+
+		metrics_begin(out, n->name, n->type, n->help);
+		for (size_t t = 0; t < s->targets_len; t++) {
+			fputs(n->name, out);
+			metrics_label(out, "{target=\"", s->targets[t].name, "\"} ");
+			fprintf(out, "%.15g\n", (double)n->value(&s->targets[t]) * n->unit);
+		}
+	}
+}
+
+/* 1 for what is the case; what is not has no line. */
+static void metrics_print_states(FILE *out, const struct status *s)
+{
+	metrics_begin(out, "doze_target_state", "gauge", "The state that the target is in.");
+	for (size_t t = 0; t < s->targets_len; t++) {
+		metrics_label(out, "doze_target_state{target=\"", s->targets[t].name, "\",");
+		fprintf(out, "state=\"%s\"} 1\n", s->targets[t].state);
+	}
+	metrics_begin(out, "doze_target_awake_reason", "gauge", "Why the target is awake.");
+	for (size_t t = 0; t < s->targets_len; t++) {
+		if (!*s->targets[t].awake_reason)
+			continue;
+		metrics_label(out, "doze_target_awake_reason{target=\"", s->targets[t].name, "\",");
+		fprintf(out, "reason=\"%s\"} 1\n", s->targets[t].awake_reason);
+	}
+}
+
+static void metrics_print_reasons(FILE *out, const struct status *s)
+{
+	metrics_begin(out, "doze_target_wakes_total", "counter",
+		      "How often the target was woken, by what woke it.");
+	for (size_t t = 0; t < s->targets_len; t++)
+		metrics_print_counts(out, "doze_target_wakes_total", s->targets[t].name, "reason",
+				     &s->targets[t].wakes);
+	metrics_begin(out, "doze_target_busy_looks_total", "counter",
+		      "Looks at an idle target's connections that found it at work.");
+	for (size_t t = 0; t < s->targets_len; t++)
+		metrics_print_counts(out, "doze_target_busy_looks_total", s->targets[t].name,
+				     "reason", &s->targets[t].busy);
+}
+
+static void metrics_print_wake(FILE *out, const struct status_target *t)
+{
+	static const uint64_t bounds_ms[STATUS_WAKE_BUCKETS] = STATUS_WAKE_BOUNDS_MS;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < STATUS_WAKE_BUCKETS; i++) {
+		sum += t->wake_buckets[i];
+		metrics_label(out, "doze_wake_seconds_bucket{target=\"", t->name, "\",");
+		fprintf(out, "le=\"%g\"} %" PRIu64 "\n", (double)bounds_ms[i] / 1000, sum);
+	}
+	sum += t->wake_buckets[STATUS_WAKE_BUCKETS];
+	metrics_label(out, "doze_wake_seconds_bucket{target=\"", t->name, "\",le=\"+Inf\"} ");
+	fprintf(out, "%" PRIu64 "\n", sum);
+	metrics_label(out, "doze_wake_seconds_sum{target=\"", t->name, "\"} ");
+	fprintf(out, "%.15g\n", (double)t->wake_sum_us / 1e6);
+	metrics_label(out, "doze_wake_seconds_count{target=\"", t->name, "\"} ");
+	fprintf(out, "%" PRIu64 "\n", sum);
+}
+
+static void metrics_print_wakes(FILE *out, const struct status *s)
+{
+	metrics_begin(out, "doze_wake_seconds", "histogram",
+		      "From the packet that wakes a target to its open gate.");
+	for (size_t t = 0; t < s->targets_len; t++)
+		metrics_print_wake(out, &s->targets[t]);
+}
+
+void metrics_print(FILE *out, const struct status *s)
+{
+	metrics_begin(out, "doze_build_info", "gauge", "The version, as a label.");
+	metrics_label(out, "doze_build_info{version=\"", s->version, "\"} 1\n");
+	metrics_begin(out, "doze_uptime_seconds", "gauge", "Since doze was started.");
+	fprintf(out, "doze_uptime_seconds %.15g\n", (double)s->uptime_ms / 1000);
+	metrics_print_gate(out, s);
+	metrics_print_checks(out, s);
+	metrics_print_states(out, s);
+	metrics_print_numbers(out, s);
+	metrics_print_reasons(out, s);
+	metrics_print_wakes(out, s);
+}

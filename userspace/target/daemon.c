@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT
+/* Opens the edges in their order, and takes them down in the reverse. */
+#include "target/daemon.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "base/version.h"
+#include "report/server.h"
+
+/* For the requests that we carry, when we end. */
+#define DAEMON_DRAIN_NS	     (5 * NS_PER_S)
+#define DAEMON_DRAIN_STEP_US 20000
+
+/* --- events --- */
+
+static void daemon_on_ring(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	datapath_consume(d->datapath);
+}
+
+/* What the ring had for a target, whoever has read it, the target acts on soon. */
+static void daemon_on_gate_event(void *arg, const struct gate_event *event, const void *frame)
+{
+	struct daemon *d = arg;
+
+	if (event->target_id >= GATE_TARGETS_MAX || !d->targets[event->target_id])
+		return; /* it has just been removed */
+	target_take(d->targets[event->target_id], event, frame);
+	event_active(d->on_taken, 0, 0);
+}
+
+static void daemon_on_taken(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			target_act(d->targets[i]);
+	}
+}
+
+static void daemon_on_signal(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+	struct signalfd_siginfo info;
+
+	(void)what;
+	while (read(fd, &info, sizeof(info)) == sizeof(info))
+		d->signalled(d->signal_arg, &info);
+}
+
+static struct event *daemon_watch(struct daemon *d, int fd, event_callback_fn on_readable)
+{
+	struct event *event = event_new(d->base, fd, EV_READ | EV_PERSIST, on_readable, d);
+
+	if (event)
+		event_add(event, NULL);
+	return event;
+}
+
+/* --- opening --- */
+
+static int daemon_block_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return d->signal_fd < 0 ? log_err(-errno, "cannot wait for signals") : 0;
+}
+
+void daemon_raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg)
+{
+	int r = daemon_block_signals(d);
+
+	if (r < 0)
+		return r;
+	d->started_ns = monotonic_ns();
+	d->signalled = signalled;
+	d->signal_arg = arg;
+	d->base = event_base_new();
+	if (!d->base)
+		return log_err(-ENOMEM, "cannot make the event loop");
+	d->on_signal = daemon_watch(d, d->signal_fd, daemon_on_signal);
+	if (!d->on_signal)
+		return log_err(-ENOMEM, "cannot wait for signals");
+	return http_new(&d->http, d->base, NULL);
+}
+
+/* A kernel that cannot replay is no reason to stop: it has said so, and SYNs are only dropped. */
+static int daemon_load_replay(struct daemon *d, bool can_replay)
+{
+	int r = can_replay ? replay_program_new(&d->replay) : 0;
+
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
+static int daemon_load_gate(struct daemon *d, const struct daemon_gate_settings *settings)
+{
+	const struct datapath_settings datapath_settings = {
+		.hook = settings->hook,
+		.can_replay = d->replay != NULL,
+		.has_udp = settings->has_udp,
+		.has_namespaces = settings->has_namespaces,
+		.tc_handle = settings->tc_handle,
+		.on_event = daemon_on_gate_event,
+		.arg = d,
+	};
+	int r = datapath_new(&d->datapath, &datapath_settings);
+
+	return r < 0 ? r : heart_new(&d->heart, d->base, d->datapath, settings->watchdog);
+}
+
+int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings)
+{
+	int r = daemon_load_replay(d, settings->can_replay);
+
+	if (r == 0)
+		r = daemon_load_gate(d, settings);
+	if (r < 0)
+		return r;
+	answered_new(&d->answered); /* it can be done without, which is said */
+	d->on_ring = daemon_watch(d, datapath_ring_fd(d->datapath), daemon_on_ring);
+	d->on_taken = event_new(d->base, -1, 0, daemon_on_taken, d);
+	return d->on_ring && d->on_taken ? 0 : log_err(-ENOMEM, "cannot watch the ring");
+}
+
+struct steer *daemon_steer(struct daemon *d)
+{
+	if (!d->has_tried_steer)
+		steer_new(&d->steer, d->datapath);
+	d->has_tried_steer = true;
+	return d->steer;
+}
+
+/* --- targets --- */
+
+int daemon_find_id(const struct daemon *d, uint32_t *out)
+{
+	for (uint32_t id = 0; id < GATE_TARGETS_MAX; id++) {
+		if (!d->targets[id]) {
+			*out = id;
+			return 0;
+		}
+	}
+	return log_err(-ENOSPC, "one target too many; at most %d are possible", GATE_TARGETS_MAX);
+}
+
+void daemon_add_target(struct daemon *d, uint32_t id, struct target *t)
+{
+	d->targets[id] = t;
+}
+
+static void daemon_add_checks(struct responder_counters *to, const struct target *t)
+{
+	const struct responder_counters *c = target_health_checks(t);
+
+	if (!c)
+		return;
+	to->answered_http += c->answered_http;
+	to->answered_tcp += c->answered_tcp;
+	to->answered_grpc += c->answered_grpc;
+	to->answered_https += c->answered_https;
+	to->handed_over += c->handed_over;
+	to->failed += c->failed;
+}
+
+/* What the ring still has for it is its own, and not the next one's that gets the id. */
+static void daemon_take_last(struct daemon *d, struct target *t)
+{
+	datapath_consume(d->datapath);
+	target_act(t);
+	daemon_add_checks(&d->past_checks, t);
+}
+
+void daemon_remove_target(struct daemon *d, uint32_t id)
+{
+	if (d->targets[id])
+		daemon_take_last(d, d->targets[id]);
+	d->targets[id] = NULL;
+	datapath_remove_target(d->datapath, id);
+}
+
+/* --- status --- */
+
+static void daemon_tell_checks(const struct daemon *d, struct status *out)
+{
+	struct responder_counters sum = d->past_checks;
+
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			daemon_add_checks(&sum, d->targets[i]);
+	}
+	out->answered = (struct status_counts){
+		.of = { { "http", sum.answered_http },
+			{ "tcp", sum.answered_tcp },
+			{ "grpc", sum.answered_grpc },
+			{ "https", sum.answered_https } },
+		.len = 4,
+	};
+	out->handed_over = sum.handed_over;
+}
+
+/* Those that there is memory for. */
+static void daemon_tell_targets(struct daemon *d, struct status *out)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++)
+		len += d->targets[i] != NULL;
+	free(d->told);
+	d->told = calloc(len + 1, sizeof(*d->told));
+	for (size_t i = 0; d->told && i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			target_status(d->targets[i], &d->told[out->targets_len++]);
+	}
+	out->targets = d->told;
+}
+
+static void daemon_on_snapshot(void *arg, struct status *out)
+{
+	struct daemon *d = arg;
+
+	*out = (struct status){
+		.version = DOZE_VERSION,
+		.uptime_ms = (monotonic_ns() - d->started_ns) / NS_PER_MS,
+	};
+	datapath_read_counters(d->datapath, out->verdicts);
+	daemon_tell_targets(d, out);
+	daemon_tell_checks(d, out);
+	if (d->replay) {
+		const struct replay_counters *r = replay_program_counters(d->replay);
+
+		out->replayed = r->replayed;
+		out->replay_dropped_checksum = r->dropped_checksum;
+		out->replay_dropped_refused = r->dropped_refused;
+	}
+}
+
+int daemon_open_server(struct daemon *d, const char *socket, const char *default_socket,
+		       const char *listen)
+{
+	struct server_settings settings = {
+		.base = d->base,
+		.socket_path = socket ? socket : default_socket,
+		.listen = listen,
+		.snapshot = daemon_on_snapshot,
+		.arg = d,
+	};
+	int r;
+
+	if (socket && strcmp(socket, "none") == 0)
+		settings.socket_path = NULL;
+	if (!settings.socket_path && !listen)
+		return 0;
+	r = server_new(&d->server, &settings);
+	if (r == 0 || socket || listen)
+		return r;
+	log_warn("doze status will not find this doze", "socket=%s", default_socket);
+	return 0;
+}
+
+void daemon_run(struct daemon *d)
+{
+	event_base_dispatch(d->base);
+}
+
+void daemon_leave(struct daemon *d)
+{
+	d->leaves++;
+	event_base_loopbreak(d->base);
+}
+
+/* --- closing --- */
+
+static bool daemon_is_carrying(const struct daemon *d)
+{
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i] && target_is_carrying(d->targets[i]))
+			return true;
+	}
+	return false;
+}
+
+static void daemon_on_drained(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+void daemon_drain(struct daemon *d)
+{
+	const struct timeval step = { .tv_usec = DAEMON_DRAIN_STEP_US };
+	uint64_t until_ns = monotonic_ns() + DAEMON_DRAIN_NS;
+	struct event *look = event_new(d->base, -1, EV_PERSIST, daemon_on_drained, NULL);
+	unsigned int leaves = d->leaves;
+
+	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
+		if (d->targets[i])
+			target_stop(d->targets[i]);
+	}
+	if (!look)
+		return;
+	event_add(look, &step);
+	while (daemon_is_carrying(d) && d->leaves == leaves && monotonic_ns() < until_ns)
+		event_base_loop(d->base, EVLOOP_ONCE);
+	event_free(look);
+}
+
+void daemon_log_counters(const struct daemon *d)
+{
+	uint64_t counters[GATE_VERDICT_COUNT];
+
+	if (datapath_read_counters(d->datapath, counters) < 0)
+		return;
+	for (int verdict = 0; verdict < GATE_VERDICT_COUNT; verdict++) {
+		if (counters[verdict])
+			log_info("gate counter", "verdict=%s packets=%" PRIu64,
+				 datapath_counter_name((enum gate_verdict)verdict),
+				 counters[verdict]);
+	}
+	if (d->replay) {
+		const struct replay_counters *r = replay_program_counters(d->replay);
+
+		log_info("replay counters",
+			 "replayed=%" PRIu64 " dropped_checksum=%" PRIu64
+			 " dropped_refused=%" PRIu64,
+			 r->replayed, r->dropped_checksum, r->dropped_refused);
+	}
+}
+
+static void daemon_free_event(struct event **event)
+{
+	if (*event)
+		event_free(*event);
+	*event = NULL;
+}
+
+void daemon_close(struct daemon *d)
+{
+	server_free(&d->server);
+	free(d->told);
+	d->told = NULL;
+	daemon_free_event(&d->on_signal);
+	daemon_free_event(&d->on_ring);
+	daemon_free_event(&d->on_taken);
+	steer_free(&d->steer);
+	heart_free(&d->heart);
+	datapath_free(&d->datapath);
+	answered_free(&d->answered);
+	replay_program_free(&d->replay);
+}
+
+void daemon_free(struct daemon *d)
+{
+	http_free(&d->http);
+	if (d->base)
+		event_base_free(d->base);
+	d->base = NULL;
+	closep(&d->signal_fd);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every way to run doze has in common, and what all targets share: the event loop, the
+ * programs, the status. Opened in steps, because what a target is may have to be asked of somebody
+ * first. A target has its place in a seat (target/target_seat.h).
+ */
+#ifndef DOZE_DAEMON_H
+#define DOZE_DAEMON_H
+
+#include <stddef.h>
+#include <sys/signalfd.h>
+
+#include "activity/sockdiag_answered.h"
+#include "cgroup/watchdog.h"
+#include "gate/datapath.h"
+#include "gate/replay.h"
+#include "gate/steer.h"
+#include "report/status.h"
+#include "target/heartbeat.h"
+#include "target/target.h"
+
+/* SIGINT, SIGTERM or SIGHUP has come; called from the loop. */
+typedef void (*daemon_signal_fn)(void *arg, const struct signalfd_siginfo *info);
+
+struct daemon_gate_settings {
+	enum datapath_hook hook;
+	bool can_replay;
+	bool has_udp;
+	bool has_namespaces; /* targets in more than one of them */
+	uint32_t tc_handle;  /* of no other doze in these namespaces, and the same next time */
+	struct watchdog *watchdog; /* NULL: none; borrowed */
+};
+
+struct daemon {
+	struct event_base *base;
+	struct http *http;
+	struct replay_program *replay; /* NULL: off, or not on this kernel */
+	struct answered *answered;     /* NULL: not on this kernel */
+	struct datapath *datapath;
+	struct heart *heart;
+	struct steer *steer; /* NULL: nobody has asked for it yet, or not on this kernel */
+	bool has_tried_steer;
+	struct server *server;
+	struct target *targets[GATE_TARGETS_MAX]; /* by their ids */
+	struct responder_counters past_checks;	  /* of targets that are gone */
+	struct status_target *told;		  /* of the last snapshot */
+	uint64_t started_ns;
+	unsigned int leaves; /* calls of daemon_leave() */
+	int signal_fd;
+	struct event *on_signal, *on_ring, *on_taken;
+	daemon_signal_fn signalled;
+	void *signal_arg;
+};
+
+#define DAEMON_CLOSED                                                                              \
+	{                                                                                          \
+		.signal_fd = -1                                                                    \
+	}
+
+/* All log their errors, -errno; after a failure closing undoes what was done. */
+
+/*
+ * As many files as the kernel lets us have: some for each pod, two for each client that is carried
+ * on. Not where a command is started, which would inherit that.
+ */
+void daemon_raise_files(void);
+
+/* The loop, libcurl, and the signals, which are blocked from now on. */
+int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg);
+
+/* The gate and what belongs to it is loaded, and attached to nothing. */
+int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings);
+
+/* Loaded when it is asked for first. NULL: this kernel or these rights have none, which is said. */
+struct steer *daemon_steer(struct daemon *d);
+
+/* A number that no target has. -ENOSPC, logged. */
+int daemon_find_id(const struct daemon *d, uint32_t *out);
+
+/* From now on the gate's records of that id are t's; or nobody's. */
+void daemon_add_target(struct daemon *d, uint32_t id, struct target *t);
+void daemon_remove_target(struct daemon *d, uint32_t id);
+
+/*
+ * Serves the status (report/server.h): on the socket that --socket names ("none": on none), else on
+ * the default one, without which doze can do; and on --listen, unless that is NULL.
+ */
+int daemon_open_server(struct daemon *d, const char *socket, const char *default_socket,
+		       const char *listen);
+
+/* Until daemon_leave(). */
+void daemon_run(struct daemon *d);
+void daemon_leave(struct daemon *d);
+
+/*
+ * Stops the targets that are not stopped or abandoned yet. What doze carries of their clients'
+ * requests has some seconds to be answered, or until daemon_leave(). Runs the loop meanwhile.
+ */
+void daemon_drain(struct daemon *d);
+
+/* What the gate and the replay have counted, as log lines. */
+void daemon_log_counters(const struct daemon *d);
+
+/*
+ * After the seats: nothing is attached or served any more. A backend is freed after this, and
+ * before daemon_free(), which ends the loop.
+ */
+void daemon_close(struct daemon *d);
+void daemon_free(struct daemon *d);
+
+#endif

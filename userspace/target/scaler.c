@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+/* The state machine of target/scaler.h: one function for each state. */
+#include "target/scaler.h"
+
+#include "base/util.h"
+
+static unsigned int scaler_enter_awake(struct scaler *s, uint64_t now_ns, uint64_t activity_ns)
+{
+	bool was_closed = s->is_gate_closed;
+
+	s->state = SCALER_AWAKE;
+	s->since_ns = now_ns;
+	s->activity_ns = activity_ns;
+	s->is_gate_closed = false;
+	s->is_settling = false;
+	s->is_checking = false;
+	s->busy_till_ns = 0;
+	return was_closed ? SCALER_OPEN_GATE : 0;
+}
+
+/* Asleep for a moment only, again and again, costs more than it saves. */
+static unsigned int scaler_note_flap(struct scaler *s, uint64_t now_ns)
+{
+	uint64_t before_ns = s->idle_ns;
+
+	if (now_ns - s->shrink_ns >= s->settings.flap_ns) {
+		s->flaps = 0;
+		s->idle_ns = s->settings.idle_ns;
+	} else if (++s->flaps >= SCALER_FLAPS) {
+		s->idle_ns = max_u64(min_u64(2 * s->idle_ns, s->settings.idle_max_ns),
+				     s->settings.idle_ns);
+	}
+	return s->idle_ns != before_ns ? SCALER_FLAPPED : 0;
+}
+
+static unsigned int scaler_enter_growing(struct scaler *s, uint64_t now_ns)
+{
+	s->state = SCALER_GROWING;
+	s->since_ns = now_ns;
+	s->wake_ns = now_ns;
+	s->is_settling = false;
+	s->retry_ns = 0;
+	s->retry_pause_ns = s->settings.retry_min_ns;
+	return SCALER_GROW;
+}
+
+/* Somebody wants the target: not a failure of ours. */
+static unsigned int scaler_wake(struct scaler *s, uint64_t now_ns)
+{
+	unsigned int effects = scaler_note_flap(s, now_ns);
+
+	return effects | scaler_enter_growing(s, now_ns);
+}
+
+static uint64_t scaler_idle_deadline_ns(const struct scaler *s)
+{
+	uint64_t idle_ns = s->activity_ns + s->idle_ns;
+	uint64_t not_before_ns = max_u64(s->busy_till_ns, s->shrink_not_before_ns);
+
+	return max_u64(max_u64(idle_ns, s->since_ns + s->settings.awake_min_ns), not_before_ns);
+}
+
+static bool scaler_may_sleep(const struct scaler *s, uint64_t now_ns)
+{
+	return !s->is_kept && now_ns >= scaler_idle_deadline_ns(s);
+}
+
+static unsigned int scaler_check(struct scaler *s)
+{
+	s->is_checking = true;
+	return SCALER_CHECK;
+}
+
+static unsigned int scaler_enter_settling(struct scaler *s, uint64_t now_ns)
+{
+	s->state = SCALER_SHRINKING;
+	s->since_ns = now_ns;
+	s->is_gate_closed = true;
+	s->is_settling = true;
+	return SCALER_CLOSE_GATE;
+}
+
+static unsigned int scaler_shrink(struct scaler *s, uint64_t now_ns)
+{
+	s->is_settling = false;
+	s->since_ns = now_ns;
+	s->shrink_ns = now_ns;
+	return SCALER_SHRINK;
+}
+
+static unsigned int scaler_step_awake(struct scaler *s, enum scaler_event event, uint64_t now_ns,
+				      uint64_t activity_ns)
+{
+	bool was_checking = s->is_checking;
+
+	s->activity_ns = max_u64(s->activity_ns, activity_ns);
+	s->is_checking = false;
+	if (event == SCALER_BUSY && was_checking)
+		s->busy_till_ns = now_ns + s->recheck_ns;
+	if (!scaler_may_sleep(s, now_ns))
+		return 0;
+	if (event == SCALER_QUIET && was_checking)
+		return scaler_enter_settling(s, now_ns);
+	if (event != SCALER_TICK)
+		return 0;
+	return s->settings.asks ? scaler_check(s) : scaler_enter_settling(s, now_ns);
+}
+
+static unsigned int scaler_end_settling(struct scaler *s, uint64_t now_ns)
+{
+	if (now_ns < s->since_ns + s->settings.settle_ns)
+		return 0;
+	return s->settings.asks ? scaler_check(s) : scaler_shrink(s, now_ns);
+}
+
+static unsigned int scaler_reopen_busy(struct scaler *s, uint64_t now_ns)
+{
+	unsigned int effects = scaler_enter_awake(s, now_ns, s->activity_ns);
+
+	s->busy_till_ns = now_ns + s->recheck_ns;
+	return effects;
+}
+
+/* The gate is closed, the size still full: whatever comes now costs nothing but an open gate. */
+static unsigned int scaler_step_settling(struct scaler *s, enum scaler_event event, uint64_t now_ns,
+					 uint64_t activity_ns)
+{
+	if (event == SCALER_TRAFFIC || event == SCALER_KEEP || activity_ns > s->activity_ns)
+		return scaler_enter_awake(s, now_ns, max_u64(s->activity_ns, activity_ns));
+	if (event == SCALER_TICK)
+		return scaler_end_settling(s, now_ns);
+	if (event == SCALER_QUIET && s->is_checking)
+		return scaler_shrink(s, now_ns);
+	if (event == SCALER_BUSY && s->is_checking)
+		return scaler_reopen_busy(s, now_ns);
+	return 0;
+}
+
+/* Half of it may have been done: undo it, with the gate open meanwhile. */
+static unsigned int scaler_shrink_failed(struct scaler *s, uint64_t now_ns)
+{
+	s->shrink_pause_ns = min_u64(max_u64(2 * s->shrink_pause_ns, s->idle_ns),
+				     s->settings.shrink_pause_max_ns);
+	s->shrink_not_before_ns = now_ns + s->shrink_pause_ns;
+	s->is_gate_closed = false;
+	return scaler_enter_growing(s, now_ns) | SCALER_OPEN_GATE;
+}
+
+static unsigned int scaler_step_shrinking(struct scaler *s, enum scaler_event event,
+					  uint64_t now_ns, uint64_t activity_ns)
+{
+	if (s->is_settling)
+		return scaler_step_settling(s, event, now_ns, activity_ns);
+	switch (event) {
+	case SCALER_SHRUNK:
+		s->state = SCALER_ASLEEP;
+		s->since_ns = now_ns;
+		s->shrink_pause_ns = 0;
+		return 0;
+	case SCALER_TRAFFIC:
+	case SCALER_KEEP:
+		return scaler_wake(s, now_ns);
+	case SCALER_SHRINK_FAILED:
+		return scaler_shrink_failed(s, now_ns);
+	default:
+		return 0;
+	}
+}
+
+static unsigned int scaler_step_asleep(struct scaler *s, enum scaler_event event, uint64_t now_ns)
+{
+	return event == SCALER_TRAFFIC || event == SCALER_KEEP ? scaler_wake(s, now_ns) : 0;
+}
+
+static unsigned int scaler_open_late(struct scaler *s)
+{
+	s->is_gate_closed = false;
+	return SCALER_OPEN_GATE | SCALER_TIMED_OUT;
+}
+
+static bool scaler_is_late(const struct scaler *s, uint64_t now_ns)
+{
+	return s->is_gate_closed && now_ns >= s->wake_ns + s->settings.wake_timeout_ns;
+}
+
+static unsigned int scaler_tick_growing(struct scaler *s, uint64_t now_ns)
+{
+	unsigned int effects = 0;
+
+	if (scaler_is_late(s, now_ns))
+		effects |= scaler_open_late(s);
+	if (s->retry_ns && now_ns >= s->retry_ns) {
+		s->retry_ns = 0;
+		effects |= SCALER_GROW;
+	}
+	return effects;
+}
+
+static unsigned int scaler_step_growing(struct scaler *s, enum scaler_event event, uint64_t now_ns)
+{
+	switch (event) {
+	case SCALER_GROWN:
+		s->state = SCALER_PROBING;
+		s->since_ns = now_ns;
+		return SCALER_PROBE;
+	case SCALER_GROW_FAILED:
+		s->retry_ns = now_ns + s->retry_pause_ns;
+		s->retry_pause_ns = min_u64(2 * s->retry_pause_ns, s->settings.retry_max_ns);
+		return 0;
+	case SCALER_TICK:
+		return scaler_tick_growing(s, now_ns);
+	default:
+		return 0;
+	}
+}
+
+static unsigned int scaler_step_probing(struct scaler *s, enum scaler_event event, uint64_t now_ns)
+{
+	if (event == SCALER_READY)
+		return scaler_enter_awake(s, now_ns, now_ns);
+	if (event == SCALER_TICK && scaler_is_late(s, now_ns))
+		return SCALER_STOP_PROBE | SCALER_TIMED_OUT | scaler_enter_awake(s, now_ns, now_ns);
+	return 0;
+}
+
+static unsigned int scaler_stop(struct scaler *s, uint64_t now_ns)
+{
+	unsigned int effects = SCALER_STOP_PROBE | SCALER_GROW;
+
+	effects |= scaler_enter_awake(s, now_ns, now_ns);
+	s->is_stopped = true;
+	return effects;
+}
+
+void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint64_t now_ns)
+{
+	*s = (struct scaler){
+		.settings = *settings,
+		.idle_ns = settings->idle_ns,
+		.state = SCALER_PROBING,
+		.since_ns = now_ns,
+		.activity_ns = now_ns,
+	};
+}
+
+unsigned int scaler_resume_asleep(struct scaler *s, uint64_t now_ns)
+{
+	s->state = SCALER_ASLEEP;
+	s->since_ns = now_ns;
+	s->is_gate_closed = true;
+	return SCALER_CLOSE_GATE;
+}
+
+unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now_ns,
+			 uint64_t activity_ns)
+{
+	if (s->is_stopped)
+		return 0;
+	if (event == SCALER_STOP)
+		return scaler_stop(s, now_ns);
+	if (event == SCALER_KEEP || event == SCALER_RELEASE)
+		s->is_kept = event == SCALER_KEEP;
+
+	switch (s->state) {
+	case SCALER_AWAKE:
+		return scaler_step_awake(s, event, now_ns, activity_ns);
+	case SCALER_SHRINKING:
+		return scaler_step_shrinking(s, event, now_ns, activity_ns);
+	case SCALER_ASLEEP:
+		return scaler_step_asleep(s, event, now_ns);
+	case SCALER_GROWING:
+		return scaler_step_growing(s, event, now_ns);
+	case SCALER_PROBING:
+		return scaler_step_probing(s, event, now_ns);
+	}
+	return 0;
+}
+
+static uint64_t scaler_wake_deadline_ns(const struct scaler *s)
+{
+	return s->is_gate_closed ? s->wake_ns + s->settings.wake_timeout_ns : UINT64_MAX;
+}
+
+uint64_t scaler_deadline_ns(const struct scaler *s)
+{
+	if (s->is_stopped)
+		return UINT64_MAX;
+	switch (s->state) {
+	case SCALER_AWAKE:
+		return s->is_kept ? UINT64_MAX : scaler_idle_deadline_ns(s);
+	case SCALER_SHRINKING:
+		return s->is_settling ? s->since_ns + s->settings.settle_ns : UINT64_MAX;
+	case SCALER_GROWING:
+		return min_u64(s->retry_ns ? s->retry_ns : UINT64_MAX, scaler_wake_deadline_ns(s));
+	case SCALER_PROBING:
+		return scaler_wake_deadline_ns(s);
+	case SCALER_ASLEEP:
+		break;
+	}
+	return UINT64_MAX;
+}
+
+const char *scaler_state_name(enum scaler_state state)
+{
+	static const char *const names[] = {
+		[SCALER_AWAKE] = "awake",     [SCALER_SHRINKING] = "shrinking",
+		[SCALER_ASLEEP] = "asleep",   [SCALER_GROWING] = "growing",
+		[SCALER_PROBING] = "probing",
+	};
+
+	return names[state];
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+/* The wall clock may be set: nothing is planned further ahead than a minute. */
+#include "target/schedule_timer.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+#define HOURS_AHEAD_MAX_S 60
+
+struct hours {
+	const struct schedule *schedules;
+	size_t schedules_len;
+	hours_fn changed;
+	void *arg;
+	struct event *timer;
+	bool is_active;
+};
+
+static bool hours_are_active(const struct hours *h, time_t now)
+{
+	for (size_t i = 0; i < h->schedules_len; i++) {
+		if (schedule_is_active(&h->schedules[i], now))
+			return true;
+	}
+	return false;
+}
+
+static time_t hours_next(const struct hours *h, time_t now)
+{
+	time_t next = now + HOURS_AHEAD_MAX_S;
+
+	for (size_t i = 0; i < h->schedules_len; i++) {
+		time_t change = schedule_next_change(&h->schedules[i], now);
+
+		if (change > now && change < next)
+			next = change;
+	}
+	return next;
+}
+
+/* Rounded up: a timer that fires before the second has begun would fire twice. */
+static void hours_arm(struct hours *h, const struct timespec *now)
+{
+	int64_t ns = (int64_t)(hours_next(h, now->tv_sec) - now->tv_sec) * (int64_t)NS_PER_S -
+		     now->tv_nsec + (int64_t)NS_PER_MS;
+	const struct timeval in = {
+		.tv_sec = ns / (int64_t)NS_PER_S,
+		.tv_usec = ns % (int64_t)NS_PER_S / (int64_t)NS_PER_US,
+	};
+
+	event_add(h->timer, &in);
+}
+
+static void hours_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct hours *h = arg;
+	struct timespec now;
+	bool is_active;
+
+	(void)fd;
+	(void)what;
+	clock_gettime(CLOCK_REALTIME, &now);
+	is_active = hours_are_active(h, now.tv_sec);
+	hours_arm(h, &now);
+	if (is_active == h->is_active)
+		return;
+	h->is_active = is_active;
+	h->changed(h->arg, is_active);
+}
+
+int hours_new(struct hours **out, struct event_base *base, const struct schedule *schedules,
+	      size_t schedules_len, hours_fn changed, void *arg)
+{
+	const struct timeval soon = { 0 };
+	_cleanup_(hours_free) struct hours *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return log_err(-ENOMEM, "cannot keep the schedules");
+	*h = (struct hours){
+		.schedules = schedules,
+		.schedules_len = schedules_len,
+		.changed = changed,
+		.arg = arg,
+	};
+	h->timer = evtimer_new(base, hours_on_timer, h);
+	if (!h->timer || (schedules_len && event_add(h->timer, &soon) < 0))
+		return log_err(-ENOMEM, "cannot keep the schedules");
+	*out = TAKE_PTR(h);
+	return 0;
+}
+
+void hours_free(struct hours **h)
+{
+	if (!*h)
+		return;
+	if ((*h)->timer)
+		event_free((*h)->timer);
+	free(*h);
+	*h = NULL;
+}

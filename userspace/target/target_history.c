@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/* A line of the log for each turn, and the sums for the status. */
+#include "target/target_history.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "base/log.h"
+#include "base/util.h"
+
+void story_init(struct story *s, const char *name, uint64_t now_ns)
+{
+	*s = (struct story){ .state_ns = now_ns };
+	snprintf(s->told.name, sizeof(s->told.name), "%s", name);
+	s->told.woke_reason = "";
+}
+
+void story_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX])
+{
+	static const struct gate_flow nobody = { 0 };
+	char text[INET6_ADDRSTRLEN];
+
+	*out = '\0';
+	if (memcmp(&flow->saddr, &nobody.saddr, sizeof(nobody.saddr)) == 0)
+		return;
+	address_format(&flow->saddr, text);
+	snprintf(out, STATUS_DETAIL_MAX, address_is_ipv4(&flow->saddr) ? "%s:%u" : "[%s]:%u", text,
+		 ntohs(flow->sport_be));
+}
+
+void story_state(struct story *s, enum scaler_state before, enum scaler_state after,
+		 uint64_t now_ns)
+{
+	log_debug("state", "target=%s from=%s to=%s", s->told.name, scaler_state_name(before),
+		  scaler_state_name(after));
+	s->state_ns = now_ns;
+}
+
+void story_asleep(struct story *s, uint64_t activity_ns, uint64_t usage_us, uint64_t now_ns)
+{
+	s->asleep_since_ns = now_ns;
+	s->asleep_usage_us = usage_us;
+	s->told.sleeps++;
+	log_info("asleep", "target=%s idle_ms=%" PRIu64 " cpu_us=%" PRIu64, s->told.name,
+		 (now_ns - activity_ns) / NS_PER_MS, usage_us);
+}
+
+void story_wakes(struct story *s, const char *reason, const struct gate_flow *flow,
+		 uint64_t seen_ns, uint64_t now_ns)
+{
+	if (s->wake.reason)
+		return;
+	s->wake = (struct story_wake){ .reason = reason, .seen_ns = seen_ns, .taken_ns = now_ns };
+	if (flow)
+		s->wake.flow = *flow;
+}
+
+void story_waking(struct story *s, uint64_t usage_us)
+{
+	s->wake.asleep_cpu_us = usage_us > s->asleep_usage_us ? usage_us - s->asleep_usage_us : 0;
+}
+
+void story_resized(struct story *s, uint64_t now_ns)
+{
+	s->wake.resized_ns = now_ns;
+}
+
+void story_ready(struct story *s, uint64_t now_ns)
+{
+	s->wake.ready_ns = now_ns;
+}
+
+static double story_since_ms(const struct story *s, uint64_t then_ns)
+{
+	return then_ns ? (double)(int64_t)(then_ns - s->wake.seen_ns) / (double)NS_PER_MS : 0;
+}
+
+static void story_log_awake(const struct story *s, unsigned int replayed, uint64_t now_ns)
+{
+	const struct story_wake *w = &s->wake;
+
+	log_info("awake",
+		 "target=%s reason=%s client=%s slept_ms=%" PRIu64 " cpu_asleep_us=%" PRIu64
+		 " held_ms=%.3f resized_ms=%.3f ready_ms=%.3f replayed_ms=%.3f replayed=%u",
+		 s->told.name, w->reason, *s->told.woke_client ? s->told.woke_client : "none",
+		 (w->taken_ns - s->asleep_since_ns) / NS_PER_MS, w->asleep_cpu_us,
+		 story_since_ms(s, w->taken_ns), story_since_ms(s, w->resized_ns),
+		 story_since_ms(s, w->ready_ns), story_since_ms(s, now_ns), replayed);
+}
+
+/* Silent when it had not fallen asleep yet. */
+void story_awake(struct story *s, unsigned int replayed, uint64_t now_ns)
+{
+	if (s->asleep_since_ns && s->wake.reason) {
+		s->told.woke_reason = s->wake.reason;
+		story_format_client(&s->wake.flow, s->told.woke_client);
+		s->woke_ns = now_ns;
+		status_count(&s->told.wakes, s->wake.reason);
+		status_count_wake(&s->told, (now_ns - s->wake.seen_ns) / NS_PER_US);
+		story_log_awake(s, replayed, now_ns);
+	} else if (s->asleep_since_ns) {
+		log_info("awake", "target=%s reason=stopping", s->told.name);
+	}
+	if (s->asleep_since_ns)
+		s->told.asleep_ms += (now_ns - s->asleep_since_ns) / NS_PER_MS;
+	s->wake.reason = NULL;
+	s->asleep_since_ns = 0;
+}
+
+static void story_say_busy(const struct story *s, const struct busy_verdict *v)
+{
+	char client[STATUS_DETAIL_MAX];
+
+	story_format_client(&v->flow, client);
+	if (v->is_stuck)
+		log_warn("a connection without progress for --busy-max: it no longer keeps the "
+			 "target awake",
+			 "target=%s client=%s", s->told.name, client);
+	else
+		log_info("idle, but busy", "target=%s reason=%s client=%s", s->told.name,
+			 busy_reason_name(v->reason), client);
+}
+
+/* Looked at again and again, said once. */
+void story_looked(struct story *s, const struct busy_verdict *v)
+{
+	bool is_new = v->reason != s->busy || memcmp(&v->flow, &s->busy_flow, sizeof(v->flow)) != 0;
+
+	if (v->reason == BUSY_MEASURING)
+		return; /* nothing to be told yet */
+	s->busy = v->reason;
+	s->busy_flow = v->flow;
+	if (v->reason != BUSY_NOT)
+		status_count(&s->told.busy, busy_reason_name(v->reason));
+	if (is_new && (v->reason != BUSY_NOT || v->is_stuck))
+		story_say_busy(s, v);
+}
+
+void story_misjudged(struct story *s, const struct gate_flow *flow)
+{
+	char client[STATUS_DETAIL_MAX];
+
+	story_format_client(flow, client);
+	s->told.misjudged++;
+	log_debug("a client where health checks come from", "target=%s client=%s", s->told.name,
+		  client);
+}
+
+void story_flapped(struct story *s, uint64_t idle_ns, uint64_t before_ns)
+{
+	if (idle_ns > before_ns) {
+		s->told.flaps++;
+		log_warn("woken soon after falling asleep, again and again: a longer idle time",
+			 "target=%s idle_after_ms=%" PRIu64, s->told.name, idle_ns / NS_PER_MS);
+	} else {
+		log_info("the usual idle time again", "target=%s idle_after_ms=%" PRIu64,
+			 s->told.name, idle_ns / NS_PER_MS);
+	}
+}

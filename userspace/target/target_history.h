@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What happened to a target, and why: as the log tells it at once, and the status when asked. It
+ * is told everything, and changes nothing.
+ */
+#ifndef DOZE_TARGET_HISTORY_H
+#define DOZE_TARGET_HISTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "activity/busy.h"
+#include "report/status.h"
+#include "target/scaler.h"
+
+/* When each phase of a wake was over. */
+struct story_wake {
+	const char *reason;    /* NULL: none is under way */
+	struct gate_flow flow; /* the client's; all zero if there is none */
+	uint64_t seen_ns, taken_ns, resized_ns, ready_ns;
+	uint64_t asleep_cpu_us; /* used while asleep */
+};
+
+struct story {
+	struct status_target told;
+	struct story_wake wake;
+	uint64_t state_ns;	  /* when its state began */
+	uint64_t asleep_since_ns; /* 0: it is not */
+	uint64_t asleep_usage_us;
+	uint64_t woke_ns;      /* the last time */
+	enum busy_reason busy; /* the last look's */
+	struct gate_flow busy_flow;
+};
+
+void story_init(struct story *s, const char *name, uint64_t now_ns);
+
+void story_state(struct story *s, enum scaler_state before, enum scaler_state after,
+		 uint64_t now_ns);
+
+/* It has fallen asleep; usage_us is the CPU that it has used ever. */
+void story_asleep(struct story *s, uint64_t activity_ns, uint64_t usage_us, uint64_t now_ns);
+
+/* Something wakes it: reason is a static string. The first reason of a wake stays. */
+void story_wakes(struct story *s, const char *reason, const struct gate_flow *flow,
+		 uint64_t seen_ns, uint64_t now_ns);
+
+/* It is on its way: its CPU until then is what it has used asleep. */
+void story_waking(struct story *s, uint64_t usage_us);
+void story_resized(struct story *s, uint64_t now_ns);
+void story_ready(struct story *s, uint64_t now_ns);
+
+/* The gate is open, and so many held frames have been replayed. */
+void story_awake(struct story *s, unsigned int replayed, uint64_t now_ns);
+
+/* What a look at its connections has shown. */
+void story_looked(struct story *s, const struct busy_verdict *v);
+
+/* Who was taken for a health check was a client. */
+void story_misjudged(struct story *s, const struct gate_flow *flow);
+
+/* The idle time is another now. */
+void story_flapped(struct story *s, uint64_t idle_ns, uint64_t before_ns);
+
+/* "192.0.2.1:4242" or "[2001:db8::1]:4242", into STATUS_DETAIL_MAX bytes; "" for none. */
+void story_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX]);
+
+#endif

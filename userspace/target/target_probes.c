@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+/* Only puts together what others do. */
+#include "target/target_probes.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "gate/steer.h"
+
+#define CHECKS_WAIT_MS 500
+
+struct checks {
+	struct checks_settings settings;
+	struct activity *activity;
+	struct event *wait;
+	bool is_closed;
+	struct bpf_link *steering;
+	struct responder *responder; /* NULL: nothing is answered */
+};
+
+static struct caller_rules checks_rules(void *arg, const struct gate_flow *flow)
+{
+	const struct checks *c = arg;
+
+	return activity_rules(c->activity, flow);
+}
+
+static void checks_on_client(void *arg, const struct gate_flow *flow)
+{
+	const struct checks *c = arg;
+
+	c->settings.client(c->settings.arg, flow, "handed_over");
+}
+
+static void checks_on_waited(evutil_socket_t fd, short what, void *arg)
+{
+	struct checks *c = arg;
+	struct activity_waiting waiting;
+
+	(void)fd;
+	(void)what;
+	if (!c->is_closed)
+		return;
+	/* What cannot be looked at is a client. */
+	if (activity_find_waiting(c->activity, CHECKS_WAIT_MS * NS_PER_MS, &waiting) < 0)
+		c->settings.client(c->settings.arg, NULL, "waiting");
+	else if (waiting.is_found)
+		c->settings.client(c->settings.arg, &waiting.flow, "waiting");
+	else if (waiting.is_coming)
+		checks_passed(c);
+}
+
+void checks_passed(struct checks *c)
+{
+	/* The clock of the packets may be a little ahead. */
+	const struct timeval in = { .tv_usec = (CHECKS_WAIT_MS + 10) * 1000 };
+
+	if (c->is_closed && !event_pending(c->wait, EV_TIMEOUT, NULL))
+		event_add(c->wait, &in);
+}
+
+static int checks_steer_port(struct checks *c, uint16_t port)
+{
+	static const struct gate_addr any;
+	const struct checks_settings *s = &c->settings;
+	int r = 0;
+
+	if (!s->addresses_len)
+		return steer_add_port(s->steer, &any, port, s->target_id);
+	for (size_t i = 0; i < s->addresses_len && r == 0; i++)
+		r = steer_add_port(s->steer, &s->addresses[i], port, s->target_id);
+	return r;
+}
+
+static int checks_connect_steer(struct checks *c)
+{
+	for (size_t i = 0; i < c->settings.ports_len; i++) {
+		int r = checks_steer_port(c, c->settings.ports[i]);
+
+		if (r < 0)
+			return r;
+	}
+	for (int family = 0; family < GATE_FAMILIES; family++) {
+		int fd = responder_listen_fd(c->responder, (enum gate_family)family);
+		int r = fd < 0 ? 0
+			       : steer_set_responder(c->settings.steer, c->settings.target_id,
+						     (enum gate_family)family, fd);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int checks_open_responder(struct checks *c, struct event_base *base, const struct netns *ns)
+{
+	const struct responder_settings settings = {
+		.base = base,
+		.ns = ns,
+		.rules = checks_rules,
+		.client = checks_on_client,
+		.arg = c,
+	};
+	int r = c->settings.steer ? steer_attach(&c->steering, c->settings.steer, ns) : -EOPNOTSUPP;
+
+	if (r == -EOPNOTSUPP) {
+		c->settings.probes = GATE_PROBES_PASS;
+		return 0;
+	}
+	if (r == 0)
+		r = responder_new(&c->responder, &settings);
+	return r < 0 ? r : checks_connect_steer(c);
+}
+
+static int checks_tell_gate(const struct checks *c, struct datapath *d)
+{
+	const struct activity_settings *a = c->settings.activity;
+
+	for (size_t i = 0; i < a->sources_len; i++) {
+		int r = datapath_add_source(d, c->settings.target_id, &a->sources[i].from,
+					    a->sources[i].kind);
+
+		if (r < 0)
+			return r;
+	}
+	datapath_set_probes(d, c->settings.target_id, c->settings.probes, a->paths_len > 0);
+	return 0;
+}
+
+int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
+	       struct datapath *d, struct activity *a, const struct checks_settings *settings)
+{
+	_cleanup_(checks_free) struct checks *c = calloc(1, sizeof(*c));
+	int r = 0;
+
+	if (!c)
+		return log_err(-ENOMEM, "cannot tell health checks from clients");
+	c->settings = *settings;
+	c->activity = a;
+	c->wait = evtimer_new(base, checks_on_waited, c);
+	if (!c->wait)
+		return log_err(-ENOMEM, "cannot tell health checks from clients");
+	if (!settings->activity->sources_len)
+		c->settings.probes = GATE_PROBES_NONE; /* from nowhere */
+	if (c->settings.probes == GATE_PROBES_ANSWER)
+		r = checks_open_responder(c, base, ns);
+	if (r == 0)
+		r = checks_tell_gate(c, d);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(c);
+	return 0;
+}
+
+void checks_free(struct checks **c)
+{
+	if (!*c)
+		return;
+	steer_detach(&(*c)->steering); /* nothing new arrives at the responder */
+	if ((*c)->settings.steer)
+		steer_remove_target((*c)->settings.steer, (*c)->settings.target_id);
+	responder_free(&(*c)->responder);
+	if ((*c)->wait)
+		event_free((*c)->wait);
+	free(*c);
+	*c = NULL;
+}
+
+void checks_gate_opened(struct checks *c)
+{
+	c->is_closed = false;
+	event_del(c->wait);
+	if (c->responder)
+		responder_release(c->responder, true);
+}
+
+void checks_gate_closes(struct checks *c)
+{
+	c->is_closed = true;
+	if (c->responder)
+		responder_release(c->responder, false);
+}
+
+bool checks_are_busy(const struct checks *c)
+{
+	return c->responder && responder_is_busy(c->responder);
+}
+
+const struct responder_counters *checks_counters(const struct checks *c)
+{
+	return c->responder ? responder_counters(c->responder) : NULL;
+}
