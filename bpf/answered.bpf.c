@@ -44,7 +44,7 @@ static __always_inline bool answered_by_quick_ack(const struct tcp_sock *tcp, __
 	return tcp->snd_wl1 == tcp->rcv_nxt && tcp->rcv_tstamp == received;
 }
 
-static __always_inline bool answered_is(const struct tcp_sock *tcp, __u8 state)
+static __always_inline bool sockdiag_answered_is(const struct tcp_sock *tcp, __u8 state)
 {
 	__u32 received = tcp->inet_conn.icsk_ack.lrcvtime;
 
@@ -66,7 +66,7 @@ int answered(struct bpf_iter__tcp *ctx)
 	if (!common)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(common);
-	if (!tcp || !answered_is(tcp, common->skc_state))
+	if (!tcp || !sockdiag_answered_is(tcp, common->skc_state))
 		return 0;
 	cookie = (__u64)common->skc_cookie.counter;
 	bpf_seq_write(ctx->meta->seq, &cookie, sizeof(cookie));

@@ -12,9 +12,9 @@
 struct gate_view {
 	bool is_closed;
 	bool is_stale; /* the daemon has been silent for longer than GATE_STALE_NS */
-	bool is_probe; /* the daemon's own readiness probe */
+	bool is_ready; /* doze's own question whether the target is ready */
 	bool can_replay;
-	bool judges_all; /* open: payload of any client may be a health check */
+	bool judges_all; /* open: payload of any client may be a probe */
 	bool is_judged;	 /* what has to be judged was judged a moment ago: a client is here */
 	bool is_steered; /* closed: a connection to the daemon's responder */
 	__u8 probes;	 /* enum gate_probes */
@@ -39,7 +39,7 @@ static __always_inline bool gate_is_activity(const struct gate_packet *p)
 }
 
 /*
- * The gate is open. A health check must not keep a target awake, and a client must: which of them
+ * The gate is open. A probe must not keep a target awake, and a client must: which of them
  * a connection is, its payload tells the daemon, and nothing is lost while it looks.
  */
 static __always_inline enum gate_verdict gate_decide_open(const struct gate_packet *p,
@@ -51,11 +51,11 @@ static __always_inline enum gate_verdict gate_decide_open(const struct gate_pack
 		return GATE_PASS_OPEN;
 	if (gate_is_syn(p))
 		return GATE_PASS_UNPROVEN;
-	/* No health check is that long. */
+	/* No probe is that long. */
 	return p->frame_len > GATE_FRAME_MAX ? GATE_PASS_OPEN : GATE_PASS_JUDGED;
 }
 
-/* The gate is closed, and the packet is of a source of health checks. */
+/* The gate is closed, and the packet is of a source of probes. */
 static __always_inline enum gate_verdict gate_decide_check(const struct gate_packet *p,
 							   const struct gate_view *view)
 {
@@ -92,8 +92,8 @@ static __always_inline enum gate_verdict gate_decide(const struct gate_packet *p
 {
 	bool is_udp = p->flow.protocol == PARSE_PROTO_UDP;
 
-	if (view->is_probe)
-		return GATE_PASS_PROBE;
+	if (view->is_ready)
+		return GATE_PASS_READY;
 	if (!gate_is_activity(p))
 		return GATE_PASS_QUIET;
 	if (view->source == GATE_SOURCE_IGNORED && (is_udp || !view->is_closed))
@@ -137,7 +137,7 @@ static __always_inline enum gate_verdict gate_decide_unjudged(bool is_closed)
 /* Nothing that proves that somebody uses the target; of pass_judged the daemon decides. */
 static __always_inline bool gate_is_quiet(enum gate_verdict v)
 {
-	return v == GATE_PASS_QUIET || v == GATE_PASS_PROBE || v == GATE_PASS_IGNORED ||
+	return v == GATE_PASS_QUIET || v == GATE_PASS_READY || v == GATE_PASS_IGNORED ||
 	       v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED;
 }
 

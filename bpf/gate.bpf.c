@@ -374,7 +374,7 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	now_ns = gate_now_ns();
 	view.is_closed = control->closing != 0;
 	view.is_stale = view.is_closed && gate_is_stale(now_ns);
-	view.is_probe = control->probe_port_be && control->probe_port_be == p->flow.sport_be;
+	view.is_ready = control->ready_port_be && control->ready_port_be == p->flow.sport_be;
 	if (gate_is_activity(p) && (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS))
 		gate_look_at_source(p, target_id, control, &view, now_ns);
 

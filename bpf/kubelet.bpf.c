@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Remembers the connections that the kubelet opens: attached to its cgroup, and so run for each
- * socket of it that connects, before the SYN is sent, and that closes. Health checks are among
+ * socket of it that connects, before the SYN is sent, and that closes. Probes are among
  * them. Whoever else has an address of the node's, such as an ingress controller in the host's
  * network, is not; it may get a port that the kubelet has used.
  */

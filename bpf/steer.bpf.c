@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * While a target's gate is closed, its health checks are answered by the daemon: a new connection
+ * While a target's gate is closed, its probes are answered by the daemon: a new connection
  * from a source of theirs gets the responder's socket instead of the application's. No packet is
  * rewritten, and all other connections reach the application.
  *
- *   new connection -> which target? -> closed, and a source of health checks? -> assign, remember
+ *   new connection -> which target? -> closed, and a source of probes? -> assign, remember
  *
  * The gate lets the payload of a connection that is remembered here pass without a wake. One that
  * could not be assigned is not remembered, reaches the application, and its payload wakes.
@@ -17,7 +17,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The ports that health checks come to, of each target: its own, and others of the application. */
+/* The ports that probes come to, of each target: its own, and others of the application. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, GATE_KEYS_MAX);
@@ -99,7 +99,7 @@ static __always_inline bool steer_is_wanted(const struct steer_connection *c, __
 {
 	if (!control->closing || control->probes != GATE_PROBES_ANSWER)
 		return false;
-	if (control->probe_port_be && control->probe_port_be == c->flow.remote_port_be)
+	if (control->ready_port_be && control->ready_port_be == c->flow.remote_port_be)
 		return false;
 	if (gate_is_stale(bpf_ktime_get_ns()))
 		return false;

@@ -114,7 +114,7 @@ static inline __u32 gate_port_with_key(__u32 before, _Bool is_any_address, __u32
 }
 
 /*
- * Where a packet comes from, as far as it matters. Health checks come from GATE_SOURCE_PROBE, and
+ * Where a packet comes from, as far as it matters. Probes come from GATE_SOURCE_PROBE, and
  * other traffic may as well: what it is, its payload tells. Of GATE_SOURCE_IGNORED nothing counts.
  */
 enum gate_source {
@@ -159,7 +159,7 @@ struct gate_source_key {
 };
 _Static_assert(sizeof(struct gate_source_key) == 24, "bpf_lpm_trie_key with 20 bytes of data");
 
-/* What happens to health checks while the gate is closed. */
+/* What happens to probes while the gate is closed. */
 enum gate_probes {
 	GATE_PROBES_NONE,   /* no sources are known, or none shall be told apart */
 	GATE_PROBES_PASS,   /* they reach the sleeping application, and do not wake it */
@@ -173,10 +173,11 @@ struct gate_control {
 	 */
 	__u64 judge_after_ns;
 	__u32 closing; /* 0: the gate is open; else the number of this closing, never used twice */
-	/* Source port of the daemon's own readiness probe: never held, never activity. 0: none. */
-	__be16 probe_port_be;
+	/* Source port of doze's own question whether the target is ready: never held, never
+	 * activity. 0: none. */
+	__be16 ready_port_be;
 	__u8 probes;	 /* enum gate_probes */
-	__u8 judges_all; /* payload of any client may be a health check: --ignore-http */
+	__u8 judges_all; /* payload of any client may be a probe: --ignore-http */
 };
 _Static_assert(sizeof(struct gate_control) == 16, "shared layout");
 
@@ -232,11 +233,11 @@ _Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
 	X(PASS_UNPARSED, "pass_unparsed", "malformed, or too deep for the parser")                 \
 	X(PASS_OPEN, "pass_open", "activity at an open gate")                                      \
 	X(PASS_QUIET, "pass_quiet", "ACK, keep-alive, FIN, RST: no activity, never held")          \
-	X(PASS_PROBE, "pass_probe", "the daemon's own readiness probe")                            \
+	X(PASS_READY, "pass_ready", "doze's own question whether the target is ready")             \
 	X(PASS_IGNORED, "pass_ignored", "from an ignored source")                                  \
-	X(PASS_UNPROVEN, "pass_unproven", "a SYN that may be a health check's: no activity yet")   \
-	X(PASS_JUDGED, "pass_judged", "what the daemon judges: a health check, or not")            \
-	X(PASS_STEERED, "pass_steered", "closed: a health check's, on its way to the responder")   \
+	X(PASS_UNPROVEN, "pass_unproven", "a SYN that may be a probe's: no activity yet")          \
+	X(PASS_JUDGED, "pass_judged", "what the daemon judges: a probe, or not")                   \
+	X(PASS_STEERED, "pass_steered", "closed: a probe's, on its way to the responder")          \
 	X(PASS_STALE, "pass_stale", "closed, but the daemon's heartbeat is too old")               \
 	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")       \
 	X(WAKE_FRAGMENT, "wake_fragment", "first fragment, gate closed: cannot be held whole")     \

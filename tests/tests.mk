@@ -42,7 +42,7 @@ bench: deps ## measure latency, throughput and cost per packet, against a baseli
 	@python3 tests/bench/bench_probes.py
 	@python3 tests/bench/bench_node.py
 
-soak: deps ## ten minutes of health checks against sleeping pods
+soak: deps ## ten minutes of probes against sleeping pods
 	@$(MAKE) --no-print-directory doze >/dev/null
 	@python3 tests/bench/soak_probes.py
 

@@ -289,16 +289,16 @@ static void bench_case(const struct bench *b, const struct bench_entry *e,
 		    bench_median(gate_ns, b->rounds), bench_median(difference, b->rounds));
 }
 
-/* --- the same gate with health checks known, against without --- */
+/* --- the same gate with probes known, against without --- */
 
 static const struct bench_mode {
 	const char *name;
 	struct gate_control control;
 	unsigned char client; /* the last byte of its address */
 	enum gate_verdict verdict;
-	enum gate_source others; /* what all addresses are but that of health checks */
+	enum gate_source others; /* what all addresses are but that of probes */
 	bool is_kubelets;	 /* the connection */
-	bool is_syn; /* a health check's, which leaves no stamp: each one is looked at */
+	bool is_syn;		 /* a probe's, which leaves no stamp: each one is looked at */
 } bench_modes[] = {
 	{
 		.name = "a client's payload",
@@ -307,7 +307,7 @@ static const struct bench_mode {
 		.verdict = GATE_PASS_OPEN,
 	},
 	{
-		.name = "a client's, at the address of health checks",
+		.name = "a client's, at the address of probes",
 		.control = { .probes = GATE_PROBES_ANSWER, .judge_after_ns = UINT64_MAX },
 		.client = PACKET_CLIENT,
 		.verdict = GATE_PASS_OPEN,
@@ -467,7 +467,7 @@ static void bench_pods(struct bench *b)
 	struct gate_offsets offsets;
 	struct bench_entry entry = { .name = "doze node, tcx" };
 
-	if (kernel_types_find(&offsets) < 0) {
+	if (gate_offsets_find(&offsets) < 0) {
 		printf("skipped: doze node: this kernel has no BTF\n");
 		return;
 	}

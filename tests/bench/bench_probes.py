@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What a health check costs while its target sleeps: the same probe, answered by the application
+"""What a probe costs while its target sleeps: the same probe, answered by the application
 when it is awake, and by doze when it is not, in turn; and the CPU that doze uses for one.
 
 usage: bench_probes.py [ROUNDS]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A long time of health checks: a pod with doze as its sidecar and a frozen pod of doze node, each
+"""A long time of probes: a pod with doze as its sidecar and a frozen pod of doze node, each
 asked for readiness and liveness over HTTP every second. Both must sleep all the time, and no probe
 may fail; at the end a client calls each.
 

@@ -235,7 +235,7 @@ static void rig_set_control(struct rig *r, __u32 target_id, bool is_closed, __u1
 {
 	struct gate_control control = {
 		.closing = is_closed,
-		.probe_port_be = htons(probe_port),
+		.ready_port_be = htons(probe_port),
 	};
 
 	map_set(r->skel->maps.gate_controls, &target_id, &control);
@@ -276,24 +276,24 @@ static void rig_clear(struct rig *r)
 
 enum gate_state {
 	OPEN,
-	OPEN_PROBED,
+	OPEN_ASKED,
 	CLOSED,
-	CLOSED_PROBED,
+	CLOSED_ASKED,
 	STALE,
-	STALE_PROBED,
+	STALE_ASKED,
 };
 
 /* One target, any address, TCP and UDP. */
 static void rig_set_state(struct rig *r, enum gate_state state)
 {
-	bool is_closed = state != OPEN && state != OPEN_PROBED;
-	bool is_probed = state == OPEN_PROBED || state == CLOSED_PROBED || state == STALE_PROBED;
-	bool is_stale = state == STALE || state == STALE_PROBED;
+	bool is_closed = state != OPEN && state != OPEN_ASKED;
+	bool is_asked = state == OPEN_ASKED || state == CLOSED_ASKED || state == STALE_ASKED;
+	bool is_stale = state == STALE || state == STALE_ASKED;
 	__u64 now_ns = clock_ns(CLOCK_MONOTONIC);
 
 	rig_add_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP, TARGET);
 	rig_add_key(r, NULL, PACKET_SERVER_PORT, PACKET_UDP, TARGET);
-	rig_set_control(r, TARGET, is_closed, is_probed ? PACKET_CLIENT_PORT : 0);
+	rig_set_control(r, TARGET, is_closed, is_asked ? PACKET_CLIENT_PORT : 0);
 	rig_set_heartbeat(r, is_stale ? 0 : now_ns);
 	rig_clear(r);
 }
@@ -409,7 +409,7 @@ static void assert_verdict(enum hook hook, int got, int want)
 static bool is_stamped(enum gate_verdict v)
 {
 	return v != GATE_PASS_OTHER && v != GATE_PASS_FRAGMENT && v != GATE_PASS_UNPARSED &&
-	       v != GATE_PASS_QUIET && v != GATE_PASS_PROBE && v != GATE_PASS_IGNORED &&
+	       v != GATE_PASS_QUIET && v != GATE_PASS_READY && v != GATE_PASS_IGNORED &&
 	       v != GATE_PASS_UNPROVEN && v != GATE_PASS_JUDGED && v != GATE_PASS_STEERED;
 }
 
@@ -595,14 +595,14 @@ static const struct scene scenes[] = {
 	{ "SYN|FIN", { .tcp_flags = PACKET_SYN | PACKET_FIN }, CLOSED, GATE_PASS_QUIET },
 	{ "SYN|RST", { .tcp_flags = PACKET_SYN | PACKET_RST }, CLOSED, GATE_PASS_QUIET },
 
-	{ "the probe's SYN", { SYN }, OPEN_PROBED, GATE_PASS_PROBE },
-	{ "the probe's SYN", { SYN }, CLOSED_PROBED, GATE_PASS_PROBE },
-	{ "the probe's request", { ACK, .payload_len = 80 }, CLOSED_PROBED, GATE_PASS_PROBE },
-	{ "the probe's ACK", { ACK }, CLOSED_PROBED, GATE_PASS_PROBE },
-	{ "the probe's SYN", { SYN }, STALE_PROBED, GATE_PASS_PROBE },
+	{ "our question's SYN", { SYN }, OPEN_ASKED, GATE_PASS_READY },
+	{ "our question's SYN", { SYN }, CLOSED_ASKED, GATE_PASS_READY },
+	{ "our question's request", { ACK, .payload_len = 80 }, CLOSED_ASKED, GATE_PASS_READY },
+	{ "our question's ACK", { ACK }, CLOSED_ASKED, GATE_PASS_READY },
+	{ "our question's SYN", { SYN }, STALE_ASKED, GATE_PASS_READY },
 	{ "SYN of a client meanwhile",
 	  { SYN, .client_port = PACKET_CLIENT_PORT + 1 },
-	  CLOSED_PROBED,
+	  CLOSED_ASKED,
 	  GATE_HOLD_SYN },
 
 	{ "SYN", { SYN }, STALE, GATE_PASS_STALE },
@@ -643,16 +643,16 @@ static const struct scene scenes_without_replay[] = {
 	{ "payload", { ACK, .payload_len = 5 }, CLOSED, GATE_WAKE_PAYLOAD },
 	{ "ACK", { ACK }, CLOSED, GATE_PASS_QUIET },
 	{ "SYN", { SYN }, STALE, GATE_PASS_STALE },
-	{ "the probe's SYN", { SYN }, CLOSED_PROBED, GATE_PASS_PROBE },
+	{ "our question's SYN", { SYN }, CLOSED_ASKED, GATE_PASS_READY },
 };
 /* clang-format on */
 
 static void play(struct rig *r, const struct scene *table, size_t len)
 {
 	static const char *const states[] = {
-		[OPEN] = "open",     [OPEN_PROBED] = "open, probed",
-		[CLOSED] = "closed", [CLOSED_PROBED] = "closed, probed",
-		[STALE] = "stale",   [STALE_PROBED] = "stale, probed",
+		[OPEN] = "open",     [OPEN_ASKED] = "open, probed",
+		[CLOSED] = "closed", [CLOSED_ASKED] = "closed, probed",
+		[STALE] = "stale",   [STALE_ASKED] = "stale, probed",
 	};
 
 	for (size_t i = 0; i < len; i++) {
@@ -736,7 +736,7 @@ static void a_client_at_port_zero_is_no_probe(void **state)
 	assert_all_hooks(&with_replay, &p, GATE_HOLD_SYN);
 }
 
-/* Health checks. */
+/* Probes. */
 
 enum source_of_scene {
 	FROM_CLIENT,
@@ -957,7 +957,7 @@ static void rig_set_steered(struct rig *r, const struct gate_flow *flow, bool is
 		map_set(r->skel->maps.gate_steered, &key, &closing);
 }
 
-static void health_checks_get_their_verdicts_in_all_hooks(void **state)
+static void probes_get_their_verdicts_in_all_hooks(void **state)
 {
 	static const enum gate_source sources[] = {
 		[FROM_CLIENT] = GATE_SOURCE_CLIENT,
@@ -1711,7 +1711,7 @@ int main(void)
 		cmocka_unit_test(what_is_malformed_passes_a_closed_gate),
 		cmocka_unit_test(a_frame_cut_at_any_byte_passes_a_closed_gate),
 		cmocka_unit_test(a_client_at_port_zero_is_no_probe),
-		cmocka_unit_test(health_checks_get_their_verdicts_in_all_hooks),
+		cmocka_unit_test(probes_get_their_verdicts_in_all_hooks),
 		cmocka_unit_test(the_kubelets_connections_are_probes_wherever_they_come_from),
 		cmocka_unit_test(a_port_that_the_kubelet_has_used_is_anybodys),
 		cmocka_unit_test(judged_payload_is_told_with_its_length),

@@ -54,7 +54,7 @@ static struct {
 	bool is_entered;
 	int outside; /* the network namespace to go back to */
 	struct netns ns;
-	struct answered *answered; /* NULL: see has_iterator */
+	struct sockdiag_answered *answered; /* NULL: see has_iterator */
 	struct sockdiag *diag;
 	bool has_iterator;
 	int listener;
@@ -91,7 +91,7 @@ static void enter_namespace(void)
 
 static void look_for_iterator(void)
 {
-	int r = answered_new(&rig.answered);
+	int r = sockdiag_answered_new(&rig.answered);
 
 	rig.has_iterator = r == 0;
 	if (r < 0)
@@ -122,7 +122,7 @@ static int rig_free(void **state)
 	if (!rig.is_entered)
 		return 0;
 	sockdiag_free(&rig.diag);
-	answered_free(&rig.answered);
+	sockdiag_answered_free(&rig.answered);
 	netns_close(&rig.ns);
 	assert_int_equal(setns(rig.outside, CLONE_NEWNET), 0);
 	close(rig.outside);

@@ -671,7 +671,7 @@ def group_sleeps_on_when_one_of_it_cannot_fall_asleep(t):
     node.start_doze("--max-wakes=1")
     web.wait_asleep()
     other.wait_log("state", "from=shrinking to=growing", after=stamp())
-    other.wait_log("state", "from=probing to=awake", after=stamp())
+    other.wait_log("state", "from=unready to=awake", after=stamp())
     check(not node.doze.lines.matching('msg="awake"', "default/web"), "woken by a failure")
     web.expect_answer(PROMPT_MS)
 
@@ -701,7 +701,7 @@ def pod_that_never_gets_ready_gives_its_turn_back(t):
     never.wait_asleep()
     web.wait_asleep()
     waits = never.begin_request()
-    never.wait_log("state", "from=growing to=probing")
+    never.wait_log("state", "from=growing to=unready")
     web.expect_answer(20000)
     never.annotate(enabled="false")  # opens its gate
     check(waits().is_ok, "the other's client was lost")
@@ -897,7 +897,7 @@ def state_that_is_damaged_loses_no_request(t, how):
     pod.until_full()
 
 
-# --- health checks ---
+# --- probes ---
 
 
 def until_asleep(pod, probe):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Health checks neither wake the application nor keep it awake, and never fail; clients from the
+"""Probes neither wake the application nor keep it awake, and never fail; clients from the
 same address do wake it, and lose nothing."""
 import contextlib
 import json
@@ -361,7 +361,7 @@ def client_that_resembles_a_probe_is_one_while_awake_as_well(t):
     path = net.path()
 
     def is_recognized(sent):
-        line = rf'"a client where health checks come from".*client=192.0.2.1:{ask_with(path, sent)}$'
+        line = rf'"a client where probes come from".*client=192.0.2.1:{ask_with(path, sent)}$'
         with contextlib.suppress(Failure):
             return doze.stderr.wait_for(line, limit_s=IDLE_S / 8)
         return False

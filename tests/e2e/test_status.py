@@ -89,7 +89,7 @@ def schedule_is_a_reason(t):
 
 
 @test()
-def client_that_was_first_taken_for_a_health_check_is_told_as_one(t):
+def client_that_was_first_taken_for_a_probe_is_told_as_one(t):
     net, path = t.net(), socket_path(t)
     serve(t, net, f"--socket={path}", "--probe-source=192.0.2.1", idle="30s")
     with Http(net.path()) as connection:
@@ -97,7 +97,7 @@ def client_that_was_first_taken_for_a_health_check_is_told_as_one(t):
         told = wait_until(lambda: (found := status(t, net, path)) and "client_among" in found
                           and found, "it is told")
     check("misjudged      1 times a client" in told, told)
-    check(re.search(r"awake because  client_among_health_checks 192\.0\.2\.1:\d+", told), told)
+    check(re.search(r"awake because  client_among_probes 192\.0\.2\.1:\d+", told), told)
 
 
 @test()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Fuzzes the judges of first bytes. The first byte of an input chooses the rules, the second what
- * stands in front of the rest: nothing, the beginning of a health check, or HTTP/2 frames, whose
+ * stands in front of the rest: nothing, the beginning of a probe, or HTTP/2 frames, whose
  * lengths are made right, so that a fuzzer gets past them.
  */
 /* needs: userspace/probe/caller.c */
@@ -86,7 +86,7 @@ static enum caller_kind fuzz_judge(const uint8_t *bytes, size_t len,
 	return kind;
 }
 
-/* Without a rule there is no health check; and a rule makes no client of one. */
+/* Without a rule there is no probe; and a rule makes no client of one. */
 static void fuzz_with_fewer_rules(const uint8_t *bytes, size_t len,
 				  const struct caller_rules *rules, enum caller_kind kind)
 {
@@ -110,7 +110,7 @@ static void fuzz_prefixes(const uint8_t *bytes, size_t len, const struct caller_
 	for (size_t i = len % step; i <= len; i += step) {
 		enum caller_kind kind = fuzz_judge(bytes, i, rules);
 
-		/* More bytes undo no client, and make no other health check of one. */
+		/* More bytes undo no client, and make no other probe of one. */
 		FUZZ_CHECK(before < CALLER_CLIENT || kind == before);
 		FUZZ_CHECK(before == CALLER_UNDECIDED || kind == before || kind >= CALLER_CLIENT);
 		before = kind;

@@ -69,7 +69,7 @@ static void fuzz_check_verdict(const struct gate_packet *p, const struct gate_vi
 	enum gate_verdict verdict = gate_decide(p, view);
 
 	FUZZ_CHECK(verdict < GATE_VERDICT_COUNT);
-	FUZZ_CHECK(!gate_drops(verdict) || (view->is_closed && !view->is_stale && !view->is_probe));
+	FUZZ_CHECK(!gate_drops(verdict) || (view->is_closed && !view->is_stale && !view->is_ready));
 	FUZZ_CHECK(!gate_drops(verdict) || gate_is_activity(p));
 	FUZZ_CHECK(!gate_holds(verdict) || (view->can_replay && !p->is_first_fragment &&
 					    !p->is_aggregate && p->frame_len <= GATE_FRAME_MAX));
@@ -101,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_check_verdict(&whole, &(struct gate_view){
 					   .is_closed = data[1] & 1,
 					   .is_stale = data[1] & 2,
-					   .is_probe = data[1] & 4,
+					   .is_ready = data[1] & 4,
 					   .can_replay = data[1] & 8,
 				   });
 	return 0;

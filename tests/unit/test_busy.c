@@ -267,7 +267,7 @@ static void with_sleeps_with_connections_off_a_connection_is_enough(void **state
 #define YOUNG .since_received_ms = 5
 #define SILENT .has_received = false, .since_sent_ms = NEVER_MS
 
-static void a_health_check_counts_while_it_waits_for_its_answer(void **state)
+static void a_probe_counts_while_it_waits_for_its_answer(void **state)
 {
 	static const struct check_row rows[] = {
 	{ { "answered", { AT_REST, YOUNG, .since_sent_ms = 4 }, BUSY_NOT, false, 0 }, PLAIN },
@@ -520,7 +520,7 @@ int main(void)
 		cmocka_unit_test(without_a_limit_nothing_is_stuck),
 		cmocka_unit_test(a_stream_is_not_stuck_although_the_limit_is_below_the_idle_time),
 		cmocka_unit_test(with_sleeps_with_connections_off_a_connection_is_enough),
-		cmocka_unit_test(a_health_check_counts_while_it_waits_for_its_answer),
+		cmocka_unit_test(a_probe_counts_while_it_waits_for_its_answer),
 		cmocka_unit_test(who_says_nothing_counts_when_the_application_speaks),
 		cmocka_unit_test(what_is_hidden_counts_as_a_clients),
 		cmocka_unit_test(

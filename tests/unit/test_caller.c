@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Who calls, by the first bytes of a connection. A client that is taken for a health check would
- * wait for ever, so whatever differs in one point from a health check has a row here.
+ * Who calls, by the first bytes of a connection. A client that is taken for a probe would
+ * wait for ever, so whatever differs in one point from a probe has a row here.
  */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
@@ -202,7 +202,7 @@ static void from_anywhere_else_the_kubelet_is_a_client(void **state)
 	assert_int_equal(judge_text(PROBE, &by_path), CALLER_CLIENT);
 }
 
-static void from_an_ignored_source_what_can_be_answered_is_a_health_check(void **state)
+static void from_an_ignored_source_what_can_be_answered_is_a_probe(void **state)
 {
 	static const struct row rows[] = {
 	{ PROBE,                                                     CALLER_HTTP },
@@ -275,7 +275,7 @@ static void an_ignored_path_is_one_with_its_method(void **state)
 }
 /* clang-format on */
 
-static void a_health_check_is_told_by_its_last_byte_and_not_before(void **state)
+static void a_probe_is_told_by_its_last_byte_and_not_before(void **state)
 {
 	(void)state;
 	expect_at_last_byte(PROBE, sizeof(PROBE) - 1, &kubelet, CALLER_HTTP);
@@ -290,7 +290,7 @@ static void a_second_request_on_the_connection_is_a_clients(void **state)
 		assert_int_equal(judge(two, len, &kubelet), CALLER_CLIENT);
 }
 
-static void a_nul_is_in_no_health_check(void **state)
+static void a_nul_is_in_no_probe(void **state)
 {
 	static const char nul[] = GET "X: a\0b\r\n" AGENT CLOSE;
 
@@ -308,7 +308,7 @@ static size_t long_probe(char *out, size_t len)
 	return end + (size_t)sprintf(out + end, "\r\n%s%s", AGENT, CLOSE);
 }
 
-static void no_health_check_is_longer_than_the_limit(void **state)
+static void no_probe_is_longer_than_the_limit(void **state)
 {
 	char probe[2 * CALLER_BYTES_MAX + 1];
 	size_t len = long_probe(probe, CALLER_BYTES_MAX);
@@ -688,7 +688,7 @@ static void put_hello(struct wire *w, const char *server_name, const char *alpn)
 	SSL_CTX_free(ctx);
 }
 
-static void a_hello_as_go_sends_it_to_an_address_may_be_a_health_checks(void **state)
+static void a_hello_as_go_sends_it_to_an_address_may_be_a_probes(void **state)
 {
 	struct wire w = { .len = 0 };
 
@@ -869,13 +869,13 @@ int main(void)
 		cmocka_unit_test(the_kubelet_and_nobody_else_is_the_kubelet),
 		cmocka_unit_test(the_kubelet_has_the_user_agent_that_a_probe_gives_it),
 		cmocka_unit_test(from_anywhere_else_the_kubelet_is_a_client),
-		cmocka_unit_test(from_an_ignored_source_what_can_be_answered_is_a_health_check),
+		cmocka_unit_test(from_an_ignored_source_what_can_be_answered_is_a_probe),
 		cmocka_unit_test(other_versions_and_methods_of_http_are_a_clients_elsewhere),
 		cmocka_unit_test(an_ignored_path_is_one_with_its_method),
-		cmocka_unit_test(a_health_check_is_told_by_its_last_byte_and_not_before),
+		cmocka_unit_test(a_probe_is_told_by_its_last_byte_and_not_before),
 		cmocka_unit_test(a_second_request_on_the_connection_is_a_clients),
-		cmocka_unit_test(a_nul_is_in_no_health_check),
-		cmocka_unit_test(no_health_check_is_longer_than_the_limit),
+		cmocka_unit_test(a_nul_is_in_no_probe),
+		cmocka_unit_test(no_probe_is_longer_than_the_limit),
 		cmocka_unit_test(a_grpc_check_is_told_by_its_last_byte),
 		cmocka_unit_test(another_call_is_a_clients),
 		cmocka_unit_test(frames_without_a_request_change_nothing),
@@ -885,7 +885,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_http2_behind_a_check_is_a_clients),
 		cmocka_unit_test(a_call_that_goes_on_and_on_is_a_clients),
 		cmocka_unit_test(http2_is_told_by_its_preface),
-		cmocka_unit_test(a_hello_as_go_sends_it_to_an_address_may_be_a_health_checks),
+		cmocka_unit_test(a_hello_as_go_sends_it_to_an_address_may_be_a_probes),
 		cmocka_unit_test(a_hello_with_a_name_or_other_protocols_is_a_clients),
 		cmocka_unit_test(where_no_https_probes_come_a_hello_is_a_clients),
 		cmocka_unit_test(a_hello_that_does_not_add_up_is_a_clients),

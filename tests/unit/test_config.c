@@ -729,7 +729,7 @@ static void idleness_has_its_defaults(void **state)
 	assert_true(patient.config.busy_max_ns == 7200 * NS_PER_S);
 }
 
-static void health_checks_are_named_by_flags(void **state)
+static void probes_are_named_by_flags(void **state)
 {
 	_cleanup_(parsed_free) struct parsed p;
 	const struct config *c = &p.config;
@@ -941,7 +941,7 @@ int main(void)
 		TEST(a_value_that_is_too_long_for_the_error_is_cut),
 		TEST(the_help_names_every_variable),
 		TEST(idleness_has_its_defaults),
-		TEST(health_checks_are_named_by_flags),
+		TEST(probes_are_named_by_flags),
 		TEST(lists_of_idleness_have_separators_of_their_own),
 		TEST(what_is_wrong_with_idleness_is_said_with_its_value),
 		TEST(an_annotation_wins_over_the_nodes_flag),

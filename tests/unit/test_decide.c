@@ -46,22 +46,22 @@ static struct gate_packet packet_of(__u8 protocol, __u8 tcp_flags, __u32 payload
 
 static const struct gate_view open_gate = { .can_replay = true };
 static const struct gate_view open_gate_stale = { .is_stale = true, .can_replay = true };
-static const struct gate_view open_to_probe = { .is_probe = true, .can_replay = true };
+static const struct gate_view open_to_ready = { .is_ready = true, .can_replay = true };
 static const struct gate_view closed = { .is_closed = true, .can_replay = true };
 static const struct gate_view closed_stale = {
 	.is_closed = true,
 	.is_stale = true,
 	.can_replay = true,
 };
-static const struct gate_view closed_to_probe = {
+static const struct gate_view closed_to_ready = {
 	.is_closed = true,
-	.is_probe = true,
+	.is_ready = true,
 	.can_replay = true,
 };
-static const struct gate_view closed_stale_to_probe = {
+static const struct gate_view closed_stale_to_ready = {
 	.is_closed = true,
 	.is_stale = true,
-	.is_probe = true,
+	.is_ready = true,
 	.can_replay = true,
 };
 static const struct gate_view no_replay = { .is_closed = true };
@@ -92,7 +92,7 @@ static const struct gate_view closed_ignored = AT(CLOSED, IGNORED, ANSWER);
 static const struct gate_view closed_ignored_steered = AT(CLOSED, IGNORED, ANSWER,
 							  .is_steered = true);
 static const struct gate_view closed_ignored_pass = AT(CLOSED, IGNORED, PASS);
-static const struct gate_view closed_own_probe = AT(CLOSED, PROBE, ANSWER, .is_probe = true);
+static const struct gate_view closed_own_probe = AT(CLOSED, PROBE, ANSWER, .is_ready = true);
 
 struct decision {
 	const struct gate_view *view;
@@ -129,12 +129,12 @@ static const struct decision decisions[] = {
 	{ &no_replay, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
 
 	/* A probe is looked at before everything else. */
-	{ &open_to_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
-	{ &closed_to_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
-	{ &closed_to_probe, TCP, ACK, 99, 153, 0, GATE_PASS_PROBE },
-	{ &closed_to_probe, TCP, RST, 0, 60, 0, GATE_PASS_PROBE },
-	{ &closed_to_probe, UDP, 0, 0, 60, 0, GATE_PASS_PROBE },
-	{ &closed_stale_to_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
+	{ &open_to_ready, TCP, SYN, 0, 60, 0, GATE_PASS_READY },
+	{ &closed_to_ready, TCP, SYN, 0, 60, 0, GATE_PASS_READY },
+	{ &closed_to_ready, TCP, ACK, 99, 153, 0, GATE_PASS_READY },
+	{ &closed_to_ready, TCP, RST, 0, 60, 0, GATE_PASS_READY },
+	{ &closed_to_ready, UDP, 0, 0, 60, 0, GATE_PASS_READY },
+	{ &closed_stale_to_ready, TCP, SYN, 0, 60, 0, GATE_PASS_READY },
 
 	/* Nobody would replay what is held now. */
 	{ &closed_stale, TCP, SYN, 0, 60, 0, GATE_PASS_STALE },
@@ -165,7 +165,7 @@ static const struct decision decisions[] = {
 	{ &no_replay, UDP, 0, 0, 1500, FRAGMENT, GATE_WAKE_FRAGMENT },
 	{ &no_replay, UDP, 0, 0, MAX + 1, 0, GATE_WAKE_TOO_LONG },
 
-	/* From where health checks come from, open: the payload tells, as long as nobody has. */
+	/* From where probes come from, open: the payload tells, as long as nobody has. */
 	{ &open_probe, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
 	{ &open_probe, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
 	{ &open_probe, TCP, ACK, 99, MAX, 0, GATE_PASS_JUDGED },
@@ -203,7 +203,7 @@ static const struct decision decisions[] = {
 	{ &closed_ignored_steered, TCP, ACK, 99, 153, 0, GATE_PASS_STEERED },
 	{ &closed_ignored_pass, TCP, SYN, 0, 60, 0, GATE_PASS_IGNORED },
 	{ &closed_ignored_pass, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
-	{ &closed_own_probe, TCP, SYN, 0, 60, 0, GATE_PASS_PROBE },
+	{ &closed_own_probe, TCP, SYN, 0, 60, 0, GATE_PASS_READY },
 };
 /* clang-format on */
 
@@ -320,7 +320,7 @@ static void what_proves_nothing_is_quiet(void **state)
 {
 	(void)state;
 	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
-		bool is_quiet = v == GATE_PASS_QUIET || v == GATE_PASS_PROBE ||
+		bool is_quiet = v == GATE_PASS_QUIET || v == GATE_PASS_READY ||
 				v == GATE_PASS_IGNORED || v == GATE_PASS_UNPROVEN ||
 				v == GATE_PASS_STEERED;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a health check is answered, as other implementations read it. */
+/* What a probe is answered, as other implementations read it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -65,10 +65,10 @@ static void a_new_target_waits_for_its_first_answer_with_an_open_gate_and_no_tim
 {
 	static const struct step story[] = {
 		/*    ms  event            activity ms  state after       effects */
-		{        0, SCALER_TICK,              0, SCALER_PROBING,   0 },
-		{     5000, SCALER_TRAFFIC,        5000, SCALER_PROBING,   0 },
-		{    30000, SCALER_TICK,           5000, SCALER_PROBING,   0 },
-		{  9999999, SCALER_TICK,           5000, SCALER_PROBING,   0 },
+		{        0, SCALER_TICK,              0, SCALER_UNREADY,   0 },
+		{     5000, SCALER_TRAFFIC,        5000, SCALER_UNREADY,   0 },
+		{    30000, SCALER_TICK,           5000, SCALER_UNREADY,   0 },
+		{  9999999, SCALER_TICK,           5000, SCALER_UNREADY,   0 },
 		/* It has just started: idle from now on, not from its last packet on. */
 		{  9999999, SCALER_READY,          5000, SCALER_AWAKE,     0 },
 		{ 10009998, SCALER_TICK,           5000, SCALER_AWAKE,     0 },
@@ -188,7 +188,7 @@ static void traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored(void **st
 		{  10032, SCALER_SHRINK_FAILED, 10030, SCALER_GROWING,   0 },
 		{  10033, SCALER_TRAFFIC,       10033, SCALER_GROWING,   0 },
 		{  10034, SCALER_READY,         10033, SCALER_GROWING,   0 },
-		{  10040, SCALER_GROWN,         10033, SCALER_PROBING,   SCALER_PROBE },
+		{  10040, SCALER_GROWN,         10033, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  10042, SCALER_READY,         10033, SCALER_AWAKE,     SCALER_OPEN_GATE },
 	};
 
@@ -206,8 +206,8 @@ static void a_shrink_that_failed_is_undone_with_the_gate_open(void **state)
 		  SCALER_GROW | SCALER_OPEN_GATE },
 		/* Nobody waits behind an open gate, so nothing is late. */
 		{  90000, SCALER_TICK,              0, SCALER_GROWING,   0 },
-		{  90001, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
-		{  99999, SCALER_TICK,              0, SCALER_PROBING,   0 },
+		{  90001, SCALER_GROWN,             0, SCALER_UNREADY,   SCALER_ASK_READY },
+		{  99999, SCALER_TICK,              0, SCALER_UNREADY,   0 },
 		{ 100000, SCALER_READY,             0, SCALER_AWAKE,     0 },
 	};
 
@@ -231,7 +231,7 @@ static void a_shrink_that_fails_again_and_again_is_tried_less_and_less(void **st
 		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
 		{  11000, SCALER_SHRINK_FAILED,     0, SCALER_GROWING,
 		  SCALER_GROW | SCALER_OPEN_GATE },
-		{  11000, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  11000, SCALER_GROWN,             0, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  11000, SCALER_READY,             0, SCALER_AWAKE,     0 },
 		/* The first time after the idle time, as ever. */
 		{  20999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
@@ -239,14 +239,14 @@ static void a_shrink_that_fails_again_and_again_is_tried_less_and_less(void **st
 		{  21020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
 		{  22000, SCALER_SHRINK_FAILED,     0, SCALER_GROWING,
 		  SCALER_GROW | SCALER_OPEN_GATE },
-		{  22000, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  22000, SCALER_GROWN,             0, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  22000, SCALER_READY,             0, SCALER_AWAKE,     0 },
 		{  41999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
 		{  42000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 		{  42020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
 		{  43000, SCALER_SHRINK_FAILED,     0, SCALER_GROWING,
 		  SCALER_GROW | SCALER_OPEN_GATE },
-		{  43000, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  43000, SCALER_GROWN,             0, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  43000, SCALER_READY,             0, SCALER_AWAKE,     0 },
 		{  72999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
 		{  73000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
@@ -254,13 +254,13 @@ static void a_shrink_that_fails_again_and_again_is_tried_less_and_less(void **st
 		/* It works again, and that is forgotten. */
 		{  73100, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
 		{  80000, SCALER_TRAFFIC,       80000, SCALER_GROWING,   SCALER_GROW },
-		{  80000, SCALER_GROWN,         80000, SCALER_PROBING,   SCALER_PROBE },
+		{  80000, SCALER_GROWN,         80000, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  80000, SCALER_READY,         80000, SCALER_AWAKE,     SCALER_OPEN_GATE },
 		{  90000, SCALER_TICK,          80000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 		{  90020, SCALER_TICK,          80000, SCALER_SHRINKING, SCALER_SHRINK },
 		{  91000, SCALER_SHRINK_FAILED, 80000, SCALER_GROWING,
 		  SCALER_GROW | SCALER_OPEN_GATE },
-		{  91000, SCALER_GROWN,         80000, SCALER_PROBING,   SCALER_PROBE },
+		{  91000, SCALER_GROWN,         80000, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  91000, SCALER_READY,         80000, SCALER_AWAKE,     0 },
 		{ 101000, SCALER_TICK,          80000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
@@ -299,9 +299,9 @@ static void a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on(void **
 		{  10021, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
 		{  50000, SCALER_TRAFFIC,       50000, SCALER_GROWING,   SCALER_GROW },
 		{  50001, SCALER_TICK,          50000, SCALER_GROWING,   0 },
-		{  50040, SCALER_GROWN,         50000, SCALER_PROBING,   SCALER_PROBE },
-		{  50041, SCALER_TICK,          50000, SCALER_PROBING,   0 },
-		{  50042, SCALER_TRAFFIC,       50042, SCALER_PROBING,   0 },
+		{  50040, SCALER_GROWN,         50000, SCALER_UNREADY,   SCALER_ASK_READY },
+		{  50041, SCALER_TICK,          50000, SCALER_UNREADY,   0 },
+		{  50042, SCALER_TRAFFIC,       50042, SCALER_UNREADY,   0 },
 		{  50050, SCALER_READY,         50042, SCALER_AWAKE,     SCALER_OPEN_GATE },
 		{  60049, SCALER_TICK,          50042, SCALER_AWAKE,     0 },
 		{  60050, SCALER_TICK,          50042, SCALER_SHRINKING, SCALER_CLOSE_GATE },
@@ -324,8 +324,8 @@ static void a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout(void
 		  SCALER_OPEN_GATE | SCALER_TIMED_OUT },
 		{  80001, SCALER_TICK,          50000, SCALER_GROWING,   0 },
 		/* It is still not known to be ready. */
-		{  95000, SCALER_GROWN,         50000, SCALER_PROBING,   SCALER_PROBE },
-		{  99999, SCALER_TICK,          50000, SCALER_PROBING,   0 },
+		{  95000, SCALER_GROWN,         50000, SCALER_UNREADY,   SCALER_ASK_READY },
+		{  99999, SCALER_TICK,          50000, SCALER_UNREADY,   0 },
 		{  99999, SCALER_READY,         50000, SCALER_AWAKE,     0 },
 	};
 
@@ -342,10 +342,10 @@ static void a_probe_that_never_answers_opens_the_gate_after_the_wake_timeout(voi
 		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
 		{  10021, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
 		{  50000, SCALER_TRAFFIC,       50000, SCALER_GROWING,   SCALER_GROW },
-		{  60000, SCALER_GROWN,         50000, SCALER_PROBING,   SCALER_PROBE },
-		{  79999, SCALER_TICK,          50000, SCALER_PROBING,   0 },
+		{  60000, SCALER_GROWN,         50000, SCALER_UNREADY,   SCALER_ASK_READY },
+		{  79999, SCALER_TICK,          50000, SCALER_UNREADY,   0 },
 		{  80000, SCALER_TICK,          50000, SCALER_AWAKE,
-		  SCALER_STOP_PROBE | SCALER_OPEN_GATE | SCALER_TIMED_OUT },
+		  SCALER_STOP_ASKING | SCALER_OPEN_GATE | SCALER_TIMED_OUT },
 		{  89999, SCALER_TICK,          50000, SCALER_AWAKE,     0 },
 		{  90000, SCALER_TICK,          50000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
@@ -377,7 +377,7 @@ static void a_grow_that_failed_is_tried_again_with_doubling_pauses(void **state)
 		{  63000, SCALER_TICK,          50000, SCALER_GROWING,   SCALER_GROW },
 		{  63000, SCALER_GROW_FAILED,   50000, SCALER_GROWING,   0 },
 		{  68000, SCALER_TICK,          50000, SCALER_GROWING,   SCALER_GROW },
-		{  68001, SCALER_GROWN,         50000, SCALER_PROBING,   SCALER_PROBE },
+		{  68001, SCALER_GROWN,         50000, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  68002, SCALER_READY,         50000, SCALER_AWAKE,     SCALER_OPEN_GATE },
 	};
 
@@ -400,7 +400,7 @@ static void a_grow_is_tried_again_also_after_the_gate_was_opened_late(void **sta
 		{  80600, SCALER_GROW_FAILED,   50000, SCALER_GROWING,   0 },
 		{  82599, SCALER_TICK,          50000, SCALER_GROWING,   0 },
 		{  82600, SCALER_TICK,          50000, SCALER_GROWING,   SCALER_GROW },
-		{  82601, SCALER_GROWN,         50000, SCALER_PROBING,   SCALER_PROBE },
+		{  82601, SCALER_GROWN,         50000, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  82602, SCALER_READY,         50000, SCALER_AWAKE,     0 },
 	};
 
@@ -436,7 +436,7 @@ static void the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout(v
 		{  11021, SCALER_TICK,          10021, SCALER_GROWING,   SCALER_GROW },
 		{  11021, SCALER_GROW_FAILED,   10021, SCALER_GROWING,   0 },
 		{  13021, SCALER_TICK,          10021, SCALER_GROWING,   SCALER_GROW },
-		{  13022, SCALER_GROWN,         10021, SCALER_PROBING,   SCALER_PROBE },
+		{  13022, SCALER_GROWN,         10021, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  13023, SCALER_READY,         10021, SCALER_AWAKE,     SCALER_OPEN_GATE },
 		{  23023, SCALER_TICK,          10021, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 		{  23043, SCALER_TICK,          10021, SCALER_SHRINKING, SCALER_SHRINK },
@@ -454,14 +454,14 @@ static void the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout(v
 
 /* The way through every state, of which the tests below walk a part. */
 static const struct step whole_way[] = {
-	{      0, SCALER_TICK,              0, SCALER_PROBING,   0 },
+	{      0, SCALER_TICK,              0, SCALER_UNREADY,   0 },
 	{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
 	{  10000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
 	{  10021, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
 	{  50000, SCALER_TRAFFIC,       50000, SCALER_GROWING,   SCALER_GROW },
 	{  50000, SCALER_GROW_FAILED,   50000, SCALER_GROWING,   0 },
-	{  50040, SCALER_GROWN,         50000, SCALER_PROBING,   SCALER_PROBE },
+	{  50040, SCALER_GROWN,         50000, SCALER_UNREADY,   SCALER_ASK_READY },
 	{  50050, SCALER_READY,         50000, SCALER_AWAKE,     SCALER_OPEN_GATE },
 };
 /* With questions: asked at the idle deadline, and again when the gate has settled. */
@@ -548,7 +548,7 @@ static void a_target_that_is_kept_does_not_sleep_until_it_is_released(void **sta
 		{  60020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 		{  60040, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
 		{  60050, SCALER_KEEP,              0, SCALER_GROWING,   SCALER_GROW },
-		{  60060, SCALER_GROWN,             0, SCALER_PROBING,   SCALER_PROBE },
+		{  60060, SCALER_GROWN,             0, SCALER_UNREADY,   SCALER_ASK_READY },
 		{  60070, SCALER_READY,             0, SCALER_AWAKE,     SCALER_OPEN_GATE },
 		{  99999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
 		{  99999, SCALER_RELEASE,           0, SCALER_AWAKE,     0 },
@@ -631,7 +631,7 @@ static void a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything(v
 				open_gate = 0;
 		}
 		story[len] = (struct step){ 60000, SCALER_STOP, 0, SCALER_AWAKE,
-					    SCALER_STOP_PROBE | SCALER_GROW | open_gate };
+					    SCALER_STOP_ASKING | SCALER_GROW | open_gate };
 		for (enum scaler_event event = SCALER_TICK; event <= SCALER_STOP; event++)
 			story[n++] = (struct step){ 99999, event, 99999, SCALER_AWAKE, 0 };
 		replay(story, n);
@@ -701,7 +701,7 @@ static void the_deadline_is_when_something_can_change(void **state)
 static void every_state_has_a_name_of_its_own(void **state)
 {
 	(void)state;
-	for (enum scaler_state a = SCALER_AWAKE; a <= SCALER_PROBING; a++) {
+	for (enum scaler_state a = SCALER_AWAKE; a <= SCALER_UNREADY; a++) {
 		assert_non_null(scaler_state_name(a));
 		for (enum scaler_state b = SCALER_AWAKE; b < a; b++)
 			assert_string_not_equal(scaler_state_name(a), scaler_state_name(b));
@@ -727,7 +727,7 @@ struct random_walk {
 	uint64_t seed;
 	uint64_t now_ns;
 	uint64_t activity_ns;
-	bool is_seen[SCALER_PROBING + 1];
+	bool is_seen[SCALER_UNREADY + 1];
 	bool was_asked;
 };
 
@@ -815,7 +815,7 @@ static void a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other(
 	assert_true(scaler_deadline_ns(&s) == UINT64_MAX);
 	assert_int_equal(scaler_step(&s, SCALER_TICK, 2 * NS_PER_S, 0), 0);
 	assert_int_equal(scaler_step(&s, SCALER_TRAFFIC, 3 * NS_PER_S, 0), SCALER_GROW);
-	assert_int_equal(scaler_step(&s, SCALER_GROWN, 3 * NS_PER_S, 0), SCALER_PROBE);
+	assert_int_equal(scaler_step(&s, SCALER_GROWN, 3 * NS_PER_S, 0), SCALER_ASK_READY);
 	assert_int_equal(scaler_step(&s, SCALER_READY, 3 * NS_PER_S, 0), SCALER_OPEN_GATE);
 	assert_int_equal(s.state, SCALER_AWAKE);
 }

@@ -15,7 +15,7 @@
 
 struct activity {
 	struct activity_settings settings;
-	struct callers *callers;
+	struct caller_table *callers;
 	struct sockdiag *sockdiag;
 	struct busy_verdict *look; /* during activity_look() */
 	uint64_t look_ns;	   /* and activity_find_waiting() */
@@ -23,13 +23,13 @@ struct activity {
 	uint64_t wait_ns;
 };
 
-int activity_new(struct activity **out, const struct netns *ns, struct answered *answered,
+int activity_new(struct activity **out, const struct netns *ns, struct sockdiag_answered *answered,
 		 const struct activity_settings *settings)
 {
 	_cleanup_(activity_free) struct activity *a = calloc(1, sizeof(*a));
 	int r;
 
-	if (!a || callers_new(&a->callers, settings->busy.check_ms * NS_PER_MS) < 0)
+	if (!a || caller_table_new(&a->callers, settings->busy.check_ms * NS_PER_MS) < 0)
 		return log_err(-ENOMEM, "cannot look at the connections");
 	a->settings = *settings;
 	r = sockdiag_new(&a->sockdiag, ns, answered);
@@ -43,7 +43,7 @@ void activity_free(struct activity **a)
 {
 	if (!*a)
 		return;
-	callers_free(&(*a)->callers);
+	caller_table_free(&(*a)->callers);
 	sockdiag_free(&(*a)->sockdiag);
 	free(*a);
 	*a = NULL;
@@ -99,7 +99,7 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
 {
 	const struct caller_rules rules = activity_rules(a, &event->flow);
 	const uint8_t *bytes = frame;
-	struct callers_segment segment;
+	struct caller_table_segment segment;
 	struct tcphdr tcp;
 	size_t payload_at;
 
@@ -109,7 +109,7 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
 	payload_at = event->l4_offset + 4UL * tcp.doff;
 	if (payload_at + event->payload_len > event->frame_len)
 		return true;
-	segment = (struct callers_segment){
+	segment = (struct caller_table_segment){
 		.is_syn = tcp.syn,
 		.seq = ntohl(tcp.seq) + tcp.syn,
 		.ack = ntohl(tcp.ack_seq),
@@ -117,7 +117,7 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
 		.len = event->payload_len,
 		.seen_ns = event->seen_ns,
 	};
-	return callers_take(a->callers, &event->flow, &segment, &rules) == CALLER_CLIENT;
+	return caller_table_take(a->callers, &event->flow, &segment, &rules) == CALLER_CLIENT;
 }
 
 /* --- what the kernel knows --- */
@@ -127,7 +127,7 @@ static bool activity_is_check(const struct activity *a, const struct busy_socket
 			      enum busy_check *out)
 {
 	enum gate_source source = activity_source(a, &socket->flow);
-	enum caller_kind kind = callers_kind(a->callers, &socket->flow, a->look_ns);
+	enum caller_kind kind = caller_table_kind(a->callers, &socket->flow, a->look_ns);
 
 	*out = BUSY_CHECK_PLAIN;
 	if (source == GATE_SOURCE_IGNORED)
@@ -193,7 +193,7 @@ static bool activity_is_there(const struct activity *a, const struct busy_socket
 {
 	if (socket->state == TCP_CLOSE_WAIT)
 		return socket->has_received &&
-		       callers_kind(a->callers, &socket->flow, a->look_ns) == CALLER_UNDECIDED;
+		       caller_table_kind(a->callers, &socket->flow, a->look_ns) == CALLER_UNDECIDED;
 	return socket->state == TCP_ESTABLISHED || socket->state == TCP_SYN_RECV;
 }
 
@@ -202,7 +202,7 @@ static void activity_on_passed(void *arg, const struct busy_socket *socket)
 	struct activity *a = arg;
 	uint64_t age_ns;
 
-	if (!callers_is_unproven(a->callers, &socket->flow, a->look_ns, &age_ns) ||
+	if (!caller_table_is_unproven(a->callers, &socket->flow, a->look_ns, &age_ns) ||
 	    !activity_is_there(a, socket))
 		return;
 	if (age_ns < a->wait_ns || socket->state == TCP_SYN_RECV) {

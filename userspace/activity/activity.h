@@ -16,9 +16,9 @@
 #include "probe/caller.h"
 
 struct activity;
-struct answered;
+struct sockdiag_answered;
 
-/* Where health checks come from, or what is not to be counted. */
+/* Where probes come from, or what is not to be counted. */
 struct activity_source {
 	struct cidr from;
 	enum gate_source kind;
@@ -49,7 +49,7 @@ struct activity_settings {
 
 /* The caller owns *out; ns and answered (activity/sockdiag.h) are borrowed. Logs its errors,
  * -errno. */
-int activity_new(struct activity **out, const struct netns *ns, struct answered *answered,
+int activity_new(struct activity **out, const struct netns *ns, struct sockdiag_answered *answered,
 		 const struct activity_settings *settings);
 void activity_free(struct activity **a);
 
@@ -60,7 +60,7 @@ struct caller_rules activity_rules(const struct activity *a, const struct gate_f
 bool activity_is_client(struct activity *a, const struct gate_event *event, const void *frame);
 
 /*
- * Looks at the target's connections. Health checks do not count, but for those that wait for their
+ * Looks at the target's connections. Probes do not count, but for those that wait for their
  * answer right now: asleep, the target would not give it. Logs its errors, -errno.
  */
 int activity_look(struct activity *a, struct busy_verdict *out);
@@ -74,7 +74,7 @@ int activity_look_upstream(struct activity *a, struct busy_verdict *v);
 
 /* Of connections that have been passed on to a sleeping target, and are not told apart yet. */
 struct activity_waiting {
-	bool is_found;	       /* one waits for longer than a health check does: a client's */
+	bool is_found;	       /* one waits for longer than a probe does: a client's */
 	struct gate_flow flow; /* that one */
 	bool is_coming;	       /* another may yet */
 };

@@ -16,7 +16,7 @@
 /* So long a request of the application's own may wait for the first answer on its connection. */
 #define BUSY_ONE_WAY_MS 60000
 
-/* A connection from where health checks come from that may say something yet. */
+/* A connection from where probes come from that may say something yet. */
 #define BUSY_SILENT_MS 100
 
 static const char *const busy_reason_names[BUSY_REASONS] = {
@@ -177,7 +177,7 @@ static uint64_t busy_recheck_soon_ms(uint64_t age_ms)
 	return min_u64(max_u64(age_ms, BUSY_RECHECK_MIN_MS), BUSY_RECHECK_MAX_MS);
 }
 
-/* What the application says unasked, a client waits for; a health check is gone by then. */
+/* What the application says unasked, a client waits for; a probe is gone by then. */
 static bool busy_is_told(const struct busy_socket *socket)
 {
 	return socket->state == TCP_ESTABLISHED && socket->since_sent_ms != UINT64_MAX;

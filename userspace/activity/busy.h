@@ -11,7 +11,7 @@
 
 #include "gate.h"
 
-/* A health check that has no answer by then has failed; the kubelet's own default is 1 s. */
+/* A probe that has no answer by then has failed; the kubelet's own default is 1 s. */
 #define BUSY_CHECK_MS 2000
 
 /* Does the last data that went over a connection come from the application? */
@@ -54,10 +54,10 @@ struct busy_settings {
 	uint64_t idle_ms;
 	uint64_t max_ms; /* a connection without progress for so long is stuck; 0: without limit */
 	bool sleeps_with_connections;
-	uint64_t check_ms; /* a health check without an answer for so long has failed */
+	uint64_t check_ms; /* a probe without an answer for so long has failed */
 };
 
-/* What is known of a connection that may be a health check's. */
+/* What is known of a connection that may be a probe's. */
 enum busy_check {
 	BUSY_CHECK_SILENT, /* its client has not said anything, as one by TCP does not */
 	BUSY_CHECK_PLAIN,  /* it is one, by what it has said or by where it comes from */
@@ -91,10 +91,10 @@ void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
 		       const struct busy_settings *settings);
 
 /*
- * The same of a connection that may be a health check's. One that is counts only while it waits
+ * The same of a connection that may be a probe's. One that is counts only while it waits
  * for its answer, which the application could not give asleep, and not for ever: it may sleep if it
- * fails its health checks. One that may be a client's counts as a client's does; only that it is
- * looked at again soon, as long as it is young, because a health check ends soon.
+ * fails its probes. One that may be a client's counts as a client's does; only that it is
+ * looked at again soon, as long as it is young, because a probe ends soon.
  */
 void busy_add_check(struct busy_verdict *v, const struct busy_socket *socket, enum busy_check check,
 		    const struct busy_settings *settings);

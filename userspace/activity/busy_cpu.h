@@ -15,14 +15,14 @@
 #include "activity/busy.h"
 
 /* From here on it computes, in thousandths of one CPU. A runtime at rest stays below 20. */
-#define COMPUTING_MILLICPU 50
+#define BUSY_CPU_MILLICPU 50
 
 /* A shorter time says nothing. An older look does not say what it does now. */
-#define COMPUTING_WINDOW_NS UINT64_C(200000000)
-#define COMPUTING_STALE_NS  UINT64_C(3000000000)
+#define BUSY_CPU_WINDOW_NS UINT64_C(200000000)
+#define BUSY_CPU_STALE_NS  UINT64_C(3000000000)
 
 /* All zero before the first look. */
-struct computing {
+struct busy_cpu {
 	uint64_t looked_ns; /* 0: never */
 	uint64_t usage_us;  /* then */
 	bool is_measured;   /* is_busy says what the time before that look was */
@@ -33,7 +33,6 @@ struct computing {
  * v: what the connections have said; only if they are at rest and v->is_in_use, this adds to it:
  * BUSY_COMPUTING, BUSY_MEASURING (look again first, after v->recheck_ms), or nothing.
  */
-void computing_look(struct computing *c, struct busy_verdict *v, uint64_t usage_us,
-		    uint64_t now_ns);
+void busy_cpu_look(struct busy_cpu *c, struct busy_verdict *v, uint64_t usage_us, uint64_t now_ns);
 
 #endif

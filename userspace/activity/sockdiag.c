@@ -52,10 +52,11 @@ struct sockdiag {
 	const struct netns *ns;
 	struct mnl_socket
 		*nl; /* NULL: to be opened again, after a dump that was not read to its end */
-	struct answered *answered; /* borrowed; NULL: not on this kernel, or without these rights */
-	uint32_t seq;		   /* of the dump that runs */
-	bool is_interrupted;	   /* it does not show one moment, and something may be missing */
-	int error;		   /* what befell it */
+	struct sockdiag_answered
+		*answered;   /* borrowed; NULL: not on this kernel, or without these rights */
+	uint32_t seq;	     /* of the dump that runs */
+	bool is_interrupted; /* it does not show one moment, and something may be missing */
+	int error;	     /* what befell it */
 	struct sockdiag_entry *entries;
 	size_t len, room;
 };
@@ -361,7 +362,7 @@ static int sockdiag_look_again(const struct sockdiag *s)
 
 	if (r < 0)
 		return r;
-	r = answered_look(s->answered);
+	r = sockdiag_answered_look(s->answered);
 	netns_leave(s->ns);
 	return r;
 }
@@ -374,7 +375,7 @@ static void sockdiag_resolve(struct sockdiag *s)
 		struct sockdiag_entry *entry = &s->entries[i];
 
 		if (sockdiag_is_ambiguous(&entry->socket))
-			entry->socket.answer = answered_has(s->answered, entry->cookie)
+			entry->socket.answer = sockdiag_answered_has(s->answered, entry->cookie)
 						       ? BUSY_ANSWERED
 						       : BUSY_NOT_ANSWERED;
 	}
@@ -392,7 +393,7 @@ static int sockdiag_try(struct sockdiag *s)
 	return r < 0 ? log_err(r, "cannot list TCP connections") : 0;
 }
 
-int sockdiag_new(struct sockdiag **out, const struct netns *ns, struct answered *answered)
+int sockdiag_new(struct sockdiag **out, const struct netns *ns, struct sockdiag_answered *answered)
 {
 	_cleanup_(sockdiag_free) struct sockdiag *s = calloc(1, sizeof(*s));
 	int r;

@@ -20,7 +20,7 @@
 #include "activity/busy.h"
 #include "base/netns.h"
 
-struct answered;
+struct sockdiag_answered;
 struct nlmsghdr;
 struct sockdiag;
 
@@ -30,7 +30,7 @@ typedef void (*sockdiag_fn)(void *arg, const struct busy_socket *socket);
  * The caller owns *out; ns and answered (NULL: it is not to be had) are borrowed, and outlive it.
  * Logs its errors, -errno; -ENOENT: the kernel has no tcp_diag, not even as a module.
  */
-int sockdiag_new(struct sockdiag **out, const struct netns *ns, struct answered *answered);
+int sockdiag_new(struct sockdiag **out, const struct netns *ns, struct sockdiag_answered *answered);
 void sockdiag_free(struct sockdiag **s);
 
 /*

@@ -14,13 +14,13 @@
 
 #define ANSWERED_COOKIES_MIN 512
 
-struct answered {
+struct sockdiag_answered {
 	struct answered_bpf *skel;
 	uint64_t *cookies; /* sorted */
 	size_t len, room;
 };
 
-static int answered_load(struct answered *a)
+static int sockdiag_answered_load(struct sockdiag_answered *a)
 {
 	int r;
 
@@ -31,14 +31,14 @@ static int answered_load(struct answered *a)
 	return r < 0 ? r : answered_bpf__attach(a->skel);
 }
 
-int answered_new(struct answered **out)
+int sockdiag_answered_new(struct sockdiag_answered **out)
 {
-	_cleanup_(answered_free) struct answered *a = calloc(1, sizeof(*a));
+	_cleanup_(sockdiag_answered_free) struct sockdiag_answered *a = calloc(1, sizeof(*a));
 	int r;
 
 	if (!a)
 		return -ENOMEM;
-	r = answered_load(a);
+	r = sockdiag_answered_load(a);
 	if (r < 0) {
 		log_info("no BPF iterator over TCP sockets (kernel 5.9 with BTF, CAP_PERFMON): a "
 			 "request that was answered within a tick may keep its target awake",
@@ -49,7 +49,7 @@ int answered_new(struct answered **out)
 	return 0;
 }
 
-void answered_free(struct answered **a)
+void sockdiag_answered_free(struct sockdiag_answered **a)
 {
 	if (!*a)
 		return;
@@ -59,7 +59,7 @@ void answered_free(struct answered **a)
 	*a = NULL;
 }
 
-static int answered_make_room(struct answered *a)
+static int sockdiag_answered_make_room(struct sockdiag_answered *a)
 {
 	size_t room = a->room ? 2 * a->room : ANSWERED_COOKIES_MIN;
 	uint64_t *grown;
@@ -75,14 +75,14 @@ static int answered_make_room(struct answered *a)
 }
 
 /* The kernel returns whole records, as many as fit. */
-static int answered_read(struct answered *a, int fd)
+static int sockdiag_answered_read(struct sockdiag_answered *a, int fd)
 {
 	ssize_t n;
 	int r;
 
 	a->len = 0;
 	do {
-		r = answered_make_room(a);
+		r = sockdiag_answered_make_room(a);
 		if (r < 0)
 			return r;
 		n = read(fd, a->cookies + a->len, (a->room - a->len) * sizeof(*a->cookies));
@@ -92,27 +92,28 @@ static int answered_read(struct answered *a, int fd)
 	return n < 0 ? -errno : 0;
 }
 
-static int answered_compare(const void *left, const void *right)
+static int sockdiag_answered_compare(const void *left, const void *right)
 {
 	uint64_t l = *(const uint64_t *)left, r = *(const uint64_t *)right;
 
 	return (l > r) - (l < r);
 }
 
-int answered_look(struct answered *a)
+int sockdiag_answered_look(struct sockdiag_answered *a)
 {
 	_cleanup_(closep) int fd = bpf_iter_create(bpf_link__fd(a->skel->links.answered));
-	int r = fd < 0 ? fd : answered_read(a, fd);
+	int r = fd < 0 ? fd : sockdiag_answered_read(a, fd);
 
 	if (r < 0) {
 		a->len = 0;
 		return log_err(r, "cannot iterate over the TCP sockets");
 	}
-	qsort(a->cookies, a->len, sizeof(*a->cookies), answered_compare);
+	qsort(a->cookies, a->len, sizeof(*a->cookies), sockdiag_answered_compare);
 	return 0;
 }
 
-bool answered_has(const struct answered *a, uint64_t cookie)
+bool sockdiag_answered_has(const struct sockdiag_answered *a, uint64_t cookie)
 {
-	return a->len && bsearch(&cookie, a->cookies, a->len, sizeof(cookie), answered_compare);
+	return a->len &&
+	       bsearch(&cookie, a->cookies, a->len, sizeof(cookie), sockdiag_answered_compare);
 }

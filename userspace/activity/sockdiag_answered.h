@@ -10,22 +10,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct answered;
+struct sockdiag_answered;
 
 /* One for all namespaces. The caller owns *out. -errno, and says what is different without. */
-int answered_new(struct answered **out);
-void answered_free(struct answered **a);
+int sockdiag_answered_new(struct sockdiag_answered **out);
+void sockdiag_answered_free(struct sockdiag_answered **a);
 
 /*
- * Looks at the connections of the network namespace that it is called in; answered_has() then
- * goes by that. Logs its errors, -errno.
+ * Looks at the connections of the network namespace that it is called in; sockdiag_answered_has()
+ * then goes by that. Logs its errors, -errno.
  */
-int answered_look(struct answered *a);
+int sockdiag_answered_look(struct sockdiag_answered *a);
 
 /*
  * Whether the last data over the connection with this socket cookie came from the application,
  * although it has received payload within the same tick. false as well when that is not certain.
  */
-bool answered_has(const struct answered *a, uint64_t cookie);
+bool sockdiag_answered_has(const struct sockdiag_answered *a, uint64_t cookie);
 
 #endif

@@ -63,7 +63,7 @@ static void backend_poll_freeze(struct backend_cgroup *b)
 /* One that does not end in time is no reason to keep the others' clients waiting. */
 static void backend_poll_doomed(struct backend_cgroup *b)
 {
-	if (doomed_are_gone(b->doomed, b->doomed_len) || monotonic_ns() >= b->poll_until_ns)
+	if (cgroup_doomed_are_gone(b->doomed, b->doomed_len) || monotonic_ns() >= b->poll_until_ns)
 		backend_done(b, BACKEND_FULL, 0);
 	else
 		backend_poll_again(b);
@@ -101,7 +101,7 @@ static void backend_thaw(struct backend_cgroup *b)
 	int r;
 
 	backend_path(procs_file, dir, "cgroup.procs");
-	b->doomed_len = doomed_find(procs_file, b->doomed, ARRAY_LEN(b->doomed));
+	b->doomed_len = cgroup_doomed_find(procs_file, b->doomed, ARRAY_LEN(b->doomed));
 	r = cgroup_freezer_write(dir, b->cg->controls[CGROUP_FREEZER].version, false);
 	if (r < 0) {
 		backend_done(b, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir));

@@ -9,7 +9,7 @@
 
 #include "base/address.h"
 
-static bool addresses_convert(const struct sockaddr *from, struct gate_addr *out)
+static bool netns_addresses_convert(const struct sockaddr *from, struct gate_addr *out)
 {
 	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
 
@@ -23,8 +23,8 @@ static bool addresses_convert(const struct sockaddr *from, struct gate_addr *out
 	return true;
 }
 
-static size_t addresses_add(struct gate_addr *out, size_t len, size_t max,
-			    const struct gate_addr *addr)
+static size_t netns_addresses_add(struct gate_addr *out, size_t len, size_t max,
+				  const struct gate_addr *addr)
 {
 	for (size_t i = 0; i < len; i++) {
 		if (memcmp(&out[i], addr, sizeof(*addr)) == 0)
@@ -35,22 +35,22 @@ static size_t addresses_add(struct gate_addr *out, size_t len, size_t max,
 	return len;
 }
 
-size_t addresses_list(const struct netns *ns, struct gate_addr *out, size_t max)
+size_t netns_addresses_list(const struct netns *ns, struct gate_addr *out, size_t max)
 {
 	const struct in_addr localhost = { htonl(INADDR_LOOPBACK) };
 	const struct gate_addr loopback_ipv4 = address_make(AF_INET, &localhost);
 	const struct gate_addr loopback_ipv6 = { .bytes = { [15] = 1 } };
 	struct ifaddrs *all = NULL;
 	struct gate_addr addr;
-	size_t len = addresses_add(out, 0, max, &loopback_ipv4);
+	size_t len = netns_addresses_add(out, 0, max, &loopback_ipv4);
 
-	len = addresses_add(out, len, max, &loopback_ipv6);
+	len = netns_addresses_add(out, len, max, &loopback_ipv6);
 	if (netns_enter(ns) < 0)
 		return len;
 	if (getifaddrs(&all) == 0) {
 		for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
-			if (addresses_convert(a->ifa_addr, &addr))
-				len = addresses_add(out, len, max, &addr);
+			if (netns_addresses_convert(a->ifa_addr, &addr))
+				len = netns_addresses_add(out, len, max, &addr);
 		}
 		freeifaddrs(all);
 	}

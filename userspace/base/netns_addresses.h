@@ -12,6 +12,6 @@
  * Writes at most max addresses, and returns how many: 127.0.0.1 and ::1 first, then those of every
  * interface, but for link-local ones, which need an interface named beside them.
  */
-size_t addresses_list(const struct netns *ns, struct gate_addr *out, size_t max);
+size_t netns_addresses_list(const struct netns *ns, struct gate_addr *out, size_t max);
 
 #endif

@@ -13,7 +13,7 @@
 #include "base/util.h"
 
 /* So many processes are looked at; each costs a wake about 20 us. */
-#define DOOMED_LOOKED_AT_MAX 64
+#define CGROUP_DOOMED_LOOKED_AT_MAX 64
 
 static uint64_t doomed_mask(const char *status, const char *field)
 {
@@ -23,7 +23,7 @@ static uint64_t doomed_mask(const char *status, const char *field)
 	return at && sscanf(at + strlen(field), "%" SCNx64, &mask) == 1 ? mask : 0;
 }
 
-static int doomed_read_status(pid_t pid, char **out)
+static int cgroup_doomed_read_status(pid_t pid, char **out)
 {
 	char path[64];
 
@@ -31,11 +31,11 @@ static int doomed_read_status(pid_t pid, char **out)
 	return file_read(path, out);
 }
 
-static bool doomed_is(pid_t pid)
+static bool cgroup_doomed_is(pid_t pid)
 {
 	_cleanup_(freep) char *status = NULL;
 
-	if (doomed_read_status(pid, &status) < 0)
+	if (cgroup_doomed_read_status(pid, &status) < 0)
 		return false;
 	return (doomed_mask(status, "\nSigPnd:") | doomed_mask(status, "\nShdPnd:")) &
 	       (UINT64_C(1) << (SIGKILL - 1));
@@ -45,19 +45,19 @@ static bool doomed_is(pid_t pid)
  * A zombie has closed its files, and only waits for its parent; but a first thread can be one while
  * others of its process live on, with the files.
  */
-static bool doomed_is_gone(pid_t pid)
+static bool cgroup_doomed_is_gone(pid_t pid)
 {
 	_cleanup_(freep) char *status = NULL;
 	const char *state;
 
-	if (doomed_read_status(pid, &status) < 0)
+	if (cgroup_doomed_read_status(pid, &status) < 0)
 		return true;
 	state = strstr(status, "\nState:\t");
 	return state && (state[8] == 'Z' || state[8] == 'X') &&
 	       strstr(status, "\nThreads:\t1\n") != NULL;
 }
 
-size_t doomed_find(const char *procs_file, pid_t *out, size_t max)
+size_t cgroup_doomed_find(const char *procs_file, pid_t *out, size_t max)
 {
 	_cleanup_(freep) char *pids = NULL;
 	char *rest = NULL;
@@ -68,18 +68,18 @@ size_t doomed_find(const char *procs_file, pid_t *out, size_t max)
 	for (char *line = strtok_r(pids, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		pid_t pid = (pid_t)strtol(line, NULL, 10);
 
-		if (looked_at++ == DOOMED_LOOKED_AT_MAX || len == max)
+		if (looked_at++ == CGROUP_DOOMED_LOOKED_AT_MAX || len == max)
 			break;
-		if (pid > 0 && doomed_is(pid))
+		if (pid > 0 && cgroup_doomed_is(pid))
 			out[len++] = pid;
 	}
 	return len;
 }
 
-bool doomed_are_gone(const pid_t *pids, size_t len)
+bool cgroup_doomed_are_gone(const pid_t *pids, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		if (!doomed_is_gone(pids[i]))
+		if (!cgroup_doomed_is_gone(pids[i]))
 			return false;
 	}
 	return true;

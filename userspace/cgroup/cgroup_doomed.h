@@ -12,9 +12,9 @@
 #include <sys/types.h>
 
 /* Those of the processes listed in procs_file, at most max; 0 when nothing can be read. */
-size_t doomed_find(const char *procs_file, pid_t *out, size_t max);
+size_t cgroup_doomed_find(const char *procs_file, pid_t *out, size_t max);
 
 /* Whether all of them have ended, as far as their sockets are concerned. */
-bool doomed_are_gone(const pid_t *pids, size_t len);
+bool cgroup_doomed_are_gone(const pid_t *pids, size_t len);
 
 #endif

@@ -36,7 +36,7 @@ struct run {
 	enum backend_cgroup_mode mode;
 	struct backend *backend;
 	struct daemon daemon;
-	struct seat seat;
+	struct target_seat seat;
 	struct event *on_exit;
 };
 
@@ -171,7 +171,7 @@ static int run_open_loop(struct run *run)
 
 static int run_open_gate(struct run *run)
 {
-	const struct seat_settings seat_settings = {
+	const struct target_seat_settings target_seat_settings = {
 		.netns_pid = run->config.pid,
 		.ports = run->target.ports,
 		.ports_len = run->config.ports_len,
@@ -189,18 +189,18 @@ static int run_open_gate(struct run *run)
 	settings.has_udp = target_config_has_udp(&run->target);
 	settings.tc_handle = target_config_tc_handle(&run->target);
 	r = daemon_open_gate(&run->daemon, &settings);
-	return r < 0 ? r : seat_open(&run->seat, &run->daemon, &seat_settings);
+	return r < 0 ? r : target_seat_open(&run->seat, &run->daemon, &target_seat_settings);
 }
 
 static int run_open_target(struct run *run)
 {
-	static const enum probe_kind kinds[] = {
-		[CONFIG_READY_TCP] = PROBE_TCP,
-		[CONFIG_READY_HTTP] = PROBE_HTTP,
-		[CONFIG_READY_NONE] = PROBE_NONE,
+	static const enum ready_kind kinds[] = {
+		[CONFIG_READY_TCP] = READY_TCP,
+		[CONFIG_READY_HTTP] = READY_HTTP,
+		[CONFIG_READY_NONE] = READY_NONE,
 	};
 
-	const struct seat_target what = {
+	const struct target_seat_target what = {
 		.backend = run->backend,
 		.settings = &run->target.settings,
 		.interfaces = run->config.interfaces,
@@ -208,11 +208,11 @@ static int run_open_target(struct run *run)
 	};
 
 	target_config_fill(&run->target, &run->config);
-	run->target.settings.probe = (struct probe_spec){
+	run->target.settings.ready = (struct ready_spec){
 		.kind = kinds[run->config.ready],
 		.path = run->config.ready_path,
 	};
-	return seat_open_target(&run->seat, &what);
+	return target_seat_open_target(&run->seat, &what);
 }
 
 static int run_open_server(struct run *run)
@@ -284,7 +284,7 @@ static void run_take_down(struct run *run)
 	if (run->seat.target)
 		target_stop(run->seat.target);
 	run_end_cgroup(run);
-	seat_close(&run->seat);
+	target_seat_close(&run->seat);
 	daemon_close(&run->daemon);
 	backend_free(&run->backend);
 	if (run->on_exit)
@@ -327,7 +327,7 @@ int cmd_run(int argc, char **argv)
 		.process = PROCESS_NONE,
 		.cgroup = CGROUP_EMPTY,
 		.daemon = DAEMON_CLOSED,
-		.seat = SEAT_CLOSED,
+		.seat = TARGET_SEAT_CLOSED,
 	};
 	char error[CONFIG_ERROR_MAX];
 	int status = 1;

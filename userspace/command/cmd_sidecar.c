@@ -36,7 +36,7 @@
 struct sidecar {
 	struct config config;
 	struct daemon daemon;
-	struct seat seat;
+	struct target_seat seat;
 	struct kube_access access;
 	struct kube *kube;
 	struct backend *backend;
@@ -210,7 +210,7 @@ static int sidecar_prepare(struct sidecar *s)
 /* --- what the pod says --- */
 
 /*
- * The containers that are put to sleep; ports, readiness and health checks are theirs. One that was
+ * The containers that are put to sleep; ports, readiness and probes are theirs. One that was
  * asleep when we came, and is no longer chosen, is only grown.
  */
 static int sidecar_read_pod(struct sidecar *s)
@@ -237,7 +237,7 @@ static int sidecar_read_pod(struct sidecar *s)
 
 static int sidecar_open_gate(struct sidecar *s)
 {
-	const struct seat_settings seat_settings = {
+	const struct target_seat_settings target_seat_settings = {
 		.ports = s->target.config.ports,
 		.ports_len = s->target.config.ports_len,
 	};
@@ -249,12 +249,12 @@ static int sidecar_open_gate(struct sidecar *s)
 	};
 	int r = daemon_open_gate(&s->daemon, &settings);
 
-	return r < 0 ? r : seat_open(&s->seat, &s->daemon, &seat_settings);
+	return r < 0 ? r : target_seat_open(&s->seat, &s->daemon, &target_seat_settings);
 }
 
 static int sidecar_open_target(struct sidecar *s)
 {
-	const struct seat_target what = {
+	const struct target_seat_target what = {
 		.backend = s->backend,
 		.settings = &s->target.config.settings,
 		.interfaces = s->config.interfaces,
@@ -262,7 +262,7 @@ static int sidecar_open_target(struct sidecar *s)
 	};
 
 	pod_target_fill(&s->target, &s->seat.ns, &s->config);
-	return seat_open_target(&s->seat, &what);
+	return target_seat_open_target(&s->seat, &what);
 }
 
 static int sidecar_open_server(struct sidecar *s)
@@ -319,7 +319,7 @@ static void sidecar_main(struct sidecar *s)
 
 static void sidecar_take_down(struct sidecar *s)
 {
-	seat_close(&s->seat);
+	target_seat_close(&s->seat);
 	daemon_close(&s->daemon);
 	backend_free(&s->backend);
 	kube_free(&s->kube);
@@ -336,7 +336,7 @@ static void sidecar_take_down(struct sidecar *s)
 
 int cmd_sidecar(int argc, char **argv)
 {
-	static struct sidecar s = { .daemon = DAEMON_CLOSED, .seat = SEAT_CLOSED };
+	static struct sidecar s = { .daemon = DAEMON_CLOSED, .seat = TARGET_SEAT_CLOSED };
 	char error[CONFIG_ERROR_MAX];
 	int r;
 

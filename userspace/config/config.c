@@ -89,22 +89,22 @@ static const struct config_setting config_settings[] = {
 	  "[ZONE], such as 'Mon-Fri 08:00-18:00 Europe/Berlin'. Without a zone: UTC. Repeat it\n"
 	  "for more." },
 	{ "probes", 0, "answer|pass|wake", config_set_probes, NULL, CONFIG_EACH,
-	  "What happens to health checks while asleep. answer: doze answers them; pass: they\n"
+	  "What happens to probes while asleep. answer: doze answers them; pass: they\n"
 	  "reach the sleeping application, and wait; one that is not known for one by what it\n"
 	  "has said in half a second (HTTPS, gRPC) wakes; wake: they are traffic as any other,\n"
 	  "awake and asleep. Default answer." },
 	{ "probe-source", 0, "CIDR", config_set_probe_source, ", ", CONFIG_EACH,
-	  "Health checks of the kubelet come from here, and other traffic may as well: they are\n"
+	  "Probes of the kubelet come from here, and other traffic may as well: they are\n"
 	  "told apart by what they say. Repeat it for more. In a pod the node's addresses and the\n"
 	  "default gateways are known without it." },
 	{ "probe-port", 0, "PORT", config_set_probe_port, ", ", CONFIG_ALL,
-	  "Health checks come to this port as well, which is none of --port. Repeat it for more.\n"
+	  "Probes come to this port as well, which is none of --port. Repeat it for more.\n"
 	  "In a pod the ports of its probes are known without it." },
 	{ "probe-https", 0, "PORT", config_set_probe_https, ", ", CONFIG_ALL,
-	  "Health checks come to this port by HTTPS. Repeat it for more. In a pod the ports of\n"
+	  "Probes come to this port by HTTPS. Repeat it for more. In a pod the ports of\n"
 	  "its probes are known without it." },
 	{ "ignore-source", 0, "CIDR", config_set_ignore_source, ", ", CONFIG_EACH,
-	  "Nothing that comes from here is activity, and nothing of it wakes: the health checks of\n"
+	  "Nothing that comes from here is activity, and nothing of it wakes: the probes of\n"
 	  "a load balancer. While asleep doze answers GET, HEAD and OPTIONS by HTTP or HTTPS, and\n"
 	  "gRPC Check, or they are passed, as --probes says. A checker that only connects is\n"
 	  "content; any other (a request with a body, redis, mysql) is not answered, and fails.\n"

@@ -7,7 +7,7 @@
 
 #include "base/util.h"
 
-/* A health check that times out is not gone at once. */
+/* A probe that times out is not gone at once. */
 #define TARGET_CONFIG_LATE_MS 500
 
 void target_config_add_port(struct target_config *t, uint16_t port, uint8_t protocol)
@@ -131,9 +131,9 @@ void target_config_fill(struct target_config *t, const struct config *config)
 				.check_ms = max_u64(BUSY_CHECK_MS, t->check_ms),
 			},
 		},
-		.health_checks = probes[config->probes],
-		.health_check_ports = t->check_ports,
-		.health_check_ports_len = t->check_ports_len,
+		.probes = probes[config->probes],
+		.probe_ports = t->check_ports,
+		.probe_ports_len = t->check_ports_len,
 	};
 }
 

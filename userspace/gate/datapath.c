@@ -145,7 +145,7 @@ static void datapath_choose_programs(struct datapath *d)
 static void datapath_find_namespaces(struct datapath *d)
 {
 	struct gate_offsets offsets;
-	int r = kernel_types_find(&offsets);
+	int r = gate_offsets_find(&offsets);
 
 	if (r < 0) {
 		log_warn_err(r, "no BTF of this kernel (CONFIG_DEBUG_INFO_BTF): who calls a pod "
@@ -749,9 +749,9 @@ int datapath_share_maps(const struct datapath *d, struct bpf_object *with)
 	return 0;
 }
 
-void datapath_set_probe_port(struct datapath *d, uint32_t target_id, uint16_t port)
+void datapath_set_ready_port(struct datapath *d, uint32_t target_id, uint16_t port)
 {
-	__atomic_store_n(&d->controls[target_id].probe_port_be, htons(port), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&d->controls[target_id].ready_port_be, htons(port), __ATOMIC_SEQ_CST);
 }
 
 uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id)

@@ -71,7 +71,7 @@ void datapath_open_gate(struct datapath *d, uint32_t target_id);
 void datapath_beat(struct datapath *d);
 
 /*
- * How health checks of a target are told from its clients: what is done with them while the gate
+ * How probes of a target are told from its clients: what is done with them while the gate
  * is closed, and whether any client's payload may be one while it is open (judges_all). The
  * longest prefix decides of which kind a source is. -ENOSPC when there are too many.
  */
@@ -81,7 +81,7 @@ int datapath_add_source(struct datapath *d, uint32_t target_id, const struct cid
 			enum gate_source source);
 
 /*
- * Payload that may be a health check comes to on_event(), as GATE_PASS_JUDGED, and is no activity
+ * Payload that may be a probe comes to on_event(), as GATE_PASS_JUDGED, and is no activity
  * yet. Until this time it is, and does not come: a client has just been recognized.
  */
 void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns);
@@ -98,7 +98,7 @@ enum gate_source datapath_source_of(const struct datapath *d, enum gate_source k
 int datapath_share_maps(const struct datapath *d, struct bpf_object *with);
 
 /* Connections from this local port pass the closed gate; 0 ends that. */
-void datapath_set_probe_port(struct datapath *d, uint32_t target_id, uint16_t port);
+void datapath_set_ready_port(struct datapath *d, uint32_t target_id, uint16_t port);
 
 /* The last activity of a target, by CLOCK_MONOTONIC; 0: none yet. */
 uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id);

@@ -10,15 +10,15 @@
 #include "base/util.h"
 
 /* Anonymous structs and unions within each other; the kernel has three levels at most. */
-#define KERNEL_TYPES_DEPTH_MAX 8
+#define GATE_OFFSETS_DEPTH_MAX 8
 
 /* The bits of a member, perhaps of an anonymous struct or union within; its type in *type. */
-static int kernel_types_find_member(const struct btf *btf, __u32 *type, const char *name, int depth)
+static int gate_offsets_find_member(const struct btf *btf, __u32 *type, const char *name, int depth)
 {
 	const struct btf_type *t = btf__type_by_id(btf, *type);
 	const struct btf_member *members = t && btf_is_composite(t) ? btf_members(t) : NULL;
 
-	for (__u16 i = 0; members && depth < KERNEL_TYPES_DEPTH_MAX && i < btf_vlen(t); i++) {
+	for (__u16 i = 0; members && depth < GATE_OFFSETS_DEPTH_MAX && i < btf_vlen(t); i++) {
 		const char *found = btf__name_by_offset(btf, members[i].name_off);
 		int bits = (int)btf_member_bit_offset(t, i);
 		int within;
@@ -27,7 +27,7 @@ static int kernel_types_find_member(const struct btf *btf, __u32 *type, const ch
 		if (found && strcmp(found, name) == 0)
 			return bits;
 		within = found && *found ? -ENOENT
-					 : kernel_types_find_member(btf, type, name, depth + 1);
+					 : gate_offsets_find_member(btf, type, name, depth + 1);
 		if (within >= 0)
 			return bits + within;
 	}
@@ -35,7 +35,7 @@ static int kernel_types_find_member(const struct btf *btf, __u32 *type, const ch
 }
 
 /* path: members of members, separated by dots. */
-static int kernel_types_find_offset(const struct btf *btf, const char *name, const char *path,
+static int gate_offsets_find_offset(const struct btf *btf, const char *name, const char *path,
 				    __u32 *out)
 {
 	__s32 id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
@@ -48,7 +48,7 @@ static int kernel_types_find_offset(const struct btf *btf, const char *name, con
 	for (char *part = strtok_r(rest, ".", &state); part; part = strtok_r(NULL, ".", &state)) {
 		__s32 resolved = id < 0 ? id : btf__resolve_type(btf, (__u32)id);
 		__u32 type = (__u32)resolved;
-		int more = resolved < 0 ? -ENOENT : kernel_types_find_member(btf, &type, part, 0);
+		int more = resolved < 0 ? -ENOENT : gate_offsets_find_member(btf, &type, part, 0);
 
 		if (more < 0)
 			return -ENOENT;
@@ -59,7 +59,7 @@ static int kernel_types_find_offset(const struct btf *btf, const char *name, con
 	return 0;
 }
 
-int kernel_types_find(struct gate_offsets *out)
+int gate_offsets_find(struct gate_offsets *out)
 {
 	const struct {
 		const char *type, *path;
@@ -75,7 +75,7 @@ int kernel_types_find(struct gate_offsets *out)
 	int r = btf ? 0 : -errno;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(wanted); i++)
-		r = kernel_types_find_offset(btf, wanted[i].type, wanted[i].path, wanted[i].offset);
+		r = gate_offsets_find_offset(btf, wanted[i].type, wanted[i].path, wanted[i].offset);
 	btf__free(btf);
 	return r;
 }

@@ -6,6 +6,6 @@
 #include "gate.h"
 
 /* -errno: this kernel has no BTF; -ENOENT: it has no such member. Logs nothing. */
-int kernel_types_find(struct gate_offsets *out);
+int gate_offsets_find(struct gate_offsets *out);
 
 #endif

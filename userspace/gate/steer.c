@@ -18,7 +18,7 @@ struct steer {
 
 static int steer_refuse(int r)
 {
-	log_warn_err(r, "no sk_lookup (kernel 5.9, CAP_NET_ADMIN): health checks are not answered "
+	log_warn_err(r, "no sk_lookup (kernel 5.9, CAP_NET_ADMIN): probes are not answered "
 			"while the target is asleep, they are passed on to it");
 	return -EOPNOTSUPP;
 }
@@ -29,7 +29,7 @@ int steer_new(struct steer **out, const struct datapath *d)
 	int r;
 
 	if (!s)
-		return log_err(-ENOMEM, "cannot load the steering of health checks");
+		return log_err(-ENOMEM, "cannot load the steering of probes");
 	s->skel = steer_bpf__open();
 	if (!s->skel)
 		return log_err(-errno, "cannot read the steering program");
@@ -82,7 +82,7 @@ int steer_add_port(struct steer *s, const struct gate_addr *addr, uint16_t port,
 	int r = bpf_map__update_elem(s->skel->maps.gate_steer_ports, &key, sizeof(key), &target_id,
 				     sizeof(target_id), BPF_ANY);
 
-	return r < 0 ? log_err(r, "cannot steer the health checks of port '%u'", port) : 0;
+	return r < 0 ? log_err(r, "cannot steer the probes of port '%u'", port) : 0;
 }
 
 int steer_set_responder(struct steer *s, uint32_t target_id, enum gate_family family, int listen_fd)
@@ -92,7 +92,7 @@ int steer_set_responder(struct steer *s, uint32_t target_id, enum gate_family fa
 	int r = bpf_map__update_elem(s->skel->maps.gate_responder, &index, sizeof(index), &fd,
 				     sizeof(fd), BPF_ANY);
 
-	return r < 0 ? log_err(r, "cannot steer health checks to the responder") : 0;
+	return r < 0 ? log_err(r, "cannot steer probes to the responder") : 0;
 }
 
 /* From the first on again after each that is removed: one that is gone has no next. */

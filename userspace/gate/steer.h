@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steers new connections of health checks to the responder's socket while their target's gate is
+ * Steers new connections of probes to the responder's socket while their target's gate is
  * closed: one sk_lookup program (kernel 5.9), attached to the network namespace of each target.
  */
 #ifndef DOZE_STEER_H
@@ -32,7 +32,7 @@ int steer_attach(struct bpf_link **out, struct steer *s, const struct netns *ns)
 void steer_detach(struct bpf_link **link);
 
 /*
- * Health checks of a target come to this TCP port of addr; all zero: of any address, in every
+ * Probes of a target come to this TCP port of addr; all zero: of any address, in every
  * namespace. -errno, logged.
  */
 int steer_add_port(struct steer *s, const struct gate_addr *addr, uint16_t port,

@@ -22,7 +22,7 @@
 #define KUBELET_SEARCH_MIN_S 1
 #define KUBELET_SEARCH_MAX_S 30
 
-#define KUBELET_UNKNOWN "health checks are known by what they say"
+#define KUBELET_UNKNOWN "probes are known by what they say"
 
 struct kubelet {
 	struct kubelet_settings settings;

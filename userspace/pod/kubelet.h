@@ -2,7 +2,7 @@
 /*
  * Which connections are the kubelet's, known and not guessed: a program in its cgroup (cgroup v2,
  * kernel 4.13; BPF links to cgroups: 5.7) remembers each that is opened there. What such a
- * connection says still decides whether it is a health check: a k3s server has more to say.
+ * connection says still decides whether it is a probe: a k3s server has more to say.
  *
  *   looked for ---> known      its cgroup is there, and it is in it: datapath_know_kubelet()
  *        ^            |

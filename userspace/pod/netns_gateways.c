@@ -13,29 +13,29 @@
 #include "base/address.h"
 #include "base/log.h"
 
-#define GATEWAYS_BUFFER_LEN 32768
-#define GATEWAYS_TIMEOUT_S  1
+#define NETNS_GATEWAYS_BUFFER_LEN 32768
+#define NETNS_GATEWAYS_TIMEOUT_S  1
 
-struct gateways {
+struct netns_gateways {
 	struct gate_addr *out;
 	size_t len, max;
 };
 
-static bool gateways_is_link_local(uint8_t family, const uint8_t *bytes)
+static bool netns_gateways_is_link_local(uint8_t family, const uint8_t *bytes)
 {
 	if (family == AF_INET)
 		return bytes[0] == 169 && bytes[1] == 254;
 	return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
 }
 
-static void gateways_add(struct gateways *g, uint8_t family, const uint8_t *bytes)
+static void netns_gateways_add(struct netns_gateways *g, uint8_t family, const uint8_t *bytes)
 {
-	if (!gateways_is_link_local(family, bytes) && g->len < g->max)
+	if (!netns_gateways_is_link_local(family, bytes) && g->len < g->max)
 		g->out[g->len++] = address_make(family, bytes);
 }
 
 /* One message of the kernel's answer. */
-static int gateways_on_route(const struct nlmsghdr *message, void *arg)
+static int netns_gateways_on_route(const struct nlmsghdr *message, void *arg)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attribute;
@@ -48,14 +48,14 @@ static int gateways_on_route(const struct nlmsghdr *message, void *arg)
 	{
 		if (mnl_attr_get_type(attribute) == RTA_GATEWAY &&
 		    mnl_attr_get_payload_len(attribute) == want)
-			gateways_add(arg, route->rtm_family, mnl_attr_get_payload(attribute));
+			netns_gateways_add(arg, route->rtm_family, mnl_attr_get_payload(attribute));
 	}
 	return MNL_CB_OK;
 }
 
-static int gateways_dump(struct mnl_socket *nl, uint8_t family, struct gateways *g)
+static int netns_gateways_dump(struct mnl_socket *nl, uint8_t family, struct netns_gateways *g)
 {
-	_Alignas(struct nlmsghdr) char buffer[GATEWAYS_BUFFER_LEN];
+	_Alignas(struct nlmsghdr) char buffer[NETNS_GATEWAYS_BUFFER_LEN];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct rtmsg *route;
 	int r;
@@ -70,14 +70,15 @@ static int gateways_dump(struct mnl_socket *nl, uint8_t family, struct gateways 
 	do {
 		ssize_t n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
 
-		r = n < 0 ? -1 : mnl_cb_run(buffer, (size_t)n, family, 0, gateways_on_route, g);
+		r = n < 0 ? -1
+			  : mnl_cb_run(buffer, (size_t)n, family, 0, netns_gateways_on_route, g);
 	} while (r > MNL_CB_STOP);
 	return r < 0 ? -errno : 0;
 }
 
-static int gateways_ask(struct gateways *g)
+static int netns_gateways_ask(struct netns_gateways *g)
 {
-	const struct timeval timeout = { .tv_sec = GATEWAYS_TIMEOUT_S };
+	const struct timeval timeout = { .tv_sec = NETNS_GATEWAYS_TIMEOUT_S };
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	int r;
 
@@ -86,21 +87,21 @@ static int gateways_ask(struct gateways *g)
 	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	r = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
 	if (r == 0)
-		r = gateways_dump(nl, AF_INET, g);
+		r = netns_gateways_dump(nl, AF_INET, g);
 	if (r == 0)
-		r = gateways_dump(nl, AF_INET6, g);
+		r = netns_gateways_dump(nl, AF_INET6, g);
 	mnl_socket_close(nl);
 	return r;
 }
 
-size_t gateways_list(const struct netns *ns, struct gate_addr *out, size_t max)
+size_t netns_gateways_list(const struct netns *ns, struct gate_addr *out, size_t max)
 {
-	struct gateways g = { .out = out, .max = max };
+	struct netns_gateways g = { .out = out, .max = max };
 	int r = netns_enter(ns);
 
 	if (r < 0)
 		return 0;
-	r = gateways_ask(&g);
+	r = netns_gateways_ask(&g);
 	netns_leave(ns);
 	if (r < 0)
 		log_warn_err(r, "cannot list the routes: the default gateways are not known");

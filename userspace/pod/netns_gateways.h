@@ -15,6 +15,6 @@
  * Writes at most max addresses of both families, and returns how many. Link-local gateways are
  * left out: nothing comes from them. Logs its errors; none are found then.
  */
-size_t gateways_list(const struct netns *ns, struct gate_addr *out, size_t max);
+size_t netns_gateways_list(const struct netns *ns, struct gate_addr *out, size_t max);
 
 #endif

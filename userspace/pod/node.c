@@ -23,8 +23,8 @@
 #include "pod/node_pod.h"
 
 struct node_entry {
-	char uid[RESIDENT_UID_MAX];
-	struct resident *resident;
+	char uid[NODE_POD_UID_MAX];
+	struct node_pod *resident;
 	UT_hash_handle hh;
 };
 
@@ -35,7 +35,7 @@ struct node {
 	struct kube_events *events;
 	struct kubelet *kubelet; /* NULL: its connections cannot be known */
 	struct pod_watch *watch;
-	struct resident_node shared;
+	struct node_pod_node shared;
 	struct node_entry *entries;
 	int lock_fd; /* on the state directory; -1: not locked */
 	bool has_listed;
@@ -43,25 +43,25 @@ struct node {
 
 /* --- groups --- */
 
-static bool node_is_same_group(const struct resident *a, const struct resident *b)
+static bool node_is_same_group(const struct node_pod *a, const struct node_pod *b)
 {
-	const char *group = resident_group(a), *other = resident_group(b);
+	const char *group = node_pod_group(a), *other = node_pod_group(b);
 
 	return group && other && strcmp(group, other) == 0 &&
-	       strcmp(resident_namespace(a), resident_namespace(b)) == 0;
+	       strcmp(node_pod_namespace(a), node_pod_namespace(b)) == 0;
 }
 
-static void node_on_woke(void *arg, struct resident *woken)
+static void node_on_woke(void *arg, struct node_pod *woken)
 {
 	struct node *n = arg;
 	struct node_entry *entry, *next;
 
-	if (!resident_group(woken))
+	if (!node_pod_group(woken))
 		return;
 	HASH_ITER(hh, n->entries, entry, next)
 	{
 		if (entry->resident != woken && node_is_same_group(woken, entry->resident))
-			resident_wake(entry->resident, "group");
+			node_pod_wake(entry->resident, "group");
 	}
 }
 
@@ -71,7 +71,7 @@ static struct node_entry *node_add(struct node *n, const char *uid)
 {
 	struct node_entry *entry = calloc(1, sizeof(*entry));
 
-	if (!entry || resident_new(&entry->resident, &n->shared, uid) < 0) {
+	if (!entry || node_pod_new(&entry->resident, &n->shared, uid) < 0) {
 		free(entry);
 		return NULL;
 	}
@@ -89,7 +89,7 @@ static void node_on_put(void *arg, struct kube_pod *pod)
 	if (!entry)
 		entry = node_add(n, pod->uid);
 	if (entry)
-		resident_put(entry->resident, pod);
+		node_pod_put(entry->resident, pod);
 	else
 		kube_pod_free(&pod);
 }
@@ -103,8 +103,8 @@ static void node_on_gone(void *arg, const char *uid)
 	if (!entry)
 		return;
 	HASH_DEL(n->entries, entry);
-	resident_forget(entry->resident);
-	resident_free(&entry->resident);
+	node_pod_forget(entry->resident);
+	node_pod_free(&entry->resident);
 	free(entry);
 }
 
@@ -117,7 +117,7 @@ static void node_on_gone(void *arg, const char *uid)
 static bool node_is_orphan(struct node *n, const char *file)
 {
 	const char *dot = strrchr(file, '.');
-	char uid[RESIDENT_UID_MAX];
+	char uid[NODE_POD_UID_MAX];
 	struct node_entry *entry;
 
 	if (!dot || (strcmp(dot, ".size") != 0 && strcmp(dot, ".quota") != 0) ||
@@ -234,7 +234,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		return r;
 	node_open_kubelet(n, daemon);
 	n->wakes.max = n->settings.config->wakes_max;
-	n->shared = (struct resident_node){
+	n->shared = (struct node_pod_node){
 		.daemon = daemon,
 		.kube = kube,
 		.events = n->events,
@@ -277,7 +277,7 @@ void node_stop(struct node *n, bool wakes)
 	n->shared.uninstalls |= wakes; /* who is mended now is not seated */
 	HASH_ITER(hh, n->entries, entry, next)
 	{
-		resident_stop(entry->resident, wakes);
+		node_pod_stop(entry->resident, wakes);
 	}
 }
 
@@ -286,7 +286,7 @@ bool node_is_settled(const struct node *n)
 	const struct node_entry *entry;
 
 	for (entry = n->entries; entry; entry = entry->hh.next) {
-		if (!resident_is_settled(entry->resident))
+		if (!node_pod_is_settled(entry->resident))
 			return false;
 	}
 	return true;
@@ -302,7 +302,7 @@ void node_free(struct node **n)
 	HASH_ITER(hh, (*n)->entries, entry, next)
 	{
 		HASH_DEL((*n)->entries, entry);
-		resident_free(&entry->resident);
+		node_pod_free(&entry->resident);
 		free(entry);
 	}
 	kubelet_free(&(*n)->kubelet);

@@ -21,35 +21,35 @@
 #include "target/target_seat.h"
 
 /* How often it is looked at, whether a pod that leaves has its full size: growing. */
-#define RESIDENT_POLL_MIN_NS (10 * NS_PER_MS)
-#define RESIDENT_POLL_MAX_NS (2 * NS_PER_S)
+#define NODE_POD_POLL_MIN_NS (10 * NS_PER_MS)
+#define NODE_POD_POLL_MAX_NS (2 * NS_PER_S)
 
 /* How often a pod is tried again that was refused for a reason that may pass: growing. */
-#define RESIDENT_RETRY_MIN_NS (1 * NS_PER_S)
-#define RESIDENT_RETRY_MAX_NS (60 * NS_PER_S)
+#define NODE_POD_RETRY_MIN_NS (1 * NS_PER_S)
+#define NODE_POD_RETRY_MAX_NS (60 * NS_PER_S)
 
 /* More than a pod's namespace has, whatever its CNI plugins add. */
-#define RESIDENT_ADDRESSES_MAX 256
+#define NODE_POD_ADDRESSES_MAX 256
 
-#define RESIDENT_ERROR_MAX NODE_PLAN_ERROR_MAX
+#define NODE_POD_ERROR_MAX NODE_PLAN_ERROR_MAX
 
-enum resident_state {
-	RESIDENT_OUT,
-	RESIDENT_SEATED,
-	RESIDENT_LEAVING,
+enum node_pod_state {
+	NODE_POD_OUT,
+	NODE_POD_SEATED,
+	NODE_POD_LEAVING,
 };
 
-struct resident {
-	const struct resident_node *node;
-	enum resident_state state;
-	char uid[RESIDENT_UID_MAX];
+struct node_pod {
+	const struct node_pod_node *node;
+	enum node_pod_state state;
+	char uid[NODE_POD_UID_MAX];
 	char *namespace, *name, *full_name; /* "namespace/name" */
 	char *fingerprint;		    /* of what it is seated with, or was refused with */
 	char *told;			    /* the last event's message: it is not sent twice */
 	char *size_file, *quota_file;	    /* of the state directory */
 	struct config config;
 	struct pod_target target;
-	struct seat seat;
+	struct target_seat seat;
 	struct backend *backend;
 	struct kube_pod *next; /* LEAVING: the pod as it is by now; OUT: to be tried again */
 	struct event *poll;    /* LEAVING: whether it has its full size; OUT: to try again */
@@ -57,11 +57,11 @@ struct resident {
 	uint64_t retry_ns;     /* the next pause of OUT */
 };
 
-static void resident_take(struct resident *r, struct kube_pod *pod);
+static void node_pod_take(struct node_pod *r, struct kube_pod *pod);
 
 /* --- events on the pod --- */
 
-static void resident_tell(struct resident *r, const char *reason, const char *message)
+static void node_pod_tell(struct node_pod *r, const char *reason, const char *message)
 {
 	const struct kube_event event = {
 		.namespace = r->namespace,
@@ -79,23 +79,23 @@ static void resident_tell(struct resident *r, const char *reason, const char *me
 	kube_events_send(r->node->events, &event);
 }
 
-static void resident_refuse(struct resident *r, const char *reason, const char *message)
+static void node_pod_refuse(struct node_pod *r, const char *reason, const char *message)
 {
 	bool is_new = !r->told || strcmp(r->told, message) != 0;
 
 	if (is_new)
 		log_err(0, "leaving the pod '%s' alone: %s", r->full_name, message);
-	resident_tell(r, reason, message);
+	node_pod_tell(r, reason, message);
 }
 
-static void resident_on_problem(void *arg, const char *reason, const char *message)
+static void node_pod_on_problem(void *arg, const char *reason, const char *message)
 {
-	resident_tell(arg, reason, message);
+	node_pod_tell(arg, reason, message);
 }
 
-static void resident_on_restarted(void *arg)
+static void node_pod_on_restarted(void *arg)
 {
-	struct resident *r = arg;
+	struct node_pod *r = arg;
 
 	if (r->seat.target)
 		target_restarted(r->seat.target);
@@ -103,7 +103,7 @@ static void resident_on_restarted(void *arg)
 
 /* --- names --- */
 
-static int resident_name(struct resident *r, const struct kube_pod *pod)
+static int node_pod_name(struct node_pod *r, const struct kube_pod *pod)
 {
 	if (r->name)
 		return 0;
@@ -116,20 +116,20 @@ static int resident_name(struct resident *r, const struct kube_pod *pod)
 }
 
 /* A uid goes into the name of a file: what is none is refused. */
-static bool resident_is_uid(const char *uid)
+static bool node_pod_is_uid(const char *uid)
 {
 	size_t len = strlen(uid);
 
-	return len > 0 && len < RESIDENT_UID_MAX && strspn(uid, "0123456789abcdefABCDEF-") == len;
+	return len > 0 && len < NODE_POD_UID_MAX && strspn(uid, "0123456789abcdefABCDEF-") == len;
 }
 
-int resident_new(struct resident **out, const struct resident_node *node, const char *uid)
+int node_pod_new(struct node_pod **out, const struct node_pod_node *node, const char *uid)
 {
-	static const struct seat closed = SEAT_CLOSED;
-	_cleanup_(resident_free) struct resident *r = calloc(1, sizeof(*r));
+	static const struct target_seat closed = TARGET_SEAT_CLOSED;
+	_cleanup_(node_pod_free) struct node_pod *r = calloc(1, sizeof(*r));
 	const char *directory = node->defaults->state_dir;
 
-	if (!resident_is_uid(uid))
+	if (!node_pod_is_uid(uid))
 		return log_err(-EINVAL, "'%s' is not the uid of a pod", uid);
 	if (!r || asprintf(&r->size_file, "%s/%s.size", directory, uid) < 0 ||
 	    asprintf(&r->quota_file, "%s/%s.quota", directory, uid) < 0)
@@ -143,19 +143,19 @@ int resident_new(struct resident **out, const struct resident_node *node, const 
 
 /* --- out --- */
 
-static void resident_free_backend(struct resident *r)
+static void node_pod_free_backend(struct node_pod *r)
 {
 	backend_free(&r->backend);
 	pod_target_free(&r->target);
 	config_free(&r->config);
 }
 
-void resident_free(struct resident **r)
+void node_pod_free(struct node_pod **r)
 {
 	if (!*r)
 		return;
-	seat_close(&(*r)->seat);
-	resident_free_backend(*r);
+	target_seat_close(&(*r)->seat);
+	node_pod_free_backend(*r);
 	kube_pod_free(&(*r)->next);
 	if ((*r)->poll)
 		event_free((*r)->poll);
@@ -170,12 +170,12 @@ void resident_free(struct resident **r)
 	*r = NULL;
 }
 
-static bool resident_has_state(const struct resident *r)
+static bool node_pod_has_state(const struct node_pod *r)
 {
 	return access(r->quota_file, F_OK) == 0;
 }
 
-static void resident_drop_state(const struct resident *r)
+static void node_pod_drop_state(const struct node_pod *r)
 {
 	unlink(r->quota_file);
 	unlink(r->size_file);
@@ -183,9 +183,9 @@ static void resident_drop_state(const struct resident *r)
 
 /* --- leaving --- */
 
-static void resident_on_timer(evutil_socket_t fd, short what, void *arg);
+static void node_pod_on_timer(evutil_socket_t fd, short what, void *arg);
 
-static void resident_wait(struct resident *r, uint64_t ns)
+static void node_pod_wait(struct node_pod *r, uint64_t ns)
 {
 	const struct timeval in = {
 		.tv_sec = (time_t)(ns / NS_PER_S),
@@ -193,19 +193,19 @@ static void resident_wait(struct resident *r, uint64_t ns)
 	};
 
 	if (!r->poll)
-		r->poll = evtimer_new(r->node->daemon->base, resident_on_timer, r);
+		r->poll = evtimer_new(r->node->daemon->base, node_pod_on_timer, r);
 	if (r->poll)
 		event_add(r->poll, &in);
 }
 
-static void resident_poll_again(struct resident *r)
+static void node_pod_poll_again(struct node_pod *r)
 {
-	resident_wait(r, r->poll_ns);
-	r->poll_ns = min_u64(2 * r->poll_ns, RESIDENT_POLL_MAX_NS);
+	node_pod_wait(r, r->poll_ns);
+	r->poll_ns = min_u64(2 * r->poll_ns, NODE_POD_POLL_MAX_NS);
 }
 
 /* A container that was started anew has another cgroup. */
-static void resident_follow(const struct resident *r, const struct kube_pod *pod)
+static void node_pod_follow(const struct node_pod *r, const struct kube_pod *pod)
 {
 	for (size_t i = 0; i < pod->containers_len; i++) {
 		const struct kube_container *c = &pod->containers[i];
@@ -216,39 +216,39 @@ static void resident_follow(const struct resident *r, const struct kube_pod *pod
 	}
 }
 
-static void resident_on_poll(struct resident *r)
+static void node_pod_on_poll(struct node_pod *r)
 {
 	struct kube_pod *next;
 
 	if (r->next)
-		resident_follow(r, r->next); /* its cgroup may not have been there yet */
+		node_pod_follow(r, r->next); /* its cgroup may not have been there yet */
 	if (!backend_pod_is_settled(r->backend)) {
-		resident_poll_again(r);
+		node_pod_poll_again(r);
 		return;
 	}
-	resident_free_backend(r);
-	resident_drop_state(r);
-	r->state = RESIDENT_OUT;
+	node_pod_free_backend(r);
+	node_pod_drop_state(r);
+	r->state = NODE_POD_OUT;
 	log_info("the pod has its full size, and is left alone", "pod=%s", r->full_name);
 	next = TAKE_PTR(r->next);
 	if (next)
-		resident_take(r, next);
+		node_pod_take(r, next);
 }
 
-static void resident_on_timer(evutil_socket_t fd, short what, void *arg)
+static void node_pod_on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct resident *r = arg;
+	struct node_pod *r = arg;
 
 	(void)fd;
 	(void)what;
-	if (r->state == RESIDENT_LEAVING)
-		resident_on_poll(r);
-	else if (r->state == RESIDENT_OUT && r->next)
-		resident_take(r, TAKE_PTR(r->next));
+	if (r->state == NODE_POD_LEAVING)
+		node_pod_on_poll(r);
+	else if (r->state == NODE_POD_OUT && r->next)
+		node_pod_take(r, TAKE_PTR(r->next));
 }
 
 /* Nobody waits for a resize whose target is gone, or not there yet. */
-static void resident_on_unwanted(void *arg, enum backend_size size, int result)
+static void node_pod_on_unwanted(void *arg, enum backend_size size, int result)
 {
 	(void)arg;
 	(void)size;
@@ -256,26 +256,26 @@ static void resident_on_unwanted(void *arg, enum backend_size size, int result)
 }
 
 /* Its backend goes on until the size is full, and then it may come in again, as next. */
-static void resident_leave(struct resident *r, struct kube_pod *next)
+static void node_pod_leave(struct node_pod *r, struct kube_pod *next)
 {
 	kube_pod_free(&r->next);
 	r->next = next;
 	if (next)
-		resident_follow(r, next);
-	if (r->state == RESIDENT_LEAVING)
+		node_pod_follow(r, next);
+	if (r->state == NODE_POD_LEAVING)
 		return;
-	r->state = RESIDENT_LEAVING;
+	r->state = NODE_POD_LEAVING;
 	if (r->seat.target)
 		target_stop(r->seat.target);
 	else
 		r->backend->ops->resize(r->backend, BACKEND_FULL);
-	seat_close(&r->seat);
-	r->backend->done = resident_on_unwanted; /* its target is gone */
-	r->poll_ns = RESIDENT_POLL_MIN_NS;
-	resident_poll_again(r);
+	target_seat_close(&r->seat);
+	r->backend->done = node_pod_on_unwanted; /* its target is gone */
+	r->poll_ns = NODE_POD_POLL_MIN_NS;
+	node_pod_poll_again(r);
 }
 
-static void resident_forget_next(struct resident *r)
+static void node_pod_forget_next(struct node_pod *r)
 {
 	kube_pod_free(&r->next);
 	if (r->poll)
@@ -283,20 +283,20 @@ static void resident_forget_next(struct resident *r)
 }
 
 /* The kubelet resizes no pod that is going or has ended: its cgroups are written, that is all. */
-static void resident_let_go(struct resident *r)
+static void node_pod_let_go(struct node_pod *r)
 {
 	if (r->backend)
 		backend_pod_let_go(r->backend);
-	seat_close(&r->seat);
-	resident_forget_next(r);
-	resident_free_backend(r);
-	resident_drop_state(r);
-	r->state = RESIDENT_OUT;
+	target_seat_close(&r->seat);
+	node_pod_forget_next(r);
+	node_pod_free_backend(r);
+	node_pod_drop_state(r);
+	r->state = NODE_POD_OUT;
 }
 
 /* --- coming in --- */
 
-struct resident_found {
+struct node_pod_found {
 	pid_t pid;	/* in its network namespace */
 	bool is_known;	/* an earlier doze has put it to sleep, or was about to */
 	bool is_asleep; /* and so it still is, and none of its containers was started anew */
@@ -306,7 +306,7 @@ struct resident_found {
 };
 
 /* Whether an earlier doze has put it to sleep, and what it has kept. */
-static void resident_read_state(const struct resident *r, struct resident_found *found)
+static void node_pod_read_state(const struct node_pod *r, struct node_pod_found *found)
 {
 	int result = file_read(r->quota_file, &found->text);
 
@@ -316,7 +316,7 @@ static void resident_read_state(const struct resident *r, struct resident_found 
 }
 
 /* Whether it has put this container to sleep; -EINVAL: it cannot be told. */
-static int resident_was_asleep(const char *text, const struct kube_container *c)
+static int node_pod_was_asleep(const char *text, const struct kube_container *c)
 {
 	char id[POD_PLACE_ID_MAX];
 
@@ -326,7 +326,7 @@ static int resident_was_asleep(const char *text, const struct kube_container *c)
 				    pod_place_id(c->container_id, id) == 0 ? id : "");
 }
 
-static bool resident_is_planned(const struct node_plan *plan, const struct kube_container *c)
+static bool node_pod_is_planned(const struct node_plan *plan, const struct kube_container *c)
 {
 	for (size_t i = 0; i < plan->containers_len; i++) {
 		if (plan->containers[i] == c)
@@ -335,8 +335,8 @@ static bool resident_is_planned(const struct node_plan *plan, const struct kube_
 	return false;
 }
 
-static int resident_add_cgroup(const struct resident *r, struct pod_cgroups *cgroups,
-			       const struct kube_container *c, char error[RESIDENT_ERROR_MAX])
+static int node_pod_add_cgroup(const struct node_pod *r, struct pod_cgroups *cgroups,
+			       const struct kube_container *c, char error[NODE_POD_ERROR_MAX])
 {
 	char id[POD_PLACE_ID_MAX];
 	int result = pod_place_id(c->container_id, id);
@@ -344,14 +344,14 @@ static int resident_add_cgroup(const struct resident *r, struct pod_cgroups *cgr
 	if (result == 0)
 		result = pod_cgroups_add(cgroups, c->name, id);
 	if (result < 0)
-		snprintf(error, RESIDENT_ERROR_MAX,
+		snprintf(error, NODE_POD_ERROR_MAX,
 			 "container '%s': no cgroup of '%s' below '%s': %s", c->name,
 			 c->container_id, r->node->defaults->cgroup_root, strerror(-result));
 	return result;
 }
 
 /* What is gone is no reason to leave the others asleep. -ENOENT: all of them are gone. */
-static int resident_add_gone(struct pod_cgroups *cgroups, const struct kube_pod *pod,
+static int node_pod_add_gone(struct pod_cgroups *cgroups, const struct kube_pod *pod,
 			     const bool is_gone[KUBE_CONTAINERS_MAX], bool has_any)
 {
 	for (size_t i = 0; i < pod->containers_len; i++) {
@@ -367,9 +367,9 @@ static int resident_add_gone(struct pod_cgroups *cgroups, const struct kube_pod 
 }
 
 /* Those of the plan, and all that an earlier doze has put to sleep. */
-static int resident_find_cgroups(struct pod_cgroups **out, const struct resident *r,
+static int node_pod_find_cgroups(struct pod_cgroups **out, const struct node_pod *r,
 				 const struct kube_pod *pod, const struct node_plan *plan,
-				 struct resident_found *found, char error[RESIDENT_ERROR_MAX])
+				 struct node_pod_found *found, char error[NODE_POD_ERROR_MAX])
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
 	int result = pod_cgroups_new(&cgroups, r->node->mounts, plan->config.asleep_millicpu);
@@ -379,11 +379,11 @@ static int resident_find_cgroups(struct pod_cgroups **out, const struct resident
 		pod_cgroups_watch(cgroups, r->node->watchdog);
 	for (size_t i = 0; i < pod->containers_len && result == 0; i++) {
 		const struct kube_container *c = &pod->containers[i];
-		bool is_planned = resident_is_planned(plan, c);
+		bool is_planned = node_pod_is_planned(plan, c);
 
-		if (!is_planned && resident_was_asleep(found->text, c) <= 0)
+		if (!is_planned && node_pod_was_asleep(found->text, c) <= 0)
 			continue;
-		result = resident_add_cgroup(r, cgroups, c, error);
+		result = node_pod_add_cgroup(r, cgroups, c, error);
 		has_any |= result == 0;
 		is_gone[i] = found->is_known && (result == -ENOENT || result == -EINVAL);
 		found->must_mend |= !is_planned || is_gone[i];
@@ -391,15 +391,15 @@ static int resident_find_cgroups(struct pod_cgroups **out, const struct resident
 			result = 0;
 	}
 	if (result == 0)
-		result = resident_add_gone(cgroups, pod, is_gone, has_any);
+		result = node_pod_add_gone(cgroups, pod, is_gone, has_any);
 	if (result == 0)
 		*out = TAKE_PTR(cgroups);
 	return result;
 }
 
 /* What full was. */
-static void resident_recall(const struct resident *r, struct pod_cgroups *cgroups,
-			    struct resident_found *found)
+static void node_pod_recall(const struct node_pod *r, struct pod_cgroups *cgroups,
+			    struct node_pod_found *found)
 {
 	int result = found->text ? pod_cgroups_parse(cgroups, found->text) : -EINVAL;
 
@@ -414,7 +414,7 @@ static void resident_recall(const struct resident *r, struct pod_cgroups *cgroup
  * What is not known of the full size of the cgroups is what the API server will ask for. A limit
  * that is as small as asleep may be none that anybody has chosen.
  */
-static void resident_derive_full(const struct resident *r, struct pod_cgroups *cgroups,
+static void node_pod_derive_full(const struct node_pod *r, struct pod_cgroups *cgroups,
 				 const struct kube_sizes *sizes, const struct kube_pod *pod)
 {
 	size_t at = 0;
@@ -433,8 +433,8 @@ static void resident_derive_full(const struct resident *r, struct pod_cgroups *c
 			 "pod=%s container=%s", r->full_name, unknown);
 }
 
-static int resident_adopt(struct backend **out, struct resident *r, const struct kube_pod *pod,
-			  bool only_known, char error[RESIDENT_ERROR_MAX])
+static int node_pod_adopt(struct backend **out, struct node_pod *r, const struct kube_pod *pod,
+			  bool only_known, char error[NODE_POD_ERROR_MAX])
 {
 	struct backend_kube_settings settings = {
 		.namespace = r->namespace,
@@ -442,8 +442,8 @@ static int resident_adopt(struct backend **out, struct resident *r, const struct
 		.state_file = r->size_file,
 		.is_watched = true,
 		.choice = node_plan_choice(&r->config),
-		.restarted = resident_on_restarted,
-		.problem = resident_on_problem,
+		.restarted = node_pod_on_restarted,
+		.problem = node_pod_on_problem,
 		.arg = r,
 	};
 	int result;
@@ -451,7 +451,7 @@ static int resident_adopt(struct backend **out, struct resident *r, const struct
 	settings.choice.only_known = only_known;
 	result = backend_kube_new(out, r->node->daemon->base, r->node->kube, &settings);
 	if (result < 0) {
-		snprintf(error, RESIDENT_ERROR_MAX, "no memory");
+		snprintf(error, NODE_POD_ERROR_MAX, "no memory");
 		return result;
 	}
 	result = backend_kube_adopt(*out, pod, error);
@@ -461,12 +461,12 @@ static int resident_adopt(struct backend **out, struct resident *r, const struct
 }
 
 /* Whatever it is that is to sleep now: what was put to sleep has to be woken. */
-static bool resident_adopt_known(struct backend **out, struct resident *r,
+static bool node_pod_adopt_known(struct backend **out, struct node_pod *r,
 				 const struct kube_pod *pod)
 {
-	char error[RESIDENT_ERROR_MAX];
+	char error[NODE_POD_ERROR_MAX];
 
-	if (resident_adopt(out, r, pod, true, error) < 0)
+	if (node_pod_adopt(out, r, pod, true, error) < 0)
 		return false;
 	if (backend_kube_is_full(*out))
 		backend_free(out);
@@ -474,20 +474,20 @@ static bool resident_adopt_known(struct backend **out, struct resident *r,
 }
 
 /* NULL in *out: the API server cannot resize it, and its cgroups are all that can be changed. */
-static int resident_make_kube(struct backend **out, struct resident *r, const struct kube_pod *pod,
-			      const struct node_plan *plan, struct resident_found *found,
-			      char error[RESIDENT_ERROR_MAX])
+static int node_pod_make_kube(struct backend **out, struct node_pod *r, const struct kube_pod *pod,
+			      const struct node_plan *plan, struct node_pod_found *found,
+			      char error[NODE_POD_ERROR_MAX])
 {
 	bool only_known = found->is_known && plan->wish != NODE_SEAT;
-	int result = resident_adopt(out, r, pod, only_known, error);
+	int result = node_pod_adopt(out, r, pod, only_known, error);
 
 	if (result != -EINVAL && (result != -ENODATA || !found->is_known))
 		return result;
-	if (found->is_known && !only_known && resident_adopt_known(out, r, pod)) {
+	if (found->is_known && !only_known && node_pod_adopt_known(out, r, pod)) {
 		found->must_mend = true;
 	} else if (result == -ENODATA) {
 		found->must_mend = true;
-		resident_refuse(r, "CannotSleep", error);
+		node_pod_refuse(r, "CannotSleep", error);
 	} else {
 		log_info("the API server cannot resize the pod: it sleeps by its cgroups alone",
 			 "pod=%s why=\"%s\"", r->full_name, error);
@@ -495,7 +495,7 @@ static int resident_make_kube(struct backend **out, struct resident *r, const st
 	return 0;
 }
 
-static enum backend_pod_depth resident_depth(const struct config *config)
+static enum backend_pod_depth node_pod_depth(const struct config *config)
 {
 	switch (config->asleep) {
 	case CONFIG_ASLEEP_FREEZE:
@@ -509,54 +509,54 @@ static enum backend_pod_depth resident_depth(const struct config *config)
 	return BACKEND_POD_THROTTLE;
 }
 
-static int resident_make_backend(struct resident *r, const struct kube_pod *pod,
-				 const struct node_plan *plan, struct resident_found *found,
-				 char error[RESIDENT_ERROR_MAX])
+static int node_pod_make_backend(struct node_pod *r, const struct kube_pod *pod,
+				 const struct node_plan *plan, struct node_pod_found *found,
+				 char error[NODE_POD_ERROR_MAX])
 {
 	const struct backend_pod_settings settings = {
 		.name = r->full_name,
-		.depth = resident_depth(&r->config),
+		.depth = node_pod_depth(&r->config),
 		.reclaim_after_ns = r->config.reclaim_after_ns,
 		.state_file = r->quota_file,
-		.problem = resident_on_problem,
+		.problem = node_pod_on_problem,
 		.arg = r,
 	};
 	struct pod_cgroups *cgroups = NULL;
 	struct backend *kube = NULL;
 	int result;
 
-	resident_read_state(r, found);
-	result = resident_find_cgroups(&cgroups, r, pod, plan, found, error);
+	node_pod_read_state(r, found);
+	result = node_pod_find_cgroups(&cgroups, r, pod, plan, found, error);
 	if (result < 0)
 		return result;
-	resident_recall(r, cgroups, found);
+	node_pod_recall(r, cgroups, found);
 	found->pid = pod_cgroups_process(cgroups);
-	result = resident_make_kube(&kube, r, pod, plan, found, error);
+	result = node_pod_make_kube(&kube, r, pod, plan, found, error);
 	if (result < 0) {
 		pod_cgroups_free(&cgroups);
 		return result;
 	}
 	found->is_small = kube && !backend_kube_is_full(kube);
 	if (found->is_known || found->is_small)
-		resident_derive_full(r, cgroups, kube ? backend_kube_sizes(kube) : NULL, pod);
+		node_pod_derive_full(r, cgroups, kube ? backend_kube_sizes(kube) : NULL, pod);
 	result = backend_pod_new(&r->backend, r->node->daemon->base, cgroups, kube, &settings,
 				 found->is_known || found->is_small);
 	if (result < 0)
-		snprintf(error, RESIDENT_ERROR_MAX, "cannot resize it: %s", strerror(-result));
+		snprintf(error, NODE_POD_ERROR_MAX, "cannot resize it: %s", strerror(-result));
 	else
-		r->backend->done = resident_on_unwanted;
+		r->backend->done = node_pod_on_unwanted;
 	return result;
 }
 
-static void resident_on_woke(void *arg)
+static void node_pod_on_woke(void *arg)
 {
-	struct resident *r = arg;
+	struct node_pod *r = arg;
 
 	r->node->woke(r->node->arg, r);
 }
 
 /* Keys for its addresses, and for all else in its network namespace, such as 127.0.0.1. */
-static void resident_add_namespace(struct resident *r, bool is_nodes)
+static void node_pod_add_namespace(struct node_pod *r, bool is_nodes)
 {
 	struct steer *steer = is_nodes ? daemon_steer(r->node->daemon) : NULL;
 
@@ -570,18 +570,18 @@ static void resident_add_namespace(struct resident *r, bool is_nodes)
 	r->target.config.settings.addresses_len = r->target.addresses_len;
 }
 
-static enum gate_source resident_resolve(void *arg, enum gate_source kind,
+static enum gate_source node_pod_resolve(void *arg, enum gate_source kind,
 					 const struct gate_flow *flow)
 {
-	const struct resident *r = arg;
+	const struct node_pod *r = arg;
 
 	return datapath_source_of(r->node->daemon->datapath, kind, flow);
 }
 
-static bool resident_has_address(const struct resident *r)
+static bool node_pod_has_address(const struct node_pod *r)
 {
-	struct gate_addr there[RESIDENT_ADDRESSES_MAX];
-	size_t len = addresses_list(&r->seat.ns, there, ARRAY_LEN(there));
+	struct gate_addr there[NODE_POD_ADDRESSES_MAX];
+	size_t len = netns_addresses_list(&r->seat.ns, there, ARRAY_LEN(there));
 
 	for (size_t i = 0; i < r->target.addresses_len; i++) {
 		for (size_t k = 0; k < len; k++) {
@@ -596,50 +596,50 @@ static bool resident_has_address(const struct resident *r)
  * A process of a container may be elsewhere: one that has just been started and is not in its
  * namespace yet, one that has made a namespace of its own, or a virtual machine's.
  */
-static int resident_check_namespace(const struct resident *r, const struct kube_pod *pod, pid_t pid,
-				    char error[RESIDENT_ERROR_MAX])
+static int node_pod_check_namespace(const struct node_pod *r, const struct kube_pod *pod, pid_t pid,
+				    char error[NODE_POD_ERROR_MAX])
 {
-	if (pod->has_host_network || resident_has_address(r))
+	if (pod->has_host_network || node_pod_has_address(r))
 		return 0;
-	snprintf(error, RESIDENT_ERROR_MAX,
+	snprintf(error, NODE_POD_ERROR_MAX,
 		 "the network namespace of its process '%d' does not have the pod's address '%s'",
 		 (int)pid, pod->pod_ips_len ? pod->pod_ips[0] : "");
 	return -EADDRNOTAVAIL;
 }
 
-static int resident_open_seat(struct resident *r, const struct kube_pod *pod, pid_t pid,
-			      char error[RESIDENT_ERROR_MAX])
+static int node_pod_open_seat(struct node_pod *r, const struct kube_pod *pod, pid_t pid,
+			      char error[NODE_POD_ERROR_MAX])
 {
-	const struct seat_settings settings = {
+	const struct target_seat_settings settings = {
 		.netns_pid = pid,
 		.ports = r->target.config.ports,
 		.ports_len = r->target.config.ports_len,
 	};
-	const struct seat_target what = {
+	const struct target_seat_target what = {
 		.backend = r->backend,
 		.wakes = r->node->wakes,
 		.settings = &r->target.config.settings,
 	};
-	int result = seat_open(&r->seat, r->node->daemon, &settings);
+	int result = target_seat_open(&r->seat, r->node->daemon, &settings);
 
 	if (result == 0)
-		result = resident_check_namespace(r, pod, pid, error);
+		result = node_pod_check_namespace(r, pod, pid, error);
 	if (result < 0)
 		return result;
 	pod_target_fill(&r->target, &r->seat.ns, &r->config);
-	resident_add_namespace(r, pod->has_host_network);
-	r->target.config.settings.activity.resolve = resident_resolve;
+	node_pod_add_namespace(r, pod->has_host_network);
+	r->target.config.settings.activity.resolve = node_pod_resolve;
 	r->target.config.settings.activity.arg = r;
 	r->target.config.settings.name = r->full_name;
 	r->target.config.settings.priority = pod->priority;
-	r->target.config.settings.woke = resident_on_woke;
+	r->target.config.settings.woke = node_pod_on_woke;
 	r->target.config.settings.arg = r;
-	return seat_open_target(&r->seat, &what);
+	return target_seat_open_target(&r->seat, &what);
 }
 
-static int resident_sit(struct resident *r, const struct kube_pod *pod,
-			const struct node_plan *plan, const struct resident_found *found,
-			char error[RESIDENT_ERROR_MAX])
+static int node_pod_sit(struct node_pod *r, const struct kube_pod *pod,
+			const struct node_plan *plan, const struct node_pod_found *found,
+			char error[NODE_POD_ERROR_MAX])
 {
 	int result = pod_target_read(&r->target, pod, plan->containers, plan->containers_len,
 				     &r->config, r->node->host_kind, error);
@@ -647,27 +647,27 @@ static int resident_sit(struct resident *r, const struct kube_pod *pod,
 	if (result < 0)
 		return result;
 	if (found->pid < 0) {
-		snprintf(error, RESIDENT_ERROR_MAX, "none of its containers has a process");
+		snprintf(error, NODE_POD_ERROR_MAX, "none of its containers has a process");
 		return -ESRCH;
 	}
 	*error = '\0';
-	result = resident_open_seat(r, pod, found->pid, error);
+	result = node_pod_open_seat(r, pod, found->pid, error);
 	if (result < 0) {
-		seat_close(&r->seat);
+		target_seat_close(&r->seat);
 		if (!*error)
-			snprintf(error, RESIDENT_ERROR_MAX,
+			snprintf(error, NODE_POD_ERROR_MAX,
 				 "cannot watch its ports: %s (the log of doze on node '%s' says "
 				 "more)",
 				 strerror(-result), r->node->defaults->node_name);
 		return result;
 	}
-	r->state = RESIDENT_SEATED;
+	r->state = NODE_POD_SEATED;
 	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", r->full_name,
 		 r->target.config.ports[0].port, (int)found->pid, found->is_asleep ? "yes" : "no");
 	return 0;
 }
 
-static void resident_begin(struct resident *r, const struct resident_found *found)
+static void node_pod_begin(struct node_pod *r, const struct node_pod_found *found)
 {
 	if (!found->is_asleep) {
 		target_start(r->seat.target);
@@ -682,7 +682,7 @@ static void resident_begin(struct resident *r, const struct resident_found *foun
  * What was left smaller than it should be, and is not as it was left, gets its full size before
  * anything else.
  */
-static bool resident_needs_mending(const struct resident *r, const struct resident_found *found,
+static bool node_pod_needs_mending(const struct node_pod *r, const struct node_pod_found *found,
 				   enum node_wish wish)
 {
 	if (!found->is_known && !found->is_small)
@@ -691,68 +691,68 @@ static bool resident_needs_mending(const struct resident *r, const struct reside
 }
 
 /* Nothing that a pod says of itself, or that is known of it: another time it may be otherwise. */
-static bool resident_may_pass(int result)
+static bool node_pod_may_pass(int result)
 {
 	return result < 0 && result != -EINVAL && result != -ENODATA;
 }
 
 /* As the pod is; should it change, it is taken as it is then. */
-static void resident_retry_later(struct resident *r, struct kube_pod *pod)
+static void node_pod_retry_later(struct node_pod *r, struct kube_pod *pod)
 {
 	r->next = pod;
-	resident_wait(r, r->retry_ns);
-	r->retry_ns = min_u64(2 * r->retry_ns, RESIDENT_RETRY_MAX_NS);
+	node_pod_wait(r, r->retry_ns);
+	r->retry_ns = min_u64(2 * r->retry_ns, NODE_POD_RETRY_MAX_NS);
 }
 
-static bool resident_is_ending(const struct kube_pod *pod)
+static bool node_pod_is_ending(const struct kube_pod *pod)
 {
 	return pod->is_terminating || pod->has_ended;
 }
 
 /* The pod is the callee's. */
-static void resident_come_in(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
+static void node_pod_come_in(struct node_pod *r, struct kube_pod *pod, struct node_plan *plan)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *owned = pod;
-	struct resident_found found = { .pid = -ESRCH };
-	char error[RESIDENT_ERROR_MAX] = "";
+	struct node_pod_found found = { .pid = -ESRCH };
+	char error[NODE_POD_ERROR_MAX] = "";
 	int result;
 
 	r->config = plan->config;
 	plan->config.env_values_len = 0; /* they are r's now */
-	result = resident_make_backend(r, pod, plan, &found, error);
+	result = node_pod_make_backend(r, pod, plan, &found, error);
 	free(found.text);
-	if (result == 0 && resident_needs_mending(r, &found, plan->wish)) {
-		resident_leave(r, TAKE_PTR(owned));
+	if (result == 0 && node_pod_needs_mending(r, &found, plan->wish)) {
+		node_pod_leave(r, TAKE_PTR(owned));
 		return;
 	}
 	if (result == 0 && plan->wish == NODE_SEAT && !r->node->uninstalls) {
-		result = resident_sit(r, pod, plan, &found, error);
+		result = node_pod_sit(r, pod, plan, &found, error);
 		if (result == 0) {
-			resident_begin(r, &found);
+			node_pod_begin(r, &found);
 			return;
 		}
 	}
-	if (result < 0 && !resident_is_ending(owned))
-		resident_refuse(r, "CannotSleep", error);
+	if (result < 0 && !node_pod_is_ending(owned))
+		node_pod_refuse(r, "CannotSleep", error);
 	if (r->backend && (found.is_known || found.is_small)) {
-		resident_leave(r, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
+		node_pod_leave(r, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
 		return;
 	}
-	resident_free_backend(r);
-	if (resident_may_pass(result))
-		resident_retry_later(r, TAKE_PTR(owned));
+	node_pod_free_backend(r);
+	if (node_pod_may_pass(result))
+		node_pod_retry_later(r, TAKE_PTR(owned));
 }
 
 /* Where it cannot be told, those that sleep if nobody has said which. */
-static bool resident_is_to_mend(const char *text, const struct kube_container *c)
+static bool node_pod_is_to_mend(const char *text, const struct kube_container *c)
 {
-	int was_asleep = resident_was_asleep(text, c);
+	int was_asleep = node_pod_was_asleep(text, c);
 
 	return was_asleep < 0 ? *c->container_id && !c->is_sidecar : was_asleep;
 }
 
 /* Its annotations are gone, or wrong; and what an earlier doze has named may still be asleep. */
-static void resident_mend(struct resident *r, struct kube_pod *pod)
+static void node_pod_mend(struct node_pod *r, struct kube_pod *pod)
 {
 	struct node_plan plan = { .wish = NODE_WAIT, .config = *r->node->defaults };
 	_cleanup_(freep) char *text = NULL;
@@ -761,44 +761,44 @@ static void resident_mend(struct resident *r, struct kube_pod *pod)
 	if (file_read(r->quota_file, &text) < 0)
 		text = NULL;
 	for (size_t i = 0; i < pod->containers_len; i++) {
-		if (resident_is_to_mend(text, &pod->containers[i]))
+		if (node_pod_is_to_mend(text, &pod->containers[i]))
 			plan.containers[plan.containers_len++] = &pod->containers[i];
 	}
-	resident_come_in(r, pod, &plan);
+	node_pod_come_in(r, pod, &plan);
 }
 
-static bool resident_is_as_it_was(const struct resident *r, const char *fingerprint)
+static bool node_pod_is_as_it_was(const struct node_pod *r, const char *fingerprint)
 {
 	return r->fingerprint && fingerprint && strcmp(r->fingerprint, fingerprint) == 0;
 }
 
-static void resident_take_planned(struct resident *r, struct kube_pod *pod, struct node_plan *plan)
+static void node_pod_take_planned(struct node_pod *r, struct kube_pod *pod, struct node_plan *plan)
 {
-	bool has_state = resident_has_state(r);
+	bool has_state = node_pod_has_state(r);
 
 	if (plan->wish == NODE_REFUSE)
-		resident_refuse(r, "InvalidAnnotation", plan->error);
+		node_pod_refuse(r, "InvalidAnnotation", plan->error);
 	if (plan->wish == NODE_SEAT || (plan->wish == NODE_WAIT && has_state))
-		resident_come_in(r, pod, plan);
+		node_pod_come_in(r, pod, plan);
 	else if (has_state)
-		resident_mend(r, pod);
+		node_pod_mend(r, pod);
 	else
 		kube_pod_free(&pod);
 }
 
 /* What is tried again is tried less and less, until the pod is another. */
-static void resident_note_fingerprint(struct resident *r, const struct kube_pod *pod)
+static void node_pod_note_fingerprint(struct node_pod *r, const struct kube_pod *pod)
 {
 	char *fingerprint = node_plan_fingerprint(pod);
 
-	if (!resident_is_as_it_was(r, fingerprint))
-		r->retry_ns = RESIDENT_RETRY_MIN_NS;
+	if (!node_pod_is_as_it_was(r, fingerprint))
+		r->retry_ns = NODE_POD_RETRY_MIN_NS;
 	free(r->fingerprint);
 	r->fingerprint = fingerprint;
 }
 
 /* OUT: the pod is the callee's. */
-static void resident_take(struct resident *r, struct kube_pod *pod)
+static void node_pod_take(struct node_pod *r, struct kube_pod *pod)
 {
 	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
 
@@ -806,39 +806,39 @@ static void resident_take(struct resident *r, struct kube_pod *pod)
 		kube_pod_free(&pod);
 		return;
 	}
-	resident_note_fingerprint(r, pod);
+	node_pod_note_fingerprint(r, pod);
 	node_plan_read(plan, pod, r->node->defaults);
-	resident_take_planned(r, pod, plan);
+	node_pod_take_planned(r, pod, plan);
 	config_free(&plan->config);
 }
 
 /* Whether a pod that is seated stays where it is. */
-static bool resident_stays(const struct resident *r, const struct kube_pod *pod)
+static bool node_pod_stays(const struct node_pod *r, const struct kube_pod *pod)
 {
 	_cleanup_(freep) char *fingerprint = node_plan_fingerprint(pod);
 
-	return resident_is_as_it_was(r, fingerprint);
+	return node_pod_is_as_it_was(r, fingerprint);
 }
 
-void resident_put(struct resident *r, struct kube_pod *pod)
+void node_pod_put(struct node_pod *r, struct kube_pod *pod)
 {
-	if (resident_name(r, pod) < 0) {
+	if (node_pod_name(r, pod) < 0) {
 		kube_pod_free(&pod);
 		return;
 	}
-	if (resident_is_ending(pod)) {
+	if (node_pod_is_ending(pod)) {
 		if (r->backend)
-			resident_follow(r, pod);
-		if (r->state == RESIDENT_OUT && resident_has_state(r))
-			resident_mend(r, pod); /* what is asleep is found first */
+			node_pod_follow(r, pod);
+		if (r->state == NODE_POD_OUT && node_pod_has_state(r))
+			node_pod_mend(r, pod); /* what is asleep is found first */
 		else
 			kube_pod_free(&pod);
-		resident_let_go(r);
-	} else if (r->state == RESIDENT_OUT) {
-		resident_forget_next(r);
-		resident_take(r, pod);
-	} else if (r->state == RESIDENT_LEAVING || !resident_stays(r, pod)) {
-		resident_leave(r, pod);
+		node_pod_let_go(r);
+	} else if (r->state == NODE_POD_OUT) {
+		node_pod_forget_next(r);
+		node_pod_take(r, pod);
+	} else if (r->state == NODE_POD_LEAVING || !node_pod_stays(r, pod)) {
+		node_pod_leave(r, pod);
 	} else {
 		kube_pod_free(&pod);
 	}
@@ -846,27 +846,27 @@ void resident_put(struct resident *r, struct kube_pod *pod)
 
 /* --- the end --- */
 
-void resident_forget(struct resident *r)
+void node_pod_forget(struct node_pod *r)
 {
-	resident_let_go(r);
+	node_pod_let_go(r);
 }
 
 /* It was put to sleep, and cannot be reached yet: its containers are between two starts. */
-static bool resident_waits_to_mend(const struct resident *r)
+static bool node_pod_waits_to_mend(const struct node_pod *r)
 {
-	return r->state == RESIDENT_OUT && r->next && resident_has_state(r);
+	return r->state == NODE_POD_OUT && r->next && node_pod_has_state(r);
 }
 
-void resident_stop(struct resident *r, bool wakes)
+void node_pod_stop(struct node_pod *r, bool wakes)
 {
 	bool was_asleep = r->seat.target && target_is_asleep(r->seat.target);
 
-	if (!wakes || !resident_waits_to_mend(r))
+	if (!wakes || !node_pod_waits_to_mend(r))
 		kube_pod_free(&r->next); /* neither taken in again, nor tried */
-	if (r->state != RESIDENT_SEATED)
+	if (r->state != NODE_POD_SEATED)
 		return;
 	if (wakes) {
-		resident_leave(r, NULL);
+		node_pod_leave(r, NULL);
 		return;
 	}
 	if (was_asleep)
@@ -874,23 +874,23 @@ void resident_stop(struct resident *r, bool wakes)
 	target_abandon(r->seat.target);
 }
 
-bool resident_is_settled(const struct resident *r)
+bool node_pod_is_settled(const struct node_pod *r)
 {
-	return r->state != RESIDENT_LEAVING && !resident_waits_to_mend(r);
+	return r->state != NODE_POD_LEAVING && !node_pod_waits_to_mend(r);
 }
 
-void resident_wake(struct resident *r, const char *reason)
+void node_pod_wake(struct node_pod *r, const char *reason)
 {
-	if (r->state == RESIDENT_SEATED)
+	if (r->state == NODE_POD_SEATED)
 		target_wake(r->seat.target, reason);
 }
 
-const char *resident_group(const struct resident *r)
+const char *node_pod_group(const struct node_pod *r)
 {
-	return r->state == RESIDENT_SEATED ? r->config.group : NULL;
+	return r->state == NODE_POD_SEATED ? r->config.group : NULL;
 }
 
-const char *resident_namespace(const struct resident *r)
+const char *node_pod_namespace(const struct node_pod *r)
 {
 	return r->namespace ? r->namespace : "";
 }

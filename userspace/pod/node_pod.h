@@ -21,13 +21,13 @@
 #include "target/daemon.h"
 #include "target/wake_queue.h"
 
-#define RESIDENT_UID_MAX 64
+#define NODE_POD_UID_MAX 64
 
-struct resident;
+struct node_pod;
 struct watchdog;
 
 /* What all residents share; borrowed, and outliving them. */
-struct resident_node {
+struct node_pod_node {
 	struct daemon *daemon;
 	struct kube *kube;
 	struct kube_events *events;
@@ -37,33 +37,33 @@ struct resident_node {
 	const struct cgroup_mounts *mounts;
 	enum gate_source host_kind; /* pod/pod_target.h */
 	bool uninstalls;	    /* nobody is seated: who was asleep gets the full size */
-	void (*woke)(void *arg, struct resident *r);
+	void (*woke)(void *arg, struct node_pod *r);
 	void *arg;
 };
 
 /* The caller owns *out. -ENOMEM, logged. */
-int resident_new(struct resident **out, const struct resident_node *node, const char *uid);
+int node_pod_new(struct node_pod **out, const struct node_pod_node *node, const char *uid);
 
-/* Neither wakes nor opens anything: see resident_forget() and resident_stop(). */
-void resident_free(struct resident **r);
+/* Neither wakes nor opens anything: see node_pod_forget() and node_pod_stop(). */
+void node_pod_free(struct node_pod **r);
 
 /* The pod as it is now; the callee's. */
-void resident_put(struct resident *r, struct kube_pod *pod);
+void node_pod_put(struct node_pod *r, struct kube_pod *pod);
 
 /* The pod is gone, and so is everything that was kept of it. */
-void resident_forget(struct resident *r);
+void node_pod_forget(struct node_pod *r);
 
 /* doze ends: wake: the full size, which takes its time; else it sleeps on (target_abandon()). */
-void resident_stop(struct resident *r, bool wakes);
+void node_pod_stop(struct node_pod *r, bool wakes);
 
 /* Whether all that was begun is over. */
-bool resident_is_settled(const struct resident *r);
+bool node_pod_is_settled(const struct node_pod *r);
 
 /* Another member of its group has woken. */
-void resident_wake(struct resident *r, const char *reason);
+void node_pod_wake(struct node_pod *r, const char *reason);
 
 /* NULL: none. */
-const char *resident_group(const struct resident *r);
-const char *resident_namespace(const struct resident *r);
+const char *node_pod_group(const struct node_pod *r);
+const char *node_pod_namespace(const struct node_pod *r);
 
 #endif

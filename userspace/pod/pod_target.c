@@ -58,33 +58,33 @@ static int pod_target_copy_probe(struct pod_target *t, const struct kube_probe *
 
 	if (r == 0)
 		r = pod_target_copy(&t->service, probe->service);
-	for (size_t i = 0; r == 0 && i < probe->headers_len && i < PROBE_HEADERS_MAX; i++) {
+	for (size_t i = 0; r == 0 && i < probe->headers_len && i < READY_HEADERS_MAX; i++) {
 		if (asprintf(&t->headers[i], "%s: %s", probe->headers[i].name,
 			     probe->headers[i].value) < 0) {
 			t->headers[i] = NULL;
 			return -ENOMEM;
 		}
-		t->probe.headers[t->probe.headers_len++] = t->headers[i];
+		t->ready.headers[t->ready.headers_len++] = t->headers[i];
 	}
-	t->probe.path = t->path;
-	t->probe.service = t->service;
+	t->ready.path = t->path;
+	t->ready.service = t->service;
 	return r;
 }
 
 static int pod_target_use_probe(struct pod_target *t, const struct kube_container *c,
 				char error[POD_TARGET_ERROR_MAX])
 {
-	static const enum probe_kind kinds[] = {
-		[KUBE_PROBE_NONE] = PROBE_TCP, [KUBE_PROBE_HTTP] = PROBE_HTTP,
-		[KUBE_PROBE_TCP] = PROBE_TCP,  [KUBE_PROBE_GRPC] = PROBE_GRPC,
-		[KUBE_PROBE_EXEC] = PROBE_TCP, /* nothing can be executed in another container */
+	static const enum ready_kind kinds[] = {
+		[KUBE_PROBE_NONE] = READY_TCP, [KUBE_PROBE_HTTP] = READY_HTTP,
+		[KUBE_PROBE_TCP] = READY_TCP,  [KUBE_PROBE_GRPC] = READY_GRPC,
+		[KUBE_PROBE_EXEC] = READY_TCP, /* nothing can be executed in another container */
 	};
 
-	t->probe.kind = kinds[c->readiness.kind];
-	t->probe.is_https = c->readiness.is_https;
+	t->ready.kind = kinds[c->readiness.kind];
+	t->ready.is_https = c->readiness.is_https;
 	if (c->readiness.kind == KUBE_PROBE_NONE || c->readiness.kind == KUBE_PROBE_EXEC)
 		return 0;
-	if (kube_probe_port(c, &c->readiness, &t->probe.port) < 0) {
+	if (kube_probe_port(c, &c->readiness, &t->ready.port) < 0) {
 		snprintf(error, POD_TARGET_ERROR_MAX,
 			 "the readinessProbe of container '%s' names the port '%s', which the "
 			 "container does not have",
@@ -102,7 +102,7 @@ static int pod_target_use_probe(struct pod_target *t, const struct kube_containe
 static int pod_target_find_probe(struct pod_target *t, const struct pod_target_from *from,
 				 char error[POD_TARGET_ERROR_MAX])
 {
-	t->probe.kind = PROBE_TCP;
+	t->ready.kind = READY_TCP;
 	for (size_t i = 0; i < from->containers_len; i++) {
 		if (from->containers[i]->readiness.kind != KUBE_PROBE_NONE)
 			return pod_target_use_probe(t, from->containers[i], error);
@@ -110,7 +110,7 @@ static int pod_target_find_probe(struct pod_target *t, const struct pod_target_f
 	return 0;
 }
 
-/* --- health checks --- */
+/* --- probes --- */
 
 /* A copy, which the target's configuration borrows. NULL: it is there already, or one too many. */
 static const char *pod_target_copy_agent(struct pod_target *t, const char *agent)
@@ -207,7 +207,7 @@ int pod_target_read(struct pod_target *out, const struct kube_pod *pod,
 void pod_target_fill(struct pod_target *out, const struct netns *ns, const struct config *config)
 {
 	struct gate_addr gateways[POD_TARGET_GATEWAYS_MAX];
-	size_t len = gateways_list(ns, gateways, ARRAY_LEN(gateways));
+	size_t len = netns_gateways_list(ns, gateways, ARRAY_LEN(gateways));
 
 	for (size_t i = 0; i < len; i++) {
 		const struct cidr gateway = cidr_of(&gateways[i]);
@@ -215,7 +215,7 @@ void pod_target_fill(struct pod_target *out, const struct netns *ns, const struc
 		target_config_add_source(&out->config, &gateway, out->host_kind);
 	}
 	target_config_fill(&out->config, config);
-	out->config.settings.probe = out->probe;
+	out->config.settings.ready = out->ready;
 	out->config.settings.activity.has_own_netns = out->has_own_netns;
 }
 
@@ -223,7 +223,7 @@ void pod_target_free(struct pod_target *t)
 {
 	free(t->path);
 	free(t->service);
-	for (size_t i = 0; i < PROBE_HEADERS_MAX; i++)
+	for (size_t i = 0; i < READY_HEADERS_MAX; i++)
 		free(t->headers[i]);
 	for (size_t i = 0; i < t->agents_len; i++)
 		free(t->agents[i]);

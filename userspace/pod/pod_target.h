@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From a pod and its settings to the settings of its target: which ports are watched, how readiness
- * is asked, where health checks come from and go to. In two steps: what the pod says, and what its
+ * is asked, where probes come from and go to. In two steps: what the pod says, and what its
  * network namespace says.
  */
 #ifndef DOZE_POD_TARGET_H
@@ -17,8 +17,8 @@
 /* What the settings point into; it stays where it is. */
 struct pod_target {
 	struct target_config config;
-	struct probe_spec probe; /* its strings are copies: */
-	char *path, *service, *headers[PROBE_HEADERS_MAX];
+	struct ready_spec ready; /* its strings are copies: */
+	char *path, *service, *headers[READY_HEADERS_MAX];
 	char *agents[TARGET_CONFIG_AGENTS_MAX];
 	size_t agents_len;
 	enum gate_source host_kind;			  /* what the node's addresses are */

@@ -34,7 +34,7 @@ struct caller_line {
 struct caller_head {
 	const struct caller_rules *rules;
 	bool is_whole; /* the empty line was there */
-	bool is_odd;   /* no health check writes this */
+	bool is_odd;   /* no probe writes this */
 	bool has_agent, is_kubelet;
 	bool has_connection, closes;
 };
@@ -160,7 +160,7 @@ static void caller_read_headers(struct caller_head *head, const char **at, const
 	}
 }
 
-/* "GET PATH HTTP/1.1" without its version, if that is one that health checks have. */
+/* "GET PATH HTTP/1.1" without its version, if that is one that probes have. */
 static bool caller_cut_version(struct caller_line *line, const struct caller_rules *rules)
 {
 	static const char version[] = " HTTP/1.1", older[] = " HTTP/1.0";

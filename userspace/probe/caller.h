@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who calls: a health check, or a client? Told by the first bytes of a connection. Pure.
+ * Who calls: a probe, or a client? Told by the first bytes of a connection. Pure.
  *
- * Only what looks exactly like a health check is one; in any doubt it is a client. The kubelet's
+ * Only what looks exactly like a probe is one; in any doubt it is a client. The kubelet's
  * (pkg/probe in its sources, Go's net/http and grpc-go) are
  *   HTTP   GET PATH HTTP/1.1, "User-Agent: kube-probe/...", "Connection: close", nothing behind
  *   gRPC   HTTP/2 with prior knowledge, grpc.health.v1.Health/Check, the same user agent
@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* No health check says more than that. */
+/* No probe says more than that. */
 #define CALLER_BYTES_MAX 4096
 
 /* --ignore-http: "GET /healthz" is a method and the beginning of a path. */
@@ -43,9 +43,9 @@ struct caller_rules {
 
 enum caller_kind {
 	CALLER_UNDECIDED, /* more bytes will tell */
-	CALLER_HTTP,	  /* a whole health check by HTTP */
+	CALLER_HTTP,	  /* a whole probe by HTTP */
 	CALLER_GRPC,	  /* a whole call of grpc.health.v1.Health/Check */
-	CALLER_TLS,	  /* a ClientHello as health checks send it, alone; the rest is hidden */
+	CALLER_TLS,	  /* a ClientHello as probes send it, alone; the rest is hidden */
 	CALLER_CLIENT,
 	CALLER_IGNORED, /* from an ignored source, and nothing that can be answered */
 };

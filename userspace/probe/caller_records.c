@@ -11,27 +11,27 @@
 #include "base/util.h"
 
 enum {
-	HIDDEN_CHANGE_CIPHER_SPEC = 20,
-	HIDDEN_ALERT = 21,
-	HIDDEN_HANDSHAKE = 22,
-	HIDDEN_DATA = 23,
+	CALLER_RECORDS_CHANGE_CIPHER_SPEC = 20,
+	CALLER_RECORDS_ALERT = 21,
+	CALLER_RECORDS_HANDSHAKE = 22,
+	CALLER_RECORDS_DATA = 23,
 };
 
-/* false: a health check has no such record here. */
-static bool hidden_begin_record(struct hidden *h, uint32_t ack)
+/* false: a probe has no such record here. */
+static bool caller_records_begin_record(struct caller_records *h, uint32_t ack)
 {
 	uint8_t type = h->head[0];
 
 	h->left = (size_t)h->head[3] << 8 | h->head[4];
 	h->head_len = 0;
 	h->is_data = false;
-	if (type < HIDDEN_CHANGE_CIPHER_SPEC || type > HIDDEN_DATA)
+	if (type < CALLER_RECORDS_CHANGE_CIPHER_SPEC || type > CALLER_RECORDS_DATA)
 		return false;
 	if (!h->has_records)
-		h->is_before_13 = type == HIDDEN_HANDSHAKE;
+		h->is_before_13 = type == CALLER_RECORDS_HANDSHAKE;
 	h->has_records = true;
-	if (type != HIDDEN_DATA)
-		return type != HIDDEN_HANDSHAKE || !h->has_asked;
+	if (type != CALLER_RECORDS_DATA)
+		return type != CALLER_RECORDS_HANDSHAKE || !h->has_asked;
 	if (!h->is_before_13 && !h->has_finished) {
 		h->has_finished = true;
 		return true;
@@ -44,7 +44,8 @@ static bool hidden_begin_record(struct hidden *h, uint32_t ack)
 }
 
 /* Takes as much as belongs together. */
-static size_t hidden_take_part(struct hidden *h, uint32_t ack, const uint8_t *bytes, size_t len)
+static size_t caller_records_take_part(struct caller_records *h, uint32_t ack, const uint8_t *bytes,
+				       size_t len)
 {
 	size_t part;
 
@@ -59,15 +60,15 @@ static size_t hidden_take_part(struct hidden *h, uint32_t ack, const uint8_t *by
 	return part;
 }
 
-bool hidden_take(struct hidden *h, uint32_t ack, const uint8_t *bytes, size_t len)
+bool caller_records_take(struct caller_records *h, uint32_t ack, const uint8_t *bytes, size_t len)
 {
-	if (len > HIDDEN_BYTES_MAX - h->len)
+	if (len > CALLER_RECORDS_BYTES_MAX - h->len)
 		return false;
 	h->len += len;
 	for (size_t at = 0; at < len;) {
-		at += hidden_take_part(h, ack, bytes + at, len - at);
-		if (h->head_len == sizeof(h->head) && !hidden_begin_record(h, ack))
+		at += caller_records_take_part(h, ack, bytes + at, len - at);
+		if (h->head_len == sizeof(h->head) && !caller_records_begin_record(h, ack))
 			return false;
 	}
-	return h->after <= HIDDEN_AFTER_MAX;
+	return h->after <= CALLER_RECORDS_AFTER_MAX;
 }

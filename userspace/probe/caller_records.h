@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What shows of a caller behind its ClientHello: the headers of its TLS records (RFC 8446, 5.1),
- * and when it speaks. A health check makes one request; who speaks again when it has its answer is
+ * and when it speaks. A probe makes one request; who speaks again when it has its answer is
  * a client. Pure.
  */
 #ifndef DOZE_CALLER_RECORDS_H
@@ -12,16 +12,16 @@
 #include <stdint.h>
 
 /* Perhaps a second ClientHello, a Finished, and one request with its headers. */
-#define HIDDEN_BYTES_MAX 4096
+#define CALLER_RECORDS_BYTES_MAX 4096
 
 /*
  * Behind the request: a close_notify; of HTTP/2, where the server's SETTINGS may come before the
  * HEADERS are sent, those as well, an acknowledgement, a WINDOW_UPDATE and a GOAWAY.
  */
-#define HIDDEN_AFTER_MAX 256
+#define CALLER_RECORDS_AFTER_MAX 256
 
 /* All zero: nothing has come. */
-struct hidden {
+struct caller_records {
 	size_t len;	 /* bytes so far */
 	uint8_t head[5]; /* of the record that is being read, head_len bytes of it */
 	size_t head_len;
@@ -36,8 +36,8 @@ struct hidden {
 
 /*
  * The next bytes, in order; ack is the acknowledgement number of their segment, which moves when
- * the server has spoken in between. false: they are a client's, not a health check's.
+ * the server has spoken in between. false: they are a client's, not a probe's.
  */
-bool hidden_take(struct hidden *h, uint32_t ack, const uint8_t *bytes, size_t len);
+bool caller_records_take(struct caller_records *h, uint32_t ack, const uint8_t *bytes, size_t len);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connections from sources of health checks that reach the awake application: what each has
+ * The connections from sources of probes that reach the awake application: what each has
  * sent so far, and what that makes it. Pure. It sees segments as the gate does; one that it cannot
  * put in order makes its connection a client's.
  */
@@ -11,14 +11,14 @@
 #include "probe/caller.h"
 
 /* Remembered at most; the one that was silent longest is forgotten first. */
-#define CALLERS_MAX 256
+#define CALLER_TABLE_MAX 256
 
 /* A connection that was silent for so long is forgotten: its port may be another's by now. */
-#define CALLERS_FORGET_NS 30000000000ULL
+#define CALLER_TABLE_FORGET_NS 30000000000ULL
 
-struct callers;
+struct caller_table;
 
-struct callers_segment {
+struct caller_table_segment {
 	bool is_syn;	   /* a new connection */
 	uint32_t seq, ack; /* seq: of the first byte */
 	const uint8_t *payload;
@@ -27,23 +27,23 @@ struct callers_segment {
 };
 
 /* The caller owns *out. By TLS, who is there for check_ns is a client. -ENOMEM. */
-int callers_new(struct callers **out, uint64_t check_ns);
-void callers_free(struct callers **c);
+int caller_table_new(struct caller_table **out, uint64_t check_ns);
+void caller_table_free(struct caller_table **c);
 
 /* What the connection is by now, with this segment. */
-enum caller_kind callers_take(struct callers *c, const struct gate_flow *flow,
-			      const struct callers_segment *segment,
-			      const struct caller_rules *rules);
+enum caller_kind caller_table_take(struct caller_table *c, const struct gate_flow *flow,
+				   const struct caller_table_segment *segment,
+				   const struct caller_rules *rules);
 
 /* What it was by the last segment, and by now; CALLER_CLIENT if nothing is known of it. */
-enum caller_kind callers_kind(const struct callers *c, const struct gate_flow *flow,
-			      uint64_t now_ns);
+enum caller_kind caller_table_kind(const struct caller_table *c, const struct gate_flow *flow,
+				   uint64_t now_ns);
 
 /*
- * Whether it is not told by now whether it is a health check's: it has said nothing since its SYN,
+ * Whether it is not told by now whether it is a probe's: it has said nothing since its SYN,
  * half of something, or speaks TLS. *age_ns: since it is there.
  */
-bool callers_is_unproven(const struct callers *c, const struct gate_flow *flow, uint64_t now_ns,
-			 uint64_t *age_ns);
+bool caller_table_is_unproven(const struct caller_table *c, const struct gate_flow *flow,
+			      uint64_t now_ns, uint64_t *age_ns);
 
 #endif

@@ -14,17 +14,17 @@
 #include "base/log.h"
 #include "base/util.h"
 
-#define PROBE_PAUSE_MIN_US 2000
-#define PROBE_PAUSE_MAX_US 250000
+#define READY_PAUSE_MIN_US 2000
+#define READY_PAUSE_MAX_US 250000
 
 /* One try. HTTP has what the kubelet gives it by default (timeoutSeconds: 1). */
-#define PROBE_CONNECT_TIMEOUT_MS 250L
-#define PROBE_TIMEOUT_MS	 1000L
+#define READY_CONNECT_TIMEOUT_MS 250L
+#define READY_TIMEOUT_MS	 1000L
 
-#define PROBE_SERVICE_MAX 127
+#define READY_SERVICE_MAX 127
 
-struct probe {
-	struct probe_settings settings;
+struct ready {
+	struct ready_settings settings;
 	struct http *http;
 	struct http_transfer transfer;
 	struct event *pause_timer;
@@ -32,14 +32,14 @@ struct probe {
 	struct curl_slist *headers;
 	uint8_t message[64]; /* the head of gRPC's answer */
 	size_t message_len;
-	char request[5 + 2 + PROBE_SERVICE_MAX]; /* of gRPC */
+	char request[5 + 2 + READY_SERVICE_MAX]; /* of gRPC */
 	size_t request_len;
-	struct probe_address addresses[PROBE_ADDRESSES_MAX];
+	struct ready_address addresses[READY_ADDRESSES_MAX];
 	size_t addresses_len, next;
 	unsigned int pause_us;
 };
 
-static int probe_socket(const struct netns *ns, int family)
+static int ready_socket(const struct netns *ns, int family)
 {
 	int fd;
 
@@ -51,7 +51,7 @@ static int probe_socket(const struct netns *ns, int family)
 }
 
 /* A local port before the connect, so that the gate knows it before the SYN. 0: none. */
-static uint16_t probe_bind(int fd, int family)
+static uint16_t ready_bind(int fd, int family)
 {
 	union {
 		struct sockaddr any;
@@ -65,25 +65,25 @@ static uint16_t probe_bind(int fd, int family)
 	return ntohs(family == AF_INET ? address.ipv4.sin_port : address.ipv6.sin6_port);
 }
 
-static curl_socket_t probe_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+static curl_socket_t ready_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {
-	const struct probe *p = arg;
-	_cleanup_(closep) int fd = probe_socket(p->settings.ns, to->family);
+	const struct ready *p = arg;
+	_cleanup_(closep) int fd = ready_socket(p->settings.ns, to->family);
 	uint16_t port;
 
 	(void)purpose;
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
-	port = probe_bind(fd, to->family);
+	port = ready_bind(fd, to->family);
 	if (!port)
 		return CURL_SOCKET_BAD;
 	p->settings.port_changed(p->settings.arg, port);
 	return TAKE_FD(fd);
 }
 
-static size_t probe_on_body(char *data, size_t size, size_t count, void *arg)
+static size_t ready_on_body(char *data, size_t size, size_t count, void *arg)
 {
-	struct probe *p = arg;
+	struct ready *p = arg;
 	size_t len = size * count;
 	size_t kept = min_u64(len, sizeof(p->message) - p->message_len);
 
@@ -92,43 +92,43 @@ static size_t probe_on_body(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-static const char *probe_path(const struct probe_spec *spec)
+static const char *ready_path(const struct ready_spec *spec)
 {
-	if (spec->kind == PROBE_GRPC)
+	if (spec->kind == READY_GRPC)
 		return "/grpc.health.v1.Health/Check";
-	return spec->kind == PROBE_HTTP ? spec->path : "/";
+	return spec->kind == READY_HTTP ? spec->path : "/";
 }
 
-static void probe_format_url(const struct probe *p, const struct probe_address *to, char *out,
+static void ready_format_url(const struct ready *p, const struct ready_address *to, char *out,
 			     size_t room)
 {
-	const struct probe_spec *spec = &p->settings.spec;
+	const struct ready_spec *spec = &p->settings.spec;
 	const char *scheme = spec->is_https ? "https" : "http";
-	const char *slash = *probe_path(spec) == '/' ? "" : "/";
+	const char *slash = *ready_path(spec) == '/' ? "" : "/";
 	uint16_t port = spec->port ? spec->port : to->port;
 	char text[INET6_ADDRSTRLEN];
 
 	address_format(&to->addr, text);
 	snprintf(out, room, address_is_ipv4(&to->addr) ? "%s://%s:%u%s%s" : "%s://[%s]:%u%s%s",
-		 scheme, text, port, slash, probe_path(spec));
+		 scheme, text, port, slash, ready_path(spec));
 }
 
 /* The health protocol over HTTP/2 without TLS, as a kubelet speaks it. */
-static void probe_set_grpc(struct probe *p, CURL *easy)
+static void ready_set_grpc(struct ready *p, CURL *easy)
 {
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, p->request);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)p->request_len);
 }
 
-static CURL *probe_easy(struct probe *p, const struct probe_address *to)
+static CURL *ready_easy(struct ready *p, const struct ready_address *to)
 {
 	CURL *easy = curl_easy_init();
 	char url[4096];
 
 	if (!easy)
 		return NULL;
-	probe_format_url(p, to, url, sizeof(url));
+	ready_format_url(p, to, url, sizeof(url));
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
@@ -136,58 +136,58 @@ static CURL *probe_easy(struct probe *p, const struct probe_address *to)
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "doze-probe");
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "doze-ready");
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, p->headers);
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, p->settings.spec.kind == PROBE_TCP ? 1L : 0L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, PROBE_CONNECT_TIMEOUT_MS);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, PROBE_TIMEOUT_MS);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, probe_open_socket);
+	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, p->settings.spec.kind == READY_TCP ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, READY_CONNECT_TIMEOUT_MS);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, READY_TIMEOUT_MS);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, ready_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, p);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, probe_on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ready_on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
-	if (p->settings.spec.kind == PROBE_GRPC)
-		probe_set_grpc(p, easy);
+	if (p->settings.spec.kind == READY_GRPC)
+		ready_set_grpc(p, easy);
 	return easy;
 }
 
-static void probe_pause(struct probe *p)
+static void ready_pause(struct ready *p)
 {
 	const struct timeval pause = { .tv_usec = p->pause_us };
 
 	event_add(p->pause_timer, &pause);
-	p->pause_us = (unsigned int)min_u64(p->pause_us * 3 / 2, PROBE_PAUSE_MAX_US);
+	p->pause_us = (unsigned int)min_u64(p->pause_us * 3 / 2, READY_PAUSE_MAX_US);
 }
 
 /* The next address; after the last of them, a pause. */
-static void probe_try(struct probe *p)
+static void ready_try(struct ready *p)
 {
 	if (p->next == p->addresses_len) {
 		p->next = 0;
-		probe_pause(p);
+		ready_pause(p);
 		return;
 	}
 	p->message_len = 0;
-	p->easy = probe_easy(p, &p->addresses[p->next++]);
+	p->easy = ready_easy(p, &p->addresses[p->next++]);
 	if (p->easy && http_start(p->http, p->easy, &p->transfer) == 0)
 		return;
 	curl_easy_cleanup(TAKE_PTR(p->easy));
-	probe_pause(p);
+	ready_pause(p);
 }
 
-static void probe_on_pause(evutil_socket_t fd, short what, void *arg)
+static void ready_on_pause(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	probe_try(arg);
+	ready_try(arg);
 }
 
 /*
  * A length-prefixed message (five bytes before it), uncompressed, whose first field is the status:
  * 1 is SERVING (grpc.health.v1, health.proto).
  */
-static bool probe_is_serving(const struct probe *p)
+static bool ready_is_serving(const struct ready *p)
 {
 	static const uint8_t serving[] = { 0, 0, 0, 0, 2, 0x08, 1 };
 
@@ -195,38 +195,38 @@ static bool probe_is_serving(const struct probe *p)
 	       memcmp(p->message, serving, sizeof(serving)) == 0;
 }
 
-static bool probe_has_passed(const struct probe *p, CURLcode result)
+static bool ready_has_passed(const struct ready *p, CURLcode result)
 {
 	long status = 0;
 
 	if (result != CURLE_OK)
 		return false;
-	if (p->settings.spec.kind == PROBE_TCP)
+	if (p->settings.spec.kind == READY_TCP)
 		return true;
 	curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (p->settings.spec.kind == PROBE_GRPC)
-		return status == 200 && probe_is_serving(p);
+	if (p->settings.spec.kind == READY_GRPC)
+		return status == 200 && ready_is_serving(p);
 	return status >= 200 && status < 400;
 }
 
-static void probe_on_done(void *arg, CURL *easy, CURLcode result)
+static void ready_on_done(void *arg, CURL *easy, CURLcode result)
 {
-	struct probe *p = arg;
-	bool has_passed = probe_has_passed(p, result);
+	struct ready *p = arg;
+	bool has_passed = ready_has_passed(p, result);
 
 	log_debug("readiness probe", "address=%zu result=\"%s\" ready=%d", p->next - 1,
 		  curl_easy_strerror(result), has_passed);
 	curl_easy_cleanup(easy);
 	p->easy = NULL;
 	if (!has_passed) {
-		probe_try(p);
+		ready_try(p);
 		return;
 	}
 	p->settings.port_changed(p->settings.arg, 0);
 	p->settings.ready(p->settings.arg);
 }
 
-static int probe_add_header(struct probe *p, const char *header)
+static int ready_add_header(struct ready *p, const char *header)
 {
 	struct curl_slist *grown = curl_slist_append(p->headers, header);
 
@@ -237,9 +237,9 @@ static int probe_add_header(struct probe *p, const char *header)
 }
 
 /* HealthCheckRequest { string service = 1; } behind its length. */
-static void probe_make_request(struct probe *p)
+static void ready_make_request(struct ready *p)
 {
-	size_t len = strnlen(p->settings.spec.service, PROBE_SERVICE_MAX);
+	size_t len = strnlen(p->settings.spec.service, READY_SERVICE_MAX);
 	size_t message_len = len ? len + 2 : 0;
 
 	p->request[4] = (char)message_len;
@@ -249,45 +249,45 @@ static void probe_make_request(struct probe *p)
 	p->request_len = 5 + message_len;
 }
 
-static int probe_make_headers(struct probe *p)
+static int ready_make_headers(struct ready *p)
 {
-	const struct probe_spec *spec = &p->settings.spec;
+	const struct ready_spec *spec = &p->settings.spec;
 	int r = 0;
 
-	if (spec->kind == PROBE_GRPC) {
-		probe_make_request(p);
-		r = probe_add_header(p, "Content-Type: application/grpc");
+	if (spec->kind == READY_GRPC) {
+		ready_make_request(p);
+		r = ready_add_header(p, "Content-Type: application/grpc");
 		if (r == 0)
-			r = probe_add_header(p, "TE: trailers");
+			r = ready_add_header(p, "TE: trailers");
 	}
-	for (size_t i = 0; spec->kind == PROBE_HTTP && i < spec->headers_len && r == 0; i++)
-		r = probe_add_header(p, spec->headers[i]);
+	for (size_t i = 0; spec->kind == READY_HTTP && i < spec->headers_len && r == 0; i++)
+		r = ready_add_header(p, spec->headers[i]);
 	return r;
 }
 
-int probe_new(struct probe **out, struct event_base *base, struct http *http,
-	      const struct probe_settings *settings)
+int ready_new(struct ready **out, struct event_base *base, struct http *http,
+	      const struct ready_settings *settings)
 {
-	_cleanup_(probe_free) struct probe *p = calloc(1, sizeof(*p));
+	_cleanup_(ready_free) struct ready *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return log_err(-ENOMEM, "cannot set up the readiness probe");
 	p->settings = *settings;
 	p->http = http;
-	p->transfer = (struct http_transfer){ .done = probe_on_done, .arg = p };
-	p->pause_timer = evtimer_new(base, probe_on_pause, p);
-	if (!p->pause_timer || probe_make_headers(p) < 0)
+	p->transfer = (struct http_transfer){ .done = ready_on_done, .arg = p };
+	p->pause_timer = evtimer_new(base, ready_on_pause, p);
+	if (!p->pause_timer || ready_make_headers(p) < 0)
 		return log_err(-ENOMEM, "cannot set up the readiness probe");
 	*out = TAKE_PTR(p);
 	return 0;
 }
 
-void probe_free(struct probe **p)
+void ready_free(struct ready **p)
 {
 	if (!*p)
 		return;
 	if ((*p)->pause_timer) {
-		probe_stop(*p);
+		ready_stop(*p);
 		event_free((*p)->pause_timer);
 	}
 	curl_slist_free_all((*p)->headers);
@@ -295,17 +295,17 @@ void probe_free(struct probe **p)
 	*p = NULL;
 }
 
-void probe_start(struct probe *p, const struct probe_address *addresses, size_t len)
+void ready_start(struct ready *p, const struct ready_address *addresses, size_t len)
 {
-	probe_stop(p);
-	p->addresses_len = min_u64(len, PROBE_ADDRESSES_MAX);
+	ready_stop(p);
+	p->addresses_len = min_u64(len, READY_ADDRESSES_MAX);
 	memcpy(p->addresses, addresses, p->addresses_len * sizeof(*addresses));
 	p->next = 0;
-	p->pause_us = PROBE_PAUSE_MIN_US;
-	probe_try(p);
+	p->pause_us = READY_PAUSE_MIN_US;
+	ready_try(p);
 }
 
-void probe_stop(struct probe *p)
+void ready_stop(struct ready *p)
 {
 	event_del(p->pause_timer);
 	if (!p->easy)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a health check is answered, byte by byte, and as much of HTTP/2 (RFC 9113) as that needs.
+ * What a probe is answered, byte by byte, and as much of HTTP/2 (RFC 9113) as that needs.
  * Pure.
  */
 #ifndef DOZE_REPLY_H

@@ -33,7 +33,7 @@
 #define RESPONDER_TURN_MAX	  32	 /* that are accepted at once */
 #define RESPONDER_PAUSE_US	  100000 /* after accept() has failed */
 
-/* A health check says what it wants at once; who says half of it is taken for a client. */
+/* A probe says what it wants at once; who says half of it is taken for a client. */
 #define RESPONDER_HALF_MS    250
 #define RESPONDER_SILENT_MS  500
 #define RESPONDER_IGNORED_MS 5000 /* from an ignored source: closed, wakes nobody */
@@ -542,7 +542,7 @@ static void connection_on_readable(evutil_socket_t fd, short what, void *arg)
 		c->responder->counters.answered_tcp++;
 		connection_free(c);
 	} else if ((size_t)n == c->seen) {
-		connection_hand_over(c); /* half a request, and its end: not a health check's */
+		connection_hand_over(c); /* half a request, and its end: not a probe's */
 	} else {
 		connection_judge(c, bytes, (size_t)n);
 	}
@@ -696,7 +696,7 @@ static void responder_on_acceptable(evutil_socket_t fd, short what, void *arg)
 			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-			log_warn_err(-errno, "cannot accept a health check");
+			log_warn_err(-errno, "cannot accept a probe");
 			responder_pause(r);
 		}
 		return;
@@ -766,9 +766,9 @@ static int responder_open(struct responder *r)
 	responder_listen(r);
 	netns_leave(r->settings.ns);
 	if (r->listen_fds[GATE_FAMILY_IPV4] < 0 && r->listen_fds[GATE_FAMILY_IPV6] < 0)
-		return log_err(-EADDRNOTAVAIL, "cannot listen for health checks");
+		return log_err(-EADDRNOTAVAIL, "cannot listen for probes");
 	n = responder_watch(r);
-	return n < 0 ? log_err(n, "cannot listen for health checks") : 0;
+	return n < 0 ? log_err(n, "cannot listen for probes") : 0;
 }
 
 /* More wait in the kernel's queue: a client that is accepted can be carried on. */
@@ -790,7 +790,7 @@ int responder_new(struct responder **out, const struct responder_settings *setti
 	int n;
 
 	if (!r)
-		return log_err(-ENOMEM, "cannot answer health checks");
+		return log_err(-ENOMEM, "cannot answer probes");
 	r->settings = *settings;
 	r->is_open = true;
 	r->connections_max = responder_most();

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers health checks in the place of a target that is asleep. Connections are steered to its
+ * Answers probes in the place of a target that is asleep. Connections are steered to its
  * listening sockets (gate/steer.h), with the application's address as their local one. Whatever is
- * not a health check is a client: the target is woken, and the connection carried on to it byte for
+ * not a probe is a client: the target is woken, and the connection carried on to it byte for
  * byte. To the application it comes from this machine then: the client's address is lost for this
  * one connection.
  *
- *   accept -> read -> caller_judge() -> health check: answer
+ *   accept -> read -> caller_judge() -> probe: answer
  *                                    -> client: wake, wait for the gate, connect, relay
  */
 #ifndef DOZE_RESPONDER_H

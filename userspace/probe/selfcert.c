@@ -56,7 +56,7 @@ static int selfcert_use(SSL_CTX *context)
 	return 0;
 }
 
-/* No h2: one protocol less in which a health check has to be answered. */
+/* No h2: one protocol less in which a probe has to be answered. */
 static int selfcert_choose(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 			   const unsigned char *offered, unsigned int offered_len, void *arg)
 {

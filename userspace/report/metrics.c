@@ -65,11 +65,11 @@ static void metrics_print_counts(FILE *out, const char *name, const char *target
 
 static void metrics_print_checks(FILE *out, const struct status *s)
 {
-	metrics_begin(out, "doze_health_checks_answered_total", "counter",
-		      "Health checks that were answered for a sleeping target.");
-	metrics_print_counts(out, "doze_health_checks_answered_total", NULL, "kind", &s->answered);
+	metrics_begin(out, "doze_probes_answered_total", "counter",
+		      "Probes that were answered for a sleeping target.");
+	metrics_print_counts(out, "doze_probes_answered_total", NULL, "kind", &s->answered);
 	metrics_begin(out, "doze_handed_over_total", "counter",
-		      "Connections taken for health checks that were carried on to the target.");
+		      "Connections taken for probes that were carried on to the target.");
 	fprintf(out, "doze_handed_over_total %" PRIu64 "\n", s->handed_over);
 }
 
@@ -122,7 +122,7 @@ static const struct metrics_number {
 	{ "doze_target_reclaimed_bytes_total", "counter",
 	  "Memory that was given back while it was asleep.", metrics_reclaimed_bytes, 1 },
 	{ "doze_target_misjudged_total", "counter",
-	  "Clients that came from where health checks come from.", metrics_misjudged, 1 },
+	  "Clients that came from where probes come from.", metrics_misjudged, 1 },
 	{ "doze_target_flaps_total", "counter", "How often its idle time was made longer.",
 	  metrics_flaps, 1 },
 	{ "doze_target_idle_after_seconds", "gauge", "Without a client for so long it sleeps.",

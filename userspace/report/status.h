@@ -40,7 +40,7 @@ struct status_target {
 	uint64_t state_since_ms;    /* for how long it has been in it */
 	bool is_gate_open;
 	/*
-	 * Why it is awake: "client", "client_among_health_checks" (first taken for one),
+	 * Why it is awake: "client", "client_among_probes" (first taken for one),
 	 * "schedule", "min_awake", "unanswered" and the other reasons of activity/busy.h, ...; ""
 	 * while asleep.
 	 */
@@ -57,7 +57,7 @@ struct status_target {
 	uint64_t reclaimed_bytes; /* memory given back, in all */
 	struct status_counts wakes;
 	struct status_counts busy; /* looks at the connections that kept it awake */
-	uint64_t misjudged;	   /* connections of a health check's source that were a client's */
+	uint64_t misjudged;	   /* connections of a probe's source that were a client's */
 	uint64_t flaps;		   /* how often the idle time was made longer */
 	uint64_t wake_buckets[STATUS_WAKE_BUCKETS + 1]; /* first packet to open gate; not summed */
 	uint64_t wake_sum_us;
@@ -68,8 +68,8 @@ struct status {
 	uint64_t uptime_ms;
 	uint64_t verdicts[GATE_VERDICT_COUNT];
 	uint64_t replayed, replay_dropped_checksum, replay_dropped_refused;
-	struct status_counts answered; /* health checks, by kind: "http", "tcp", "grpc", "https" */
-	uint64_t handed_over;	       /* clients that came where health checks come from */
+	struct status_counts answered; /* probes, by kind: "http", "tcp", "grpc", "https" */
+	uint64_t handed_over;	       /* clients that came where probes come from */
 	const struct status_target *targets;
 	size_t targets_len;
 };

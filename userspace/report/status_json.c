@@ -75,7 +75,7 @@ char *status_json_format(const struct status *s)
 	json_add_ms(root, "replayed", s->replayed);
 	json_add_ms(root, "replay_dropped_checksum", s->replay_dropped_checksum);
 	json_add_ms(root, "replay_dropped_refused", s->replay_dropped_refused);
-	json_add_counts(root, "health_checks_answered", &s->answered);
+	json_add_counts(root, "probes_answered", &s->answered);
 	json_add_ms(root, "handed_over", s->handed_over);
 	targets = cJSON_AddArrayToObject(root, "targets");
 	for (size_t i = 0; i < s->targets_len; i++)
@@ -173,8 +173,7 @@ static void json_explain_target(FILE *out, const cJSON *t)
 		fprintf(out, "  memory         %.1f MiB given back in all\n",
 			json_number(t, "reclaimed_bytes") / (1 << 20));
 	if (json_number(t, "misjudged") > 0)
-		fprintf(out,
-			"  misjudged      %.0f times a client, first taken for a health check\n",
+		fprintf(out, "  misjudged      %.0f times a client, first taken for a probe\n",
 			json_number(t, "misjudged"));
 }
 

@@ -138,7 +138,7 @@ static int daemon_load_gate(struct daemon *d, const struct daemon_gate_settings 
 	};
 	int r = datapath_new(&d->datapath, &datapath_settings);
 
-	return r < 0 ? r : heart_new(&d->heart, d->base, d->datapath, settings->watchdog);
+	return r < 0 ? r : heartbeat_new(&d->heartbeat, d->base, d->datapath, settings->watchdog);
 }
 
 int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings)
@@ -149,7 +149,7 @@ int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settin
 		r = daemon_load_gate(d, settings);
 	if (r < 0)
 		return r;
-	answered_new(&d->answered); /* it can be done without, which is said */
+	sockdiag_answered_new(&d->answered); /* it can be done without, which is said */
 	d->on_ring = daemon_watch(d, datapath_ring_fd(d->datapath), daemon_on_ring);
 	d->on_taken = event_new(d->base, -1, 0, daemon_on_taken, d);
 	return d->on_ring && d->on_taken ? 0 : log_err(-ENOMEM, "cannot watch the ring");
@@ -183,7 +183,7 @@ void daemon_add_target(struct daemon *d, uint32_t id, struct target *t)
 
 static void daemon_add_checks(struct responder_counters *to, const struct target *t)
 {
-	const struct responder_counters *c = target_health_checks(t);
+	const struct responder_counters *c = target_probe_counters(t);
 
 	if (!c)
 		return;
@@ -376,9 +376,9 @@ void daemon_close(struct daemon *d)
 	daemon_free_event(&d->on_ring);
 	daemon_free_event(&d->on_taken);
 	steer_free(&d->steer);
-	heart_free(&d->heart);
+	heartbeat_free(&d->heartbeat);
 	datapath_free(&d->datapath);
-	answered_free(&d->answered);
+	sockdiag_answered_free(&d->answered);
 	replay_program_free(&d->replay);
 }
 

@@ -34,10 +34,10 @@ struct daemon_gate_settings {
 struct daemon {
 	struct event_base *base;
 	struct http *http;
-	struct replay_program *replay; /* NULL: off, or not on this kernel */
-	struct answered *answered;     /* NULL: not on this kernel */
+	struct replay_program *replay;	    /* NULL: off, or not on this kernel */
+	struct sockdiag_answered *answered; /* NULL: not on this kernel */
 	struct datapath *datapath;
-	struct heart *heart;
+	struct heartbeat *heartbeat;
 	struct steer *steer; /* NULL: nobody has asked for it yet, or not on this kernel */
 	bool has_tried_steer;
 	struct server *server;

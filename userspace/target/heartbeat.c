@@ -10,15 +10,15 @@
 #include "base/log.h"
 #include "base/util.h"
 
-struct heart {
+struct heartbeat {
 	struct datapath *datapath;
 	struct watchdog *watchdog;
 	struct event *timer;
-	struct heart_member *members;
+	struct heartbeat_member *members;
 	uint64_t beat_ns; /* the last one */
 };
 
-static void heart_beat(struct heart *h)
+static void heartbeat_beat(struct heartbeat *h)
 {
 	h->beat_ns = monotonic_ns();
 	datapath_beat(h->datapath);
@@ -26,15 +26,15 @@ static void heart_beat(struct heart *h)
 		watchdog_beat(h->watchdog);
 }
 
-static void heart_on_timer(evutil_socket_t fd, short what, void *arg)
+static void heartbeat_on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct heart *h = arg;
-	struct heart_member *m, *next;
+	struct heartbeat *h = arg;
+	struct heartbeat_member *m, *next;
 	bool was_silent = monotonic_ns() - h->beat_ns >= WATCHDOG_SILENCE_MS * NS_PER_MS;
 
 	(void)fd;
 	(void)what;
-	heart_beat(h);
+	heartbeat_beat(h);
 	/* One that leaves meanwhile still knows who comes after it. */
 	DL_FOREACH_SAFE(h->members, m, next)
 	{
@@ -43,23 +43,23 @@ static void heart_on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-int heart_new(struct heart **out, struct event_base *base, struct datapath *d,
-	      struct watchdog *watchdog)
+int heartbeat_new(struct heartbeat **out, struct event_base *base, struct datapath *d,
+		  struct watchdog *watchdog)
 {
-	_cleanup_(heart_free) struct heart *h = calloc(1, sizeof(*h));
+	_cleanup_(heartbeat_free) struct heartbeat *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return log_err(-ENOMEM, "cannot keep the gate closed");
 	h->datapath = d;
 	h->watchdog = watchdog;
-	h->timer = event_new(base, -1, EV_PERSIST, heart_on_timer, h);
+	h->timer = event_new(base, -1, EV_PERSIST, heartbeat_on_timer, h);
 	if (!h->timer)
 		return log_err(-ENOMEM, "cannot keep the gate closed");
 	*out = TAKE_PTR(h);
 	return 0;
 }
 
-void heart_free(struct heart **h)
+void heartbeat_free(struct heartbeat **h)
 {
 	if (!*h)
 		return;
@@ -69,11 +69,11 @@ void heart_free(struct heart **h)
 	*h = NULL;
 }
 
-void heart_join(struct heart *h, struct heart_member *m)
+void heartbeat_join(struct heartbeat *h, struct heartbeat_member *m)
 {
 	const struct timeval second = { .tv_sec = 1 };
 
-	heart_beat(h);
+	heartbeat_beat(h);
 	if (m->has_joined)
 		return;
 	if (!h->members)
@@ -82,7 +82,7 @@ void heart_join(struct heart *h, struct heart_member *m)
 	DL_APPEND(h->members, m);
 }
 
-void heart_leave(struct heart *h, struct heart_member *m)
+void heartbeat_leave(struct heartbeat *h, struct heartbeat_member *m)
 {
 	if (!m->has_joined)
 		return;

@@ -12,27 +12,27 @@
 #include "gate/datapath.h"
 
 struct event_base;
-struct heart;
+struct heartbeat;
 
 /* It belongs to who joins, and stays where it is until it has left. */
-struct heart_member {
+struct heartbeat_member {
 	/*
 	 * Called with each beat; it may leave, or let others leave. was_silent: for so long before
 	 * it that the watchdog may have taken us for dead.
 	 */
 	void (*beat)(void *arg, bool was_silent);
 	void *arg;
-	struct heart_member *prev, *next; /* the heart's */
+	struct heartbeat_member *prev, *next; /* the heart's */
 	bool has_joined;
 };
 
 /* d and watchdog (NULL: none) are borrowed. The caller owns *out. -ENOMEM, logged. */
-int heart_new(struct heart **out, struct event_base *base, struct datapath *d,
-	      struct watchdog *watchdog);
-void heart_free(struct heart **h);
+int heartbeat_new(struct heartbeat **out, struct event_base *base, struct datapath *d,
+		  struct watchdog *watchdog);
+void heartbeat_free(struct heartbeat **h);
 
 /* To join beats at once. Joining twice is joining once; so is leaving. */
-void heart_join(struct heart *h, struct heart_member *m);
-void heart_leave(struct heart *h, struct heart_member *m);
+void heartbeat_join(struct heartbeat *h, struct heartbeat_member *m);
+void heartbeat_leave(struct heartbeat *h, struct heartbeat_member *m);
 
 #endif

@@ -200,9 +200,9 @@ static unsigned int scaler_step_growing(struct scaler *s, enum scaler_event even
 {
 	switch (event) {
 	case SCALER_GROWN:
-		s->state = SCALER_PROBING;
+		s->state = SCALER_UNREADY;
 		s->since_ns = now_ns;
-		return SCALER_PROBE;
+		return SCALER_ASK_READY;
 	case SCALER_GROW_FAILED:
 		s->retry_ns = now_ns + s->retry_pause_ns;
 		s->retry_pause_ns = min_u64(2 * s->retry_pause_ns, s->settings.retry_max_ns);
@@ -214,18 +214,19 @@ static unsigned int scaler_step_growing(struct scaler *s, enum scaler_event even
 	}
 }
 
-static unsigned int scaler_step_probing(struct scaler *s, enum scaler_event event, uint64_t now_ns)
+static unsigned int scaler_step_unready(struct scaler *s, enum scaler_event event, uint64_t now_ns)
 {
 	if (event == SCALER_READY)
 		return scaler_enter_awake(s, now_ns, now_ns);
 	if (event == SCALER_TICK && scaler_is_late(s, now_ns))
-		return SCALER_STOP_PROBE | SCALER_TIMED_OUT | scaler_enter_awake(s, now_ns, now_ns);
+		return SCALER_STOP_ASKING | SCALER_TIMED_OUT |
+		       scaler_enter_awake(s, now_ns, now_ns);
 	return 0;
 }
 
 static unsigned int scaler_stop(struct scaler *s, uint64_t now_ns)
 {
-	unsigned int effects = SCALER_STOP_PROBE | SCALER_GROW;
+	unsigned int effects = SCALER_STOP_ASKING | SCALER_GROW;
 
 	effects |= scaler_enter_awake(s, now_ns, now_ns);
 	s->is_stopped = true;
@@ -237,7 +238,7 @@ void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint6
 	*s = (struct scaler){
 		.settings = *settings,
 		.idle_ns = settings->idle_ns,
-		.state = SCALER_PROBING,
+		.state = SCALER_UNREADY,
 		.since_ns = now_ns,
 		.activity_ns = now_ns,
 	};
@@ -270,8 +271,8 @@ unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now
 		return scaler_step_asleep(s, event, now_ns);
 	case SCALER_GROWING:
 		return scaler_step_growing(s, event, now_ns);
-	case SCALER_PROBING:
-		return scaler_step_probing(s, event, now_ns);
+	case SCALER_UNREADY:
+		return scaler_step_unready(s, event, now_ns);
 	}
 	return 0;
 }
@@ -292,7 +293,7 @@ uint64_t scaler_deadline_ns(const struct scaler *s)
 		return s->is_settling ? s->since_ns + s->settings.settle_ns : UINT64_MAX;
 	case SCALER_GROWING:
 		return min_u64(s->retry_ns ? s->retry_ns : UINT64_MAX, scaler_wake_deadline_ns(s));
-	case SCALER_PROBING:
+	case SCALER_UNREADY:
 		return scaler_wake_deadline_ns(s);
 	case SCALER_ASLEEP:
 		break;
@@ -305,7 +306,7 @@ const char *scaler_state_name(enum scaler_state state)
 	static const char *const names[] = {
 		[SCALER_AWAKE] = "awake",     [SCALER_SHRINKING] = "shrinking",
 		[SCALER_ASLEEP] = "asleep",   [SCALER_GROWING] = "growing",
-		[SCALER_PROBING] = "probing",
+		[SCALER_UNREADY] = "unready",
 	};
 
 	return names[state];

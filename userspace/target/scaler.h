@@ -34,7 +34,7 @@ enum scaler_state {
 	SCALER_SHRINKING,
 	SCALER_ASLEEP,
 	SCALER_GROWING,
-	SCALER_PROBING,
+	SCALER_UNREADY,
 };
 
 enum scaler_event {
@@ -57,8 +57,8 @@ enum scaler_effect {
 	SCALER_CLOSE_GATE = 1 << 0,
 	SCALER_SHRINK = 1 << 1,
 	SCALER_GROW = 1 << 2, /* supersedes a shrink that is in flight */
-	SCALER_STOP_PROBE = 1 << 3,
-	SCALER_PROBE = 1 << 4,
+	SCALER_STOP_ASKING = 1 << 3,
+	SCALER_ASK_READY = 1 << 4,
 	SCALER_OPEN_GATE = 1 << 5, /* then replay every held frame */
 	SCALER_TIMED_OUT = 1 << 6, /* to be said: the gate opens although nothing answered */
 	SCALER_CHECK = 1 << 7,	   /* to be answered with QUIET or BUSY */

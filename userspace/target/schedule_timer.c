@@ -10,18 +10,18 @@
 #include "base/log.h"
 #include "base/util.h"
 
-#define HOURS_AHEAD_MAX_S 60
+#define SCHEDULE_TIMER_AHEAD_MAX_S 60
 
-struct hours {
+struct schedule_timer {
 	const struct schedule *schedules;
 	size_t schedules_len;
-	hours_fn changed;
+	schedule_timer_fn changed;
 	void *arg;
 	struct event *timer;
 	bool is_active;
 };
 
-static bool hours_are_active(const struct hours *h, time_t now)
+static bool schedule_timer_are_active(const struct schedule_timer *h, time_t now)
 {
 	for (size_t i = 0; i < h->schedules_len; i++) {
 		if (schedule_is_active(&h->schedules[i], now))
@@ -30,9 +30,9 @@ static bool hours_are_active(const struct hours *h, time_t now)
 	return false;
 }
 
-static time_t hours_next(const struct hours *h, time_t now)
+static time_t schedule_timer_next(const struct schedule_timer *h, time_t now)
 {
-	time_t next = now + HOURS_AHEAD_MAX_S;
+	time_t next = now + SCHEDULE_TIMER_AHEAD_MAX_S;
 
 	for (size_t i = 0; i < h->schedules_len; i++) {
 		time_t change = schedule_next_change(&h->schedules[i], now);
@@ -44,9 +44,10 @@ static time_t hours_next(const struct hours *h, time_t now)
 }
 
 /* Rounded up: a timer that fires before the second has begun would fire twice. */
-static void hours_arm(struct hours *h, const struct timespec *now)
+static void schedule_timer_arm(struct schedule_timer *h, const struct timespec *now)
 {
-	int64_t ns = (int64_t)(hours_next(h, now->tv_sec) - now->tv_sec) * (int64_t)NS_PER_S -
+	int64_t ns = (int64_t)(schedule_timer_next(h, now->tv_sec) - now->tv_sec) *
+			     (int64_t)NS_PER_S -
 		     now->tv_nsec + (int64_t)NS_PER_MS;
 	const struct timeval in = {
 		.tv_sec = ns / (int64_t)NS_PER_S,
@@ -56,45 +57,46 @@ static void hours_arm(struct hours *h, const struct timespec *now)
 	event_add(h->timer, &in);
 }
 
-static void hours_on_timer(evutil_socket_t fd, short what, void *arg)
+static void schedule_timer_on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct hours *h = arg;
+	struct schedule_timer *h = arg;
 	struct timespec now;
 	bool is_active;
 
 	(void)fd;
 	(void)what;
 	clock_gettime(CLOCK_REALTIME, &now);
-	is_active = hours_are_active(h, now.tv_sec);
-	hours_arm(h, &now);
+	is_active = schedule_timer_are_active(h, now.tv_sec);
+	schedule_timer_arm(h, &now);
 	if (is_active == h->is_active)
 		return;
 	h->is_active = is_active;
 	h->changed(h->arg, is_active);
 }
 
-int hours_new(struct hours **out, struct event_base *base, const struct schedule *schedules,
-	      size_t schedules_len, hours_fn changed, void *arg)
+int schedule_timer_new(struct schedule_timer **out, struct event_base *base,
+		       const struct schedule *schedules, size_t schedules_len,
+		       schedule_timer_fn changed, void *arg)
 {
 	const struct timeval soon = { 0 };
-	_cleanup_(hours_free) struct hours *h = calloc(1, sizeof(*h));
+	_cleanup_(schedule_timer_free) struct schedule_timer *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return log_err(-ENOMEM, "cannot keep the schedules");
-	*h = (struct hours){
+	*h = (struct schedule_timer){
 		.schedules = schedules,
 		.schedules_len = schedules_len,
 		.changed = changed,
 		.arg = arg,
 	};
-	h->timer = evtimer_new(base, hours_on_timer, h);
+	h->timer = evtimer_new(base, schedule_timer_on_timer, h);
 	if (!h->timer || (schedules_len && event_add(h->timer, &soon) < 0))
 		return log_err(-ENOMEM, "cannot keep the schedules");
 	*out = TAKE_PTR(h);
 	return 0;
 }
 
-void hours_free(struct hours **h)
+void schedule_timer_free(struct schedule_timer **h)
 {
 	if (!*h)
 		return;

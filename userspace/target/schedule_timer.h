@@ -11,16 +11,17 @@
 #include "target/schedule.h"
 
 struct event_base;
-struct hours;
+struct schedule_timer;
 
-typedef void (*hours_fn)(void *arg, bool is_active);
+typedef void (*schedule_timer_fn)(void *arg, bool is_active);
 
 /*
  * Calls changed() from the loop, first soon after the start. The schedules are borrowed. The
  * caller owns *out. -ENOMEM, logged.
  */
-int hours_new(struct hours **out, struct event_base *base, const struct schedule *schedules,
-	      size_t schedules_len, hours_fn changed, void *arg);
-void hours_free(struct hours **h);
+int schedule_timer_new(struct schedule_timer **out, struct event_base *base,
+		       const struct schedule *schedules, size_t schedules_len,
+		       schedule_timer_fn changed, void *arg);
+void schedule_timer_free(struct schedule_timer **h);
 
 #endif

@@ -58,21 +58,21 @@ struct target {
 	struct target_edges edges;
 	struct scaler scaler;
 	struct hold *hold;
-	struct probe *probe;
+	struct ready *ready;
 	struct activity *activity;
-	struct computing computing;
-	struct checks *checks;
-	struct hours *hours;
+	struct busy_cpu computing;
+	struct target_probes *probes;
+	struct schedule_timer *hours;
 	struct event *deadline;
-	struct heart_member beat; /* while the gate is closed */
+	struct heartbeat_member beat; /* while the gate is closed */
 	struct wake_ticket ticket;
 	unsigned int pending; /* events that wait, as bits of enum scaler_event */
 	bool is_dispatching;
-	uint64_t judged_ns; /* when a client was recognized last, among health checks */
+	uint64_t judged_ns; /* when a client was recognized last, among probes */
 	struct gate_flow judged_flow;
 	uint64_t idle_told_ns;
-	struct story story;
-	struct target_port probe_port;
+	struct target_history history;
+	struct target_port ready_port;
 };
 
 static uint64_t target_activity_ns(const struct target *t)
@@ -104,8 +104,8 @@ static void target_arm_deadline(struct target *t, uint64_t now_ns)
 
 static void target_close_gate(struct target *t)
 {
-	checks_gate_closes(t->checks);
-	heart_join(t->edges.heart, &t->beat);
+	target_probes_gate_closes(t->probes);
+	heartbeat_join(t->edges.heartbeat, &t->beat);
 	datapath_close_gate(t->edges.datapath, t->settings.id);
 }
 
@@ -137,9 +137,9 @@ static void target_end_wake(struct target *t)
 		target_grow_now(t);
 }
 
-static void target_stop_probe(struct target *t)
+static void target_stop_asking(struct target *t)
 {
-	probe_stop(t->probe);
+	ready_stop(t->ready);
 }
 
 static void target_raise(struct target *t, enum scaler_event event)
@@ -151,32 +151,32 @@ static void target_raise(struct target *t, enum scaler_event event)
  * Where the newest client wanted to go is where readiness matters. Else the loopback addresses,
  * and for an application that is bound to another address alone, every one that there is.
  */
-static size_t target_probe_addresses(struct target *t,
-				     struct probe_address out[PROBE_ADDRESSES_MAX])
+static size_t target_ready_addresses(struct target *t,
+				     struct ready_address out[READY_ADDRESSES_MAX])
 {
 	const struct hold_frame *newest = hold_newest(t->hold);
-	struct gate_addr addrs[PROBE_ADDRESSES_MAX];
-	uint16_t port = t->probe_port.port;
+	struct gate_addr addrs[READY_ADDRESSES_MAX];
+	uint16_t port = t->ready_port.port;
 	size_t n = 0, addrs_len;
 
 	if (newest && newest->event.flow.protocol == IPPROTO_TCP) {
 		port = ntohs(newest->event.flow.dport_be);
 		addrs[n++] = newest->event.flow.daddr;
 	}
-	addrs_len = n + addresses_list(t->edges.ns, addrs + n, PROBE_ADDRESSES_MAX - n);
+	addrs_len = n + netns_addresses_list(t->edges.ns, addrs + n, READY_ADDRESSES_MAX - n);
 	for (size_t i = 0; i < addrs_len; i++)
-		out[i] = (struct probe_address){ addrs[i], port };
+		out[i] = (struct ready_address){ addrs[i], port };
 	return addrs_len;
 }
 
-static void target_probe(struct target *t)
+static void target_ask_ready(struct target *t)
 {
-	struct probe_address addresses[PROBE_ADDRESSES_MAX];
+	struct ready_address addresses[READY_ADDRESSES_MAX];
 
-	if (t->settings.probe.kind == PROBE_NONE)
+	if (t->settings.ready.kind == READY_NONE)
 		target_raise(t, SCALER_READY);
 	else
-		probe_start(t->probe, addresses, target_probe_addresses(t, addresses));
+		ready_start(t->ready, addresses, target_ready_addresses(t, addresses));
 }
 
 static unsigned int target_replay(struct target *t)
@@ -196,17 +196,17 @@ static unsigned int target_replay(struct target *t)
 static void target_open_gate(struct target *t)
 {
 	datapath_open_gate(t->edges.datapath, t->settings.id);
-	heart_leave(t->edges.heart, &t->beat);
+	heartbeat_leave(t->edges.heartbeat, &t->beat);
 	datapath_consume(t->edges.datapath);
-	story_awake(&t->story, target_replay(t), monotonic_ns());
-	checks_gate_opened(t->checks);
+	target_history_awake(&t->history, target_replay(t), monotonic_ns());
+	target_probes_gate_opened(t->probes);
 	target_end_wake(t);
 }
 
 static void target_say_timed_out(struct target *t)
 {
 	log_warn("not ready in time: letting the traffic through",
-		 "target=%s wake_timeout_ms=%" PRIu64 " state=%s", t->story.told.name,
+		 "target=%s wake_timeout_ms=%" PRIu64 " state=%s", t->history.told.name,
 		 t->settings.wake_timeout_ns / NS_PER_MS, scaler_state_name(t->scaler.state));
 }
 
@@ -219,7 +219,7 @@ static int target_look(struct target *t, struct busy_verdict *v)
 	if (r == 0)
 		r = activity_look_upstream(t->activity, v);
 	if (r == 0 && t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) == 0)
-		computing_look(&t->computing, v, usage_us, monotonic_ns());
+		busy_cpu_look(&t->computing, v, usage_us, monotonic_ns());
 	took_ms = (monotonic_ns() - begun_ns) / NS_PER_MS;
 	v->recheck_ms = max_u64(v->recheck_ms, TARGET_LOOK_PART * took_ms);
 	return r;
@@ -241,14 +241,14 @@ static void target_check(struct target *t)
 		target_raise(t, SCALER_BUSY);
 		return;
 	}
-	story_looked(&t->story, &v);
+	target_history_looked(&t->history, &v);
 	t->scaler.recheck_ns = max_u64(v.recheck_ms, 1) * NS_PER_MS;
 	target_raise(t, v.reason == BUSY_NOT ? SCALER_QUIET : SCALER_BUSY);
 }
 
 static void target_say_flapped(struct target *t)
 {
-	story_flapped(&t->story, t->scaler.idle_ns, t->idle_told_ns);
+	target_history_flapped(&t->history, t->scaler.idle_ns, t->idle_told_ns);
 	t->idle_told_ns = t->scaler.idle_ns;
 }
 
@@ -259,8 +259,8 @@ static const struct {
 	{ SCALER_CLOSE_GATE, target_close_gate },
 	{ SCALER_SHRINK, target_shrink },
 	{ SCALER_GROW, target_grow },
-	{ SCALER_STOP_PROBE, target_stop_probe },
-	{ SCALER_PROBE, target_probe },
+	{ SCALER_STOP_ASKING, target_stop_asking },
+	{ SCALER_ASK_READY, target_ask_ready },
 	{ SCALER_OPEN_GATE, target_open_gate },
 	{ SCALER_TIMED_OUT, target_say_timed_out },
 	{ SCALER_CHECK, target_check },
@@ -288,16 +288,16 @@ static void target_note_state(struct target *t, enum scaler_state before, enum s
 
 	if (before == after)
 		return;
-	story_state(&t->story, before, after, now_ns);
+	target_history_state(&t->history, before, after, now_ns);
 	target_read_usage(t, &usage_us);
 	if (after == SCALER_ASLEEP)
-		story_asleep(&t->story, t->scaler.activity_ns, usage_us, now_ns);
+		target_history_asleep(&t->history, t->scaler.activity_ns, usage_us, now_ns);
 	if (before == SCALER_ASLEEP)
-		story_waking(&t->story, usage_us);
+		target_history_waking(&t->history, usage_us);
 	if (target_is_wake(event, after) && t->settings.woke)
 		t->settings.woke(t->settings.arg);
-	if (before == SCALER_GROWING && after == SCALER_PROBING)
-		story_resized(&t->story, now_ns);
+	if (before == SCALER_GROWING && after == SCALER_UNREADY)
+		target_history_resized(&t->history, now_ns);
 }
 
 static void target_step(struct target *t, enum scaler_event event)
@@ -339,7 +339,7 @@ static void target_wakes(struct target *t, const char *reason, const struct gate
 	uint64_t now_ns = monotonic_ns();
 
 	if (t->scaler.is_gate_closed)
-		story_wakes(&t->story, reason, flow, now_ns, now_ns);
+		target_history_wakes(&t->history, reason, flow, now_ns, now_ns);
 }
 
 static void target_on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -362,7 +362,7 @@ static bool target_has_missed_traffic(const struct target *t)
 /* An application that never gets ready must not keep the turn of those that would. */
 static void target_give_turn_back(struct target *t)
 {
-	if (t->scaler.state == SCALER_PROBING &&
+	if (t->scaler.state == SCALER_UNREADY &&
 	    monotonic_ns() - t->scaler.since_ns >= TARGET_TURN_NS)
 		target_end_wake(t);
 }
@@ -377,7 +377,7 @@ static void target_on_beat(void *arg, bool was_silent)
 	target_give_turn_back(t);
 	if (!target_has_missed_traffic(t))
 		return;
-	log_warn("traffic that the gate could not tell of", "target=%s", t->story.told.name);
+	log_warn("traffic that the gate could not tell of", "target=%s", t->history.told.name);
 	target_wakes(t, "missed", NULL);
 	target_dispatch(t, SCALER_TRAFFIC);
 }
@@ -392,32 +392,32 @@ static void target_on_resized(void *arg, enum backend_size size, int r)
 		target_dispatch(t, r < 0 ? SCALER_SHRINK_FAILED : SCALER_SHRUNK);
 }
 
-static void target_on_probe_port(void *arg, uint16_t port)
+static void target_on_ready_port(void *arg, uint16_t port)
 {
 	struct target *t = arg;
 
-	datapath_set_probe_port(t->edges.datapath, t->settings.id, port);
+	datapath_set_ready_port(t->edges.datapath, t->settings.id, port);
 }
 
 static void target_on_ready(void *arg)
 {
 	struct target *t = arg;
 
-	story_ready(&t->story, monotonic_ns());
+	target_history_ready(&t->history, monotonic_ns());
 	target_dispatch(t, SCALER_READY);
 }
 
-/* A client among those who send health checks: for a while nobody else has to be judged. */
+/* A client among those who send probes: for a while nobody else has to be judged. */
 static void target_note_client(struct target *t, const struct gate_flow *flow, uint64_t seen_ns)
 {
 	t->judged_ns = max_u64(t->judged_ns, seen_ns);
 	t->judged_flow = *flow;
 	datapath_judge_after(t->edges.datapath, t->settings.id,
 			     seen_ns + t->settings.idle_ns / TARGET_JUDGED_PART);
-	story_misjudged(&t->story, flow);
+	target_history_misjudged(&t->history, flow);
 }
 
-/* Of the health checks, one was none. */
+/* Of the probes, one was none. */
 static void target_on_client(void *arg, const struct gate_flow *flow, const char *reason)
 {
 	struct target *t = arg;
@@ -433,7 +433,7 @@ static void target_on_hours(void *arg, bool is_active)
 	struct target *t = arg;
 
 	log_info(is_active ? "hours to stay awake have begun" : "hours to stay awake are over",
-		 "target=%s", t->story.told.name);
+		 "target=%s", t->history.told.name);
 	if (is_active)
 		target_wakes(t, "schedule", NULL);
 	target_dispatch(t, is_active ? SCALER_KEEP : SCALER_RELEASE);
@@ -443,7 +443,7 @@ static void target_on_hours(void *arg, bool is_active)
 static void target_judge(struct target *t, const struct gate_event *event, const void *frame)
 {
 	if (!activity_is_client(t->activity, event, frame)) {
-		checks_passed(t->checks);
+		target_probes_passed(t->probes);
 		return;
 	}
 	target_note_client(t, &event->flow, event->seen_ns);
@@ -458,8 +458,8 @@ void target_take(struct target *t, const struct gate_event *event, const void *f
 		return;
 	}
 	if (t->scaler.is_gate_closed)
-		story_wakes(&t->story, datapath_counter_name(event->verdict), &event->flow,
-			    event->seen_ns, monotonic_ns());
+		target_history_wakes(&t->history, datapath_counter_name(event->verdict),
+				     &event->flow, event->seen_ns, monotonic_ns());
 	if (event->frame_len)
 		hold_push(t->hold, event, frame);
 	target_raise(t, SCALER_TRAFFIC);
@@ -476,7 +476,7 @@ void target_act(struct target *t)
 
 void target_start(struct target *t)
 {
-	target_probe(t);
+	target_ask_ready(t);
 	target_dispatch(t, SCALER_TICK);
 }
 
@@ -494,7 +494,7 @@ void target_resume(struct target *t)
 
 void target_restarted(struct target *t)
 {
-	log_info("the application was started anew", "target=%s", t->story.told.name);
+	log_info("the application was started anew", "target=%s", t->history.told.name);
 	target_wake(t, "restarted");
 }
 
@@ -522,15 +522,15 @@ void target_abandon(struct target *t)
 	}
 	t->scaler.is_stopped = true;
 	datapath_open_gate(t->edges.datapath, t->settings.id);
-	heart_leave(t->edges.heart, &t->beat);
+	heartbeat_leave(t->edges.heartbeat, &t->beat);
 	datapath_consume(t->edges.datapath);
 	target_replay(t);
-	checks_gate_opened(t->checks);
+	target_probes_gate_opened(t->probes);
 }
 
 bool target_is_carrying(const struct target *t)
 {
-	return checks_are_busy(t->checks);
+	return target_probes_are_busy(t->probes);
 }
 
 static void target_begin_story(struct target *t)
@@ -539,25 +539,25 @@ static void target_begin_story(struct target *t)
 	char name[STATUS_NAME_MAX];
 
 	if (t->settings.name) {
-		story_init(&t->story, t->settings.name, monotonic_ns());
+		target_history_init(&t->history, t->settings.name, monotonic_ns());
 		return;
 	}
 	snprintf(name, sizeof(name), "%s/%u", first->protocol == IPPROTO_UDP ? "udp" : "tcp",
 		 first->port);
-	story_init(&t->story, name, monotonic_ns());
+	target_history_init(&t->history, name, monotonic_ns());
 }
 
 /* The first TCP port; a target that has none cannot be asked. */
-static void target_choose_probe_port(struct target *t)
+static void target_choose_ready_port(struct target *t)
 {
 	for (size_t i = 0; i < t->settings.ports_len; i++) {
 		if (t->settings.ports[i].protocol == IPPROTO_TCP) {
-			t->probe_port = t->settings.ports[i];
+			t->ready_port = t->settings.ports[i];
 			return;
 		}
 	}
-	if (!t->settings.probe.port)
-		t->settings.probe.kind = PROBE_NONE;
+	if (!t->settings.ready.port)
+		t->settings.ready.kind = READY_NONE;
 }
 
 static int target_add_port(const struct target *t, const struct target_port *port)
@@ -587,11 +587,11 @@ static int target_add_keys(const struct target *t)
 
 static int target_make_checks(struct target *t)
 {
-	const struct checks_settings settings = {
+	const struct target_probes_settings settings = {
 		.target_id = t->settings.id,
-		.probes = t->settings.health_checks,
-		.ports = t->settings.health_check_ports,
-		.ports_len = t->settings.health_check_ports_len,
+		.probes = t->settings.probes,
+		.ports = t->settings.probe_ports,
+		.ports_len = t->settings.probe_ports_len,
 		.steer = t->edges.steer,
 		.addresses = t->settings.addresses,
 		.addresses_len = t->settings.addresses_len,
@@ -603,16 +603,16 @@ static int target_make_checks(struct target *t)
 
 	if (r < 0)
 		return r;
-	return checks_new(&t->checks, t->edges.base, t->edges.ns, t->edges.datapath, t->activity,
-			  &settings);
+	return target_probes_new(&t->probes, t->edges.base, t->edges.ns, t->edges.datapath,
+				 t->activity, &settings);
 }
 
 static int target_make_parts(struct target *t)
 {
-	const struct probe_settings probe_settings = {
-		.spec = t->settings.probe,
+	const struct ready_settings ready_settings = {
+		.spec = t->settings.ready,
 		.ns = t->edges.ns,
-		.port_changed = target_on_probe_port,
+		.port_changed = target_on_ready_port,
 		.ready = target_on_ready,
 		.arg = t,
 	};
@@ -623,7 +623,7 @@ static int target_make_parts(struct target *t)
 	t->deadline = evtimer_new(t->edges.base, target_on_deadline, t);
 	if (!t->deadline)
 		return -ENOMEM;
-	t->beat = (struct heart_member){ .beat = target_on_beat, .arg = t };
+	t->beat = (struct heartbeat_member){ .beat = target_on_beat, .arg = t };
 	t->ticket = (struct wake_ticket){
 		.priority = t->settings.priority,
 		.granted = target_grow_now,
@@ -631,11 +631,11 @@ static int target_make_parts(struct target *t)
 	};
 	r = target_make_checks(t);
 	if (r == 0)
-		r = hours_new(&t->hours, t->edges.base, t->settings.schedules,
-			      t->settings.schedules_len, target_on_hours, t);
+		r = schedule_timer_new(&t->hours, t->edges.base, t->settings.schedules,
+				       t->settings.schedules_len, target_on_hours, t);
 	if (r < 0)
 		return r;
-	return probe_new(&t->probe, t->edges.base, t->edges.http, &probe_settings);
+	return ready_new(&t->ready, t->edges.base, t->edges.http, &ready_settings);
 }
 
 int target_new(struct target **out, const struct target_edges *edges,
@@ -663,11 +663,11 @@ int target_new(struct target **out, const struct target_edges *edges,
 	t->edges = *edges;
 	target_begin_story(t);
 	t->idle_told_ns = settings->idle_ns;
-	target_choose_probe_port(t);
+	target_choose_ready_port(t);
 	scaler_init(&t->scaler, &scaler_settings, monotonic_ns());
 	r = target_make_parts(t);
 	if (r < 0)
-		return log_err(r, "cannot make the target '%s'", t->story.told.name);
+		return log_err(r, "cannot make the target '%s'", t->history.told.name);
 	r = target_add_keys(t);
 	if (r < 0)
 		return r;
@@ -681,14 +681,14 @@ void target_free(struct target **t)
 {
 	if (!*t)
 		return;
-	hours_free(&(*t)->hours);
-	checks_free(&(*t)->checks);
+	schedule_timer_free(&(*t)->hours);
+	target_probes_free(&(*t)->probes);
 	activity_free(&(*t)->activity);
-	probe_free(&(*t)->probe);
+	ready_free(&(*t)->ready);
 	hold_free(&(*t)->hold);
 	if ((*t)->deadline)
 		event_free((*t)->deadline);
-	heart_leave((*t)->edges.heart, &(*t)->beat);
+	heartbeat_leave((*t)->edges.heartbeat, &(*t)->beat);
 	if ((*t)->edges.wakes)
 		wake_queue_end((*t)->edges.wakes, &(*t)->ticket);
 	free(*t);
@@ -709,10 +709,10 @@ static const char *target_last_client(const struct target *t, char *detail)
 	struct gate_flow seen = datapath_last_client(t->edges.datapath, t->settings.id);
 	bool is_judged = t->judged_ns > gate_ns;
 
-	story_format_client(is_judged ? &t->judged_flow : &seen, detail);
+	target_history_format_client(is_judged ? &t->judged_flow : &seen, detail);
 	if (!*detail)
 		return NULL;
-	return is_judged ? "client_among_health_checks" : "client";
+	return is_judged ? "client_among_probes" : "client";
 }
 
 static const char *target_awake_reason(const struct target *t, uint64_t now_ns, char *detail)
@@ -725,12 +725,12 @@ static const char *target_awake_reason(const struct target *t, uint64_t now_ns, 
 	if (s->state == SCALER_SHRINKING)
 		return "falling_asleep";
 	if (s->state != SCALER_AWAKE)
-		return t->story.told.sleeps ? "waking" : "starting";
+		return t->history.told.sleeps ? "waking" : "starting";
 	if (s->is_kept)
 		return "schedule";
-	if (now_ns < s->busy_till_ns && t->story.busy != BUSY_NOT) {
-		story_format_client(&t->story.busy_flow, detail);
-		return busy_reason_name(t->story.busy);
+	if (now_ns < s->busy_till_ns && t->history.busy != BUSY_NOT) {
+		target_history_format_client(&t->history.busy_flow, detail);
+		return busy_reason_name(t->history.busy);
 	}
 	client = target_last_client(t, detail);
 	if (now_ns >= s->activity_ns + s->idle_ns)
@@ -741,7 +741,7 @@ static const char *target_awake_reason(const struct target *t, uint64_t now_ns, 
 void target_status(const struct target *t, struct status_target *out)
 {
 	uint64_t now_ns = monotonic_ns();
-	const struct story *story = &t->story;
+	const struct target_history *story = &t->history;
 
 	*out = story->told;
 	out->state = scaler_state_name(t->scaler.state);
@@ -758,7 +758,7 @@ void target_status(const struct target *t, struct status_target *out)
 		out->reclaimed_bytes = t->edges.backend->ops->reclaimed_bytes(t->edges.backend);
 }
 
-const struct responder_counters *target_health_checks(const struct target *t)
+const struct responder_counters *target_probe_counters(const struct target *t)
 {
-	return checks_counters(t->checks);
+	return target_probes_counters(t->probes);
 }

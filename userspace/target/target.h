@@ -45,11 +45,11 @@ struct target_settings {
 	uint64_t wake_timeout_ns;
 	const struct schedule *schedules; /* in which it stays awake; borrowed */
 	size_t schedules_len;
-	struct probe_spec probe;
+	struct ready_spec ready;
 	struct activity_settings activity; /* which of its traffic counts */
-	enum gate_probes health_checks;
-	const uint16_t *health_check_ports; /* of TCP; borrowed */
-	size_t health_check_ports_len;
+	enum gate_probes probes;
+	const uint16_t *probe_ports; /* of TCP; borrowed */
+	size_t probe_ports_len;
 	int32_t priority; /* among those that wait for a wake: the highest first */
 	/* It was asleep, and wakes; NULL: nobody wants to know. */
 	void (*woke)(void *arg);
@@ -63,10 +63,10 @@ struct target_edges {
 	struct replay *replay; /* NULL: replay is off */
 	struct backend *backend;
 	struct http *http;
-	struct heart *heart;
-	struct answered *answered; /* NULL: not to be had (activity/sockdiag_answered.h) */
-	struct steer *steer;	   /* NULL: not to be had */
-	struct wake_queue *wakes;  /* NULL: as many as there are at the same time */
+	struct heartbeat *heartbeat;
+	struct sockdiag_answered *answered; /* NULL: not to be had (activity/sockdiag_answered.h) */
+	struct steer *steer;		    /* NULL: not to be had */
+	struct wake_queue *wakes;	    /* NULL: as many as there are at the same time */
 	const struct netns *ns;
 };
 
@@ -117,6 +117,6 @@ void target_act(struct target *t);
 void target_status(const struct target *t, struct status_target *out);
 
 /* NULL: none are answered. */
-const struct responder_counters *target_health_checks(const struct target *t);
+const struct responder_counters *target_probe_counters(const struct target *t);
 
 #endif

@@ -10,14 +10,14 @@
 #include "base/log.h"
 #include "base/util.h"
 
-void story_init(struct story *s, const char *name, uint64_t now_ns)
+void target_history_init(struct target_history *s, const char *name, uint64_t now_ns)
 {
-	*s = (struct story){ .state_ns = now_ns };
+	*s = (struct target_history){ .state_ns = now_ns };
 	snprintf(s->told.name, sizeof(s->told.name), "%s", name);
 	s->told.woke_reason = "";
 }
 
-void story_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX])
+void target_history_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX])
 {
 	static const struct gate_flow nobody = { 0 };
 	char text[INET6_ADDRSTRLEN];
@@ -30,15 +30,16 @@ void story_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MA
 		 ntohs(flow->sport_be));
 }
 
-void story_state(struct story *s, enum scaler_state before, enum scaler_state after,
-		 uint64_t now_ns)
+void target_history_state(struct target_history *s, enum scaler_state before,
+			  enum scaler_state after, uint64_t now_ns)
 {
 	log_debug("state", "target=%s from=%s to=%s", s->told.name, scaler_state_name(before),
 		  scaler_state_name(after));
 	s->state_ns = now_ns;
 }
 
-void story_asleep(struct story *s, uint64_t activity_ns, uint64_t usage_us, uint64_t now_ns)
+void target_history_asleep(struct target_history *s, uint64_t activity_ns, uint64_t usage_us,
+			   uint64_t now_ns)
 {
 	s->asleep_since_ns = now_ns;
 	s->asleep_usage_us = usage_us;
@@ -47,59 +48,63 @@ void story_asleep(struct story *s, uint64_t activity_ns, uint64_t usage_us, uint
 		 (now_ns - activity_ns) / NS_PER_MS, usage_us);
 }
 
-void story_wakes(struct story *s, const char *reason, const struct gate_flow *flow,
-		 uint64_t seen_ns, uint64_t now_ns)
+void target_history_wakes(struct target_history *s, const char *reason,
+			  const struct gate_flow *flow, uint64_t seen_ns, uint64_t now_ns)
 {
 	if (s->wake.reason)
 		return;
-	s->wake = (struct story_wake){ .reason = reason, .seen_ns = seen_ns, .taken_ns = now_ns };
+	s->wake = (struct target_history_wake){ .reason = reason,
+						.seen_ns = seen_ns,
+						.taken_ns = now_ns };
 	if (flow)
 		s->wake.flow = *flow;
 }
 
-void story_waking(struct story *s, uint64_t usage_us)
+void target_history_waking(struct target_history *s, uint64_t usage_us)
 {
 	s->wake.asleep_cpu_us = usage_us > s->asleep_usage_us ? usage_us - s->asleep_usage_us : 0;
 }
 
-void story_resized(struct story *s, uint64_t now_ns)
+void target_history_resized(struct target_history *s, uint64_t now_ns)
 {
 	s->wake.resized_ns = now_ns;
 }
 
-void story_ready(struct story *s, uint64_t now_ns)
+void target_history_ready(struct target_history *s, uint64_t now_ns)
 {
 	s->wake.ready_ns = now_ns;
 }
 
-static double story_since_ms(const struct story *s, uint64_t then_ns)
+static double target_history_since_ms(const struct target_history *s, uint64_t then_ns)
 {
 	return then_ns ? (double)(int64_t)(then_ns - s->wake.seen_ns) / (double)NS_PER_MS : 0;
 }
 
-static void story_log_awake(const struct story *s, unsigned int replayed, uint64_t now_ns)
+static void target_history_log_awake(const struct target_history *s, unsigned int replayed,
+				     uint64_t now_ns)
 {
-	const struct story_wake *w = &s->wake;
+	const struct target_history_wake *w = &s->wake;
 
 	log_info("awake",
 		 "target=%s reason=%s client=%s slept_ms=%" PRIu64 " cpu_asleep_us=%" PRIu64
 		 " held_ms=%.3f resized_ms=%.3f ready_ms=%.3f replayed_ms=%.3f replayed=%u",
 		 s->told.name, w->reason, *s->told.woke_client ? s->told.woke_client : "none",
 		 (w->taken_ns - s->asleep_since_ns) / NS_PER_MS, w->asleep_cpu_us,
-		 story_since_ms(s, w->taken_ns), story_since_ms(s, w->resized_ns),
-		 story_since_ms(s, w->ready_ns), story_since_ms(s, now_ns), replayed);
+		 target_history_since_ms(s, w->taken_ns), target_history_since_ms(s, w->resized_ns),
+		 target_history_since_ms(s, w->ready_ns), target_history_since_ms(s, now_ns),
+		 replayed);
 }
 
 /* Silent when it had not fallen asleep yet. */
-void story_awake(struct story *s, unsigned int replayed, uint64_t now_ns)
+void target_history_awake(struct target_history *s, unsigned int replayed, uint64_t now_ns)
 {
 	if (s->asleep_since_ns && s->wake.reason) {
 		s->told.woke_reason = s->wake.reason;
-		story_format_client(&s->wake.flow, s->told.woke_client);
+		target_history_format_client(&s->wake.flow, s->told.woke_client);
 		s->woke_ns = now_ns;
 		status_count(&s->told.wakes, s->wake.reason);
 		status_count_wake(&s->told, (now_ns - s->wake.seen_ns) / NS_PER_US);
-		story_log_awake(s, replayed, now_ns);
+		target_history_log_awake(s, replayed, now_ns);
 	} else if (s->asleep_since_ns) {
 		log_info("awake", "target=%s reason=stopping", s->told.name);
 	}
@@ -109,11 +114,11 @@ void story_awake(struct story *s, unsigned int replayed, uint64_t now_ns)
 	s->asleep_since_ns = 0;
 }
 
-static void story_say_busy(const struct story *s, const struct busy_verdict *v)
+static void target_history_say_busy(const struct target_history *s, const struct busy_verdict *v)
 {
 	char client[STATUS_DETAIL_MAX];
 
-	story_format_client(&v->flow, client);
+	target_history_format_client(&v->flow, client);
 	if (v->is_stuck)
 		log_warn("a connection without progress for --busy-max: it no longer keeps the "
 			 "target awake",
@@ -124,7 +129,7 @@ static void story_say_busy(const struct story *s, const struct busy_verdict *v)
 }
 
 /* Looked at again and again, said once. */
-void story_looked(struct story *s, const struct busy_verdict *v)
+void target_history_looked(struct target_history *s, const struct busy_verdict *v)
 {
 	bool is_new = v->reason != s->busy || memcmp(&v->flow, &s->busy_flow, sizeof(v->flow)) != 0;
 
@@ -135,20 +140,19 @@ void story_looked(struct story *s, const struct busy_verdict *v)
 	if (v->reason != BUSY_NOT)
 		status_count(&s->told.busy, busy_reason_name(v->reason));
 	if (is_new && (v->reason != BUSY_NOT || v->is_stuck))
-		story_say_busy(s, v);
+		target_history_say_busy(s, v);
 }
 
-void story_misjudged(struct story *s, const struct gate_flow *flow)
+void target_history_misjudged(struct target_history *s, const struct gate_flow *flow)
 {
 	char client[STATUS_DETAIL_MAX];
 
-	story_format_client(flow, client);
+	target_history_format_client(flow, client);
 	s->told.misjudged++;
-	log_debug("a client where health checks come from", "target=%s client=%s", s->told.name,
-		  client);
+	log_debug("a client where probes come from", "target=%s client=%s", s->told.name, client);
 }
 
-void story_flapped(struct story *s, uint64_t idle_ns, uint64_t before_ns)
+void target_history_flapped(struct target_history *s, uint64_t idle_ns, uint64_t before_ns)
 {
 	if (idle_ns > before_ns) {
 		s->told.flaps++;

@@ -14,16 +14,16 @@
 #include "target/scaler.h"
 
 /* When each phase of a wake was over. */
-struct story_wake {
+struct target_history_wake {
 	const char *reason;    /* NULL: none is under way */
 	struct gate_flow flow; /* the client's; all zero if there is none */
 	uint64_t seen_ns, taken_ns, resized_ns, ready_ns;
 	uint64_t asleep_cpu_us; /* used while asleep */
 };
 
-struct story {
+struct target_history {
 	struct status_target told;
-	struct story_wake wake;
+	struct target_history_wake wake;
 	uint64_t state_ns;	  /* when its state began */
 	uint64_t asleep_since_ns; /* 0: it is not */
 	uint64_t asleep_usage_us;
@@ -32,36 +32,37 @@ struct story {
 	struct gate_flow busy_flow;
 };
 
-void story_init(struct story *s, const char *name, uint64_t now_ns);
+void target_history_init(struct target_history *s, const char *name, uint64_t now_ns);
 
-void story_state(struct story *s, enum scaler_state before, enum scaler_state after,
-		 uint64_t now_ns);
+void target_history_state(struct target_history *s, enum scaler_state before,
+			  enum scaler_state after, uint64_t now_ns);
 
 /* It has fallen asleep; usage_us is the CPU that it has used ever. */
-void story_asleep(struct story *s, uint64_t activity_ns, uint64_t usage_us, uint64_t now_ns);
+void target_history_asleep(struct target_history *s, uint64_t activity_ns, uint64_t usage_us,
+			   uint64_t now_ns);
 
 /* Something wakes it: reason is a static string. The first reason of a wake stays. */
-void story_wakes(struct story *s, const char *reason, const struct gate_flow *flow,
-		 uint64_t seen_ns, uint64_t now_ns);
+void target_history_wakes(struct target_history *s, const char *reason,
+			  const struct gate_flow *flow, uint64_t seen_ns, uint64_t now_ns);
 
 /* It is on its way: its CPU until then is what it has used asleep. */
-void story_waking(struct story *s, uint64_t usage_us);
-void story_resized(struct story *s, uint64_t now_ns);
-void story_ready(struct story *s, uint64_t now_ns);
+void target_history_waking(struct target_history *s, uint64_t usage_us);
+void target_history_resized(struct target_history *s, uint64_t now_ns);
+void target_history_ready(struct target_history *s, uint64_t now_ns);
 
 /* The gate is open, and so many held frames have been replayed. */
-void story_awake(struct story *s, unsigned int replayed, uint64_t now_ns);
+void target_history_awake(struct target_history *s, unsigned int replayed, uint64_t now_ns);
 
 /* What a look at its connections has shown. */
-void story_looked(struct story *s, const struct busy_verdict *v);
+void target_history_looked(struct target_history *s, const struct busy_verdict *v);
 
-/* Who was taken for a health check was a client. */
-void story_misjudged(struct story *s, const struct gate_flow *flow);
+/* Who was taken for a probe was a client. */
+void target_history_misjudged(struct target_history *s, const struct gate_flow *flow);
 
 /* The idle time is another now. */
-void story_flapped(struct story *s, uint64_t idle_ns, uint64_t before_ns);
+void target_history_flapped(struct target_history *s, uint64_t idle_ns, uint64_t before_ns);
 
 /* "192.0.2.1:4242" or "[2001:db8::1]:4242", into STATUS_DETAIL_MAX bytes; "" for none. */
-void story_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX]);
+void target_history_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX]);
 
 #endif

@@ -10,10 +10,10 @@
 #include "base/util.h"
 #include "gate/steer.h"
 
-#define CHECKS_WAIT_MS 500
+#define TARGET_PROBES_WAIT_MS 500
 
-struct checks {
-	struct checks_settings settings;
+struct target_probes {
+	struct target_probes_settings settings;
 	struct activity *activity;
 	struct event *wait;
 	bool is_closed;
@@ -21,23 +21,23 @@ struct checks {
 	struct responder *responder; /* NULL: nothing is answered */
 };
 
-static struct caller_rules checks_rules(void *arg, const struct gate_flow *flow)
+static struct caller_rules target_probes_rules(void *arg, const struct gate_flow *flow)
 {
-	const struct checks *c = arg;
+	const struct target_probes *c = arg;
 
 	return activity_rules(c->activity, flow);
 }
 
-static void checks_on_client(void *arg, const struct gate_flow *flow)
+static void target_probes_on_client(void *arg, const struct gate_flow *flow)
 {
-	const struct checks *c = arg;
+	const struct target_probes *c = arg;
 
 	c->settings.client(c->settings.arg, flow, "handed_over");
 }
 
-static void checks_on_waited(evutil_socket_t fd, short what, void *arg)
+static void target_probes_on_waited(evutil_socket_t fd, short what, void *arg)
 {
-	struct checks *c = arg;
+	struct target_probes *c = arg;
 	struct activity_waiting waiting;
 
 	(void)fd;
@@ -45,27 +45,27 @@ static void checks_on_waited(evutil_socket_t fd, short what, void *arg)
 	if (!c->is_closed)
 		return;
 	/* What cannot be looked at is a client. */
-	if (activity_find_waiting(c->activity, CHECKS_WAIT_MS * NS_PER_MS, &waiting) < 0)
+	if (activity_find_waiting(c->activity, TARGET_PROBES_WAIT_MS * NS_PER_MS, &waiting) < 0)
 		c->settings.client(c->settings.arg, NULL, "waiting");
 	else if (waiting.is_found)
 		c->settings.client(c->settings.arg, &waiting.flow, "waiting");
 	else if (waiting.is_coming)
-		checks_passed(c);
+		target_probes_passed(c);
 }
 
-void checks_passed(struct checks *c)
+void target_probes_passed(struct target_probes *c)
 {
 	/* The clock of the packets may be a little ahead. */
-	const struct timeval in = { .tv_usec = (CHECKS_WAIT_MS + 10) * 1000 };
+	const struct timeval in = { .tv_usec = (TARGET_PROBES_WAIT_MS + 10) * 1000 };
 
 	if (c->is_closed && !event_pending(c->wait, EV_TIMEOUT, NULL))
 		event_add(c->wait, &in);
 }
 
-static int checks_steer_port(struct checks *c, uint16_t port)
+static int target_probes_steer_port(struct target_probes *c, uint16_t port)
 {
 	static const struct gate_addr any;
-	const struct checks_settings *s = &c->settings;
+	const struct target_probes_settings *s = &c->settings;
 	int r = 0;
 
 	if (!s->addresses_len)
@@ -75,10 +75,10 @@ static int checks_steer_port(struct checks *c, uint16_t port)
 	return r;
 }
 
-static int checks_connect_steer(struct checks *c)
+static int target_probes_connect_steer(struct target_probes *c)
 {
 	for (size_t i = 0; i < c->settings.ports_len; i++) {
-		int r = checks_steer_port(c, c->settings.ports[i]);
+		int r = target_probes_steer_port(c, c->settings.ports[i]);
 
 		if (r < 0)
 			return r;
@@ -95,13 +95,14 @@ static int checks_connect_steer(struct checks *c)
 	return 0;
 }
 
-static int checks_open_responder(struct checks *c, struct event_base *base, const struct netns *ns)
+static int target_probes_open_responder(struct target_probes *c, struct event_base *base,
+					const struct netns *ns)
 {
 	const struct responder_settings settings = {
 		.base = base,
 		.ns = ns,
-		.rules = checks_rules,
-		.client = checks_on_client,
+		.rules = target_probes_rules,
+		.client = target_probes_on_client,
 		.arg = c,
 	};
 	int r = c->settings.steer ? steer_attach(&c->steering, c->settings.steer, ns) : -EOPNOTSUPP;
@@ -112,10 +113,10 @@ static int checks_open_responder(struct checks *c, struct event_base *base, cons
 	}
 	if (r == 0)
 		r = responder_new(&c->responder, &settings);
-	return r < 0 ? r : checks_connect_steer(c);
+	return r < 0 ? r : target_probes_connect_steer(c);
 }
 
-static int checks_tell_gate(const struct checks *c, struct datapath *d)
+static int target_probes_tell_gate(const struct target_probes *c, struct datapath *d)
 {
 	const struct activity_settings *a = c->settings.activity;
 
@@ -130,32 +131,33 @@ static int checks_tell_gate(const struct checks *c, struct datapath *d)
 	return 0;
 }
 
-int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
-	       struct datapath *d, struct activity *a, const struct checks_settings *settings)
+int target_probes_new(struct target_probes **out, struct event_base *base, const struct netns *ns,
+		      struct datapath *d, struct activity *a,
+		      const struct target_probes_settings *settings)
 {
-	_cleanup_(checks_free) struct checks *c = calloc(1, sizeof(*c));
+	_cleanup_(target_probes_free) struct target_probes *c = calloc(1, sizeof(*c));
 	int r = 0;
 
 	if (!c)
-		return log_err(-ENOMEM, "cannot tell health checks from clients");
+		return log_err(-ENOMEM, "cannot tell probes from clients");
 	c->settings = *settings;
 	c->activity = a;
-	c->wait = evtimer_new(base, checks_on_waited, c);
+	c->wait = evtimer_new(base, target_probes_on_waited, c);
 	if (!c->wait)
-		return log_err(-ENOMEM, "cannot tell health checks from clients");
+		return log_err(-ENOMEM, "cannot tell probes from clients");
 	if (!settings->activity->sources_len)
 		c->settings.probes = GATE_PROBES_NONE; /* from nowhere */
 	if (c->settings.probes == GATE_PROBES_ANSWER)
-		r = checks_open_responder(c, base, ns);
+		r = target_probes_open_responder(c, base, ns);
 	if (r == 0)
-		r = checks_tell_gate(c, d);
+		r = target_probes_tell_gate(c, d);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(c);
 	return 0;
 }
 
-void checks_free(struct checks **c)
+void target_probes_free(struct target_probes **c)
 {
 	if (!*c)
 		return;
@@ -169,7 +171,7 @@ void checks_free(struct checks **c)
 	*c = NULL;
 }
 
-void checks_gate_opened(struct checks *c)
+void target_probes_gate_opened(struct target_probes *c)
 {
 	c->is_closed = false;
 	event_del(c->wait);
@@ -177,19 +179,19 @@ void checks_gate_opened(struct checks *c)
 		responder_release(c->responder, true);
 }
 
-void checks_gate_closes(struct checks *c)
+void target_probes_gate_closes(struct target_probes *c)
 {
 	c->is_closed = true;
 	if (c->responder)
 		responder_release(c->responder, false);
 }
 
-bool checks_are_busy(const struct checks *c)
+bool target_probes_are_busy(const struct target_probes *c)
 {
 	return c->responder && responder_is_busy(c->responder);
 }
 
-const struct responder_counters *checks_counters(const struct checks *c)
+const struct responder_counters *target_probes_counters(const struct target_probes *c)
 {
 	return c->responder ? responder_counters(c->responder) : NULL;
 }

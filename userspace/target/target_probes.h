@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of a target's health checks: tells the gate where they come from, and while the
+ * What becomes of a target's probes: tells the gate where they come from, and while the
  * target is asleep has them answered, or passed on to it (gate/datapath.h, gate/steer.h,
  * probe/responder.h).
  */
@@ -16,21 +16,21 @@
 #include "probe/responder.h"
 
 struct event_base;
-struct checks;
+struct target_probes;
 struct steer;
 
-struct checks_settings {
+struct target_probes_settings {
 	uint32_t target_id;
 	enum gate_probes probes;
 	struct steer *steer; /* borrowed; NULL: there is none, and so nothing is answered */
 	/* Of the target; borrowed. None: any address. */
 	const struct gate_addr *addresses;
 	size_t addresses_len;
-	const uint16_t *ports; /* of TCP, host order, that health checks come to; borrowed */
+	const uint16_t *ports; /* of TCP, host order, that probes come to; borrowed */
 	size_t ports_len;
 	const struct activity_settings *activity; /* sources and paths; borrowed */
 	/*
-	 * Who may have been a health check is a client: wake the target. flow is NULL if it is not
+	 * Who may have been a probe is a client: wake the target. flow is NULL if it is not
 	 * known whose; reason is a static string.
 	 */
 	void (*client)(void *arg, const struct gate_flow *flow, const char *reason);
@@ -38,27 +38,28 @@ struct checks_settings {
 };
 
 /*
- * All of what is passed is borrowed. Where the kernel cannot steer, health checks are passed on.
+ * All of what is passed is borrowed. Where the kernel cannot steer, probes are passed on.
  * Logs its errors, -errno. The caller owns *out.
  */
-int checks_new(struct checks **out, struct event_base *base, const struct netns *ns,
-	       struct datapath *d, struct activity *a, const struct checks_settings *settings);
-void checks_free(struct checks **c);
+int target_probes_new(struct target_probes **out, struct event_base *base, const struct netns *ns,
+		      struct datapath *d, struct activity *a,
+		      const struct target_probes_settings *settings);
+void target_probes_free(struct target_probes **c);
 
 /* To be told of the gate, after it opened and before it closes. */
-void checks_gate_opened(struct checks *c);
-void checks_gate_closes(struct checks *c);
+void target_probes_gate_opened(struct target_probes *c);
+void target_probes_gate_closes(struct target_probes *c);
 
 /*
- * What may be a health check's has been passed on to the sleeping target: if that is still not told
+ * What may be a probe's has been passed on to the sleeping target: if that is still not told
  * in half a second, it is a client's, who waits.
  */
-void checks_passed(struct checks *c);
+void target_probes_passed(struct target_probes *c);
 
 /* A client's connection that is carried on to the target is at work. */
-bool checks_are_busy(const struct checks *c);
+bool target_probes_are_busy(const struct target_probes *c);
 
 /* NULL: none are answered. */
-const struct responder_counters *checks_counters(const struct checks *c);
+const struct responder_counters *target_probes_counters(const struct target_probes *c);
 
 #endif

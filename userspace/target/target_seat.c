@@ -9,30 +9,31 @@
 #include "base/util.h"
 #include "target/portlock.h"
 
-static int seat_on_interface(void *arg, unsigned int ifindex, const char *name)
+static int target_seat_on_interface(void *arg, unsigned int ifindex, const char *name)
 {
-	const struct seat *s = arg;
+	const struct target_seat *s = arg;
 
 	return datapath_attach(s->daemon->datapath, s->ns.id, ifindex, name, s->has_udp);
 }
 
-static void seat_on_interface_gone(void *arg, unsigned int ifindex, const char *name)
+static void target_seat_on_interface_gone(void *arg, unsigned int ifindex, const char *name)
 {
-	const struct seat *s = arg;
+	const struct target_seat *s = arg;
 
 	log_info("interface is gone", "interface=%s", name);
 	datapath_forget(s->daemon->datapath, s->ns.id, ifindex);
 }
 
-static void seat_on_interface_released(void *arg, unsigned int ifindex, const char *name)
+static void target_seat_on_interface_released(void *arg, unsigned int ifindex, const char *name)
 {
-	const struct seat *s = arg;
+	const struct target_seat *s = arg;
 
 	(void)name;
 	datapath_detach(s->daemon->datapath, s->ns.id, ifindex);
 }
 
-static int seat_lock_ports(struct seat *s, const struct seat_settings *settings)
+static int target_seat_lock_ports(struct target_seat *s,
+				  const struct target_seat_settings *settings)
 {
 	int r = netns_enter(&s->ns);
 
@@ -48,27 +49,28 @@ static int seat_lock_ports(struct seat *s, const struct seat_settings *settings)
 	return r < 0 ? r : 0;
 }
 
-int seat_open(struct seat *s, struct daemon *d, const struct seat_settings *settings)
+int target_seat_open(struct target_seat *s, struct daemon *d,
+		     const struct target_seat_settings *settings)
 {
 	int r = netns_open(&s->ns, settings->netns_pid);
 
 	s->daemon = d;
 	if (r == 0)
-		r = seat_lock_ports(s, settings);
+		r = target_seat_lock_ports(s, settings);
 	if (r == 0 && d->replay)
 		r = replay_new(&s->replay, d->replay, &s->ns);
 	return r;
 }
 
-static struct steer *seat_find_steer(const struct seat *s, const struct target_settings *settings)
+static struct steer *target_seat_find_steer(const struct target_seat *s,
+					    const struct target_settings *settings)
 {
-	bool is_needed = settings->health_checks == GATE_PROBES_ANSWER &&
-			 settings->activity.sources_len;
+	bool is_needed = settings->probes == GATE_PROBES_ANSWER && settings->activity.sources_len;
 
 	return is_needed ? daemon_steer(s->daemon) : NULL;
 }
 
-static int seat_make_target(struct seat *s, const struct seat_target *what)
+static int target_seat_make_target(struct target_seat *s, const struct target_seat_target *what)
 {
 	const struct target_edges edges = {
 		.base = s->daemon->base,
@@ -76,9 +78,9 @@ static int seat_make_target(struct seat *s, const struct seat_target *what)
 		.replay = s->replay,
 		.backend = what->backend,
 		.http = s->daemon->http,
-		.heart = s->daemon->heart,
+		.heartbeat = s->daemon->heartbeat,
 		.answered = s->daemon->answered,
-		.steer = seat_find_steer(s, what->settings),
+		.steer = target_seat_find_steer(s, what->settings),
 		.wakes = what->wakes,
 		.ns = &s->ns,
 	};
@@ -96,22 +98,22 @@ static int seat_make_target(struct seat *s, const struct seat_target *what)
 	return r;
 }
 
-int seat_open_target(struct seat *s, const struct seat_target *what)
+int target_seat_open_target(struct target_seat *s, const struct target_seat_target *what)
 {
 	const struct interfaces_settings settings = {
 		.names = what->interfaces,
 		.names_len = what->interfaces_len,
-		.appeared = seat_on_interface,
-		.gone = seat_on_interface_gone,
-		.released = seat_on_interface_released,
+		.appeared = target_seat_on_interface,
+		.gone = target_seat_on_interface_gone,
+		.released = target_seat_on_interface_released,
 		.arg = s,
 	};
-	int r = seat_make_target(s, what);
+	int r = target_seat_make_target(s, what);
 
 	return r < 0 ? r : interfaces_new(&s->interfaces, s->daemon->base, &s->ns, &settings);
 }
 
-void seat_close(struct seat *s)
+void target_seat_close(struct target_seat *s)
 {
 	if (s->target)
 		target_stop(s->target);

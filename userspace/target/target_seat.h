@@ -10,15 +10,15 @@
 #include "gate/interfaces.h"
 #include "target/daemon.h"
 
-#define SEAT_PORTS_MAX 64
+#define TARGET_SEAT_PORTS_MAX 64
 
-struct seat_settings {
+struct target_seat_settings {
 	pid_t netns_pid;		 /* the namespace of this process; 0: our own */
 	const struct target_port *ports; /* borrowed */
 	size_t ports_len;
 };
 
-struct seat {
+struct target_seat {
 	struct daemon *daemon;
 	struct netns ns;
 	struct replay *replay;
@@ -26,19 +26,21 @@ struct seat {
 	struct interfaces *interfaces;
 	uint32_t id; /* of the target */
 	bool has_udp;
-	int portlock_fds[SEAT_PORTS_MAX];
+	int portlock_fds[TARGET_SEAT_PORTS_MAX];
 	size_t portlocks_len;
 };
 
-#define SEAT_CLOSED                                                                                \
+#define TARGET_SEAT_CLOSED                                                                         \
 	{                                                                                          \
 		.ns = {.fd = -1, .home_fd = -1, .is_home = true }                                  \
 	}
 
-/* Log their errors, -errno; after a failure seat_close() undoes what was done. d is borrowed. */
-int seat_open(struct seat *s, struct daemon *d, const struct seat_settings *settings);
+/* Log their errors, -errno; after a failure target_seat_close() undoes what was done. d is
+ * borrowed. */
+int target_seat_open(struct target_seat *s, struct daemon *d,
+		     const struct target_seat_settings *settings);
 
-struct seat_target {
+struct target_seat_target {
 	struct backend *backend;		/* borrowed */
 	struct wake_queue *wakes;		/* borrowed; NULL: nobody waits */
 	const struct target_settings *settings; /* but for its id, which it is given */
@@ -47,9 +49,9 @@ struct seat_target {
 };
 
 /* The target, then the gate attached. */
-int seat_open_target(struct seat *s, const struct seat_target *what);
+int target_seat_open_target(struct target_seat *s, const struct target_seat_target *what);
 
 /* Wakes the target, unless it was stopped or abandoned before, and detaches the gate. */
-void seat_close(struct seat *s);
+void target_seat_close(struct target_seat *s);
 
 #endif

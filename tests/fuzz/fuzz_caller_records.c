@@ -19,16 +19,17 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* From memory of just that length, so that the address sanitizer sees each read beyond it. */
-static bool fuzz_take(struct hidden *h, uint32_t ack, const uint8_t *bytes, size_t len)
+static bool fuzz_take(struct caller_records *h, uint32_t ack, const uint8_t *bytes, size_t len)
 {
 	_cleanup_(freep) uint8_t *copy = malloc(len ? len : 1);
 
 	FUZZ_CHECK(copy);
 	memcpy(copy, bytes, len);
-	return hidden_take(h, ack, copy, len);
+	return caller_records_take(h, ack, copy, len);
 }
 
-static bool fuzz_take_bytes(struct hidden *h, uint32_t ack, const uint8_t *bytes, size_t len)
+static bool fuzz_take_bytes(struct caller_records *h, uint32_t ack, const uint8_t *bytes,
+			    size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		if (!fuzz_take(h, ack, bytes + i, 1))
@@ -39,7 +40,7 @@ static bool fuzz_take_bytes(struct hidden *h, uint32_t ack, const uint8_t *bytes
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct hidden whole = { 0 }, parts = { 0 };
+	struct caller_records whole = { 0 }, parts = { 0 };
 	bool is_check = true;
 	size_t step;
 
@@ -52,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		is_check = fuzz_take(&whole, data[at], data + at + 1, len);
 		/* However it is cut, it is the same. */
 		FUZZ_CHECK(fuzz_take_bytes(&parts, data[at], data + at + 1, len) == is_check);
-		FUZZ_CHECK(whole.len <= HIDDEN_BYTES_MAX && whole.head_len < sizeof(whole.head));
+		FUZZ_CHECK(whole.len <= CALLER_RECORDS_BYTES_MAX &&
+			   whole.head_len < sizeof(whole.head));
 	}
 	return 0;
 }

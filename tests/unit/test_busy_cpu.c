@@ -32,11 +32,11 @@ static struct busy_verdict at_rest(void)
 	return v;
 }
 
-static void expect_look(struct computing *c, const struct look *look)
+static void expect_look(struct busy_cpu *c, const struct look *look)
 {
 	struct busy_verdict v = at_rest();
 
-	computing_look(c, &v, START_US + look->us, (START_MS + look->ms) * NS_PER_MS);
+	busy_cpu_look(c, &v, START_US + look->us, (START_MS + look->ms) * NS_PER_MS);
 	if (v.reason != look->reason)
 		fail_msg("%s: %s instead of %s", look->name, busy_reason_name(v.reason),
 			 busy_reason_name(look->reason));
@@ -49,7 +49,7 @@ static void expect_look(struct computing *c, const struct look *look)
 
 static void expect_looks(const struct look *looks, size_t len)
 {
-	struct computing c = { 0 };
+	struct busy_cpu c = { 0 };
 
 	for (size_t i = 0; i < len; i++)
 		expect_look(&c, &looks[i]);
@@ -99,18 +99,18 @@ static void an_old_look_is_no_beginning_of_a_measurement(void **state)
 
 static void what_connections_say_is_left_as_it_is(void **state)
 {
-	struct computing c = { 0 };
+	struct busy_cpu c = { 0 };
 	struct busy_verdict v = at_rest();
 
 	(void)state;
 	v.reason = BUSY_UNREAD;
 	v.recheck_ms = 77;
-	computing_look(&c, &v, START_US, START_MS * NS_PER_MS);
+	busy_cpu_look(&c, &v, START_US, START_MS * NS_PER_MS);
 	assert_int_equal(v.reason, BUSY_UNREAD);
 	assert_int_equal(v.recheck_ms, 77);
 
 	busy_init(&v);
-	computing_look(&c, &v, START_US, START_MS * NS_PER_MS);
+	busy_cpu_look(&c, &v, START_US, START_MS * NS_PER_MS);
 	assert_int_equal(v.reason, BUSY_NOT);
 	assert_int_equal(c.looked_ns, 0);
 }

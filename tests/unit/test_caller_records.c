@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What shows of a health check behind its ClientHello, and how a client differs. */
+/* What shows of a probe behind its ClientHello, and how a client differs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,14 +28,14 @@ struct record {
 	uint32_t ack;
 };
 
-struct story {
+struct target_history {
 	const char *name;
 	bool is_check;
 	struct record records[RECORDS_MAX];
 };
 
 /* clang-format off */
-static const struct story stories[] = {
+static const struct target_history stories[] = {
 	/* What Go sends; a probe has a head of some 130 bytes. */
 	{ "1.3", true, { { CCS, 1, 1 }, { DATA, 53, 1 }, { DATA, 150, 1 }, { DATA, 19, 2 } } },
 	{ "1.3, tickets before the request", true,
@@ -71,16 +71,16 @@ static const struct story stories[] = {
 /* clang-format on */
 
 /* From memory of just that length, so that the address sanitizer sees each read beyond it. */
-static bool take(struct hidden *h, uint32_t ack, const uint8_t *bytes, size_t len)
+static bool take(struct caller_records *h, uint32_t ack, const uint8_t *bytes, size_t len)
 {
 	_cleanup_(freep) uint8_t *copy = malloc(len ? len : 1);
 
 	assert_non_null(copy);
 	memcpy(copy, bytes, len);
-	return hidden_take(h, ack, copy, len);
+	return caller_records_take(h, ack, copy, len);
 }
 
-static bool take_record(struct hidden *h, const struct record *r, size_t step)
+static bool take_record(struct caller_records *h, const struct record *r, size_t step)
 {
 	static uint8_t bytes[5 + 5000];
 	size_t len = 5 + (size_t)r->len;
@@ -95,9 +95,9 @@ static bool take_record(struct hidden *h, const struct record *r, size_t step)
 	return is_check;
 }
 
-static bool tell(const struct story *story, size_t step)
+static bool tell(const struct target_history *story, size_t step)
 {
-	struct hidden h = { 0 };
+	struct caller_records h = { 0 };
 	bool is_check = true;
 
 	for (size_t i = 0; is_check && i < RECORDS_MAX && story->records[i].type; i++)
@@ -118,15 +118,15 @@ static void a_second_request_is_a_clients(void **state)
 	}
 }
 
-static void no_health_check_says_more_than_that(void **state)
+static void no_probe_says_more_than_that(void **state)
 {
 	const uint8_t record[5] = { DATA, 3, 3, 0x3f, 0xff };
 	const uint8_t byte = 0;
-	struct hidden h = { 0 };
+	struct caller_records h = { 0 };
 
 	(void)state;
 	assert_true(take(&h, 1, record, sizeof(record)));
-	for (size_t i = sizeof(record); i < HIDDEN_BYTES_MAX; i++)
+	for (size_t i = sizeof(record); i < CALLER_RECORDS_BYTES_MAX; i++)
 		assert_true(take(&h, 1, &byte, 1));
 	assert_false(take(&h, 1, &byte, 1));
 }
@@ -135,7 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_second_request_is_a_clients),
-		cmocka_unit_test(no_health_check_says_more_than_that),
+		cmocka_unit_test(no_probe_says_more_than_that),
 	};
 
 	return cmocka_run_group_tests_name("hidden", tests, NULL, NULL);

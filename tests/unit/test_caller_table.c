@@ -46,11 +46,11 @@ static struct gate_flow flow_of(uint16_t port)
 }
 
 /* From memory of just that length, so that the address sanitizer sees each read beyond it. */
-static enum caller_kind take(struct callers *c, uint16_t port, uint32_t seq, const void *bytes,
+static enum caller_kind take(struct caller_table *c, uint16_t port, uint32_t seq, const void *bytes,
 			     size_t len, uint64_t now_ns)
 {
 	_cleanup_(freep) uint8_t *copy = malloc(len ? len : 1);
-	const struct callers_segment segment = {
+	const struct caller_table_segment segment = {
 		.seq = seq,
 		.payload = copy,
 		.len = len,
@@ -61,16 +61,16 @@ static enum caller_kind take(struct callers *c, uint16_t port, uint32_t seq, con
 
 	assert_non_null(copy);
 	memcpy(copy, bytes, len);
-	kind = callers_take(c, &flow, &segment, &kubelet);
-	assert_int_equal(callers_kind(c, &flow, now_ns), kind);
+	kind = caller_table_take(c, &flow, &segment, &kubelet);
+	assert_int_equal(caller_table_kind(c, &flow, now_ns), kind);
 	return kind;
 }
 
-static enum caller_kind kind_of(const struct callers *c, uint16_t port)
+static enum caller_kind kind_of(const struct caller_table *c, uint16_t port)
 {
 	struct gate_flow flow = flow_of(port);
 
-	return callers_kind(c, &flow, START_NS);
+	return caller_table_kind(c, &flow, START_NS);
 }
 
 /* A segment: which bytes of the stream, and what the connection is behind it. */
@@ -82,9 +82,9 @@ struct row {
 static void expect_rows(const char *name, uint32_t start, const char *stream,
 			const struct row *rows, size_t len)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	for (size_t i = 0; i < len; i++) {
 		enum caller_kind kind = take(c, 1, start + (uint32_t)rows[i].from,
 					     stream + rows[i].from, rows[i].to - rows[i].from,
@@ -115,7 +115,7 @@ enum {
 };
 
 /* clang-format off */
-static void a_health_check_in_segments_is_one(void **state)
+static void a_probe_in_segments_is_one(void **state)
 {
 	(void)state;
 	EXPECT_ROWS("at once", PROBE, { 0, N, HTTP });
@@ -125,12 +125,12 @@ static void a_health_check_in_segments_is_one(void **state)
 		    { 20, N, HTTP }, { N, N, HTTP });
 }
 
-static void a_health_check_by_the_byte_is_one(void **state)
+static void a_probe_by_the_byte_is_one(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	for (size_t i = 0; i < N; i++)
 		assert_int_equal(take(c, 1, START_SEQ + (uint32_t)i, probe + i, 1, START_NS),
 				 i < N - 1 ? UNDECIDED : HTTP);
@@ -175,11 +175,11 @@ static void a_second_request_makes_it_a_clients_for_good(void **state)
 /* The ports are another connection's, whose numbers happen to lie behind. */
 static void other_bytes_are_not_the_same_sent_again(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	static const char post[] = "POST / HTTP/1.1\r\n";
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
 	assert_int_equal(take(c, 1, START_SEQ, post, sizeof(post) - 1, START_NS), CLIENT);
 	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
@@ -191,14 +191,14 @@ static void other_bytes_are_not_the_same_sent_again(void **state)
 
 static void what_is_hidden_is_judged_by_its_records(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	static const char finished[] =
 		"\x17\3\3\0\x35.....................................................";
 	const size_t len = sizeof(finished) - 1;
 	uint32_t seq = START_SEQ + HELLO_LEN;
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, 10, START_NS), UNDECIDED);
 	assert_int_equal(take(c, 1, START_SEQ + 10, hello + 10, H - 10, START_NS), TLS);
 	assert_int_equal(take(c, 1, seq, finished, len, START_NS), TLS);
@@ -214,34 +214,38 @@ static void what_is_hidden_is_judged_by_its_records(void **state)
 
 static void who_stays_by_tls_is_a_client(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	struct gate_flow flow = flow_of(1), other = flow_of(2);
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, H, START_NS), TLS);
 	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
-	assert_int_equal(callers_kind(c, &flow, START_NS + CHECK_NS - 1), TLS);
-	assert_int_equal(callers_kind(c, &flow, START_NS + CHECK_NS), CLIENT);
-	assert_int_equal(callers_kind(c, &other, START_NS + CHECK_NS), HTTP);
+	assert_int_equal(caller_table_kind(c, &flow, START_NS + CHECK_NS - 1), TLS);
+	assert_int_equal(caller_table_kind(c, &flow, START_NS + CHECK_NS), CLIENT);
+	assert_int_equal(caller_table_kind(c, &other, START_NS + CHECK_NS), HTTP);
 	/* What it says then is activity. */
 	assert_int_equal(take(c, 1, START_SEQ + H, "\x17", 1, START_NS + CHECK_NS), CLIENT);
 }
 
-static enum caller_kind take_syn(struct callers *c, uint16_t port, uint32_t seq, uint64_t now_ns)
+static enum caller_kind take_syn(struct caller_table *c, uint16_t port, uint32_t seq,
+				 uint64_t now_ns)
 {
-	const struct callers_segment segment = { .is_syn = true, .seq = seq, .seen_ns = now_ns };
+	const struct caller_table_segment segment = { .is_syn = true,
+						      .seq = seq,
+						      .seen_ns = now_ns };
 	struct gate_flow flow = flow_of(port);
 
-	return callers_take(c, &flow, &segment, &kubelet);
+	return caller_table_take(c, &flow, &segment, &kubelet);
 }
 
-static bool is_unproven(const struct callers *c, uint16_t port, uint64_t now_ns, uint64_t age_ns)
+static bool is_unproven(const struct caller_table *c, uint16_t port, uint64_t now_ns,
+			uint64_t age_ns)
 {
 	struct gate_flow flow = flow_of(port);
 	uint64_t age = 77;
 
-	if (!callers_is_unproven(c, &flow, now_ns, &age))
+	if (!caller_table_is_unproven(c, &flow, now_ns, &age))
 		return false;
 	assert_int_equal(age, age_ns);
 	return true;
@@ -249,11 +253,11 @@ static bool is_unproven(const struct callers *c, uint16_t port, uint64_t now_ns,
 
 static void what_is_not_told_yet_has_an_age(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	uint64_t now = START_NS;
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_false(is_unproven(c, 1, now, 0));
 	/* From its SYN on, also if that is sent again. */
 	assert_int_equal(take_syn(c, 1, START_SEQ, now), UNDECIDED);
@@ -272,25 +276,25 @@ static void what_is_not_told_yet_has_an_age(void **state)
 
 static void a_syn_with_the_ports_of_another_begins_anew(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, "x", 1, START_NS), CLIENT);
 	assert_int_equal(take_syn(c, 1, START_SEQ + 5000, START_NS + 5), UNDECIDED);
 	assert_true(is_unproven(c, 1, START_NS + 5, 0));
 	assert_int_equal(take(c, 1, START_SEQ + 5000, PROBE, N, START_NS + 6), HTTP);
 }
 
-static void more_bytes_than_a_health_check_has_are_a_clients(void **state)
+static void more_bytes_than_a_probe_has_are_a_clients(void **state)
 {
 	static char bytes[2 * CALLER_BYTES_MAX];
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
 	(void)state;
 	memset(bytes, 'x', sizeof(bytes));
 	memcpy(bytes, "GET /", 5);
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
 	assert_int_equal(take(c, 1, START_SEQ + CALLER_BYTES_MAX - 1, "x", 1, START_NS), CLIENT);
 	assert_int_equal(take(c, 2, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
@@ -302,29 +306,29 @@ static void more_bytes_than_a_health_check_has_are_a_clients(void **state)
 
 static void of_a_connection_that_is_not_known_nothing_is_thought(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	struct gate_flow back = flow_of(1);
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(kind_of(c, 1), CLIENT);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
 	assert_int_equal(kind_of(c, 2), CLIENT);
 	back.daddr.bytes[15] = 6;
-	assert_int_equal(callers_kind(c, &back, START_NS), CLIENT);
+	assert_int_equal(caller_table_kind(c, &back, START_NS), CLIENT);
 	assert_int_equal(kind_of(c, 1), HTTP);
-	callers_free(&c);
+	caller_table_free(&c);
 	assert_null(c);
-	callers_free(&c);
+	caller_table_free(&c);
 }
 
 static void a_full_table_forgets_the_one_that_was_silent_longest(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
-	for (uint16_t i = 1; i <= CALLERS_MAX; i++)
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	for (uint16_t i = 1; i <= CALLER_TABLE_MAX; i++)
 		assert_int_equal(take(c, i, START_SEQ, PROBE, 20, START_NS + i), UNDECIDED);
 	/* The first one speaks, and so the second was silent longest. */
 	assert_int_equal(take(c, 1, START_SEQ + 20, probe + 20, 1, START_NS + 1000), UNDECIDED);
@@ -336,7 +340,7 @@ static void a_full_table_forgets_the_one_that_was_silent_longest(void **state)
 	assert_int_equal(take(c, 1001, START_SEQ, PROBE, N, START_NS + 1002), HTTP);
 	assert_int_equal(kind_of(c, 3), CLIENT);
 	assert_int_equal(take(c, 1, START_SEQ + 21, probe + 21, N - 21, START_NS + 1003), HTTP);
-	for (uint16_t i = 4; i <= CALLERS_MAX; i++)
+	for (uint16_t i = 4; i <= CALLER_TABLE_MAX; i++)
 		assert_int_equal(take(c, i, START_SEQ + 20, probe + 20, N - 20, START_NS + 1004),
 				 HTTP);
 	assert_int_equal(kind_of(c, 1000), HTTP);
@@ -346,22 +350,22 @@ static void a_full_table_forgets_the_one_that_was_silent_longest(void **state)
 
 static void a_connection_that_was_silent_for_long_is_forgotten(void **state)
 {
-	_cleanup_(callers_free) struct callers *c = NULL;
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	uint64_t now = START_NS;
 
 	(void)state;
-	assert_int_equal(callers_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, 20, now), UNDECIDED);
-	now += CALLERS_FORGET_NS - 1;
+	now += CALLER_TABLE_FORGET_NS - 1;
 	assert_int_equal(take(c, 1, START_SEQ + 20, probe + 20, 20, now), UNDECIDED);
 	/* It has spoken since, and is remembered as long again. */
-	now += CALLERS_FORGET_NS - 1;
+	now += CALLER_TABLE_FORGET_NS - 1;
 	assert_int_equal(take(c, 1, START_SEQ + 40, probe + 40, N - 40, now), HTTP);
 	/* By now it is another, with other numbers, and judged by itself. */
-	now += CALLERS_FORGET_NS;
+	now += CALLER_TABLE_FORGET_NS;
 	assert_int_equal(take(c, 1, START_SEQ - 7, PROBE, N, now), HTTP);
 	assert_int_equal(take(c, 2, START_SEQ, "x", 1, now), CLIENT);
-	now += CALLERS_FORGET_NS;
+	now += CALLER_TABLE_FORGET_NS;
 	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, now), HTTP);
 	/* Others that are as old went with the first that came after. */
 	assert_int_equal(take(c, 3, START_SEQ, PROBE, N, now), HTTP);
@@ -372,8 +376,8 @@ static void a_connection_that_was_silent_for_long_is_forgotten(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_health_check_in_segments_is_one),
-		cmocka_unit_test(a_health_check_by_the_byte_is_one),
+		cmocka_unit_test(a_probe_in_segments_is_one),
+		cmocka_unit_test(a_probe_by_the_byte_is_one),
 		cmocka_unit_test(what_is_sent_again_changes_nothing),
 		cmocka_unit_test(what_is_out_of_order_is_a_clients),
 		cmocka_unit_test(a_second_request_makes_it_a_clients_for_good),
@@ -382,7 +386,7 @@ int main(void)
 		cmocka_unit_test(who_stays_by_tls_is_a_client),
 		cmocka_unit_test(what_is_not_told_yet_has_an_age),
 		cmocka_unit_test(a_syn_with_the_ports_of_another_begins_anew),
-		cmocka_unit_test(more_bytes_than_a_health_check_has_are_a_clients),
+		cmocka_unit_test(more_bytes_than_a_probe_has_are_a_clients),
 		cmocka_unit_test(of_a_connection_that_is_not_known_nothing_is_thought),
 		cmocka_unit_test(a_full_table_forgets_the_one_that_was_silent_longest),
 		cmocka_unit_test(a_connection_that_was_silent_for_long_is_forgotten),
