@@ -3,7 +3,7 @@
  * Fuzzes the reader of Pod objects. The first byte of an input chooses what the rest is: the text
  * itself, or choices in the grammar below.
  */
-/* needs: userspace/kube/kube_pod.c userspace/base/quantity.c */
+/* needs: userspace/kube/kube_pod.c userspace/kube/kube_container.c userspace/base/quantity.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -87,7 +87,7 @@ static void fuzz_check_probe(const struct kube_container *c)
 {
 	const struct kube_probe *p = &c->readiness;
 	uint16_t port = 0;
-	int r = kube_probe_port(c, &c->readiness, &port);
+	int r = kube_container_probe_port(c, &c->readiness, &port);
 
 	FUZZ_CHECK(p->kind <= KUBE_PROBE_EXEC);
 	FUZZ_CHECK((p->kind == KUBE_PROBE_HTTP) == (p->path != NULL));

@@ -3,7 +3,8 @@
  * Fuzzes the state file, and the plans and patches of random pods. An input is flags and the asleep
  * size in a byte, then choices in the grammar below; with one flag, the state file itself.
  */
-/* needs: userspace/backend/kube_size.c userspace/kube/kube_pod.c userspace/base/quantity.c */
+/* needs: userspace/backend/kube_size.c userspace/kube/kube_pod.c */
+/* needs: userspace/kube/kube_container.c userspace/base/quantity.c */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdbool.h>

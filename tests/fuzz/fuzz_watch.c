@@ -3,7 +3,8 @@
  * Fuzzes the stream of a watch: whatever comes, in pieces as long as the first byte says, each line
  * is an event or is refused.
  */
-/* needs: userspace/kube/kube_pod.c userspace/base/quantity.c userspace/kube/watch_line.c */
+/* needs: userspace/kube/kube_pod.c */
+/* needs: userspace/kube/kube_container.c userspace/base/quantity.c userspace/kube/watch_line.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

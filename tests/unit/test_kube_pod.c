@@ -152,7 +152,7 @@ static void a_recorded_pod_names_itself_its_port_and_its_probe(void **state)
 	assert_int_equal(c->readiness.kind, KUBE_PROBE_HTTP);
 	assert_string_equal(c->readiness.path, "/");
 	assert_string_equal(c->readiness.port_name, "http");
-	assert_int_equal(kube_probe_port(c, &c->readiness, &port), 0);
+	assert_int_equal(kube_container_probe_port(c, &c->readiness, &port), 0);
 	assert_int_equal(port, 8080);
 	assert_int_equal(pod->host_ips_len, 1);
 	assert_string_equal(pod->host_ips[0], "10.88.255.1");
@@ -235,7 +235,7 @@ static void ports_are_tcp_or_udp(void **state)
 static const struct probe_row {
 	const char *probe;
 	enum kube_probe_kind kind;
-	int port; /* as kube_probe_port() says; 0: it finds none */
+	int port; /* as kube_container_probe_port() says; 0: it finds none */
 	const char *path, *host, *service;
 	bool is_https;
 } probes[] = {
@@ -294,10 +294,10 @@ static void every_probe_of_a_container_is_kept(void **state)
 	(void)state;
 	assert_int_equal(c->readiness.kind, KUBE_PROBE_NONE);
 	assert_int_equal(c->liveness.kind, KUBE_PROBE_TCP);
-	assert_int_equal(kube_probe_port(c, &c->liveness, &port), 0);
+	assert_int_equal(kube_container_probe_port(c, &c->liveness, &port), 0);
 	assert_int_equal(port, 81);
 	assert_true(c->startup.kind == KUBE_PROBE_HTTP && c->startup.is_https);
-	assert_int_equal(kube_probe_port(c, &c->readiness, &port), -ENOENT);
+	assert_int_equal(kube_container_probe_port(c, &c->readiness, &port), -ENOENT);
 }
 
 static void the_nodes_addresses_are_those_of_the_status(void **state)
@@ -341,7 +341,8 @@ static void every_kind_of_probe_is_understood(void **state)
 		assert_text(c->readiness.host, row->host);
 		assert_text(c->readiness.service, row->service);
 		assert_int_equal(c->readiness.is_https, row->is_https);
-		assert_int_equal(kube_probe_port(c, &c->readiness, &port), row->port ? 0 : -ENOENT);
+		assert_int_equal(kube_container_probe_port(c, &c->readiness, &port),
+				 row->port ? 0 : -ENOENT);
 		assert_int_equal(port, row->port);
 	}
 }
@@ -361,7 +362,7 @@ static void headers_of_a_probe_are_kept_in_order(void **state)
 	assert_string_equal(p->headers[1].name, "X-B");
 	assert_string_equal(p->headers[1].value, "");
 	assert_string_equal(p->headers[2].value, "2");
-	assert_null(kube_probe_agent(p));
+	assert_null(kube_container_probe_agent(p));
 	assert_int_equal(p->timeout_s, 1);
 }
 
@@ -374,7 +375,7 @@ static void the_user_agent_of_a_probe_is_that_of_its_headers(void **state)
 	const struct kube_probe *p = &pod->containers[0].liveness;
 
 	(void)state;
-	assert_string_equal(kube_probe_agent(p), "my-check/1.0");
+	assert_string_equal(kube_container_probe_agent(p), "my-check/1.0");
 	assert_int_equal(p->timeout_s, 10);
 }
 

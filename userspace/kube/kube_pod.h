@@ -11,67 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kube/kube_container.h"
+
 #define KUBE_CONTAINERS_MAX 64
-#define KUBE_PORTS_MAX	    64
-#define KUBE_HEADERS_MAX    16
 #define KUBE_HOST_IPS_MAX   8
 #define KUBE_POD_IPS_MAX    8
-#define KUBE_TIMEOUT_MAX_S  3600 /* of a probe; no limit of Kubernetes, but of sense */
-
-/* No request, or no limit: for a limit that means unlimited. */
-#define KUBE_CPU_NONE (-1)
-
-struct kube_cpu {
-	int64_t request_millicpu;
-	int64_t limit_millicpu;
-};
-
-struct kube_port {
-	const char *name; /* "" if it has none */
-	uint16_t port;
-	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
-};
-
-enum kube_probe_kind {
-	KUBE_PROBE_NONE,
-	KUBE_PROBE_HTTP,
-	KUBE_PROBE_TCP,
-	KUBE_PROBE_GRPC,
-	KUBE_PROBE_EXEC,
-};
-
-struct kube_header {
-	const char *name, *value;
-};
-
-struct kube_probe {
-	enum kube_probe_kind kind;
-	uint16_t port;	       /* 0: port_name names it, or there is none */
-	const char *port_name; /* NULL unless the port is given by name */
-	const char *path;      /* of httpGet; "/" if it has none */
-	const char *host;      /* of httpGet and tcpSocket; NULL: the pod's address */
-	const char *service;   /* of grpc; "" if it has none */
-	bool is_https;
-	struct kube_header headers[KUBE_HEADERS_MAX];
-	size_t headers_len;
-	int timeout_s; /* 1, if it says nothing else */
-};
-
-struct kube_container {
-	const char *name;
-	bool is_sidecar;	 /* an init container with restartPolicy Always */
-	bool restarts_on_resize; /* resizePolicy: RestartContainer for cpu */
-	struct kube_cpu spec;
-	struct kube_port ports[KUBE_PORTS_MAX];
-	size_t ports_len;
-	struct kube_probe readiness, liveness, startup;
-	/* Of its status; "" and 0 before it has one. */
-	const char *container_id;
-	int restart_count;
-	bool is_started, is_ready;
-	struct kube_cpu actual;	    /* what the kubelet has actuated */
-	int64_t allocated_millicpu; /* the request it has granted */
-};
 
 enum kube_qos {
 	KUBE_QOS_BEST_EFFORT,
@@ -129,14 +73,5 @@ struct kube_annotation {
  */
 size_t kube_pod_annotations(const struct kube_pod *pod, const char *prefix,
 			    struct kube_annotation *out, size_t max);
-
-/*
- * The port of a probe of this container, by number or by name. -ENOENT: it has no port of that
- * name, or the probe none.
- */
-int kube_probe_port(const struct kube_container *c, const struct kube_probe *p, uint16_t *out);
-
-/* The user agent that its headers give it instead of the kubelet's own; NULL: none. */
-const char *kube_probe_agent(const struct kube_probe *p);
 
 #endif

@@ -84,7 +84,7 @@ static int pod_target_use_probe(struct pod_target *t, const struct kube_containe
 	t->ready.is_https = c->readiness.is_https;
 	if (c->readiness.kind == KUBE_PROBE_NONE || c->readiness.kind == KUBE_PROBE_EXEC)
 		return 0;
-	if (kube_probe_port(c, &c->readiness, &t->ready.port) < 0) {
+	if (kube_container_probe_port(c, &c->readiness, &t->ready.port) < 0) {
 		snprintf(error, POD_TARGET_ERROR_MAX,
 			 "the readinessProbe of container '%s' names the port '%s', which the "
 			 "container does not have",
@@ -137,11 +137,11 @@ static void pod_target_add_probe(struct pod_target *t, const struct kube_contain
 			"an exec probe runs in the sleeping container, which keeps some CPU for it",
 			"container=%s asleep_millicpu_min=%d", c->name, KUBE_SIZE_EXEC_MILLICPU);
 	if (probe->kind == KUBE_PROBE_EXEC || probe->kind == KUBE_PROBE_NONE ||
-	    kube_probe_port(c, probe, &port) < 0)
+	    kube_container_probe_port(c, probe, &port) < 0)
 		return;
 	target_config_add_probe_port(&t->config, port, probe->is_https);
 	target_config_add_probe(&t->config, probe->timeout_s,
-				pod_target_copy_agent(t, kube_probe_agent(probe)));
+				pod_target_copy_agent(t, kube_container_probe_agent(probe)));
 }
 
 /*
