@@ -3,11 +3,11 @@
 #include "backend/backend_cgroup.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/cgroup_doomed.h"
 #include "cgroup/cgroup_file.h"
@@ -24,7 +24,7 @@ struct backend_cgroup {
 	enum backend_cgroup_mode mode;
 	char full_quota[CGROUP_QUOTA_TEXT_MAX]; /* as the file has it */
 	char asleep_quota[CGROUP_QUOTA_TEXT_MAX];
-	struct event *poll; /* while a freeze is in flight, or doomed processes end */
+	struct timer *poll; /* while a freeze is in flight, or doomed processes end */
 	uint64_t poll_until_ns;
 	enum backend_size wanted;
 	pid_t doomed[BACKEND_DOOMED_MAX];
@@ -41,13 +41,6 @@ static void backend_done(struct backend_cgroup *b, enum backend_size size, int r
 	b->base.done(b->base.done_arg, size, r);
 }
 
-static void backend_poll_again(struct backend_cgroup *b)
-{
-	const struct timeval pause = { .tv_usec = BACKEND_POLL_US };
-
-	event_add(b->poll, &pause);
-}
-
 static void backend_poll_freeze(struct backend_cgroup *b)
 {
 	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
@@ -57,7 +50,7 @@ static void backend_poll_freeze(struct backend_cgroup *b)
 	else if (monotonic_ns() >= b->poll_until_ns)
 		backend_done(b, BACKEND_ASLEEP, log_err(-ETIMEDOUT, "cannot freeze '%s'", dir));
 	else
-		backend_poll_again(b);
+		timer_in_ns(b->poll, BACKEND_POLL_US * NS_PER_US);
 }
 
 /* One that does not end in time is no reason to keep the others' clients waiting. */
@@ -66,15 +59,13 @@ static void backend_poll_doomed(struct backend_cgroup *b)
 	if (cgroup_doomed_are_gone(b->doomed, b->doomed_len) || monotonic_ns() >= b->poll_until_ns)
 		backend_done(b, BACKEND_FULL, 0);
 	else
-		backend_poll_again(b);
+		timer_in_ns(b->poll, BACKEND_POLL_US * NS_PER_US);
 }
 
-static void backend_on_poll(evutil_socket_t fd, short what, void *arg)
+static void backend_on_poll(void *arg)
 {
 	struct backend_cgroup *b = arg;
 
-	(void)fd;
-	(void)what;
 	if (b->wanted == BACKEND_ASLEEP)
 		backend_poll_freeze(b);
 	else
@@ -126,7 +117,7 @@ static void backend_cgroup_resize(struct backend *base, enum backend_size size)
 {
 	struct backend_cgroup *b = (struct backend_cgroup *)base;
 
-	event_del(b->poll);
+	timer_stop(b->poll);
 	b->wanted = size;
 	if (b->mode == BACKEND_CGROUP_THROTTLE)
 		backend_set_quota(b, size);
@@ -145,8 +136,7 @@ static void backend_cgroup_free(struct backend **base)
 {
 	struct backend_cgroup *b = (struct backend_cgroup *)*base;
 
-	if (b->poll)
-		event_free(b->poll);
+	timer_free(&b->poll);
 	free(b);
 	*base = NULL;
 }
@@ -197,7 +187,7 @@ int backend_cgroup_new(struct backend **out, struct event_base *base, const stru
 	b->base.ops = &backend_cgroup_ops;
 	b->cg = cg;
 	b->mode = settings->mode;
-	b->poll = evtimer_new(base, backend_on_poll, b);
+	b->poll = timer_new(base, backend_on_poll, b);
 	if (!b->poll)
 		return log_err(-ENOMEM, "cannot make the cgroup backend");
 	if (b->mode == BACKEND_CGROUP_THROTTLE)

@@ -3,7 +3,6 @@
 #include "backend/backend_kube.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 
 /* How often the pod is read while something is being waited for: growing from the first. */
@@ -55,7 +55,7 @@ struct backend_kube {
 	struct backend_kube_settings settings;
 	struct kube *kube;
 	struct kube_sizes sizes;
-	struct event *timer;
+	struct timer *timer;
 	enum kube_phase phase;
 	struct kube_request *request; /* of the phase */
 	struct kube_request *down;    /* a patch down that was superseded while in flight */
@@ -192,11 +192,8 @@ static struct kube_pod *kube_read_again(struct backend_kube *b, const struct kub
 static void kube_wait(struct backend_kube *b, uint64_t pause_ns)
 {
 	uint64_t jitter_ns = (uint64_t)random() % KUBE_JITTER_NS;
-	uint64_t us = (pause_ns + (pause_ns > KUBE_POLL_MIN_NS ? jitter_ns : 0)) / NS_PER_US;
-	const struct timeval in = { .tv_sec = (time_t)(us / 1000000),
-				    .tv_usec = (suseconds_t)(us % 1000000) };
 
-	event_add(b->timer, &in);
+	timer_in_ns(b->timer, pause_ns + (pause_ns > KUBE_POLL_MIN_NS ? jitter_ns : 0));
 }
 
 static void kube_wait_longer(struct backend_kube *b)
@@ -225,16 +222,14 @@ static void kube_wait_after(struct backend_kube *b, const struct kube_answer *a)
 	kube_wait(b, pause_ns);
 }
 
-static void kube_on_timer(evutil_socket_t fd, short what, void *arg)
+static void kube_on_timer(void *arg)
 {
-	(void)fd;
-	(void)what;
 	kube_next(arg);
 }
 
 static void kube_enter(struct backend_kube *b, enum kube_phase phase)
 {
-	event_del(b->timer);
+	timer_stop(b->timer);
 	b->phase = phase;
 	b->poll_ns = KUBE_POLL_MIN_NS;
 	b->has_said_unread = false;
@@ -724,8 +719,7 @@ static void backend_kube_free(struct backend **base)
 
 	kube_cancel(&b->request);
 	kube_cancel(&b->down);
-	if (b->timer)
-		event_free(b->timer);
+	timer_free(&b->timer);
 	free(b);
 	*base = NULL;
 }
@@ -750,7 +744,7 @@ int backend_kube_new(struct backend **out, struct event_base *base, struct kube 
 	b->settings = *settings;
 	b->kube = kube;
 	b->has_resize_path = true;
-	b->timer = evtimer_new(base, kube_on_timer, b);
+	b->timer = timer_new(base, kube_on_timer, b);
 	if (!b->timer)
 		return log_err(-ENOMEM, "cannot make the kube backend");
 	*out = TAKE_PTR(owned);

@@ -3,13 +3,13 @@
 #include "backend/backend_pod.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "backend/backend_kube.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/reclaim.h"
 
@@ -38,23 +38,13 @@ struct backend_pod {
 	struct pod_cgroups *cgroups;
 	struct backend *kube; /* NULL: the cgroups alone */
 	struct reclaim *reclaim;
-	struct event *timer;
+	struct timer *timer;
 	enum pod_phase phase;
 	uint64_t settle_ns; /* the next pause */
 	uint64_t freeze_until_ns;
 	bool waits_for_kube; /* up: the cgroups could not be written */
 	bool has_fallen_back;
 };
-
-static void pod_wait(struct backend_pod *b, uint64_t ns)
-{
-	const struct timeval in = {
-		.tv_sec = (time_t)(ns / NS_PER_S),
-		.tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US),
-	};
-
-	event_add(b->timer, &in);
-}
 
 static void pod_done(struct backend_pod *b, enum backend_size size, int r)
 {
@@ -88,7 +78,7 @@ static void pod_poll_freeze(struct backend_pod *b)
 		pod_done(b, BACKEND_ASLEEP,
 			 log_err(-ETIMEDOUT, "cannot freeze the pod '%s'", b->settings.name));
 	else
-		pod_wait(b, POD_FREEZE_POLL_NS);
+		timer_in_ns(b->timer, POD_FREEZE_POLL_NS);
 }
 
 /* What the API server has not done, or cannot do. */
@@ -170,7 +160,7 @@ static bool pod_is_kube_full(const struct backend_pod *b)
 static void pod_settle_soon(struct backend_pod *b)
 {
 	b->settle_ns = POD_SETTLE_MIN_NS;
-	pod_wait(b, b->settle_ns);
+	timer_in_ns(b->timer, b->settle_ns);
 }
 
 /* The kubelet may have worked through the size before: then it is overwritten. */
@@ -189,7 +179,7 @@ static void pod_settle(struct backend_pod *b)
 		unlink(b->settings.state_file);
 		return;
 	}
-	pod_wait(b, b->settle_ns);
+	timer_in_ns(b->timer, b->settle_ns);
 	b->settle_ns = min_u64(2 * b->settle_ns, POD_SETTLE_MAX_NS);
 }
 
@@ -243,12 +233,10 @@ static void pod_on_kube(void *arg, enum backend_size size, int r)
 		pod_on_kube_asleep(b, r);
 }
 
-static void pod_on_timer(evutil_socket_t fd, short what, void *arg)
+static void pod_on_timer(void *arg)
 {
 	struct backend_pod *b = arg;
 
-	(void)fd;
-	(void)what;
 	if (b->phase == POD_FREEZING)
 		pod_poll_freeze(b);
 	else if (b->phase == POD_RESTORING)
@@ -259,7 +247,7 @@ static void backend_pod_resize(struct backend *base, enum backend_size size)
 {
 	struct backend_pod *b = (struct backend_pod *)base;
 
-	event_del(b->timer);
+	timer_stop(b->timer);
 	if (size == BACKEND_ASLEEP)
 		pod_shrink(b);
 	else
@@ -290,8 +278,7 @@ static void backend_pod_free(struct backend **base)
 {
 	struct backend_pod *b = (struct backend_pod *)*base;
 
-	if (b->timer)
-		event_free(b->timer);
+	timer_free(&b->timer);
 	reclaim_free(&b->reclaim);
 	backend_free(&b->kube);
 	pod_cgroups_free(&b->cgroups);
@@ -352,7 +339,7 @@ int backend_pod_new(struct backend **out, struct event_base *base, struct pod_cg
 		kube->done = pod_on_kube;
 		kube->done_arg = b;
 	}
-	b->timer = evtimer_new(base, pod_on_timer, b);
+	b->timer = timer_new(base, pod_on_timer, b);
 	if (!b->timer)
 		return log_err(-ENOMEM, "cannot make the backend of a pod");
 	if (settings->depth == BACKEND_POD_RECLAIM)
@@ -396,7 +383,7 @@ void backend_pod_leave_asleep(struct backend *base)
 
 	if (b->phase != POD_ASLEEP && b->phase != POD_FREEZING)
 		return;
-	event_del(b->timer);
+	timer_stop(b->timer);
 	pod_cgroups_throttle(b->cgroups);
 	pod_cgroups_thaw(b->cgroups); /* throttled or not: nobody else does */
 }
@@ -405,7 +392,7 @@ void backend_pod_let_go(struct backend *base)
 {
 	struct backend_pod *b = (struct backend_pod *)base;
 
-	event_del(b->timer);
+	timer_stop(b->timer);
 	if (b->phase != POD_FULL)
 		pod_cgroups_set_full(b->cgroups);
 	backend_free(&b->kube);

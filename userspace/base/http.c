@@ -12,6 +12,7 @@
 #include <utlist.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 
 struct http_socket {
@@ -22,8 +23,8 @@ struct http_socket {
 struct http {
 	CURLM *multi;
 	struct event_base *base;
-	struct event *timer;
-	struct event *later; /* to tell of transfers that have ended in http_break_silent() */
+	struct timer *timer;
+	struct timer *later; /* to tell of transfers that have ended in http_break_silent() */
 	struct http_transfer *turns;
 	struct http_limits limits;
 	struct http_socket *sockets;
@@ -82,13 +83,11 @@ static void http_on_socket(evutil_socket_t fd, short what, void *arg)
 	http_finish(h);
 }
 
-static void http_on_timer(evutil_socket_t fd, short what, void *arg)
+static void http_on_timer(void *arg)
 {
 	struct http *h = arg;
 	int running;
 
-	(void)fd;
-	(void)what;
 	curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	http_finish(h);
 }
@@ -96,20 +95,17 @@ static void http_on_timer(evutil_socket_t fd, short what, void *arg)
 static int http_set_timer(CURLM *multi, long timeout_ms, void *arg)
 {
 	struct http *h = arg;
-	struct timeval in = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
 
 	(void)multi;
 	if (timeout_ms < 0)
-		event_del(h->timer);
+		timer_stop(h->timer);
 	else
-		event_add(h->timer, &in);
+		timer_in_ns(h->timer, (uint64_t)timeout_ms * NS_PER_MS);
 	return 0;
 }
 
-static void http_on_later(evutil_socket_t fd, short what, void *arg)
+static void http_on_later(void *arg)
 {
-	(void)fd;
-	(void)what;
 	http_finish(arg);
 }
 
@@ -207,7 +203,7 @@ void http_break_silent(struct http *h, unsigned int waited_ms)
 		curl_multi_socket_action(h->multi, fd, CURL_CSELECT_IN | CURL_CSELECT_ERR,
 					 &running);
 	}
-	event_active(h->later, EV_TIMEOUT, 0);
+	timer_in_ns(h->later, 0);
 }
 
 /* --- opening, closing, starting --- */
@@ -226,8 +222,8 @@ int http_new(struct http **out, struct event_base *base, const struct http_limit
 	h->base = base;
 	h->limits = limits ? *limits : usual;
 	h->multi = curl_multi_init();
-	h->timer = evtimer_new(base, http_on_timer, h);
-	h->later = evtimer_new(base, http_on_later, h);
+	h->timer = timer_new(base, http_on_timer, h);
+	h->later = timer_new(base, http_on_later, h);
 	if (!h->multi || !h->timer || !h->later)
 		return log_err(-ENOMEM, "cannot set up libcurl");
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, http_set_socket);
@@ -244,10 +240,8 @@ void http_free(struct http **h)
 		return;
 	if ((*h)->multi)
 		curl_multi_cleanup((*h)->multi);
-	if ((*h)->timer)
-		event_free((*h)->timer);
-	if ((*h)->later)
-		event_free((*h)->later);
+	timer_free(&(*h)->timer);
+	timer_free(&(*h)->later);
 	free(*h);
 	*h = NULL;
 }

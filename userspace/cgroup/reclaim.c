@@ -3,7 +3,6 @@
 #include "cgroup/reclaim.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -14,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 
 #define RECLAIM_DIRS_MAX   32
@@ -29,23 +29,13 @@
 
 struct reclaim {
 	struct reclaim_settings settings;
-	struct event *timer;
+	struct timer *timer;
 	char *dirs[RECLAIM_DIRS_MAX];
 	size_t dirs_len;
 	size_t at;	      /* the cgroup whose turn it is */
 	uint64_t taken_bytes; /* since it fell asleep */
 	uint64_t total_bytes;
 };
-
-static void reclaim_wait(struct reclaim *r, uint64_t ns)
-{
-	const struct timeval in = {
-		.tv_sec = (time_t)(ns / NS_PER_S),
-		.tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US),
-	};
-
-	event_add(r->timer, &in);
-}
 
 static void reclaim_path(char out[PATH_MAX], const char *dir, const char *file)
 {
@@ -104,21 +94,19 @@ uint64_t reclaim_pause_ns(uint64_t took_ns)
 	return max_u64(RECLAIM_STEP_NS, RECLAIM_PAUSE_TIMES * took_ns);
 }
 
-static void reclaim_on_timer(evutil_socket_t fd, short what, void *arg)
+static void reclaim_on_timer(void *arg)
 {
 	struct reclaim *r = arg;
 	uint64_t began_ns = monotonic_ns();
 
-	(void)fd;
-	(void)what;
 	if (reclaim_is_under_pressure()) {
-		reclaim_wait(r, RECLAIM_PAUSE_NS);
+		timer_in_ns(r->timer, RECLAIM_PAUSE_NS);
 		return;
 	}
 	if (!reclaim_step(r, r->dirs[r->at]))
 		r->at++;
 	if (r->at < r->dirs_len)
-		reclaim_wait(r, reclaim_pause_ns(monotonic_ns() - began_ns));
+		timer_in_ns(r->timer, reclaim_pause_ns(monotonic_ns() - began_ns));
 	else
 		log_info("memory given back", "target=%s bytes=%" PRIu64, r->settings.name,
 			 r->taken_bytes);
@@ -132,7 +120,7 @@ int reclaim_new(struct reclaim **out, struct event_base *base,
 	if (!r)
 		return log_err(-ENOMEM, "cannot give memory back");
 	r->settings = *settings;
-	r->timer = evtimer_new(base, reclaim_on_timer, r);
+	r->timer = timer_new(base, reclaim_on_timer, r);
 	if (!r->timer)
 		return log_err(-ENOMEM, "cannot give memory back");
 	*out = TAKE_PTR(r);
@@ -145,8 +133,7 @@ void reclaim_free(struct reclaim **r)
 		return;
 	for (size_t i = 0; i < (*r)->dirs_len; i++)
 		free((*r)->dirs[i]);
-	if ((*r)->timer)
-		event_free((*r)->timer);
+	timer_free(&(*r)->timer);
 	free(*r);
 	*r = NULL;
 }
@@ -169,12 +156,12 @@ void reclaim_start(struct reclaim *r)
 	r->at = 0;
 	r->taken_bytes = 0;
 	if (r->dirs_len)
-		reclaim_wait(r, r->settings.after_ns);
+		timer_in_ns(r->timer, r->settings.after_ns);
 }
 
 void reclaim_stop(struct reclaim *r)
 {
-	event_del(r->timer);
+	timer_stop(r->timer);
 }
 
 uint64_t reclaim_total_bytes(const struct reclaim *r)

@@ -3,13 +3,13 @@
 #include "command/cmd_node.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/watchdog.h"
 #include "command/privilege.h"
@@ -38,7 +38,7 @@ struct node_command {
 	struct kube *kube;
 	struct node *node;
 	struct kube_request *looking; /* for the node */
-	struct event *stopping;
+	struct timer *stopping;
 	uint64_t stop_ns;
 	bool is_stopping;
 	int status; /* of the process */
@@ -72,15 +72,15 @@ static void node_print_help(void)
 
 /* --- stopping --- */
 
-static void node_on_stopping(evutil_socket_t fd, short what, void *arg)
+static void node_on_stopping(void *arg)
 {
 	struct node_command *c = arg;
 	bool is_late = monotonic_ns() >= c->stop_ns;
 
-	(void)fd;
-	(void)what;
-	if (!node_is_settled(c->node) && !is_late)
+	if (!node_is_settled(c->node) && !is_late) {
+		timer_in_ns(c->stopping, NODE_STOP_STEP_US * NS_PER_US);
 		return;
+	}
 	if (!node_is_settled(c->node))
 		log_warn("not every pod has its full size yet: the next doze goes on", NULL);
 	daemon_leave(&c->daemon);
@@ -88,10 +88,8 @@ static void node_on_stopping(evutil_socket_t fd, short what, void *arg)
 
 static void node_leave_when_settled(struct node_command *c, uint64_t limit_ns)
 {
-	const struct timeval step = { .tv_usec = NODE_STOP_STEP_US };
-
 	c->stop_ns = monotonic_ns() + limit_ns;
-	event_add(c->stopping, &step);
+	timer_in_ns(c->stopping, NODE_STOP_STEP_US * NS_PER_US);
 }
 
 static void node_on_signal(void *arg, const struct signalfd_siginfo *info)
@@ -160,7 +158,7 @@ static int node_open_loop(struct node_command *c)
 	r = daemon_open_loop(&c->daemon, node_on_signal, c);
 	if (r < 0)
 		return r;
-	c->stopping = event_new(c->daemon.base, -1, EV_PERSIST, node_on_stopping, c);
+	c->stopping = timer_new(c->daemon.base, node_on_stopping, c);
 	return c->stopping ? 0 : log_err(-ENOMEM, "cannot wait for the end");
 }
 
@@ -263,8 +261,7 @@ static void node_take_down(struct node_command *c)
 	daemon_close(&c->daemon);
 	kube_free(&c->kube);
 	kube_access_free(&c->access);
-	if (c->stopping)
-		event_free(c->stopping);
+	timer_free(&c->stopping);
 	daemon_free(&c->daemon);
 	watchdog_free(&c->watchdog);
 	config_free(&c->config);

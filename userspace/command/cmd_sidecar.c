@@ -3,7 +3,6 @@
 #include "command/cmd_sidecar.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "backend/backend_kube.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "command/privilege.h"
 #include "config/config.h"
@@ -42,7 +42,7 @@ struct sidecar {
 	struct backend *backend;
 	struct kube_pod *pod; /* as it was when we started */
 	struct pod_target target;
-	struct event *retry, *stopping;
+	struct timer *retry, *stopping;
 	int pause_s;
 	int prepared; /* 1: not yet; 0: yes; else -errno */
 	uint64_t stop_ns;
@@ -73,20 +73,18 @@ static void sidecar_print_help(void)
 
 /* --- stopping --- */
 
-static void sidecar_on_stopping(evutil_socket_t fd, short what, void *arg)
+static void sidecar_on_stopping(void *arg)
 {
 	struct sidecar *s = arg;
 
-	(void)fd;
-	(void)what;
 	if (backend_kube_is_full(s->backend) || monotonic_ns() >= s->stop_ns)
 		daemon_leave(&s->daemon);
+	else
+		timer_in_ns(s->stopping, SIDECAR_STOP_STEP_US * NS_PER_US);
 }
 
 static void sidecar_stop(struct sidecar *s)
 {
-	const struct timeval step = { .tv_usec = SIDECAR_STOP_STEP_US };
-
 	if (s->is_stopping)
 		return;
 	s->is_stopping = true;
@@ -96,7 +94,7 @@ static void sidecar_stop(struct sidecar *s)
 	}
 	target_stop(s->seat.target);
 	s->stop_ns = monotonic_ns() + SIDECAR_STOP_NS;
-	event_add(s->stopping, &step);
+	timer_in_ns(s->stopping, SIDECAR_STOP_STEP_US * NS_PER_US);
 }
 
 static void sidecar_on_signal(void *arg, const struct signalfd_siginfo *info)
@@ -127,11 +125,10 @@ static void sidecar_on_restarted(void *arg)
 static void sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
 {
 	struct sidecar *s = arg;
-	const struct timeval pause = { .tv_sec = s->pause_s };
 
 	if (r == -EAGAIN) {
 		log_info("asking the API server again", "in_s=%d", s->pause_s);
-		event_add(s->retry, &pause);
+		timer_in_ns(s->retry, (uint64_t)s->pause_s * NS_PER_S);
 		s->pause_s = (int)min_u64(2 * (uint64_t)s->pause_s, SIDECAR_PAUSE_MAX_S);
 		return;
 	}
@@ -140,12 +137,10 @@ static void sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
 	daemon_leave(&s->daemon);
 }
 
-static void sidecar_on_retry(evutil_socket_t fd, short what, void *arg)
+static void sidecar_on_retry(void *arg)
 {
 	struct sidecar *s = arg;
 
-	(void)fd;
-	(void)what;
 	if (backend_kube_prepare(s->backend, sidecar_on_prepared, s) < 0)
 		daemon_leave(&s->daemon);
 }
@@ -196,8 +191,8 @@ static int sidecar_prepare(struct sidecar *s)
 
 	s->pause_s = SIDECAR_PAUSE_MIN_S;
 	s->prepared = 1;
-	s->retry = evtimer_new(s->daemon.base, sidecar_on_retry, s);
-	s->stopping = event_new(s->daemon.base, -1, EV_PERSIST, sidecar_on_stopping, s);
+	s->retry = timer_new(s->daemon.base, sidecar_on_retry, s);
+	s->stopping = timer_new(s->daemon.base, sidecar_on_stopping, s);
 	if (!s->retry || !s->stopping)
 		return log_err(-ENOMEM, "cannot wait for the API server");
 	r = backend_kube_prepare(s->backend, sidecar_on_prepared, s);
@@ -326,10 +321,8 @@ static void sidecar_take_down(struct sidecar *s)
 	kube_access_free(&s->access);
 	kube_pod_free(&s->pod);
 	pod_target_free(&s->target);
-	if (s->retry)
-		event_free(s->retry);
-	if (s->stopping)
-		event_free(s->stopping);
+	timer_free(&s->retry);
+	timer_free(&s->stopping);
 	daemon_free(&s->daemon);
 	config_free(&s->config);
 }

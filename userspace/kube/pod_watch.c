@@ -5,13 +5,13 @@
 #include <cjson/cJSON.h>
 #include <ctype.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "kube/watch_line.h"
 
@@ -36,8 +36,8 @@ struct pod_watch {
 	struct pod_watch_settings settings;
 	struct kube *kube;
 	struct kube_request *request;
-	struct event *resume;
-	struct event *silence;
+	struct timer *resume;
+	struct timer *silence;
 	struct watch_lines lines;
 	struct pod_watch_known *known;
 	unsigned int lists;
@@ -101,16 +101,13 @@ static void pod_watch_pause(struct pod_watch *w)
 {
 	/* From half of it to one and a half. */
 	long ms = w->pause_ms / 2 + random() % (w->pause_ms + 1);
-	const struct timeval in = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 
-	event_add(w->resume, &in);
+	timer_in_ns(w->resume, (uint64_t)ms * NS_PER_MS);
 	w->pause_ms = (unsigned int)min_u64(2ULL * w->pause_ms, POD_WATCH_PAUSE_MAX_MS);
 }
 
-static void pod_watch_on_resume(evutil_socket_t fd, short what, void *arg)
+static void pod_watch_on_resume(void *arg)
 {
-	(void)fd;
-	(void)what;
 	pod_watch_go_on(arg);
 }
 
@@ -272,22 +269,13 @@ static bool pod_watch_on_line(void *arg, const char *line, size_t len)
 	return true;
 }
 
-static void pod_watch_await(struct pod_watch *w, unsigned int ms)
-{
-	const struct timeval in = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-
-	event_add(w->silence, &in);
-}
-
 /* The connection is dead, or the server; or there was nothing to tell, and little is lost. */
-static void pod_watch_on_silence(evutil_socket_t fd, short what, void *arg)
+static void pod_watch_on_silence(void *arg)
 {
 	static const struct kube_answer none = { .transport = "the watch does not begin" };
 	struct pod_watch *w = arg;
 	unsigned int waited_ms = w->has_begun ? w->settings.silence_ms : POD_WATCH_BEGIN_MS;
 
-	(void)fd;
-	(void)what;
 	kube_give_up(&w->request, waited_ms);
 	watch_lines_free(&w->lines);
 	if (!w->has_begun) {
@@ -306,7 +294,7 @@ static bool pod_watch_on_bytes(void *arg, const char *bytes, size_t len)
 	if (!w->has_begun)
 		pod_watch_say_back(w);
 	w->has_begun = true;
-	pod_watch_await(w, w->settings.silence_ms);
+	timer_in_ns(w->silence, w->settings.silence_ms * NS_PER_MS);
 	return watch_lines_add(&w->lines, bytes, len, pod_watch_on_line, w);
 }
 
@@ -323,7 +311,7 @@ static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
 	struct pod_watch *w = arg;
 
 	w->request = NULL;
-	event_del(w->silence);
+	timer_stop(w->silence);
 	watch_lines_free(&w->lines);
 	if (answer->status == POD_WATCH_HTTP_GONE)
 		*w->version = '\0';
@@ -342,7 +330,7 @@ static struct kube_request *pod_watch_ask_watch(struct pod_watch *w, const char 
 	char path[1024], version[3 * WATCH_VERSION_MAX];
 
 	w->has_begun = false;
-	pod_watch_await(w, POD_WATCH_BEGIN_MS);
+	timer_in_ns(w->silence, POD_WATCH_BEGIN_MS * NS_PER_MS);
 	pod_watch_escape(w->version, version, sizeof(version));
 	snprintf(path, sizeof(path),
 		 "/api/v1/pods?fieldSelector=spec.nodeName%%3D%s&watch=1&allowWatchBookmarks=true"
@@ -362,7 +350,7 @@ static void pod_watch_go_on(struct pod_watch *w)
 					     : pod_watch_ask_watch(w, node);
 	if (w->request)
 		return;
-	event_del(w->silence);
+	timer_stop(w->silence);
 	pod_watch_fail(w, &none);
 }
 
@@ -379,8 +367,8 @@ int pod_watch_new(struct pod_watch **out, struct event_base *base, struct kube *
 	w->page = POD_WATCH_PAGE;
 	if (!w->settings.silence_ms)
 		w->settings.silence_ms = POD_WATCH_SILENCE_MS;
-	w->resume = evtimer_new(base, pod_watch_on_resume, w);
-	w->silence = evtimer_new(base, pod_watch_on_silence, w);
+	w->resume = timer_new(base, pod_watch_on_resume, w);
+	w->silence = timer_new(base, pod_watch_on_silence, w);
 	if (!w->resume || !w->silence)
 		return log_err(-ENOMEM, "cannot watch pods");
 	pod_watch_go_on(w);
@@ -400,10 +388,8 @@ void pod_watch_free(struct pod_watch **w)
 		HASH_DEL((*w)->known, known);
 		free(known);
 	}
-	if ((*w)->resume)
-		event_free((*w)->resume);
-	if ((*w)->silence)
-		event_free((*w)->silence);
+	timer_free(&(*w)->resume);
+	timer_free(&(*w)->silence);
 	watch_lines_free(&(*w)->lines);
 	free((*w)->more);
 	free(*w);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "kubelet.skel.h"
 #include "pod/kubelet_place.h"
@@ -29,7 +30,7 @@ struct kubelet {
 	struct event_base *base;
 	struct datapath *datapath;
 	struct kubelet_bpf *skel;
-	struct event *on_search;
+	struct timer *on_search;
 	int search_s; /* until the next search */
 	int said;     /* why the last search has failed */
 	bool is_known;
@@ -242,7 +243,6 @@ static void kubelet_say(struct kubelet *k, int r)
 
 static void kubelet_search(struct kubelet *k)
 {
-	struct timeval until_next = { .tv_sec = k->search_s };
 	struct kubelet_place place;
 	int r = kubelet_find(k, &place);
 
@@ -250,19 +250,17 @@ static void kubelet_search(struct kubelet *k)
 		r = kubelet_take(k, &place);
 	if (r == 0) {
 		k->said = 0;
-		event_del(k->on_search);
+		timer_stop(k->on_search);
 		return;
 	}
 	kubelet_say(k, r);
-	event_add(k->on_search, &until_next);
+	timer_in_ns(k->on_search, (uint64_t)k->search_s * NS_PER_S);
 	k->search_s = 2 * k->search_s < KUBELET_SEARCH_MAX_S ? 2 * k->search_s
 							     : KUBELET_SEARCH_MAX_S;
 }
 
-static void kubelet_on_search(evutil_socket_t fd, short what, void *arg)
+static void kubelet_on_search(void *arg)
 {
-	(void)fd;
-	(void)what;
 	kubelet_search(arg);
 }
 
@@ -272,7 +270,7 @@ static int kubelet_load(struct kubelet *k)
 {
 	int r;
 
-	k->on_search = event_new(k->base, -1, 0, kubelet_on_search, k);
+	k->on_search = timer_new(k->base, kubelet_on_search, k);
 	k->skel = kubelet_bpf__open();
 	if (!k->on_search || !k->skel)
 		return -ENOMEM;
@@ -313,8 +311,7 @@ void kubelet_free(struct kubelet **k)
 		return;
 	kubelet_detach(*k);
 	datapath_know_kubelet((*k)->datapath, false);
-	if ((*k)->on_search)
-		event_free((*k)->on_search);
+	timer_free(&(*k)->on_search);
 	kubelet_bpf__destroy((*k)->skel);
 	free(*k);
 	*k = NULL;

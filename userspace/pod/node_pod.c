@@ -3,7 +3,6 @@
 #include "pod/node_pod.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/netns_addresses.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/pod_place.h"
 #include "pod/node_plan.h"
@@ -52,7 +52,7 @@ struct node_pod {
 	struct target_seat seat;
 	struct backend *backend;
 	struct kube_pod *next; /* LEAVING: the pod as it is by now; OUT: to be tried again */
-	struct event *poll;    /* LEAVING: whether it has its full size; OUT: to try again */
+	struct timer *poll;    /* LEAVING: whether it has its full size; OUT: to try again */
 	uint64_t poll_ns;      /* the next pause of LEAVING */
 	uint64_t retry_ns;     /* the next pause of OUT */
 };
@@ -157,8 +157,7 @@ void node_pod_free(struct node_pod **r)
 	target_seat_close(&(*r)->seat);
 	node_pod_free_backend(*r);
 	kube_pod_free(&(*r)->next);
-	if ((*r)->poll)
-		event_free((*r)->poll);
+	timer_free(&(*r)->poll);
 	free((*r)->namespace);
 	free((*r)->name);
 	free((*r)->full_name);
@@ -183,19 +182,14 @@ static void node_pod_drop_state(const struct node_pod *r)
 
 /* --- leaving --- */
 
-static void node_pod_on_timer(evutil_socket_t fd, short what, void *arg);
+static void node_pod_on_timer(void *arg);
 
 static void node_pod_wait(struct node_pod *r, uint64_t ns)
 {
-	const struct timeval in = {
-		.tv_sec = (time_t)(ns / NS_PER_S),
-		.tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US),
-	};
-
 	if (!r->poll)
-		r->poll = evtimer_new(r->node->daemon->base, node_pod_on_timer, r);
+		r->poll = timer_new(r->node->daemon->base, node_pod_on_timer, r);
 	if (r->poll)
-		event_add(r->poll, &in);
+		timer_in_ns(r->poll, ns);
 }
 
 static void node_pod_poll_again(struct node_pod *r)
@@ -235,12 +229,10 @@ static void node_pod_on_poll(struct node_pod *r)
 		node_pod_take(r, next);
 }
 
-static void node_pod_on_timer(evutil_socket_t fd, short what, void *arg)
+static void node_pod_on_timer(void *arg)
 {
 	struct node_pod *r = arg;
 
-	(void)fd;
-	(void)what;
 	if (r->state == NODE_POD_LEAVING)
 		node_pod_on_poll(r);
 	else if (r->state == NODE_POD_OUT && r->next)
@@ -279,7 +271,7 @@ static void node_pod_forget_next(struct node_pod *r)
 {
 	kube_pod_free(&r->next);
 	if (r->poll)
-		event_del(r->poll);
+		timer_stop(r->poll);
 }
 
 /* The kubelet resizes no pod that is going or has ended: its cgroups are written, that is all. */

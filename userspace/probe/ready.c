@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "base/address.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 
 #define READY_PAUSE_MIN_US 2000
@@ -27,7 +27,7 @@ struct ready {
 	struct ready_settings settings;
 	struct http *http;
 	struct http_transfer transfer;
-	struct event *pause_timer;
+	struct timer *pause_timer;
 	CURL *easy; /* of the try that runs */
 	struct curl_slist *headers;
 	uint8_t message[64]; /* the head of gRPC's answer */
@@ -154,9 +154,7 @@ static CURL *ready_easy(struct ready *p, const struct ready_address *to)
 
 static void ready_pause(struct ready *p)
 {
-	const struct timeval pause = { .tv_usec = p->pause_us };
-
-	event_add(p->pause_timer, &pause);
+	timer_in_ns(p->pause_timer, p->pause_us * NS_PER_US);
 	p->pause_us = (unsigned int)min_u64(p->pause_us * 3 / 2, READY_PAUSE_MAX_US);
 }
 
@@ -176,10 +174,8 @@ static void ready_try(struct ready *p)
 	ready_pause(p);
 }
 
-static void ready_on_pause(evutil_socket_t fd, short what, void *arg)
+static void ready_on_pause(void *arg)
 {
-	(void)fd;
-	(void)what;
 	ready_try(arg);
 }
 
@@ -275,7 +271,7 @@ int ready_new(struct ready **out, struct event_base *base, struct http *http,
 	p->settings = *settings;
 	p->http = http;
 	p->transfer = (struct http_transfer){ .done = ready_on_done, .arg = p };
-	p->pause_timer = evtimer_new(base, ready_on_pause, p);
+	p->pause_timer = timer_new(base, ready_on_pause, p);
 	if (!p->pause_timer || ready_make_headers(p) < 0)
 		return log_err(-ENOMEM, "cannot set up the readiness probe");
 	*out = TAKE_PTR(p);
@@ -288,7 +284,7 @@ void ready_free(struct ready **p)
 		return;
 	if ((*p)->pause_timer) {
 		ready_stop(*p);
-		event_free((*p)->pause_timer);
+		timer_free(&(*p)->pause_timer);
 	}
 	curl_slist_free_all((*p)->headers);
 	free(*p);
@@ -307,7 +303,7 @@ void ready_start(struct ready *p, const struct ready_address *addresses, size_t 
 
 void ready_stop(struct ready *p)
 {
-	event_del(p->pause_timer);
+	timer_stop(p->pause_timer);
 	if (!p->easy)
 		return;
 	http_cancel(p->http, p->easy);

@@ -20,6 +20,7 @@
 
 #include "base/address.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "probe/relay.h"
 #include "probe/reply.h"
@@ -60,7 +61,7 @@ struct connection {
 	struct caller_rules rules;
 	int fd; /* -1: it is the client's bufferevent's */
 	struct event *readable;
-	struct event *timer;
+	struct timer *timer;
 	size_t seen;	   /* bytes that have been judged */
 	bool has_settings; /* HTTP/2: we have sent ours */
 	bool is_tls;
@@ -75,7 +76,7 @@ struct responder {
 	int listen_fds[GATE_FAMILIES];
 	uint16_t listen_ports[GATE_FAMILIES];
 	struct event *acceptable[GATE_FAMILIES];
-	struct event *resume;
+	struct timer *resume;
 	SSL_CTX *server, *client;
 	TAILQ_HEAD(, connection) connections;
 	size_t connections_len, connections_max;
@@ -92,11 +93,10 @@ static void connection_free(struct connection *c)
 
 	TAILQ_REMOVE(&r->connections, c, link);
 	if (r->connections_len-- == r->connections_max)
-		event_active(r->resume, EV_TIMEOUT, 0);
+		timer_in_ns(r->resume, 0);
 	if (c->readable)
 		event_free(c->readable);
-	if (c->timer)
-		event_free(c->timer);
+	timer_free(&c->timer);
 	if (c->client)
 		bufferevent_free(c->client);
 	if (c->application)
@@ -126,9 +126,7 @@ static void connection_fail(struct connection *c, const char *what)
 
 static void connection_arm(struct connection *c, unsigned int ms)
 {
-	const struct timeval in = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)ms % 1000 * 1000 };
-
-	event_add(c->timer, &in);
+	timer_in_ns(c->timer, ms * NS_PER_MS);
 }
 
 /* --- bufferevents --- */
@@ -220,7 +218,7 @@ static void connection_relay(struct connection *c)
 {
 	if (c->has_settings)
 		connection_take_out_ack(c);
-	event_del(c->timer);
+	timer_stop(c->timer);
 	c->state = RESPONDER_RELAYED;
 	if (relay_start(&c->relay, c->client, c->application, connection_on_relayed, c) < 0) {
 		connection_fail(c, "no memory");
@@ -301,7 +299,7 @@ static void connection_connect(struct connection *c)
 	int fd = connection_socket(c, address.ss_family);
 
 	c->state = RESPONDER_CONNECTING;
-	event_del(c->timer);
+	timer_stop(c->timer);
 	if (fd < 0 || !(c->application = connection_wrap(c, fd))) {
 		closep(&fd);
 		connection_fail(c, "no socket");
@@ -331,7 +329,7 @@ static void connection_wait(struct connection *c)
 {
 	bufferevent_setcb(c->client, NULL, NULL, connection_on_waiting_end, c);
 	bufferevent_disable(c->client, EV_READ);
-	event_del(c->timer);
+	timer_stop(c->timer);
 	c->state = RESPONDER_WAITING;
 	if (c->responder->is_open)
 		connection_connect(c);
@@ -548,12 +546,10 @@ static void connection_on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static void connection_on_timeout(evutil_socket_t fd, short what, void *arg)
+static void connection_on_timeout(void *arg)
 {
 	struct connection *c = arg;
 
-	(void)fd;
-	(void)what;
 	switch (c->state) {
 	case RESPONDER_ANSWERED:
 	case RESPONDER_IGNORED:
@@ -629,7 +625,7 @@ static struct connection *connection_new(struct responder *r, int fd)
 	c->fd = fd;
 	TAILQ_INSERT_TAIL(&r->connections, c, link);
 	r->connections_len++;
-	c->timer = evtimer_new(r->settings.base, connection_on_timeout, c);
+	c->timer = timer_new(r->settings.base, connection_on_timeout, c);
 	c->readable = event_new(r->settings.base, fd, EV_READ | EV_PERSIST, connection_on_readable,
 				c);
 	return c;
@@ -655,22 +651,18 @@ void responder_adopt(struct responder *r, int fd)
 
 static void responder_pause(struct responder *r)
 {
-	const struct timeval in = { .tv_usec = RESPONDER_PAUSE_US };
-
 	for (int family = 0; family < GATE_FAMILIES; family++) {
 		if (r->acceptable[family])
 			event_del(r->acceptable[family]);
 	}
 	if (r->connections_len < r->connections_max)
-		event_add(r->resume, &in);
+		timer_in_ns(r->resume, RESPONDER_PAUSE_US * NS_PER_US);
 }
 
-static void responder_on_resume(evutil_socket_t fd, short what, void *arg)
+static void responder_on_resume(void *arg)
 {
 	struct responder *r = arg;
 
-	(void)fd;
-	(void)what;
 	for (int family = 0; family < GATE_FAMILIES; family++) {
 		if (r->acceptable[family])
 			event_add(r->acceptable[family], NULL);
@@ -743,7 +735,7 @@ static void responder_listen(struct responder *r)
 
 static int responder_watch(struct responder *r)
 {
-	r->resume = event_new(r->settings.base, -1, 0, responder_on_resume, r);
+	r->resume = timer_new(r->settings.base, responder_on_resume, r);
 	if (!r->resume)
 		return -ENOMEM;
 	for (int i = 0; i < GATE_FAMILIES; i++) {
@@ -814,8 +806,7 @@ void responder_free(struct responder **r)
 			event_free((*r)->acceptable[i]);
 		closep(&(*r)->listen_fds[i]);
 	}
-	if ((*r)->resume)
-		event_free((*r)->resume);
+	timer_free(&(*r)->resume);
 	selfcert_free(&(*r)->server);
 	selfcert_free(&(*r)->client);
 	free(*r);

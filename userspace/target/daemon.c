@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "base/version.h"
 #include "report/server.h"
@@ -312,18 +313,15 @@ static bool daemon_is_carrying(const struct daemon *d)
 	return false;
 }
 
-static void daemon_on_drained(evutil_socket_t fd, short what, void *arg)
+static void daemon_on_drained(void *arg)
 {
-	(void)fd;
-	(void)what;
 	(void)arg;
 }
 
 void daemon_drain(struct daemon *d)
 {
-	const struct timeval step = { .tv_usec = DAEMON_DRAIN_STEP_US };
 	uint64_t until_ns = monotonic_ns() + DAEMON_DRAIN_NS;
-	struct event *look = event_new(d->base, -1, EV_PERSIST, daemon_on_drained, NULL);
+	_cleanup_(timer_free) struct timer *look = timer_new(d->base, daemon_on_drained, NULL);
 	unsigned int leaves = d->leaves;
 
 	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
@@ -332,10 +330,10 @@ void daemon_drain(struct daemon *d)
 	}
 	if (!look)
 		return;
-	event_add(look, &step);
-	while (daemon_is_carrying(d) && d->leaves == leaves && monotonic_ns() < until_ns)
+	while (daemon_is_carrying(d) && d->leaves == leaves && monotonic_ns() < until_ns) {
+		timer_in_ns(look, DAEMON_DRAIN_STEP_US * NS_PER_US);
 		event_base_loop(d->base, EVLOOP_ONCE);
-	event_free(look);
+	}
 }
 
 void daemon_log_counters(const struct daemon *d)

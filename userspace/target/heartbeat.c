@@ -3,17 +3,17 @@
 #include "target/heartbeat.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <utlist.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 
 struct heartbeat {
 	struct datapath *datapath;
 	struct watchdog *watchdog;
-	struct event *timer;
+	struct timer *timer;
 	struct heartbeat_member *members;
 	uint64_t beat_ns; /* the last one */
 };
@@ -26,14 +26,13 @@ static void heartbeat_beat(struct heartbeat *h)
 		watchdog_beat(h->watchdog);
 }
 
-static void heartbeat_on_timer(evutil_socket_t fd, short what, void *arg)
+static void heartbeat_on_timer(void *arg)
 {
 	struct heartbeat *h = arg;
 	struct heartbeat_member *m, *next;
 	bool was_silent = monotonic_ns() - h->beat_ns >= WATCHDOG_SILENCE_MS * NS_PER_MS;
 
-	(void)fd;
-	(void)what;
+	timer_in_ns(h->timer, NS_PER_S);
 	heartbeat_beat(h);
 	/* One that leaves meanwhile still knows who comes after it. */
 	DL_FOREACH_SAFE(h->members, m, next)
@@ -52,7 +51,7 @@ int heartbeat_new(struct heartbeat **out, struct event_base *base, struct datapa
 		return log_err(-ENOMEM, "cannot keep the gate closed");
 	h->datapath = d;
 	h->watchdog = watchdog;
-	h->timer = event_new(base, -1, EV_PERSIST, heartbeat_on_timer, h);
+	h->timer = timer_new(base, heartbeat_on_timer, h);
 	if (!h->timer)
 		return log_err(-ENOMEM, "cannot keep the gate closed");
 	*out = TAKE_PTR(h);
@@ -63,21 +62,18 @@ void heartbeat_free(struct heartbeat **h)
 {
 	if (!*h)
 		return;
-	if ((*h)->timer)
-		event_free((*h)->timer);
+	timer_free(&(*h)->timer);
 	free(*h);
 	*h = NULL;
 }
 
 void heartbeat_join(struct heartbeat *h, struct heartbeat_member *m)
 {
-	const struct timeval second = { .tv_sec = 1 };
-
 	heartbeat_beat(h);
 	if (m->has_joined)
 		return;
 	if (!h->members)
-		event_add(h->timer, &second);
+		timer_in_ns(h->timer, NS_PER_S);
 	m->has_joined = true;
 	DL_APPEND(h->members, m);
 }
@@ -90,7 +86,7 @@ void heartbeat_leave(struct heartbeat *h, struct heartbeat_member *m)
 	DL_DELETE(h->members, m);
 	if (h->members)
 		return;
-	event_del(h->timer);
+	timer_stop(h->timer);
 	if (h->watchdog)
 		watchdog_rest(h->watchdog);
 }

@@ -3,11 +3,11 @@
 #include "target/schedule_timer.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 
 #define SCHEDULE_TIMER_AHEAD_MAX_S 60
@@ -17,7 +17,7 @@ struct schedule_timer {
 	size_t schedules_len;
 	schedule_timer_fn changed;
 	void *arg;
-	struct event *timer;
+	struct timer *timer;
 	bool is_active;
 };
 
@@ -49,22 +49,16 @@ static void schedule_timer_arm(struct schedule_timer *h, const struct timespec *
 	int64_t ns = (int64_t)(schedule_timer_next(h, now->tv_sec) - now->tv_sec) *
 			     (int64_t)NS_PER_S -
 		     now->tv_nsec + (int64_t)NS_PER_MS;
-	const struct timeval in = {
-		.tv_sec = ns / (int64_t)NS_PER_S,
-		.tv_usec = ns % (int64_t)NS_PER_S / (int64_t)NS_PER_US,
-	};
 
-	event_add(h->timer, &in);
+	timer_in_ns(h->timer, (uint64_t)ns);
 }
 
-static void schedule_timer_on_timer(evutil_socket_t fd, short what, void *arg)
+static void schedule_timer_on_timer(void *arg)
 {
 	struct schedule_timer *h = arg;
 	struct timespec now;
 	bool is_active;
 
-	(void)fd;
-	(void)what;
 	clock_gettime(CLOCK_REALTIME, &now);
 	is_active = schedule_timer_are_active(h, now.tv_sec);
 	schedule_timer_arm(h, &now);
@@ -78,7 +72,6 @@ int schedule_timer_new(struct schedule_timer **out, struct event_base *base,
 		       const struct schedule *schedules, size_t schedules_len,
 		       schedule_timer_fn changed, void *arg)
 {
-	const struct timeval soon = { 0 };
 	_cleanup_(schedule_timer_free) struct schedule_timer *h = calloc(1, sizeof(*h));
 
 	if (!h)
@@ -89,9 +82,11 @@ int schedule_timer_new(struct schedule_timer **out, struct event_base *base,
 		.changed = changed,
 		.arg = arg,
 	};
-	h->timer = evtimer_new(base, schedule_timer_on_timer, h);
-	if (!h->timer || (schedules_len && event_add(h->timer, &soon) < 0))
+	h->timer = timer_new(base, schedule_timer_on_timer, h);
+	if (!h->timer)
 		return log_err(-ENOMEM, "cannot keep the schedules");
+	if (schedules_len)
+		timer_in_ns(h->timer, 0);
 	*out = TAKE_PTR(h);
 	return 0;
 }
@@ -100,8 +95,7 @@ void schedule_timer_free(struct schedule_timer **h)
 {
 	if (!*h)
 		return;
-	if ((*h)->timer)
-		event_free((*h)->timer);
+	timer_free(&(*h)->timer);
 	free(*h);
 	*h = NULL;
 }

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "activity/busy_cpu.h"
 #include "base/log.h"
 #include "base/netns_addresses.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "gate/hold.h"
 #include "target/scaler.h"
@@ -63,7 +63,7 @@ struct target {
 	struct busy_cpu computing;
 	struct target_probes *probes;
 	struct schedule_timer *hours;
-	struct event *deadline;
+	struct timer *deadline;
 	struct heartbeat_member beat; /* while the gate is closed */
 	struct wake_ticket ticket;
 	unsigned int pending; /* events that wait, as bits of enum scaler_event */
@@ -80,24 +80,14 @@ static uint64_t target_activity_ns(const struct target *t)
 	return max_u64(datapath_activity_ns(t->edges.datapath, t->settings.id), t->judged_ns);
 }
 
-/* Precise enough for a timer: rounded up, so that it is not early and fires twice. */
-static struct timeval target_in(uint64_t now_ns, uint64_t then_ns)
-{
-	uint64_t us = then_ns > now_ns ? (then_ns - now_ns + NS_PER_US - 1) / NS_PER_US : 0;
-
-	return (struct timeval){ .tv_sec = (time_t)(us / 1000000),
-				 .tv_usec = (suseconds_t)(us % 1000000) };
-}
-
 static void target_arm_deadline(struct target *t, uint64_t now_ns)
 {
 	uint64_t deadline_ns = scaler_deadline_ns(&t->scaler);
-	struct timeval in = target_in(now_ns, deadline_ns);
 
 	if (deadline_ns == UINT64_MAX)
-		event_del(t->deadline);
+		timer_stop(t->deadline);
 	else
-		event_add(t->deadline, &in);
+		timer_in_ns(t->deadline, deadline_ns - min_u64(deadline_ns, now_ns));
 }
 
 /* --- effects --- */
@@ -342,10 +332,8 @@ static void target_wakes(struct target *t, const char *reason, const struct gate
 		target_history_wakes(&t->history, reason, flow, now_ns, now_ns);
 }
 
-static void target_on_deadline(evutil_socket_t fd, short what, void *arg)
+static void target_on_deadline(void *arg)
 {
-	(void)fd;
-	(void)what;
 	target_dispatch(arg, SCALER_TICK);
 }
 
@@ -620,7 +608,7 @@ static int target_make_parts(struct target *t)
 
 	if (hold_new(&t->hold, TARGET_FRAMES_MAX, TARGET_DATAGRAMS_MAX) < 0)
 		return -ENOMEM;
-	t->deadline = evtimer_new(t->edges.base, target_on_deadline, t);
+	t->deadline = timer_new(t->edges.base, target_on_deadline, t);
 	if (!t->deadline)
 		return -ENOMEM;
 	t->beat = (struct heartbeat_member){ .beat = target_on_beat, .arg = t };
@@ -686,8 +674,7 @@ void target_free(struct target **t)
 	activity_free(&(*t)->activity);
 	ready_free(&(*t)->ready);
 	hold_free(&(*t)->hold);
-	if ((*t)->deadline)
-		event_free((*t)->deadline);
+	timer_free(&(*t)->deadline);
 	heartbeat_leave((*t)->edges.heartbeat, &(*t)->beat);
 	if ((*t)->edges.wakes)
 		wake_queue_end((*t)->edges.wakes, &(*t)->ticket);

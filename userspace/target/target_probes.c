@@ -3,10 +3,10 @@
 #include "target/target_probes.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "gate/steer.h"
 
@@ -15,7 +15,7 @@
 struct target_probes {
 	struct target_probes_settings settings;
 	struct activity *activity;
-	struct event *wait;
+	struct timer *wait;
 	bool is_closed;
 	struct bpf_link *steering;
 	struct responder *responder; /* NULL: nothing is answered */
@@ -35,13 +35,11 @@ static void target_probes_on_client(void *arg, const struct gate_flow *flow)
 	c->settings.client(c->settings.arg, flow, "handed_over");
 }
 
-static void target_probes_on_waited(evutil_socket_t fd, short what, void *arg)
+static void target_probes_on_waited(void *arg)
 {
 	struct target_probes *c = arg;
 	struct activity_waiting waiting;
 
-	(void)fd;
-	(void)what;
 	if (!c->is_closed)
 		return;
 	/* What cannot be looked at is a client. */
@@ -56,10 +54,8 @@ static void target_probes_on_waited(evutil_socket_t fd, short what, void *arg)
 void target_probes_passed(struct target_probes *c)
 {
 	/* The clock of the packets may be a little ahead. */
-	const struct timeval in = { .tv_usec = (TARGET_PROBES_WAIT_MS + 10) * 1000 };
-
-	if (c->is_closed && !event_pending(c->wait, EV_TIMEOUT, NULL))
-		event_add(c->wait, &in);
+	if (c->is_closed && !timer_is_pending(c->wait))
+		timer_in_ns(c->wait, (TARGET_PROBES_WAIT_MS + 10) * NS_PER_MS);
 }
 
 static int target_probes_steer_port(struct target_probes *c, uint16_t port)
@@ -142,7 +138,7 @@ int target_probes_new(struct target_probes **out, struct event_base *base, const
 		return log_err(-ENOMEM, "cannot tell probes from clients");
 	c->settings = *settings;
 	c->activity = a;
-	c->wait = evtimer_new(base, target_probes_on_waited, c);
+	c->wait = timer_new(base, target_probes_on_waited, c);
 	if (!c->wait)
 		return log_err(-ENOMEM, "cannot tell probes from clients");
 	if (!settings->activity->sources_len)
@@ -165,8 +161,7 @@ void target_probes_free(struct target_probes **c)
 	if ((*c)->settings.steer)
 		steer_remove_target((*c)->settings.steer, (*c)->settings.target_id);
 	responder_free(&(*c)->responder);
-	if ((*c)->wait)
-		event_free((*c)->wait);
+	timer_free(&(*c)->wait);
 	free(*c);
 	*c = NULL;
 }
@@ -174,7 +169,7 @@ void target_probes_free(struct target_probes **c)
 void target_probes_gate_opened(struct target_probes *c)
 {
 	c->is_closed = false;
-	event_del(c->wait);
+	timer_stop(c->wait);
 	if (c->responder)
 		responder_release(c->responder, true);
 }
