@@ -159,38 +159,20 @@ static void start(void)
 /* --- a connection --- */
 
 struct end {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in ipv4;
-		struct sockaddr_in6 ipv6;
-	};
+	union address_sockaddr at;
 	socklen_t len;
 };
 
-static struct gate_addr addr_of(const struct end *end, __be16 *port_be)
-{
-	if (end->any.sa_family == AF_INET6) {
-		*port_be = end->ipv6.sin6_port;
-		return address_make(AF_INET6, &end->ipv6.sin6_addr);
-	}
-	*port_be = end->ipv4.sin_port;
-	return address_make(AF_INET, &end->ipv4.sin_addr);
-}
-
 static int listen_on(int family, struct end *out)
 {
+	const struct in_addr loopback_ipv4 = { htonl(INADDR_LOOPBACK) };
+	const struct gate_addr loopback = address_make(
+		family, family == AF_INET ? (const void *)&loopback_ipv4 : &in6addr_loopback);
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	*out = (struct end){ .len = sizeof(out->ipv4) };
-	out->ipv4.sin_family = (sa_family_t)family;
-	if (family == AF_INET6) {
-		out->ipv6.sin6_addr = in6addr_loopback;
-		out->len = sizeof(out->ipv6);
-	} else {
-		out->ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	}
-	if (fd >= 0 && bind(fd, &out->any, out->len) == 0 && listen(fd, 1) == 0 &&
-	    getsockname(fd, &out->any, &out->len) == 0)
+	out->len = address_to_sockaddr(&loopback, 0, &out->at);
+	if (fd >= 0 && bind(fd, &out->at.any, out->len) == 0 && listen(fd, 1) == 0 &&
+	    getsockname(fd, &out->at.any, &out->len) == 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -199,17 +181,17 @@ static int listen_on(int family, struct end *out)
 /* Opened by this process, from wherever it is. False: there is no such family here. */
 static bool connect_once(int family, struct gate_flow *out)
 {
-	struct end server, client = { .len = sizeof(client.ipv6) };
+	struct end server, client = { .len = sizeof(client.at) };
 	_cleanup_(closep) int listener = listen_on(family, &server);
 	_cleanup_(closep) int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (listener < 0)
 		return false;
-	assert_int_equal(connect(fd, &server.any, server.len), 0);
-	assert_int_equal(getsockname(fd, &client.any, &client.len), 0);
+	assert_int_equal(connect(fd, &server.at.any, server.len), 0);
+	assert_int_equal(getsockname(fd, &client.at.any, &client.len), 0);
 	*out = (struct gate_flow){ .protocol = IPPROTO_TCP };
-	out->saddr = addr_of(&client, &out->sport_be);
-	out->daddr = addr_of(&server, &out->dport_be);
+	out->saddr = address_from_sockaddr(&client.at, &out->sport_be);
+	out->daddr = address_from_sockaddr(&server.at, &out->dport_be);
 	return true;
 }
 

@@ -29,6 +29,7 @@
 
 #include "activity/sockdiag.h"
 #include "activity/sockdiag_answered.h"
+#include "base/address.h"
 #include "base/util.h"
 
 #define PORT	    8080
@@ -173,33 +174,26 @@ static void set_option(int fd, int level, int option, int value)
 	assert_int_equal(setsockopt(fd, level, option, &value, sizeof(value)), 0);
 }
 
-static socklen_t make_address(struct sockaddr_storage *out, const char *text, uint16_t port)
+static socklen_t make_address(union address_sockaddr *out, const char *text, uint16_t port)
 {
-	struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)out;
-	struct sockaddr_in *ipv4 = (struct sockaddr_in *)out;
+	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+	uint8_t bytes[sizeof(struct in6_addr)];
+	struct gate_addr addr;
 
-	memset(out, 0, sizeof(*out));
-	if (strchr(text, ':')) {
-		assert_int_equal(inet_pton(AF_INET6, text, &ipv6->sin6_addr), 1);
-		ipv6->sin6_family = AF_INET6;
-		ipv6->sin6_port = htons(port);
-		return sizeof(*ipv6);
-	}
-	assert_int_equal(inet_pton(AF_INET, text, &ipv4->sin_addr), 1);
-	ipv4->sin_family = AF_INET;
-	ipv4->sin_port = htons(port);
-	return sizeof(*ipv4);
+	assert_int_equal(inet_pton(family, text, bytes), 1);
+	addr = address_make(family, bytes);
+	return address_to_sockaddr(&addr, htons(port), out);
 }
 
 static int listen_at(const char *text, uint16_t port)
 {
-	struct sockaddr_storage address;
+	union address_sockaddr address;
 	socklen_t len = make_address(&address, text, port);
-	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
 	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(bind(fd, &address.any, len), 0);
 	assert_int_equal(listen(fd, 1024), 0);
 	return fd;
 }
@@ -213,12 +207,12 @@ static struct pair *add_pair(int client, int server)
 
 static struct pair *connect_only(const char *text, uint16_t port)
 {
-	struct sockaddr_storage address;
+	union address_sockaddr address;
 	socklen_t len = make_address(&address, text, port);
-	struct pair *p = add_pair(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), -1);
+	struct pair *p = add_pair(socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), -1);
 
 	assert_true(p->client >= 0);
-	assert_int_equal(connect(p->client, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(connect(p->client, &address.any, len), 0);
 	set_option(p->client, IPPROTO_TCP, TCP_NODELAY, 1);
 	return p;
 }
@@ -283,13 +277,13 @@ static void go_deaf(int fd)
 
 static uint16_t local_port(int fd)
 {
-	struct sockaddr_storage address;
+	union address_sockaddr address;
 	socklen_t len = sizeof(address);
+	__be16 port_be;
 
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	if (address.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
-	return ntohs(((struct sockaddr_in *)&address)->sin_port);
+	assert_int_equal(getsockname(fd, &address.any, &len), 0);
+	address_from_sockaddr(&address, &port_be);
+	return ntohs(port_be);
 }
 
 static struct tcp_info info_of(int fd)
@@ -489,7 +483,7 @@ static void the_flow_is_the_clients_in_either_family(void **state)
 
 static void a_handshake_that_is_not_complete_is_connecting(void **state)
 {
-	struct sockaddr_storage address;
+	union address_sockaddr address;
 	socklen_t len = make_address(&address, "127.0.0.1", PORT);
 	struct pair *p;
 
@@ -498,7 +492,7 @@ static void a_handshake_that_is_not_complete_is_connecting(void **state)
 	rig.listener = listen_at("127.0.0.1", PORT);
 	p = add_pair(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), -1);
 	go_deaf(p->client);
-	assert_int_equal(connect(p->client, (struct sockaddr *)&address, len), -1);
+	assert_int_equal(connect(p->client, &address.any, len), -1);
 	assert_int_equal(errno, EINPROGRESS);
 	wait_until(is_listed, p, "SYN_RECV");
 	assert_int_equal(listed_of(p)->state, TCP_SYN_RECV);

@@ -9,11 +9,11 @@
 #include <linux/if_ether.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "gate/checksum.h"
@@ -103,28 +103,16 @@ static int replay_on_interface(const struct replay *r, const struct hold_frame *
 	return replay_inject(r->program, event->ifindex, frame->bytes, event->frame_len);
 }
 
-static int replay_send(int fd, const struct hold_frame *frame, const struct sockaddr *to,
-		       socklen_t to_len)
-{
-	const struct gate_event *event = &frame->event;
-	ssize_t n = sendto(fd, frame->bytes + event->l3_offset, event->frame_len - event->l3_offset,
-			   MSG_DONTWAIT, to, to_len);
-
-	return n < 0 ? -errno : 0;
-}
-
 static int replay_on_lo(const struct replay *r, const struct hold_frame *frame)
 {
-	const struct gate_addr *to = &frame->event.flow.daddr;
-	struct sockaddr_in ipv4 = { .sin_family = AF_INET };
-	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6 };
+	const struct gate_event *event = &frame->event;
+	union address_sockaddr to;
+	socklen_t to_len = address_to_sockaddr(&event->flow.daddr, 0, &to);
+	int fd = replay_is_ipv4(frame) ? r->raw_ipv4_fd : r->raw_ipv6_fd;
+	ssize_t n = sendto(fd, frame->bytes + event->l3_offset, event->frame_len - event->l3_offset,
+			   MSG_DONTWAIT, &to.any, to_len);
 
-	if (replay_is_ipv4(frame)) {
-		memcpy(&ipv4.sin_addr, to->bytes + 12, sizeof(ipv4.sin_addr));
-		return replay_send(r->raw_ipv4_fd, frame, (struct sockaddr *)&ipv4, sizeof(ipv4));
-	}
-	memcpy(&ipv6.sin6_addr, to->bytes, sizeof(ipv6.sin6_addr));
-	return replay_send(r->raw_ipv6_fd, frame, (struct sockaddr *)&ipv6, sizeof(ipv6));
+	return n < 0 ? -errno : 0;
 }
 
 static void replay_say_refused(struct replay *r, const struct hold_frame *frame, int error)

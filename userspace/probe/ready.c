@@ -53,16 +53,14 @@ static int ready_socket(const struct netns *ns, int family)
 /* A local port before the connect, so that the gate knows it before the SYN. 0: none. */
 static uint16_t ready_bind(int fd, int family)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in ipv4;
-		struct sockaddr_in6 ipv6;
-	} address = { .any.sa_family = (sa_family_t)family };
+	union address_sockaddr address = { .ipv6.sin6_family = (sa_family_t)family };
 	socklen_t len = family == AF_INET ? sizeof(address.ipv4) : sizeof(address.ipv6);
+	__be16 port_be;
 
 	if (bind(fd, &address.any, len) < 0 || getsockname(fd, &address.any, &len) < 0)
 		return 0;
-	return ntohs(family == AF_INET ? address.ipv4.sin_port : address.ipv6.sin6_port);
+	address_from_sockaddr(&address, &port_be);
+	return ntohs(port_be);
 }
 
 static curl_socket_t ready_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)

@@ -239,24 +239,6 @@ static void connection_on_connected(struct bufferevent *application, short what,
 		connection_fail(c, "the application refuses the connection");
 }
 
-static socklen_t connection_address(const struct connection *c, struct sockaddr_storage *out)
-{
-	struct sockaddr_in *ipv4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)out;
-
-	*out = (struct sockaddr_storage){ 0 };
-	if (address_is_ipv4(&c->flow.daddr)) {
-		ipv4->sin_family = AF_INET;
-		ipv4->sin_port = c->flow.dport_be;
-		memcpy(&ipv4->sin_addr, address_ipv4(&c->flow.daddr), sizeof(ipv4->sin_addr));
-		return sizeof(*ipv4);
-	}
-	ipv6->sin6_family = AF_INET6;
-	ipv6->sin6_port = c->flow.dport_be;
-	memcpy(&ipv6->sin6_addr, c->flow.daddr.bytes, sizeof(ipv6->sin6_addr));
-	return sizeof(*ipv6);
-}
-
 /* A socket of the target's network namespace. */
 static int connection_socket(const struct connection *c, int family)
 {
@@ -294,9 +276,9 @@ static struct bufferevent *connection_wrap(const struct connection *c, int fd)
 
 static void connection_connect(struct connection *c)
 {
-	struct sockaddr_storage address;
-	socklen_t len = connection_address(c, &address);
-	int fd = connection_socket(c, address.ss_family);
+	union address_sockaddr address;
+	socklen_t len = address_to_sockaddr(&c->flow.daddr, c->flow.dport_be, &address);
+	int fd = connection_socket(c, address.any.sa_family);
 
 	c->state = RESPONDER_CONNECTING;
 	timer_stop(c->timer);
@@ -309,7 +291,7 @@ static void connection_connect(struct connection *c)
 		bufferevent_openssl_set_allow_dirty_shutdown(c->application, 1);
 	bufferevent_setcb(c->application, NULL, NULL, connection_on_connected, c);
 	bufferevent_enable(c->application, EV_READ | EV_WRITE);
-	if (bufferevent_socket_connect(c->application, (struct sockaddr *)&address, (int)len) < 0)
+	if (bufferevent_socket_connect(c->application, &address.any, (int)len) < 0)
 		connection_fail(c, "the application cannot be reached");
 }
 
@@ -573,33 +555,17 @@ static void connection_on_timeout(void *arg)
 
 /* --- accepting --- */
 
-union responder_address {
-	struct sockaddr any;
-	struct sockaddr_in ipv4;
-	struct sockaddr_in6 ipv6;
-};
-
-static struct gate_addr responder_take(const union responder_address *from, __be16 *port_be)
-{
-	if (from->any.sa_family == AF_INET6) {
-		*port_be = from->ipv6.sin6_port;
-		return address_make(AF_INET6, &from->ipv6.sin6_addr);
-	}
-	*port_be = from->ipv4.sin_port;
-	return address_make(AF_INET, &from->ipv4.sin_addr);
-}
-
 static int responder_flow(int fd, struct gate_flow *out)
 {
-	union responder_address local = { 0 }, remote = { 0 };
+	union address_sockaddr local = { 0 }, remote = { 0 };
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
 
 	if (getsockname(fd, &local.any, &local_len) < 0 ||
 	    getpeername(fd, &remote.any, &remote_len) < 0)
 		return -errno;
 	*out = (struct gate_flow){ .protocol = IPPROTO_TCP };
-	out->saddr = responder_take(&remote, &out->sport_be);
-	out->daddr = responder_take(&local, &out->dport_be);
+	out->saddr = address_from_sockaddr(&remote, &out->sport_be);
+	out->daddr = address_from_sockaddr(&local, &out->dport_be);
 	return 0;
 }
 
@@ -699,18 +665,18 @@ static void responder_on_acceptable(evutil_socket_t fd, short what, void *arg)
 
 static int responder_bind(int family)
 {
-	struct sockaddr_in ipv4 = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
-	const void *address = family == AF_INET ? (void *)&ipv4 : (void *)&ipv6;
-	socklen_t len = family == AF_INET ? sizeof(ipv4) : sizeof(ipv6);
+	const struct in_addr loopback_ipv4 = { htonl(INADDR_LOOPBACK) };
+	const void *loopback = family == AF_INET ? (const void *)&loopback_ipv4 : &in6addr_loopback;
+	const struct gate_addr addr = address_make(family, loopback);
+	union address_sockaddr local;
+	socklen_t len = address_to_sockaddr(&addr, 0, &local);
 	_cleanup_(closep) int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	const int one = 1;
 
 	/* lo may be down, or have IPv6 switched off where other interfaces have it. */
 	if (fd >= 0)
 		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
-	if (fd < 0 || bind(fd, address, len) < 0 || listen(fd, RESPONDER_BACKLOG) < 0)
+	if (fd < 0 || bind(fd, &local.any, len) < 0 || listen(fd, RESPONDER_BACKLOG) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
@@ -723,13 +689,13 @@ static void responder_listen(struct responder *r)
 	};
 
 	for (int i = 0; i < GATE_FAMILIES; i++) {
-		union responder_address local = { 0 };
+		union address_sockaddr local = { 0 };
 		socklen_t len = sizeof(local);
 		int fd = responder_bind(families[i]);
 
 		r->listen_fds[i] = fd < 0 ? -1 : fd;
 		if (fd >= 0 && getsockname(fd, &local.any, &len) == 0)
-			responder_take(&local, &r->listen_ports[i]);
+			address_from_sockaddr(&local, &r->listen_ports[i]);
 	}
 }
 
