@@ -1,59 +1,64 @@
 // SPDX-License-Identifier: MIT
-/* getifaddrs(3), in the order in which they are worth a try. */
+/* Asks rtnetlink(7) for the addresses, and puts them in the order in which they are worth a try. */
 #include "base/netns_addresses.h"
 
 #include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <stdbool.h>
+#include <linux/rtnetlink.h>
 #include <string.h>
 
 #include "base/address.h"
+#include "base/log.h"
+#include "base/netlink.h"
 
-static bool netns_addresses_convert(const struct sockaddr *from, struct gate_addr *out)
+struct netns_addresses {
+	struct gate_addr *out;
+	size_t len, max;
+};
+
+static void netns_addresses_add(struct netns_addresses *a, int family, const void *bytes)
 {
-	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
+	const struct gate_addr addr = address_make(family, bytes);
 
-	if (from && from->sa_family == AF_INET) {
-		*out = address_make(AF_INET, &((const struct sockaddr_in *)from)->sin_addr);
-		return true;
+	for (size_t i = 0; i < a->len; i++) {
+		if (memcmp(&a->out[i], &addr, sizeof(addr)) == 0)
+			return;
 	}
-	if (!from || from->sa_family != AF_INET6 || IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr))
-		return false;
-	*out = address_make(AF_INET6, &ipv6->sin6_addr);
-	return true;
+	if (a->len < a->max)
+		a->out[a->len++] = addr;
 }
 
-static size_t netns_addresses_add(struct gate_addr *out, size_t len, size_t max,
-				  const struct gate_addr *addr)
+/* On a point-to-point link IFA_ADDRESS is the other end's address, and IFA_LOCAL is ours. */
+static int netns_addresses_on_address(const struct nlmsghdr *message, void *arg)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (memcmp(&out[i], addr, sizeof(*addr)) == 0)
-			return len;
-	}
-	if (len < max)
-		out[len++] = *addr;
-	return len;
+	const struct ifaddrmsg *entry = mnl_nlmsg_get_payload(message);
+	const void *bytes;
+	size_t len;
+
+	if (entry->ifa_family != AF_INET && entry->ifa_family != AF_INET6)
+		return MNL_CB_OK;
+	len = entry->ifa_family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+	bytes = netlink_attribute(message, sizeof(*entry), IFA_LOCAL, len);
+	if (!bytes)
+		bytes = netlink_attribute(message, sizeof(*entry), IFA_ADDRESS, len);
+	if (bytes && (entry->ifa_family == AF_INET || !IN6_IS_ADDR_LINKLOCAL(bytes)))
+		netns_addresses_add(arg, entry->ifa_family, bytes);
+	return MNL_CB_OK;
 }
 
 size_t netns_addresses_list(const struct netns *ns, struct gate_addr *out, size_t max)
 {
-	const struct in_addr localhost = { htonl(INADDR_LOOPBACK) };
-	const struct gate_addr loopback_ipv4 = address_make(AF_INET, &localhost);
-	const struct gate_addr loopback_ipv6 = { .bytes = { [15] = 1 } };
-	struct ifaddrs *all = NULL;
-	struct gate_addr addr;
-	size_t len = netns_addresses_add(out, 0, max, &loopback_ipv4);
+	const struct in_addr loopback_ipv4 = { htonl(INADDR_LOOPBACK) };
+	const struct ifaddrmsg wanted = { .ifa_family = AF_UNSPEC };
+	struct netns_addresses a = { .out = out, .max = max };
+	int r = netns_enter(ns);
 
-	len = netns_addresses_add(out, len, max, &loopback_ipv6);
-	if (netns_enter(ns) < 0)
-		return len;
-	if (getifaddrs(&all) == 0) {
-		for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
-			if (netns_addresses_convert(a->ifa_addr, &addr))
-				len = netns_addresses_add(out, len, max, &addr);
-		}
-		freeifaddrs(all);
-	}
+	netns_addresses_add(&a, AF_INET, &loopback_ipv4);
+	netns_addresses_add(&a, AF_INET6, &in6addr_loopback);
+	if (r < 0)
+		return a.len;
+	r = netlink_dump(RTM_GETADDR, &wanted, sizeof(wanted), netns_addresses_on_address, &a);
 	netns_leave(ns);
-	return len;
+	if (r < 0)
+		log_warn_err(r, "cannot list the addresses: only those of lo are tried");
+	return a.len;
 }

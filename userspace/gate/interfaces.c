@@ -1,166 +1,173 @@
 // SPDX-License-Identifier: MIT
-/* getifaddrs(3) says what is there; rtnetlink(7) says when to ask again. */
+/* rtnetlink(7) lists what is there, and says when to ask again. */
 #include "gate/interfaces.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <ifaddrs.h>
-#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 #include "base/log.h"
+#include "base/netlink.h"
 #include "base/util.h"
 
-#define INTERFACES_MAX 256
-
-struct interfaces_one {
+struct interfaces_link {
 	unsigned int ifindex;
 	char name[IFNAMSIZ];
+	bool is_listed; /* by the scan that runs, or the last one */
+	bool is_up, has_address;
+	bool is_used; /* appeared() has taken it */
+	struct interfaces_link *prev, *next;
 };
 
 struct interfaces {
 	const struct netns *ns;
 	struct interfaces_settings settings;
-	struct interfaces_one used[INTERFACES_MAX];
-	size_t used_len;
-	int netlink_fd;
+	struct interfaces_link *links;
+	struct mnl_socket *changes;
 	struct event *changed;
 };
 
-static bool interfaces_is_named(const struct interfaces *i, const char *name)
+static struct interfaces_link *interfaces_find(struct interfaces *i, unsigned int ifindex)
 {
-	for (size_t n = 0; n < i->settings.names_len; n++) {
-		if (strcmp(i->settings.names[n], name) == 0)
-			return true;
+	struct interfaces_link *link;
+
+	DL_SEARCH_SCALAR(i->links, link, ifindex, ifindex);
+	return link;
+}
+
+static int interfaces_on_link(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *entry = mnl_nlmsg_get_payload(message);
+	const char *name = netlink_attribute(message, sizeof(*entry), IFLA_IFNAME, 1);
+	struct interfaces *i = arg;
+	struct interfaces_link *link = interfaces_find(i, (unsigned int)entry->ifi_index);
+
+	if (!name)
+		return MNL_CB_OK;
+	if (!link) {
+		link = calloc(1, sizeof(*link));
+		if (!link)
+			return MNL_CB_ERROR; /* errno is ENOMEM */
+		link->ifindex = (unsigned int)entry->ifi_index;
+		DL_APPEND(i->links, link);
 	}
-	return false;
+	snprintf(link->name, sizeof(link->name), "%s", name);
+	link->is_listed = true;
+	link->is_up = entry->ifi_flags & IFF_UP;
+	return MNL_CB_OK;
 }
 
-static bool interfaces_has_address(const struct ifaddrs *all, const char *name)
+static int interfaces_on_address(const struct nlmsghdr *message, void *arg)
 {
-	for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
-		if (strcmp(a->ifa_name, name) == 0 && (a->ifa_flags & IFF_UP) && a->ifa_addr &&
-		    (a->ifa_addr->sa_family == AF_INET || a->ifa_addr->sa_family == AF_INET6))
-			return true;
-	}
-	return false;
+	const struct ifaddrmsg *entry = mnl_nlmsg_get_payload(message);
+	struct interfaces_link *link = interfaces_find(arg, entry->ifa_index);
+
+	if (link && (entry->ifa_family == AF_INET || entry->ifa_family == AF_INET6))
+		link->has_address = true;
+	return MNL_CB_OK;
 }
 
-static bool interfaces_is_wanted(const struct interfaces *i, const struct ifaddrs *all,
-				 const char *name)
+static int interfaces_list(struct interfaces *i)
 {
-	return i->settings.names_len ? interfaces_is_named(i, name)
-				     : interfaces_has_address(all, name);
-}
-
-static bool interfaces_is_used(const struct interfaces *i, unsigned int ifindex)
-{
-	for (size_t n = 0; n < i->used_len; n++) {
-		if (i->used[n].ifindex == ifindex)
-			return true;
-	}
-	return false;
-}
-
-static int interfaces_use(struct interfaces *i, unsigned int ifindex, const char *name)
-{
-	struct interfaces_one *one = &i->used[i->used_len];
+	const struct ifinfomsg links = { .ifi_family = AF_UNSPEC };
+	const struct ifaddrmsg addresses = { .ifa_family = AF_UNSPEC };
+	struct interfaces_link *link;
 	int r;
 
-	if (i->used_len == INTERFACES_MAX)
-		return log_err(-ENOSPC, "too many interfaces: '%s' gets no gate", name);
-	r = i->settings.appeared(i->settings.arg, ifindex, name);
-	if (r < 0)
-		return r;
-	one->ifindex = ifindex;
-	strncpy(one->name, name, sizeof(one->name) - 1);
-	one->name[sizeof(one->name) - 1] = '\0';
-	i->used_len++;
-	return 0;
+	DL_FOREACH(i->links, link)
+	{
+		link->is_listed = link->has_address = false;
+	}
+	r = netlink_dump(RTM_GETLINK, &links, sizeof(links), interfaces_on_link, i);
+	if (r == 0)
+		r = netlink_dump(RTM_GETADDR, &addresses, sizeof(addresses), interfaces_on_address,
+				 i);
+	return r < 0 ? log_err(r, "cannot list the interfaces") : 0;
+}
+
+static bool interfaces_is_wanted(const struct interfaces *i, const struct interfaces_link *link)
+{
+	for (size_t n = 0; n < i->settings.names_len; n++) {
+		if (strcmp(i->settings.names[n], link->name) == 0)
+			return true;
+	}
+	return !i->settings.names_len && link->is_up && link->has_address;
 }
 
 static void interfaces_forget_gone(struct interfaces *i)
 {
-	char name[IFNAMSIZ];
+	struct interfaces_link *link, *next;
 
-	for (size_t n = i->used_len; n-- > 0;) {
-		struct interfaces_one gone = i->used[n];
-
-		if (if_indextoname(gone.ifindex, name))
+	DL_FOREACH_SAFE(i->links, link, next)
+	{
+		if (link->is_listed)
 			continue;
-		i->used[n] = i->used[--i->used_len];
-		i->settings.gone(i->settings.arg, gone.ifindex, gone.name);
+		DL_DELETE(i->links, link);
+		if (link->is_used)
+			i->settings.gone(i->settings.arg, link->ifindex, link->name);
+		free(link);
 	}
 }
 
-/* The first error, after all have been tried. */
-static int interfaces_use_new(struct interfaces *i, const struct ifaddrs *all)
+/* Returns the first error, after all interfaces have been tried. */
+static int interfaces_use_new(struct interfaces *i)
 {
-	struct if_nameindex *names = if_nameindex();
-	int r = 0;
+	struct interfaces_link *link;
+	int first = 0;
 
-	if (!names)
-		return log_err(-errno, "cannot list the interfaces");
-	for (const struct if_nameindex *n = names; n->if_index; n++) {
-		int used = 0;
+	DL_FOREACH(i->links, link)
+	{
+		int r;
 
-		if (!interfaces_is_used(i, n->if_index) && interfaces_is_wanted(i, all, n->if_name))
-			used = interfaces_use(i, n->if_index, n->if_name);
-		if (used < 0 && r == 0)
-			r = used;
+		if (link->is_used || !interfaces_is_wanted(i, link))
+			continue;
+		r = i->settings.appeared(i->settings.arg, link->ifindex, link->name);
+		link->is_used = r == 0;
+		first = first ? first : r;
 	}
-	if_freenameindex(names);
-	return r;
+	return first;
 }
 
 static int interfaces_scan(struct interfaces *i)
 {
-	struct ifaddrs *all = NULL;
-	int r;
+	int r = interfaces_list(i);
 
-	if (getifaddrs(&all) < 0)
-		return log_err(-errno, "cannot list the interfaces");
-	r = interfaces_use_new(i, all);
-	freeifaddrs(all);
-	return r;
-}
-
-static void interfaces_rescan(struct interfaces *i)
-{
-	if (netns_enter(i->ns) < 0)
-		return;
+	if (r < 0)
+		return r;
 	interfaces_forget_gone(i);
-	interfaces_scan(i); /* has logged what it could not use */
-	netns_leave(i->ns);
+	return interfaces_use_new(i);
 }
 
 static void interfaces_on_change(evutil_socket_t fd, short what, void *arg)
 {
+	struct interfaces *i = arg;
 	char scratch[8192];
 
 	(void)what;
-	/* What changed does not matter, and an overrun (ENOBUFS) says no less: look again. */
+	/* What has changed does not matter, not even that messages were lost (ENOBUFS). */
 	while (recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT) > 0)
 		continue;
-	interfaces_rescan(arg);
+	if (netns_enter(i->ns) < 0)
+		return;
+	interfaces_scan(i); /* has logged what it could not use */
+	netns_leave(i->ns);
 }
 
 static int interfaces_listen(struct interfaces *i, struct event_base *base)
 {
-	struct sockaddr_nl address = {
-		.nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
-	};
+	const unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
 
-	i->netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	if (i->netlink_fd < 0 ||
-	    bind(i->netlink_fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	i->changes = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!i->changes || mnl_socket_bind(i->changes, groups, MNL_SOCKET_AUTOPID) < 0)
 		return log_err(-errno, "cannot watch the interfaces");
-	i->changed = event_new(base, i->netlink_fd, EV_READ | EV_PERSIST, interfaces_on_change, i);
+	i->changed = event_new(base, mnl_socket_get_fd(i->changes), EV_READ | EV_PERSIST,
+			       interfaces_on_change, i);
 	if (!i->changed || event_add(i->changed, NULL) < 0)
 		return log_err(-ENOMEM, "cannot watch the interfaces");
 	return 0;
@@ -176,16 +183,24 @@ static int interfaces_check_names(const struct interfaces *i)
 	return 0;
 }
 
+static bool interfaces_uses_any(const struct interfaces *i)
+{
+	const struct interfaces_link *link;
+
+	DL_SEARCH_SCALAR(i->links, link, is_used, true);
+	return link;
+}
+
 static int interfaces_start(struct interfaces *i, struct event_base *base)
 {
 	int r = interfaces_check_names(i);
 
-	/* Listen first: what changes after the scan is heard of. */
+	/* Listen first, so that no change after the scan is missed. */
 	if (r == 0)
 		r = interfaces_listen(i, base);
 	if (r == 0)
 		r = interfaces_scan(i);
-	if (r == 0 && i->used_len == 0)
+	if (r == 0 && !interfaces_uses_any(i))
 		r = log_err(-ENODEV, "no interface is up and has an address, not even lo");
 	return r;
 }
@@ -200,7 +215,6 @@ int interfaces_new(struct interfaces **out, struct event_base *base, const struc
 		return log_err(-ENOMEM, "cannot watch the interfaces");
 	i->ns = ns;
 	i->settings = *settings;
-	i->netlink_fd = -1;
 	r = netns_enter(ns);
 	if (r < 0)
 		return r;
@@ -212,23 +226,35 @@ int interfaces_new(struct interfaces **out, struct event_base *base, const struc
 	return 0;
 }
 
-static void interfaces_release(const struct interfaces *i)
+static void interfaces_release(struct interfaces *i)
 {
-	if (!i->settings.released || !i->used_len || netns_enter(i->ns) < 0)
+	struct interfaces_link *link;
+
+	if (!i->settings.released || !interfaces_uses_any(i) || netns_enter(i->ns) < 0)
 		return;
-	for (size_t n = 0; n < i->used_len; n++)
-		i->settings.released(i->settings.arg, i->used[n].ifindex, i->used[n].name);
+	DL_FOREACH(i->links, link)
+	{
+		if (link->is_used)
+			i->settings.released(i->settings.arg, link->ifindex, link->name);
+	}
 	netns_leave(i->ns);
 }
 
 void interfaces_free(struct interfaces **i)
 {
+	struct interfaces_link *link, *next;
+
 	if (!*i)
 		return;
 	interfaces_release(*i);
+	DL_FOREACH_SAFE((*i)->links, link, next)
+	{
+		free(link);
+	}
 	if ((*i)->changed)
 		event_free((*i)->changed);
-	closep(&(*i)->netlink_fd);
+	if ((*i)->changes)
+		mnl_socket_close((*i)->changes);
 	free(*i);
 	*i = NULL;
 }

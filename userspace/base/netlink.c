@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/* Dumps with libmnl. Each has a socket of its own: what is left of an answer goes with it. */
+#include "base/netlink.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+/* The kernel fills no more than this in one datagram of a dump. */
+#define NETLINK_BUFFER_LEN 32768
+
+#define NETLINK_TIMEOUT_S 1
+#define NETLINK_TRIES	  4
+#define NETLINK_SEQ	  1
+
+struct netlink_dump {
+	const void *header;
+	size_t header_len;
+	mnl_cb_t each;
+	void *arg;
+};
+
+static int netlink_on_message(const struct nlmsghdr *message, void *arg)
+{
+	const struct netlink_dump *d = arg;
+
+	if (mnl_nlmsg_get_payload_len(message) < d->header_len)
+		return MNL_CB_OK;
+	return d->each(message, d->arg);
+}
+
+static int netlink_request(struct mnl_socket *nl, uint16_t type, const struct netlink_dump *d)
+{
+	_Alignas(struct nlmsghdr) char buffer[256];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+
+	request->nlmsg_type = type;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_seq = NETLINK_SEQ;
+	memcpy(mnl_nlmsg_put_extra_header(request, d->header_len), d->header, d->header_len);
+	return mnl_socket_sendto(nl, request, request->nlmsg_len) < 0 ? -errno : 0;
+}
+
+static int netlink_receive(struct mnl_socket *nl, struct netlink_dump *d)
+{
+	_Alignas(struct nlmsghdr) char buffer[NETLINK_BUFFER_LEN];
+	int r;
+
+	do {
+		ssize_t n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
+
+		r = n < 0 ? MNL_CB_ERROR
+			  : mnl_cb_run(buffer, (size_t)n, NETLINK_SEQ, 0, netlink_on_message, d);
+	} while (r > MNL_CB_STOP);
+	return r < 0 ? -errno : 0;
+}
+
+static int netlink_dump_once(uint16_t type, struct netlink_dump *d)
+{
+	const struct timeval timeout = { .tv_sec = NETLINK_TIMEOUT_S };
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	int r;
+
+	if (!nl)
+		return -errno;
+	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	r = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
+	if (r == 0)
+		r = netlink_request(nl, type, d);
+	if (r == 0)
+		r = netlink_receive(nl, d);
+	mnl_socket_close(nl);
+	return r;
+}
+
+int netlink_dump(uint16_t type, const void *header, size_t header_len, mnl_cb_t each, void *arg)
+{
+	struct netlink_dump d = { header, header_len, each, arg };
+	int r, tries = 0;
+
+	do { /* EINTR: the list has changed meanwhile (NLM_F_DUMP_INTR) */
+		r = netlink_dump_once(type, &d);
+	} while (r == -EINTR && ++tries < NETLINK_TRIES);
+	return r;
+}
+
+const void *netlink_attribute(const struct nlmsghdr *message, size_t header_len, uint16_t type,
+			      size_t min_len)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, header_len)
+	{
+		if (mnl_attr_get_type(attribute) == type &&
+		    mnl_attr_get_payload_len(attribute) >= min_len)
+			return mnl_attr_get_payload(attribute);
+	}
+	return NULL;
+}
