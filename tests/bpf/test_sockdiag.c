@@ -915,7 +915,7 @@ static void a_keepalive_does_not_hide_an_answer_whose_ack_was_delayed(void **sta
 	expect_all(BUSY_ANSWERED);
 }
 
-/* A limit that is stated in activity/sockdiag.h. */
+/* A limit that is stated in activity/sockdiag_message.h. */
 static void of_two_requests_at_once_the_first_answer_counts(void **state)
 {
 	struct pair *p;

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/util.h"
 
-#define ANSWERED_COOKIES_MIN 512
+#define SOCKDIAG_ANSWERED_COOKIES_MIN 512
 
 struct sockdiag_answered {
 	struct answered_bpf *skel;
@@ -20,100 +20,86 @@ struct sockdiag_answered {
 	size_t len, room;
 };
 
-static int sockdiag_answered_load(struct sockdiag_answered *a)
-{
-	int r;
-
-	a->skel = answered_bpf__open();
-	if (!a->skel)
-		return -errno;
-	r = answered_bpf__load(a->skel);
-	return r < 0 ? r : answered_bpf__attach(a->skel);
-}
-
 int sockdiag_answered_new(struct sockdiag_answered **out)
 {
-	_cleanup_(sockdiag_answered_free) struct sockdiag_answered *a = calloc(1, sizeof(*a));
+	_cleanup_(sockdiag_answered_free) struct sockdiag_answered *answered =
+		calloc(1, sizeof(*answered));
 	int r;
 
-	if (!a)
+	if (!answered)
 		return -ENOMEM;
-	r = sockdiag_answered_load(a);
+	answered->skel = answered_bpf__open();
+	r = answered->skel ? answered_bpf__load(answered->skel) : -errno;
+	if (r == 0)
+		r = answered_bpf__attach(answered->skel);
 	if (r < 0) {
 		log_info("no BPF iterator over TCP sockets (kernel 5.9 with BTF, CAP_PERFMON): a "
 			 "request that was answered within a tick may keep its target awake",
 			 "error=\"%s\"", strerror(-r));
 		return r;
 	}
-	*out = TAKE_PTR(a);
+	*out = TAKE_PTR(answered);
 	return 0;
 }
 
-void sockdiag_answered_free(struct sockdiag_answered **a)
+void sockdiag_answered_free(struct sockdiag_answered **answered)
 {
-	if (!*a)
+	if (!*answered)
 		return;
-	answered_bpf__destroy((*a)->skel);
-	free((*a)->cookies);
-	free(*a);
-	*a = NULL;
+	answered_bpf__destroy((*answered)->skel);
+	free((*answered)->cookies);
+	free(*answered);
+	*answered = NULL;
 }
 
-static int sockdiag_answered_make_room(struct sockdiag_answered *a)
-{
-	size_t room = a->room ? 2 * a->room : ANSWERED_COOKIES_MIN;
-	uint64_t *grown;
-
-	if (a->len < a->room)
-		return 0;
-	grown = realloc(a->cookies, room * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	a->cookies = grown;
-	a->room = room;
-	return 0;
-}
-
-/* The kernel returns whole records, as many as fit. */
-static int sockdiag_answered_read(struct sockdiag_answered *a, int fd)
+/* The kernel returns whole cookies, as many as fit. */
+static int sockdiag_answered_read(struct sockdiag_answered *answered, int fd)
 {
 	ssize_t n;
-	int r;
 
-	a->len = 0;
+	answered->len = 0;
 	do {
-		r = sockdiag_answered_make_room(a);
-		if (r < 0)
-			return r;
-		n = read(fd, a->cookies + a->len, (a->room - a->len) * sizeof(*a->cookies));
+		if (answered->len == answered->room) {
+			size_t room = answered->room ? 2 * answered->room
+						     : SOCKDIAG_ANSWERED_COOKIES_MIN;
+			uint64_t *grown = realloc(answered->cookies, room * sizeof(*grown));
+
+			if (!grown)
+				return -ENOMEM;
+			answered->cookies = grown;
+			answered->room = room;
+		}
+		n = read(fd, answered->cookies + answered->len,
+			 (answered->room - answered->len) * sizeof(*answered->cookies));
 		if (n > 0)
-			a->len += (size_t)n / sizeof(*a->cookies);
+			answered->len += (size_t)n / sizeof(*answered->cookies);
 	} while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
 	return n < 0 ? -errno : 0;
 }
 
 static int sockdiag_answered_compare(const void *left, const void *right)
 {
-	uint64_t l = *(const uint64_t *)left, r = *(const uint64_t *)right;
+	const uint64_t *a = left, *b = right;
 
-	return (l > r) - (l < r);
+	return (*a > *b) - (*a < *b);
 }
 
-int sockdiag_answered_look(struct sockdiag_answered *a)
+int sockdiag_answered_look(struct sockdiag_answered *answered)
 {
-	_cleanup_(closep) int fd = bpf_iter_create(bpf_link__fd(a->skel->links.answered));
-	int r = fd < 0 ? fd : sockdiag_answered_read(a, fd);
+	_cleanup_(closep) int fd = bpf_iter_create(bpf_link__fd(answered->skel->links.answered));
+	int r = fd < 0 ? fd : sockdiag_answered_read(answered, fd);
 
 	if (r < 0) {
-		a->len = 0;
+		answered->len = 0;
 		return log_err(r, "cannot iterate over the TCP sockets");
 	}
-	qsort(a->cookies, a->len, sizeof(*a->cookies), sockdiag_answered_compare);
+	qsort(answered->cookies, answered->len, sizeof(*answered->cookies),
+	      sockdiag_answered_compare);
 	return 0;
 }
 
-bool sockdiag_answered_has(const struct sockdiag_answered *a, uint64_t cookie)
+bool sockdiag_answered_has(const struct sockdiag_answered *answered, uint64_t cookie)
 {
-	return a->len &&
-	       bsearch(&cookie, a->cookies, a->len, sizeof(cookie), sockdiag_answered_compare);
+	return answered->len && bsearch(&cookie, answered->cookies, answered->len, sizeof(cookie),
+					sockdiag_answered_compare);
 }

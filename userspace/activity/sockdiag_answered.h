@@ -14,18 +14,18 @@ struct sockdiag_answered;
 
 /* One for all namespaces. The caller owns *out. -errno, and says what is different without. */
 int sockdiag_answered_new(struct sockdiag_answered **out);
-void sockdiag_answered_free(struct sockdiag_answered **a);
+void sockdiag_answered_free(struct sockdiag_answered **answered);
 
 /*
  * Looks at the connections of the network namespace that it is called in; sockdiag_answered_has()
  * then goes by that. Logs its errors, -errno.
  */
-int sockdiag_answered_look(struct sockdiag_answered *a);
+int sockdiag_answered_look(struct sockdiag_answered *answered);
 
 /*
  * Whether the last data over the connection with this socket cookie came from the application,
  * although it has received payload within the same tick. false as well when that is not certain.
  */
-bool sockdiag_answered_has(const struct sockdiag_answered *a, uint64_t cookie);
+bool sockdiag_answered_has(const struct sockdiag_answered *answered, uint64_t cookie);
 
 #endif

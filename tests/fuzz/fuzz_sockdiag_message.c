@@ -4,9 +4,7 @@
  * how the rest is taken: as a message, as what is behind its header, or as attributes behind a
  * tcp_info of the length that the second byte says.
  */
-/* needs: userspace/base/address.c userspace/activity/sockdiag_answered.c userspace/base/log.c
- * userspace/base/netns.c */
-/* needs: userspace/activity/sockdiag.c */
+/* needs: userspace/activity/sockdiag_message.c userspace/base/address.c */
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
@@ -20,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activity/sockdiag.h"
+#include "activity/sockdiag_message.h"
 #include "base/util.h"
 
 #define FUZZ_MESSAGE_MAX 1024
@@ -134,7 +132,7 @@ static void fuzz_parse(const struct fuzz_message *m)
 	message->nlmsg_len = (uint32_t)m->len;
 	memset(&socket, 0xa5, sizeof(socket));
 	untouched = socket;
-	r = sockdiag_parse(message, &socket, &cookie);
+	r = sockdiag_message_parse(message, &socket, &cookie);
 	FUZZ_CHECK(r == 0 || r == -EBADMSG);
 	if (r < 0) {
 		FUZZ_CHECK(memcmp(&socket, &untouched, sizeof(socket)) == 0 && cookie == 77);
