@@ -17,7 +17,7 @@
 #define IDLE_MS	 10000
 #define MAX_MS	 900000
 #define NEVER_MS UINT64_MAX
-#define CHECK_MS 5000 /* of a kubelet that is more patient than usual */
+#define PROBE_MS 5000 /* of a kubelet that is more patient than usual */
 
 enum {
 	YES = BUSY_ANSWERED,
@@ -27,8 +27,8 @@ enum {
 
 static const struct busy_settings usual = { IDLE_MS, MAX_MS, .sleeps_with_connections = true };
 static const struct busy_settings connected = { IDLE_MS, MAX_MS, .sleeps_with_connections = false };
-static const struct busy_settings checks = { IDLE_MS, MAX_MS, .sleeps_with_connections = true,
-					     .check_ms = CHECK_MS };
+static const struct busy_settings probes = { IDLE_MS, MAX_MS, .sleeps_with_connections = true,
+					     .probe_ms = PROBE_MS };
 static const struct busy_settings unlimited = { IDLE_MS, 0, .sleeps_with_connections = true };
 
 struct row {
@@ -84,18 +84,18 @@ static void expect_rows(const struct row *rows, size_t len, const struct busy_se
 		expect_row(&rows[i], settings);
 }
 
-struct check_row {
+struct probe_row {
 	struct row row;
-	enum busy_check check;
+	enum busy_probe probe;
 };
 
 enum {
-	PLAIN = BUSY_CHECK_PLAIN,
-	TCP_CHECK = BUSY_CHECK_SILENT,
-	HIDDEN = BUSY_CHECK_HIDDEN,
+	PLAIN = BUSY_PROBE_PLAIN,
+	TCP_PROBE = BUSY_PROBE_SILENT,
+	HIDDEN = BUSY_PROBE_HIDDEN,
 };
 
-static void expect_checks(const struct check_row *rows, size_t len)
+static void expect_probes(const struct probe_row *rows, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		struct busy_socket socket = rows[i].row.socket;
@@ -103,7 +103,7 @@ static void expect_checks(const struct check_row *rows, size_t len)
 
 		socket.flow.sport_be = htons(4242);
 		busy_init(&v);
-		busy_add_check(&v, &socket, rows[i].check, &checks);
+		busy_add_probe(&v, &socket, rows[i].probe, &probes);
 		expect_verdict(&rows[i].row, &v);
 	}
 }
@@ -269,14 +269,14 @@ static void with_sleeps_with_connections_off_a_connection_is_enough(void **state
 
 static void a_probe_counts_while_it_waits_for_its_answer(void **state)
 {
-	static const struct check_row rows[] = {
+	static const struct probe_row rows[] = {
 	{ { "answered", { AT_REST, YOUNG, .since_sent_ms = 4 }, BUSY_NOT, false, 0 }, PLAIN },
 	{ { "not yet", { AT_REST, YOUNG, .answer = NO }, BUSY_UNANSWERED, false, 20 }, PLAIN },
 	{ { "for a while", { AT_REST, .since_received_ms = 150, .answer = NO },
 	  BUSY_UNANSWERED, false, 150 }, PLAIN },
-	{ { "for long", { AT_REST, .since_received_ms = CHECK_MS - 1, .answer = NO },
+	{ { "for long", { AT_REST, .since_received_ms = PROBE_MS - 1, .answer = NO },
 	  BUSY_UNANSWERED, false, 1000 }, PLAIN },
-	{ { "it has failed", { AT_REST, .since_received_ms = CHECK_MS, .answer = NO },
+	{ { "it has failed", { AT_REST, .since_received_ms = PROBE_MS, .answer = NO },
 	  BUSY_NOT, false, 0 }, PLAIN },
 	{ { "nobody has accepted", { AT_REST, YOUNG, .is_accepted = false },
 	  BUSY_NOT_ACCEPTED, false, 20 }, PLAIN },
@@ -286,37 +286,37 @@ static void a_probe_counts_while_it_waits_for_its_answer(void **state)
 	};
 
 	(void)state;
-	expect_checks(rows, ARRAY_LEN(rows));
+	expect_probes(rows, ARRAY_LEN(rows));
 }
 
 static void who_says_nothing_counts_when_the_application_speaks(void **state)
 {
-	static const struct check_row rows[] = {
+	static const struct probe_row rows[] = {
 	{ { "it may say something", { AT_REST, YOUNG, SILENT }, BUSY_CONNECTING, false, 20 },
-	  TCP_CHECK },
+	  TCP_PROBE },
 	{ { "it does not", { AT_REST, SILENT, .since_received_ms = 100 }, BUSY_NOT, false, 0 },
-	  TCP_CHECK },
+	  TCP_PROBE },
 	{ { "nobody has accepted", { AT_REST, SILENT, .since_received_ms = 100,
-	  .is_accepted = false }, BUSY_NOT_ACCEPTED, false, 100 }, TCP_CHECK },
+	  .is_accepted = false }, BUSY_NOT_ACCEPTED, false, 100 }, TCP_PROBE },
 	{ { "a banner", { AT_REST, SILENT, .since_received_ms = 300, .since_sent_ms = 10 },
-	  BUSY_SENT_LATELY, false, 300 }, TCP_CHECK },
+	  BUSY_SENT_LATELY, false, 300 }, TCP_PROBE },
 	{ { "pushes", { AT_REST, SILENT, .since_sent_ms = 10 },
-	  BUSY_SENT_LATELY, false, IDLE_MS - 10 }, TCP_CHECK },
+	  BUSY_SENT_LATELY, false, IDLE_MS - 10 }, TCP_PROBE },
 	{ { "data to be taken", { AT_REST, SILENT, .unacked = 1, .since_sent_ms = 9000 },
-	  BUSY_UNACKED, false, 1000 }, TCP_CHECK },
+	  BUSY_UNACKED, false, 1000 }, TCP_PROBE },
 	{ { "it was told once", { AT_REST, SILENT, .since_received_ms = 2 * IDLE_MS,
-	  .since_sent_ms = IDLE_MS }, BUSY_NOT, false, 0 }, TCP_CHECK },
+	  .since_sent_ms = IDLE_MS }, BUSY_NOT, false, 0 }, TCP_PROBE },
 	{ { "it has gone", { AT_REST, SILENT, .state = TCP_CLOSE_WAIT, .unread = 1,
-	  .since_sent_ms = 10 }, BUSY_NOT, false, 0 }, TCP_CHECK },
+	  .since_sent_ms = 10 }, BUSY_NOT, false, 0 }, TCP_PROBE },
 	};
 
 	(void)state;
-	expect_checks(rows, ARRAY_LEN(rows));
+	expect_probes(rows, ARRAY_LEN(rows));
 }
 
 static void what_is_hidden_counts_as_a_clients(void **state)
 {
-	static const struct check_row rows[] = {
+	static const struct probe_row rows[] = {
 	{ { "a stream", { AT_REST, YOUNG, .since_sent_ms = 1 }, BUSY_SENT_LATELY, false, 20 },
 	  HIDDEN },
 	{ { "a long one", { AT_REST, .since_received_ms = 700, .since_sent_ms = 1 },
@@ -331,7 +331,7 @@ static void what_is_hidden_counts_as_a_clients(void **state)
 	};
 
 	(void)state;
-	expect_checks(rows, ARRAY_LEN(rows));
+	expect_probes(rows, ARRAY_LEN(rows));
 }
 /* clang-format on */
 

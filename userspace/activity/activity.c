@@ -26,78 +26,80 @@ struct activity {
 int activity_new(struct activity **out, const struct netns *ns, struct sockdiag_answered *answered,
 		 const struct activity_settings *settings)
 {
-	_cleanup_(activity_free) struct activity *a = calloc(1, sizeof(*a));
+	_cleanup_(activity_free) struct activity *activity = calloc(1, sizeof(*activity));
 	int r;
 
-	if (!a || caller_table_new(&a->callers, settings->busy.check_ms * NS_PER_MS) < 0)
+	if (!activity ||
+	    caller_table_new(&activity->callers, settings->busy.probe_ms * NS_PER_MS) < 0)
 		return log_err(-ENOMEM, "cannot look at the connections");
-	a->settings = *settings;
-	r = sockdiag_new(&a->sockdiag, ns, answered);
+	activity->settings = *settings;
+	r = sockdiag_new(&activity->sockdiag, ns, answered);
 	if (r < 0)
 		return r;
-	*out = TAKE_PTR(a);
+	*out = TAKE_PTR(activity);
 	return 0;
 }
 
-void activity_free(struct activity **a)
+void activity_free(struct activity **activity)
 {
-	if (!*a)
+	if (!*activity)
 		return;
-	caller_table_free(&(*a)->callers);
-	sockdiag_free(&(*a)->sockdiag);
-	free(*a);
-	*a = NULL;
+	caller_table_free(&(*activity)->callers);
+	sockdiag_free(&(*activity)->sockdiag);
+	free(*activity);
+	*activity = NULL;
 }
 
 /* --- what a connection says --- */
 
-/* A client, a source of probes, or one that is ignored. */
-static enum gate_source activity_source(const struct activity *a, const struct gate_flow *flow)
+static enum gate_source activity_source(const struct activity *activity,
+					const struct gate_flow *flow)
 {
 	const struct gate_addr *addr = &flow->saddr;
 	const struct activity_source *longest = NULL;
 
-	for (size_t i = 0; i < a->settings.sources_len; i++) {
-		const struct activity_source *s = &a->settings.sources[i];
+	for (size_t i = 0; i < activity->settings.sources_len; i++) {
+		const struct activity_source *source = &activity->settings.sources[i];
 
-		if (cidr_contains(&s->from, addr) &&
-		    (!longest || s->from.prefix_len > longest->from.prefix_len))
-			longest = s;
+		if (cidr_contains(&source->from, addr) &&
+		    (!longest || source->from.prefix_len > longest->from.prefix_len))
+			longest = source;
 	}
 	if (!longest)
 		return GATE_SOURCE_CLIENT;
 	if (longest->kind != GATE_SOURCE_NODE && longest->kind != GATE_SOURCE_ANY)
 		return longest->kind;
-	return a->settings.resolve(a->settings.arg, longest->kind, flow);
+	return activity->settings.resolve(activity->settings.arg, longest->kind, flow);
 }
 
-static bool activity_has_https(const struct activity *a, uint16_t port)
+static bool activity_has_https(const struct activity *activity, uint16_t port)
 {
-	for (size_t i = 0; i < a->settings.https_ports_len; i++) {
-		if (a->settings.https_ports[i] == port)
+	for (size_t i = 0; i < activity->settings.https_ports_len; i++) {
+		if (activity->settings.https_ports[i] == port)
 			return true;
 	}
 	return false;
 }
 
-struct caller_rules activity_rules(const struct activity *a, const struct gate_flow *flow)
+struct caller_rules activity_rules(const struct activity *activity, const struct gate_flow *flow)
 {
-	enum gate_source source = activity_source(a, flow);
+	enum gate_source source = activity_source(activity, flow);
 
 	return (struct caller_rules){
 		.knows_kubelet = source == GATE_SOURCE_PROBE,
 		.is_ignored = source == GATE_SOURCE_IGNORED,
-		.has_https = activity_has_https(a, ntohs(flow->dport_be)),
-		.agents = a->settings.agents,
-		.agents_len = a->settings.agents_len,
-		.paths = a->settings.paths,
-		.paths_len = a->settings.paths_len,
+		.has_https = activity_has_https(activity, ntohs(flow->dport_be)),
+		.agents = activity->settings.agents,
+		.agents_len = activity->settings.agents_len,
+		.paths = activity->settings.paths,
+		.paths_len = activity->settings.paths_len,
 	};
 }
 
-bool activity_is_client(struct activity *a, const struct gate_event *event, const void *frame)
+bool activity_is_client(struct activity *activity, const struct gate_event *event,
+			const void *frame)
 {
-	const struct caller_rules rules = activity_rules(a, &event->flow);
+	const struct caller_rules rules = activity_rules(activity, &event->flow);
 	const uint8_t *bytes = frame;
 	struct caller_table_segment segment;
 	struct tcphdr tcp;
@@ -117,112 +119,116 @@ bool activity_is_client(struct activity *a, const struct gate_event *event, cons
 		.len = event->payload_len,
 		.seen_ns = event->seen_ns,
 	};
-	return caller_table_take(a->callers, &event->flow, &segment, &rules) == CALLER_CLIENT;
+	return caller_table_take(activity->callers, &event->flow, &segment, &rules) ==
+	       CALLER_CLIENT;
 }
 
 /* --- what the kernel knows --- */
 
-/* false: a client's. */
-static bool activity_is_check(const struct activity *a, const struct busy_socket *socket,
-			      enum busy_check *out)
+/* false: it is a client's. */
+static bool activity_is_probe(const struct activity *activity, const struct busy_socket *socket,
+			      enum busy_probe *out)
 {
-	enum gate_source source = activity_source(a, &socket->flow);
-	enum caller_kind kind = caller_table_kind(a->callers, &socket->flow, a->look_ns);
+	enum gate_source source = activity_source(activity, &socket->flow);
+	enum caller_kind kind = caller_table_kind(activity->callers, &socket->flow,
+						  activity->look_ns);
 
-	*out = BUSY_CHECK_PLAIN;
+	*out = BUSY_PROBE_PLAIN;
 	if (source == GATE_SOURCE_IGNORED)
 		return true;
 	if (source == GATE_SOURCE_PROBE && !socket->has_received) {
-		*out = BUSY_CHECK_SILENT;
+		*out = BUSY_PROBE_SILENT;
 		return true;
 	}
-	if (source == GATE_SOURCE_CLIENT && !a->settings.paths_len)
+	if (source == GATE_SOURCE_CLIENT && !activity->settings.paths_len)
 		return false;
 	if (kind == CALLER_TLS)
-		*out = BUSY_CHECK_HIDDEN;
+		*out = BUSY_PROBE_HIDDEN;
 	return kind == CALLER_HTTP || kind == CALLER_GRPC || kind == CALLER_TLS;
 }
 
 static void activity_on_socket(void *arg, const struct busy_socket *socket)
 {
-	struct activity *a = arg;
+	struct activity *activity = arg;
 	struct busy_socket client = *socket;
-	enum busy_check check;
+	enum busy_probe probe;
 
-	client.is_tls = activity_has_https(a, ntohs(socket->flow.dport_be));
-	if (activity_is_check(a, socket, &check))
-		busy_add_check(a->look, socket, check, &a->settings.busy);
+	client.is_tls = activity_has_https(activity, ntohs(socket->flow.dport_be));
+	if (activity_is_probe(activity, socket, &probe))
+		busy_add_probe(activity->look, socket, probe, &activity->settings.busy);
 	else
-		busy_add(a->look, &client, &a->settings.busy);
+		busy_add(activity->look, &client, &activity->settings.busy);
 }
 
-int activity_look(struct activity *a, struct busy_verdict *out)
+int activity_look(struct activity *activity, struct busy_verdict *out)
 {
 	int r;
 
 	busy_init(out);
-	a->look = out;
-	a->look_ns = monotonic_ns();
-	r = sockdiag_list(a->sockdiag, a->settings.ports, a->settings.ports_len, activity_on_socket,
-			  a);
-	a->look = NULL;
+	activity->look = out;
+	activity->look_ns = monotonic_ns();
+	r = sockdiag_list(activity->sockdiag, activity->settings.ports,
+			  activity->settings.ports_len, activity_on_socket, activity);
+	activity->look = NULL;
 	return r;
 }
 
 static void activity_on_upstream(void *arg, const struct busy_socket *socket)
 {
-	struct activity *a = arg;
+	struct activity *activity = arg;
 
-	busy_add_upstream(a->look, socket, &a->settings.busy);
+	busy_add_upstream(activity->look, socket, &activity->settings.busy);
 }
 
-int activity_look_upstream(struct activity *a, struct busy_verdict *v)
+int activity_look_upstream(struct activity *activity, struct busy_verdict *verdict)
 {
 	int r;
 
-	if (v->reason != BUSY_NOT || !v->is_in_use || !a->settings.has_own_netns)
+	if (verdict->reason != BUSY_NOT || !verdict->is_in_use || !activity->settings.has_own_netns)
 		return 0;
-	a->look = v;
-	r = sockdiag_list_upstream(a->sockdiag, activity_on_upstream, a);
-	a->look = NULL;
+	activity->look = verdict;
+	r = sockdiag_list_upstream(activity->sockdiag, activity_on_upstream, activity);
+	activity->look = NULL;
 	return r;
 }
 
-/* Who has gone has had enough, unless it was in the middle of something. */
-static bool activity_is_there(const struct activity *a, const struct busy_socket *socket)
+/* A caller that has closed its end waits for nothing, unless it has said half of a request. */
+static bool activity_is_there(const struct activity *activity, const struct busy_socket *socket)
 {
 	if (socket->state == TCP_CLOSE_WAIT)
 		return socket->has_received &&
-		       caller_table_kind(a->callers, &socket->flow, a->look_ns) == CALLER_UNDECIDED;
+		       caller_table_kind(activity->callers, &socket->flow, activity->look_ns) ==
+			       CALLER_UNDECIDED;
 	return socket->state == TCP_ESTABLISHED || socket->state == TCP_SYN_RECV;
 }
 
 static void activity_on_passed(void *arg, const struct busy_socket *socket)
 {
-	struct activity *a = arg;
+	struct activity *activity = arg;
 	uint64_t age_ns;
 
-	if (!caller_table_is_unproven(a->callers, &socket->flow, a->look_ns, &age_ns) ||
-	    !activity_is_there(a, socket))
+	if (!caller_table_is_unproven(activity->callers, &socket->flow, activity->look_ns,
+				      &age_ns) ||
+	    !activity_is_there(activity, socket))
 		return;
-	if (age_ns < a->wait_ns || socket->state == TCP_SYN_RECV) {
-		a->waiting->is_coming = true;
+	if (age_ns < activity->wait_ns || socket->state == TCP_SYN_RECV) {
+		activity->waiting->is_coming = true;
 		return;
 	}
-	a->waiting->is_found = true;
-	a->waiting->flow = socket->flow;
+	activity->waiting->is_found = true;
+	activity->waiting->flow = socket->flow;
 }
 
-int activity_find_waiting(struct activity *a, uint64_t wait_ns, struct activity_waiting *out)
+int activity_find_waiting(struct activity *activity, uint64_t wait_ns, struct activity_waiting *out)
 {
 	int r;
 
 	*out = (struct activity_waiting){ .is_found = false };
-	a->waiting = out;
-	a->wait_ns = wait_ns;
-	a->look_ns = monotonic_ns();
-	r = sockdiag_list(a->sockdiag, a->settings.ports, a->settings.ports_len, activity_on_passed,
-			  a);
-	a->waiting = NULL;
+	activity->waiting = out;
+	activity->wait_ns = wait_ns;
+	activity->look_ns = monotonic_ns();
+	r = sockdiag_list(activity->sockdiag, activity->settings.ports,
+			  activity->settings.ports_len, activity_on_passed, activity);
+	activity->waiting = NULL;
 	return r;
 }

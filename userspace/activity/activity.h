@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether a target is in use, as far as packets alone do not tell: which payload is a health
- * check's, and which connections are at work.
+ * Whether a target is in use, as far as packets alone do not tell: which payload is a probe's, and
+ * which connections are at work.
  */
 #ifndef DOZE_ACTIVITY_H
 #define DOZE_ACTIVITY_H
@@ -30,7 +30,7 @@ struct activity_settings {
 	size_t ports_len;
 	const struct activity_source *sources; /* the longest prefix decides */
 	size_t sources_len;
-	/* What one of GATE_SOURCE_NODE or GATE_SOURCE_ANY is; NULL: there is no such source. */
+	/* What a source of GATE_SOURCE_NODE or GATE_SOURCE_ANY is; NULL: there is none such. */
 	enum gate_source (*resolve)(void *arg, enum gate_source kind, const struct gate_flow *flow);
 	void *arg;
 	const struct caller_path *paths; /* --ignore-http */
@@ -47,39 +47,39 @@ struct activity_settings {
 	struct busy_settings busy;
 };
 
-/* The caller owns *out; ns and answered (activity/sockdiag.h) are borrowed. Logs its errors,
- * -errno. */
+/* The caller owns *out; ns and answered are borrowed. Logs its errors, -errno. */
 int activity_new(struct activity **out, const struct netns *ns, struct sockdiag_answered *answered,
 		 const struct activity_settings *settings);
-void activity_free(struct activity **a);
+void activity_free(struct activity **activity);
 
 /* How to judge the bytes of a connection: saddr is the caller's, daddr the target's. */
-struct caller_rules activity_rules(const struct activity *a, const struct gate_flow *flow);
+struct caller_rules activity_rules(const struct activity *activity, const struct gate_flow *flow);
 
-/* What the gate has passed on to be judged, with its frame: whether it is a client's. */
-bool activity_is_client(struct activity *a, const struct gate_event *event, const void *frame);
-
-/*
- * Looks at the target's connections. Probes do not count, but for those that wait for their
- * answer right now: asleep, the target would not give it. Logs its errors, -errno.
- */
-int activity_look(struct activity *a, struct busy_verdict *out);
+/* Whether a packet that the gate has passed on to be judged, with its frame, is a client's. */
+bool activity_is_client(struct activity *activity, const struct gate_event *event,
+			const void *frame);
 
 /*
- * The same for what connections at rest do not tell, if v says that one of them was in use lately:
- * whether the target waits for somebody else's answer. Nothing, where it has no network namespace
- * of its own. Logs its errors, -errno.
+ * Looks at the target's connections. A probe counts only while it waits for its answer, which the
+ * target would not give asleep. Logs its errors, -errno.
  */
-int activity_look_upstream(struct activity *a, struct busy_verdict *v);
+int activity_look(struct activity *activity, struct busy_verdict *out);
 
-/* Of connections that have been passed on to a sleeping target, and are not told apart yet. */
+/*
+ * Adds to *verdict whether the target waits for somebody else's answer, if its own connections are
+ * at rest but one was in use lately, and the network namespace is its own. Logs its errors, -errno.
+ */
+int activity_look_upstream(struct activity *activity, struct busy_verdict *verdict);
+
+/* The connections that have been passed on to a sleeping target, and are not told apart yet. */
 struct activity_waiting {
-	bool is_found;	       /* one waits for longer than a probe does: a client's */
-	struct gate_flow flow; /* that one */
-	bool is_coming;	       /* another may yet */
+	bool is_found; /* one waits for longer than a probe does: a client's, flow */
+	struct gate_flow flow;
+	bool is_coming; /* another may become one */
 };
 
-/* wait_ns: so long. Logs its errors, -errno. */
-int activity_find_waiting(struct activity *a, uint64_t wait_ns, struct activity_waiting *out);
+/* wait_ns: a probe waits no longer. Logs its errors, -errno. */
+int activity_find_waiting(struct activity *activity, uint64_t wait_ns,
+			  struct activity_waiting *out);
 
 #endif

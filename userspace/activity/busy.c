@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* One connection after the other: a reason to be busy, unless nothing comes of it any more. */
+/* One connection after the other: a reason to be busy, unless the connection is stuck. */
 #include "activity/busy.h"
 
 #include <netinet/tcp.h>
@@ -13,10 +13,10 @@
 /* A server of TLS 1.3 sends its session tickets at once, before it has seen the first request. */
 #define BUSY_TICKET_MS 1000
 
-/* So long a request of the application's own may wait for the first answer on its connection. */
+/* A request of the application's own waits for the first answer on its connection so long. */
 #define BUSY_ONE_WAY_MS 60000
 
-/* A connection from where probes come from that may say something yet. */
+/* A connection from a source of probes that is younger may still say something. */
 #define BUSY_SILENT_MS 100
 
 static const char *const busy_reason_names[BUSY_REASONS] = {
@@ -33,9 +33,9 @@ static const char *const busy_reason_names[BUSY_REASONS] = {
 	[BUSY_MEASURING] = "measuring",
 };
 
-void busy_init(struct busy_verdict *v)
+void busy_init(struct busy_verdict *verdict)
 {
-	*v = (struct busy_verdict){ .reason = BUSY_NOT };
+	*verdict = (struct busy_verdict){ .reason = BUSY_NOT };
 }
 
 /* The application can still send. After FIN_WAIT1 it has said that it will not. */
@@ -44,24 +44,6 @@ static bool busy_is_open(const struct busy_socket *socket)
 	return socket->state == TCP_ESTABLISHED || socket->state == TCP_CLOSE_WAIT;
 }
 
-static bool busy_is_half_closed(const struct busy_socket *socket)
-{
-	return socket->state == TCP_FIN_WAIT1 || socket->state == TCP_FIN_WAIT2;
-}
-
-/* A FIN counts as a byte to read. An application that never reads it is not at work. */
-static bool busy_has_unread(const struct busy_socket *socket)
-{
-	return socket->unread > (socket->state == TCP_CLOSE_WAIT ? 1 : 0);
-}
-
-/* And as a byte to be acknowledged. */
-static bool busy_has_unacked(const struct busy_socket *socket)
-{
-	return socket->unacked > (socket->state == TCP_FIN_WAIT1 ? 1 : 0);
-}
-
-/* Whether a request waits, as far as is known. */
 static bool busy_is_unanswered(const struct busy_socket *socket)
 {
 	if (!socket->has_received)
@@ -73,39 +55,40 @@ static bool busy_is_unanswered(const struct busy_socket *socket)
 
 static enum busy_reason busy_reason_of(const struct busy_socket *socket, uint64_t idle_ms)
 {
+	bool is_open = busy_is_open(socket);
+
 	if (socket->state == TCP_SYN_RECV)
 		return BUSY_CONNECTING;
-	if (!busy_is_open(socket) && !busy_is_half_closed(socket))
+	if (!is_open && socket->state != TCP_FIN_WAIT1 && socket->state != TCP_FIN_WAIT2)
 		return BUSY_NOT;
-	/* Without an owner when half closed: the kernel delivers what is left by itself. */
+	/* Half closed and without an owner: the kernel delivers what is left by itself. */
 	if (!socket->is_accepted)
-		return busy_is_open(socket) ? BUSY_NOT_ACCEPTED : BUSY_NOT;
-	if (busy_has_unread(socket))
+		return is_open ? BUSY_NOT_ACCEPTED : BUSY_NOT;
+	/* A FIN counts as a byte to read. An application that never reads it is not at work. */
+	if (socket->unread > (socket->state == TCP_CLOSE_WAIT ? 1 : 0))
 		return BUSY_UNREAD;
-	if (busy_has_unacked(socket))
+	/* The application's own FIN counts as a byte to be acknowledged. */
+	if (socket->unacked > (socket->state == TCP_FIN_WAIT1 ? 1 : 0))
 		return BUSY_UNACKED;
-	if (!busy_is_open(socket))
+	if (!is_open)
 		return BUSY_NOT;
 	if (busy_is_unanswered(socket))
 		return BUSY_UNANSWERED;
 	return socket->since_sent_ms < idle_ms ? BUSY_SENT_LATELY : BUSY_NOT;
 }
 
-/*
- * Data that is acknowledged makes room to send more, so a slow download shows as data sent. A
- * handshake ends by itself, and what was sent lately has made progress.
- */
+/* Data that is acknowledged makes room to send more, so a slow download shows as data sent. */
 static bool busy_has_progressed(const struct busy_socket *socket, uint64_t max_ms)
 {
 	return !max_ms || min_u64(socket->since_received_ms, socket->since_sent_ms) < max_ms;
 }
 
+/* A handshake ends by itself, and what was sent lately has made progress. */
 static bool busy_is_stuck(const struct busy_socket *socket, enum busy_reason reason,
 			  uint64_t max_ms)
 {
-	if (reason == BUSY_NOT || reason == BUSY_CONNECTING || reason == BUSY_SENT_LATELY)
-		return false;
-	return !busy_has_progressed(socket, max_ms);
+	return reason != BUSY_NOT && reason != BUSY_CONNECTING && reason != BUSY_SENT_LATELY &&
+	       !busy_has_progressed(socket, max_ms);
 }
 
 static uint64_t busy_recheck_ms(const struct busy_socket *socket, enum busy_reason reason,
@@ -116,74 +99,73 @@ static uint64_t busy_recheck_ms(const struct busy_socket *socket, enum busy_reas
 	return min_u64(max_u64(idle_ms / 4, BUSY_RECHECK_MIN_MS), BUSY_RECHECK_MAX_MS);
 }
 
-static void busy_add_stuck(struct busy_verdict *v, const struct busy_socket *socket)
-{
-	if (v->reason != BUSY_NOT || v->is_stuck)
-		return;
-	v->is_stuck = true;
-	v->flow = socket->flow;
-}
-
-static void busy_add_reason(struct busy_verdict *v, const struct busy_socket *socket,
+static void busy_add_reason(struct busy_verdict *verdict, const struct busy_socket *socket,
 			    enum busy_reason reason, uint64_t recheck_ms)
 {
-	if (v->reason != BUSY_NOT) {
-		v->recheck_ms = min_u64(v->recheck_ms, recheck_ms);
+	if (verdict->reason != BUSY_NOT) {
+		verdict->recheck_ms = min_u64(verdict->recheck_ms, recheck_ms);
 		return;
 	}
-	v->reason = reason;
-	v->is_stuck = false;
-	v->flow = socket->flow;
-	v->recheck_ms = recheck_ms;
+	verdict->reason = reason;
+	verdict->is_stuck = false;
+	verdict->flow = socket->flow;
+	verdict->recheck_ms = recheck_ms;
 }
 
-static void busy_note_use(struct busy_verdict *v, const struct busy_socket *socket, uint64_t max_ms)
+static void busy_note_use(struct busy_verdict *verdict, const struct busy_socket *socket,
+			  uint64_t max_ms)
 {
-	if (v->is_in_use || !socket->is_accepted || !socket->has_received ||
+	if (verdict->is_in_use || !socket->is_accepted || !socket->has_received ||
 	    !busy_is_open(socket) || !busy_has_progressed(socket, max_ms))
 		return;
-	v->is_in_use = true;
-	v->in_use = socket->flow;
+	verdict->is_in_use = true;
+	verdict->in_use = socket->flow;
 }
 
-static void busy_add_within(struct busy_verdict *v, const struct busy_socket *socket,
+static void busy_add_within(struct busy_verdict *verdict, const struct busy_socket *socket,
 			    const struct busy_settings *settings, uint64_t recheck_max_ms)
 {
 	enum busy_reason reason = busy_reason_of(socket, settings->idle_ms);
 
-	busy_note_use(v, socket, settings->max_ms);
+	busy_note_use(verdict, socket, settings->max_ms);
 	if (busy_is_stuck(socket, reason, settings->max_ms)) {
-		busy_add_stuck(v, socket);
 		reason = BUSY_NOT;
+		if (verdict->reason == BUSY_NOT && !verdict->is_stuck) {
+			verdict->is_stuck = true;
+			verdict->flow = socket->flow;
+		}
 	}
 	if (reason == BUSY_NOT && !settings->sleeps_with_connections && socket->is_accepted &&
 	    socket->state == TCP_ESTABLISHED)
 		reason = BUSY_CONNECTED;
 	if (reason != BUSY_NOT)
-		busy_add_reason(v, socket, reason,
+		busy_add_reason(verdict, socket, reason,
 				min_u64(busy_recheck_ms(socket, reason, settings->idle_ms),
 					recheck_max_ms));
 }
 
-void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
+void busy_add(struct busy_verdict *verdict, const struct busy_socket *socket,
 	      const struct busy_settings *settings)
 {
-	busy_add_within(v, socket, settings, UINT64_MAX);
+	busy_add_within(verdict, socket, settings, UINT64_MAX);
 }
 
-/* Twice its age: so it is looked at often only at first. */
+/* At twice its age, so it is looked at often only at first. */
 static uint64_t busy_recheck_soon_ms(uint64_t age_ms)
 {
 	return min_u64(max_u64(age_ms, BUSY_RECHECK_MIN_MS), BUSY_RECHECK_MAX_MS);
 }
 
-/* What the application says unasked, a client waits for; a probe is gone by then. */
-static bool busy_is_told(const struct busy_socket *socket)
+/*
+ * The application has spoken first, and the other end is still there: a client that waits for such
+ * a greeting. A probe by TCP is gone by then.
+ */
+static bool busy_has_greeted(const struct busy_socket *socket)
 {
 	return socket->state == TCP_ESTABLISHED && socket->since_sent_ms != UINT64_MAX;
 }
 
-static enum busy_reason busy_reason_of_check(const struct busy_socket *socket, uint64_t rest_ms,
+static enum busy_reason busy_reason_of_probe(const struct busy_socket *socket, uint64_t rest_ms,
 					     const struct busy_settings *settings)
 {
 	enum busy_reason reason = busy_reason_of(socket, settings->idle_ms);
@@ -191,31 +173,32 @@ static enum busy_reason busy_reason_of_check(const struct busy_socket *socket, u
 	if (!socket->has_received && socket->state == TCP_ESTABLISHED &&
 	    socket->since_received_ms < BUSY_SILENT_MS)
 		return BUSY_CONNECTING;
-	return reason == BUSY_SENT_LATELY || rest_ms >= settings->check_ms ? BUSY_NOT : reason;
+	return reason == BUSY_SENT_LATELY || rest_ms >= settings->probe_ms ? BUSY_NOT : reason;
 }
 
-void busy_add_check(struct busy_verdict *v, const struct busy_socket *socket, enum busy_check check,
-		    const struct busy_settings *settings)
+void busy_add_probe(struct busy_verdict *verdict, const struct busy_socket *socket,
+		    enum busy_probe probe, const struct busy_settings *settings)
 {
 	uint64_t rest_ms = min_u64(socket->since_received_ms, socket->since_sent_ms);
-	uint64_t age_ms = socket->since_received_ms; /* or that of its last request */
+	uint64_t age_ms = socket->since_received_ms; /* since its last request, or its SYN */
 	enum busy_reason reason;
 
-	if (check == BUSY_CHECK_HIDDEN || (check == BUSY_CHECK_SILENT && busy_is_told(socket))) {
-		busy_add_within(v, socket, settings,
-				age_ms < BUSY_CHECK_MS ? busy_recheck_soon_ms(age_ms) : UINT64_MAX);
+	if (probe == BUSY_PROBE_HIDDEN ||
+	    (probe == BUSY_PROBE_SILENT && busy_has_greeted(socket))) {
+		busy_add_within(verdict, socket, settings,
+				age_ms < BUSY_PROBE_MS ? busy_recheck_soon_ms(age_ms) : UINT64_MAX);
 		return;
 	}
-	reason = busy_reason_of_check(socket, rest_ms, settings);
+	reason = busy_reason_of_probe(socket, rest_ms, settings);
 	if (reason != BUSY_NOT)
-		busy_add_reason(v, socket, reason, busy_recheck_soon_ms(rest_ms));
+		busy_add_reason(verdict, socket, reason, busy_recheck_soon_ms(rest_ms));
 }
 
 /*
- * "Answered" from its own end: the last data that went over it is the application's request. One
- * that has never been answered may go one way only, such as logs and metrics.
+ * From its own end "answered" says that the last data was the application's request. A connection
+ * that has never had an answer may go one way only, such as one for logs or metrics.
  */
-void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
+void busy_add_upstream(struct busy_verdict *verdict, const struct busy_socket *socket,
 		       const struct busy_settings *settings)
 {
 	bool has_sent = socket->since_sent_ms != UINT64_MAX &&
@@ -223,7 +206,7 @@ void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
 
 	if (socket->state == TCP_ESTABLISHED && socket->is_accepted && has_sent &&
 	    socket->answer == BUSY_ANSWERED && busy_has_progressed(socket, settings->max_ms))
-		busy_add_reason(v, socket, BUSY_UPSTREAM,
+		busy_add_reason(verdict, socket, BUSY_UPSTREAM,
 				busy_recheck_ms(socket, BUSY_UPSTREAM, settings->idle_ms));
 }
 

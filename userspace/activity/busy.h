@@ -12,26 +12,26 @@
 #include "gate.h"
 
 /* A probe that has no answer by then has failed; the kubelet's own default is 1 s. */
-#define BUSY_CHECK_MS 2000
+#define BUSY_PROBE_MS 2000
 
-/* Does the last data that went over a connection come from the application? */
+/* Whether the last data over a connection came from the application. */
 enum busy_answer {
 	BUSY_ANSWERED,	     /* yes, or nothing was ever received */
 	BUSY_NOT_ANSWERED,   /* a request waits for its answer */
-	BUSY_ANSWER_UNKNOWN, /* the clock of the kernel cannot tell: to be taken for "no" */
+	BUSY_ANSWER_UNKNOWN, /* the kernel's clock cannot tell: counts as not answered */
 };
 
 /* One TCP connection, as its owner's side sees it. */
 struct busy_socket {
 	struct gate_flow flow; /* saddr, sport: the client's */
-	uint8_t state;	       /* TCP_SYN_RECV, ... of netinet/tcp.h */
+	uint8_t state;	       /* TCP_SYN_RECV and others of netinet/tcp.h */
 	bool is_accepted;      /* false: nobody has called accept(), or it has been closed */
 	bool has_received;     /* payload, ever */
-	bool is_tls;	       /* what was sent may be a session ticket, and not the answer */
+	bool is_tls;	       /* what was sent may be a session ticket, not the answer */
 	uint32_t unread;       /* bytes; CLOSE_WAIT has one more, for the FIN */
 	uint32_t unacked;      /* bytes, not sent or not acknowledged */
 	uint64_t since_received_ms;
-	uint64_t since_sent_ms; /* data */
+	uint64_t since_sent_ms; /* data; UINT64_MAX: never */
 	enum busy_answer answer;
 };
 
@@ -45,8 +45,8 @@ enum busy_reason {
 	BUSY_SENT_LATELY,  /* it still sends by itself: a stream, a long download */
 	BUSY_CONNECTED,	   /* --sleep-with-connections=no */
 	BUSY_UPSTREAM,	   /* a request of the application's own waits for its answer */
-	BUSY_COMPUTING, /* it uses CPU, and a connection was in use lately (activity/busy_cpu.h) */
-	BUSY_MEASURING, /* whether it does is not known yet: to be asked again soon */
+	BUSY_COMPUTING,	   /* it uses CPU, and a connection was in use lately */
+	BUSY_MEASURING,	   /* whether it uses CPU is not known yet */
 	BUSY_REASONS,
 };
 
@@ -54,14 +54,14 @@ struct busy_settings {
 	uint64_t idle_ms;
 	uint64_t max_ms; /* a connection without progress for so long is stuck; 0: without limit */
 	bool sleeps_with_connections;
-	uint64_t check_ms; /* a probe without an answer for so long has failed */
+	uint64_t probe_ms; /* a probe without an answer for so long has failed */
 };
 
 /* What is known of a connection that may be a probe's. */
-enum busy_check {
-	BUSY_CHECK_SILENT, /* its client has not said anything, as one by TCP does not */
-	BUSY_CHECK_PLAIN,  /* it is one, by what it has said or by where it comes from */
-	BUSY_CHECK_HIDDEN, /* by TLS: it may be one, or a client's */
+enum busy_probe {
+	BUSY_PROBE_SILENT, /* its client has said nothing, as a probe by TCP does */
+	BUSY_PROBE_PLAIN,  /* it is a probe's, by what was said or by where it comes from */
+	BUSY_PROBE_HIDDEN, /* by TLS: it may be a probe's, or a client's */
 };
 
 struct busy_verdict {
@@ -70,34 +70,34 @@ struct busy_verdict {
 	struct gate_flow flow;	 /* which connection says so */
 	uint64_t recheck_ms;	 /* when to look again */
 	/*
-	 * A connection that had payload within max_ms is still open, and this is one. At rest as it
-	 * is, more may be to come: what packets cannot tell is worth a look.
+	 * A connection, in_use, that had payload within max_ms is still open. It is at rest, but
+	 * more may be to come: busy_add_upstream() and activity/busy_cpu.h can tell.
 	 */
 	bool is_in_use;
 	struct gate_flow in_use;
 };
 
-void busy_init(struct busy_verdict *v);
+void busy_init(struct busy_verdict *verdict);
 
 /* One socket more: the first reason stays, the shortest time to look again counts. */
-void busy_add(struct busy_verdict *v, const struct busy_socket *socket,
+void busy_add(struct busy_verdict *verdict, const struct busy_socket *socket,
 	      const struct busy_settings *settings);
 
 /*
  * One connection that the application has opened itself, seen from its own end: flow.daddr is its
  * own address. It is at work while it waits for an answer, if it sends when it wants one.
  */
-void busy_add_upstream(struct busy_verdict *v, const struct busy_socket *socket,
+void busy_add_upstream(struct busy_verdict *verdict, const struct busy_socket *socket,
 		       const struct busy_settings *settings);
 
 /*
- * The same of a connection that may be a probe's. One that is counts only while it waits
- * for its answer, which the application could not give asleep, and not for ever: it may sleep if it
- * fails its probes. One that may be a client's counts as a client's does; only that it is
- * looked at again soon, as long as it is young, because a probe ends soon.
+ * One connection that may be a probe's. If it is one, it counts only while it waits for its answer,
+ * which the application could not give asleep, and no longer than settings->probe_ms: a target may
+ * sleep although it fails its probes. If it may be a client's, it counts as a client's does, and is
+ * looked at again soon as long as it is young, because a probe ends soon.
  */
-void busy_add_check(struct busy_verdict *v, const struct busy_socket *socket, enum busy_check check,
-		    const struct busy_settings *settings);
+void busy_add_probe(struct busy_verdict *verdict, const struct busy_socket *socket,
+		    enum busy_probe probe, const struct busy_settings *settings);
 
 /* Such as "unanswered". */
 const char *busy_reason_name(enum busy_reason reason);

@@ -52,9 +52,9 @@ void target_config_add_probe_port(struct target_config *t, uint16_t port, bool i
 
 void target_config_add_probe(struct target_config *t, int timeout_s, const char *agent)
 {
-	uint64_t check_ms = (uint64_t)timeout_s * 1000 + TARGET_CONFIG_LATE_MS;
+	uint64_t probe_ms = (uint64_t)timeout_s * 1000 + TARGET_CONFIG_LATE_MS;
 
-	t->check_ms = max_u64(t->check_ms, check_ms);
+	t->probe_ms = max_u64(t->probe_ms, probe_ms);
 	if (agent && t->agents_len < ARRAY_LEN(t->agents))
 		t->agents[t->agents_len++] = agent;
 }
@@ -128,7 +128,7 @@ void target_config_fill(struct target_config *t, const struct config *config)
 				.idle_ms = config->idle_ns / NS_PER_MS,
 				.max_ms = config->busy_max_ns / NS_PER_MS,
 				.sleeps_with_connections = config->sleeps_with_connections,
-				.check_ms = max_u64(BUSY_CHECK_MS, t->check_ms),
+				.probe_ms = max_u64(BUSY_PROBE_MS, t->probe_ms),
 			},
 		},
 		.probes = probes[config->probes],

@@ -24,7 +24,7 @@ struct target_config {
 	size_t https_ports_len;
 	const char *agents[TARGET_CONFIG_AGENTS_MAX];
 	size_t agents_len;
-	uint64_t check_ms; /* the longest timeout of a probe, and a bit; 0: nothing is known
+	uint64_t probe_ms; /* the longest timeout of a probe, and a bit; 0: nothing is known
 			    */
 };
 

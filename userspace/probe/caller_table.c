@@ -24,16 +24,16 @@ struct caller_table_connection {
 
 struct caller_table {
 	struct caller_table_connection *table;
-	uint64_t check_ns;
+	uint64_t probe_ns;
 };
 
-int caller_table_new(struct caller_table **out, uint64_t check_ns)
+int caller_table_new(struct caller_table **out, uint64_t probe_ns)
 {
 	struct caller_table *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
-	c->check_ns = check_ns;
+	c->probe_ns = probe_ns;
 	*out = c;
 	return 0;
 }
@@ -153,7 +153,7 @@ static enum caller_kind caller_table_kind_by(const struct caller_table *c,
 					     const struct caller_table_connection *connection,
 					     uint64_t now_ns)
 {
-	if (connection->kind == CALLER_TLS && now_ns - connection->first_ns >= c->check_ns)
+	if (connection->kind == CALLER_TLS && now_ns - connection->first_ns >= c->probe_ns)
 		return CALLER_CLIENT;
 	return connection->kind;
 }

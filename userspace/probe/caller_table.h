@@ -26,8 +26,8 @@ struct caller_table_segment {
 	uint64_t seen_ns;
 };
 
-/* The caller owns *out. By TLS, who is there for check_ns is a client. -ENOMEM. */
-int caller_table_new(struct caller_table **out, uint64_t check_ns);
+/* The caller owns *out. By TLS, who is there for probe_ns is a client. -ENOMEM. */
+int caller_table_new(struct caller_table **out, uint64_t probe_ns);
 void caller_table_free(struct caller_table **c);
 
 /* What the connection is by now, with this segment. */
