@@ -24,6 +24,7 @@ struct scaler_watch {
 	bool is_closed; /* by the effects seen */
 	bool is_waking; /* from GROW at a closed gate until it opens */
 	bool is_stopped;
+	uint64_t recheck_ns; /* with the next step; the caller's */
 	bool is_kept;
 	uint64_t closed_ns;
 	uint64_t awake_ns; /* when it became awake last */
@@ -64,7 +65,7 @@ static inline const char *scaler_watch_gate(struct scaler_watch *w, unsigned int
 		return "the gate is as the effects have left it";
 	if (w->is_closed && w->scaler.state == SCALER_AWAKE)
 		return "the gate of a target that is awake is open";
-	if (!w->is_closed && w->scaler.state == SCALER_ASLEEP)
+	if (!w->is_closed && w->scaler.state == SCALER_ASLEEP && !w->is_stopped)
 		return "the gate of a target that is asleep is closed";
 	return NULL;
 }
@@ -97,26 +98,34 @@ static inline const char *scaler_watch_size(struct scaler_watch *w, enum scaler_
 	return NULL;
 }
 
+static inline unsigned int scaler_watch_tell(struct scaler *s, enum scaler_event event,
+					     uint64_t now_ns)
+{
+	const struct scaler_input in = { .event = event, .now_ns = now_ns };
+
+	return scaler_step(s, &in);
+}
+
 /* Of a copy: whatever has happened, the next packet opens the gate, and in time. */
 static inline const char *scaler_watch_escape(struct scaler s, uint64_t now_ns)
 {
 	uint64_t limit_ns = now_ns + s.settings.wake_timeout_ns;
 	struct scaler answered = s;
 
-	scaler_step(&answered, SCALER_TRAFFIC, now_ns, 0);
-	scaler_step(&answered, SCALER_GROWN, now_ns, 0);
-	scaler_step(&answered, SCALER_READY, now_ns, 0);
+	scaler_watch_tell(&answered, SCALER_TRAFFIC, now_ns);
+	scaler_watch_tell(&answered, SCALER_GROWN, now_ns);
+	scaler_watch_tell(&answered, SCALER_READY, now_ns);
 	if (answered.is_gate_closed)
 		return "the full size and an answered probe open the gate";
 
-	scaler_step(&s, SCALER_TRAFFIC, now_ns, 0);
+	scaler_watch_tell(&s, SCALER_TRAFFIC, now_ns);
 	for (int i = 0; i < SCALER_WATCH_TICKS_MAX && s.is_gate_closed; i++) {
 		uint64_t deadline_ns = scaler_deadline_ns(&s);
 
 		if (deadline_ns > limit_ns)
 			return "the gate opens in time although nothing answers";
 		now_ns = deadline_ns > now_ns ? deadline_ns : now_ns;
-		scaler_step(&s, SCALER_TICK, now_ns, 0);
+		scaler_watch_tell(&s, SCALER_TICK, now_ns);
 	}
 	return s.is_gate_closed ? "the gate opens although nothing answers" : NULL;
 }
@@ -126,7 +135,14 @@ static inline const char *scaler_watch_step(struct scaler_watch *w, enum scaler_
 					    unsigned int *effects_out)
 {
 	enum scaler_state before = w->scaler.state;
-	unsigned int effects = scaler_step(&w->scaler, event, now_ns, activity_ns);
+	const struct scaler_input in = {
+		.event = event,
+		.now_ns = now_ns,
+		.activity_ns = activity_ns,
+		.recheck_ns = w->recheck_ns,
+	};
+	unsigned int effects = scaler_step(&w->scaler, &in);
+	bool was_stopped = w->is_stopped;
 	const char *broken;
 
 	*effects_out = effects;
@@ -137,8 +153,11 @@ static inline const char *scaler_watch_step(struct scaler_watch *w, enum scaler_
 	if (w->scaler.idle_ns < w->scaler.settings.idle_ns ||
 	    w->scaler.idle_ns > max_u64(w->scaler.settings.idle_ns, w->scaler.settings.idle_max_ns))
 		return "the idle time stays within its bounds";
-	if (w->is_stopped && effects)
+	w->is_stopped = w->is_stopped || event == SCALER_STOP || event == SCALER_ABANDON;
+	if (was_stopped && effects)
 		return "nothing happens after the stop";
+	if (event == SCALER_ABANDON && before == SCALER_ASLEEP && (effects & ~SCALER_OPEN_GATE))
+		return "a target that is abandoned asleep stays asleep";
 	if (activity_ns > w->activity_ns)
 		w->activity_ns = activity_ns;
 	broken = scaler_watch_gate(w, effects, now_ns);
@@ -149,7 +168,6 @@ static inline const char *scaler_watch_step(struct scaler_watch *w, enum scaler_
 
 	if (before != SCALER_AWAKE && w->scaler.state == SCALER_AWAKE)
 		w->awake_ns = now_ns;
-	w->is_stopped = w->is_stopped || event == SCALER_STOP;
 	if (w->is_stopped && (w->is_closed || scaler_deadline_ns(&w->scaler) != UINT64_MAX))
 		return "a stopped target is left alone, with its gate open";
 	if (event == SCALER_TICK && !(effects & SCALER_CHECK) &&

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	scaler_watch_init(&w, &settings, now_ns);
 	for (size_t i = FUZZ_HEAD_LEN; i + 1 < size; i += 2) {
 		enum scaler_event event = (enum scaler_event)min_u64(data[i] & FUZZ_EVENT,
-								     SCALER_STOP);
+								     SCALER_ABANDON);
 		unsigned int effects;
 		const char *broken;
 
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (data[i] & FUZZ_ACTIVITY)
 			activity_ns = max_u64(activity_ns,
 					      now_ns - (data[i] & FUZZ_LAGGING ? FUZZ_LAG_NS : 0));
-		w.scaler.recheck_ns = (1 + data[i + 1]) * NS_PER_MS;
+		w.recheck_ns = (1 + data[i + 1]) * NS_PER_MS;
 		broken = scaler_watch_step(&w, event, now_ns, activity_ns, &effects);
 		if (broken) {
 			fprintf(stderr, "event %zu breaks: %s\n", (i - FUZZ_HEAD_LEN) / 2, broken);

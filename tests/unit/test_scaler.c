@@ -569,14 +569,14 @@ static unsigned int sleep_once(struct scaler *s, uint64_t *now_ns, uint64_t slep
 	unsigned int effects;
 
 	*now_ns = scaler_deadline_ns(s);
-	scaler_step(s, SCALER_TICK, *now_ns, 0);
+	scaler_watch_tell(s, SCALER_TICK, *now_ns);
 	*now_ns = scaler_deadline_ns(s);
-	assert_int_equal(scaler_step(s, SCALER_TICK, *now_ns, 0), SCALER_SHRINK);
-	scaler_step(s, SCALER_SHRUNK, *now_ns, 0);
+	assert_int_equal(scaler_watch_tell(s, SCALER_TICK, *now_ns), SCALER_SHRINK);
+	scaler_watch_tell(s, SCALER_SHRUNK, *now_ns);
 	*now_ns += slept_ms * NS_PER_MS;
-	effects = scaler_step(s, SCALER_TRAFFIC, *now_ns, 0);
-	scaler_step(s, SCALER_GROWN, *now_ns, 0);
-	scaler_step(s, SCALER_READY, *now_ns, 0);
+	effects = scaler_watch_tell(s, SCALER_TRAFFIC, *now_ns);
+	scaler_watch_tell(s, SCALER_GROWN, *now_ns);
+	scaler_watch_tell(s, SCALER_READY, *now_ns);
 	assert_int_equal(s->state, SCALER_AWAKE);
 	return effects;
 }
@@ -602,7 +602,7 @@ static void who_is_woken_again_and_again_gets_a_longer_idle_time(void **state)
 
 	(void)state;
 	scaler_init(&s, &flapping, 0);
-	scaler_step(&s, SCALER_READY, 0, 0);
+	scaler_watch_tell(&s, SCALER_READY, 0);
 	for (size_t i = 0; i < ARRAY_LEN(nights); i++) {
 		unsigned int effects = sleep_once(&s, &now_ns, nights[i].slept_ms);
 
@@ -615,11 +615,13 @@ static void who_is_woken_again_and_again_gets_a_longer_idle_time(void **state)
 
 /* clang-format on */
 
-static void a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything(void **state)
+/* At each point of the whole way; the last thing that the target hears of. */
+static void end_everywhere(enum scaler_event end)
 {
-	(void)state;
 	for (size_t len = 1; len <= ARRAY_LEN(whole_way); len++) {
-		struct step story[ARRAY_LEN(whole_way) + 1 + SCALER_STOP + 1];
+		struct step story[ARRAY_LEN(whole_way) + 1 + SCALER_ABANDON + 1];
+		bool sleeps_on = end == SCALER_ABANDON && whole_way[len - 1].state == SCALER_ASLEEP;
+		enum scaler_state after = sleeps_on ? SCALER_ASLEEP : SCALER_AWAKE;
 		size_t n = len + 1;
 		unsigned int open_gate = 0;
 
@@ -630,12 +632,26 @@ static void a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything(v
 			if (story[i].effects & SCALER_OPEN_GATE)
 				open_gate = 0;
 		}
-		story[len] = (struct step){ 60000, SCALER_STOP, 0, SCALER_AWAKE,
-					    SCALER_STOP_ASKING | SCALER_GROW | open_gate };
-		for (enum scaler_event event = SCALER_TICK; event <= SCALER_STOP; event++)
-			story[n++] = (struct step){ 99999, event, 99999, SCALER_AWAKE, 0 };
+		story[len] = (struct step){
+			60000, end, 0, after,
+			sleeps_on ? SCALER_OPEN_GATE : SCALER_STOP_ASKING | SCALER_GROW | open_gate
+		};
+		for (enum scaler_event event = SCALER_TICK; event <= SCALER_ABANDON; event++)
+			story[n++] = (struct step){ 99999, event, 99999, after, 0 };
 		replay(story, n);
 	}
+}
+
+static void a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything(void **state)
+{
+	(void)state;
+	end_everywhere(SCALER_STOP);
+}
+
+static void a_target_abandoned_asleep_sleeps_on_behind_an_open_gate(void **state)
+{
+	(void)state;
+	end_everywhere(SCALER_ABANDON);
 }
 
 struct due {
@@ -652,10 +668,14 @@ static void wait_for_what_is_due(const struct due *story, size_t len)
 	scaler_init(&s, &settings, 0);
 	assert_true(scaler_deadline_ns(&s) == UINT64_MAX);
 	for (size_t i = 0; i < len; i++) {
+		const struct scaler_input in = {
+			.event = story[i].event,
+			.now_ns = story[i].ms * NS_PER_MS,
+			.activity_ns = story[i].activity_ms * NS_PER_MS,
+		};
 		uint64_t ms;
 
-		scaler_step(&s, story[i].event, story[i].ms * NS_PER_MS,
-			    story[i].activity_ms * NS_PER_MS);
+		scaler_step(&s, &in);
 		ms = scaler_deadline_ns(&s);
 		ms = ms == UINT64_MAX ? NEVER_MS : ms / NS_PER_MS;
 		if (ms != story[i].deadline_ms)
@@ -758,9 +778,9 @@ static void random_step(struct random_walk *walk, size_t i)
 	random_pass_time(walk);
 	if (walk->was_asked) /* as often as not it is quiet */
 		event = random_below(&walk->seed, 2) ? SCALER_QUIET : event;
-	walk->watch.scaler.recheck_ns = random_below(&walk->seed, 100 * NS_PER_MS) + 1;
+	walk->watch.recheck_ns = random_below(&walk->seed, 100 * NS_PER_MS) + 1;
 	if (random_below(&walk->seed, 1000) == 0)
-		event = SCALER_STOP;
+		event = random_below(&walk->seed, 2) ? SCALER_STOP : SCALER_ABANDON;
 	broken = scaler_watch_step(&walk->watch, event, walk->now_ns, walk->activity_ns, &effects);
 	if (broken)
 		fail_msg("step %zu, event %d at %llu ns, breaks: %s", i, (int)event,
@@ -813,10 +833,10 @@ static void a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other(
 	assert_int_equal(s.state, SCALER_ASLEEP);
 	assert_true(s.is_gate_closed);
 	assert_true(scaler_deadline_ns(&s) == UINT64_MAX);
-	assert_int_equal(scaler_step(&s, SCALER_TICK, 2 * NS_PER_S, 0), 0);
-	assert_int_equal(scaler_step(&s, SCALER_TRAFFIC, 3 * NS_PER_S, 0), SCALER_GROW);
-	assert_int_equal(scaler_step(&s, SCALER_GROWN, 3 * NS_PER_S, 0), SCALER_ASK_READY);
-	assert_int_equal(scaler_step(&s, SCALER_READY, 3 * NS_PER_S, 0), SCALER_OPEN_GATE);
+	assert_int_equal(scaler_watch_tell(&s, SCALER_TICK, 2 * NS_PER_S), 0);
+	assert_int_equal(scaler_watch_tell(&s, SCALER_TRAFFIC, 3 * NS_PER_S), SCALER_GROW);
+	assert_int_equal(scaler_watch_tell(&s, SCALER_GROWN, 3 * NS_PER_S), SCALER_ASK_READY);
+	assert_int_equal(scaler_watch_tell(&s, SCALER_READY, 3 * NS_PER_S), SCALER_OPEN_GATE);
 	assert_int_equal(s.state, SCALER_AWAKE);
 }
 
@@ -845,6 +865,7 @@ int main(void)
 			the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout),
 		cmocka_unit_test(
 			a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything),
+		cmocka_unit_test(a_target_abandoned_asleep_sleeps_on_behind_an_open_gate),
 		cmocka_unit_test(the_deadline_is_when_something_can_change),
 		cmocka_unit_test(a_quiet_target_is_asked_twice),
 		cmocka_unit_test(a_busy_target_is_asked_again_and_stays),

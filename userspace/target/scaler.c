@@ -44,7 +44,7 @@ static unsigned int scaler_enter_growing(struct scaler *s, uint64_t now_ns)
 	return SCALER_GROW;
 }
 
-/* Somebody wants the target: not a failure of ours. */
+/* Somebody wants the target: unlike the GROW that undoes a failed shrink, this may be a flap. */
 static unsigned int scaler_wake(struct scaler *s, uint64_t now_ns)
 {
 	unsigned int effects = scaler_note_flap(s, now_ns);
@@ -58,11 +58,6 @@ static uint64_t scaler_idle_deadline_ns(const struct scaler *s)
 	uint64_t not_before_ns = max_u64(s->busy_till_ns, s->shrink_not_before_ns);
 
 	return max_u64(max_u64(idle_ns, s->since_ns + s->settings.awake_min_ns), not_before_ns);
-}
-
-static bool scaler_may_sleep(const struct scaler *s, uint64_t now_ns)
-{
-	return !s->is_kept && now_ns >= scaler_idle_deadline_ns(s);
 }
 
 static unsigned int scaler_check(struct scaler *s)
@@ -88,51 +83,40 @@ static unsigned int scaler_shrink(struct scaler *s, uint64_t now_ns)
 	return SCALER_SHRINK;
 }
 
-static unsigned int scaler_step_awake(struct scaler *s, enum scaler_event event, uint64_t now_ns,
-				      uint64_t activity_ns)
+static unsigned int scaler_step_awake(struct scaler *s, const struct scaler_input *in)
 {
 	bool was_checking = s->is_checking;
 
-	s->activity_ns = max_u64(s->activity_ns, activity_ns);
+	s->activity_ns = max_u64(s->activity_ns, in->activity_ns);
 	s->is_checking = false;
-	if (event == SCALER_BUSY && was_checking)
-		s->busy_till_ns = now_ns + s->recheck_ns;
-	if (!scaler_may_sleep(s, now_ns))
+	if (in->event == SCALER_BUSY && was_checking)
+		s->busy_till_ns = in->now_ns + in->recheck_ns;
+	if (s->is_kept || in->now_ns < scaler_idle_deadline_ns(s))
 		return 0;
-	if (event == SCALER_QUIET && was_checking)
-		return scaler_enter_settling(s, now_ns);
-	if (event != SCALER_TICK)
+	if (in->event == SCALER_QUIET && was_checking)
+		return scaler_enter_settling(s, in->now_ns);
+	if (in->event != SCALER_TICK)
 		return 0;
-	return s->settings.asks ? scaler_check(s) : scaler_enter_settling(s, now_ns);
-}
-
-static unsigned int scaler_end_settling(struct scaler *s, uint64_t now_ns)
-{
-	if (now_ns < s->since_ns + s->settings.settle_ns)
-		return 0;
-	return s->settings.asks ? scaler_check(s) : scaler_shrink(s, now_ns);
-}
-
-static unsigned int scaler_reopen_busy(struct scaler *s, uint64_t now_ns)
-{
-	unsigned int effects = scaler_enter_awake(s, now_ns, s->activity_ns);
-
-	s->busy_till_ns = now_ns + s->recheck_ns;
-	return effects;
+	return s->settings.asks ? scaler_check(s) : scaler_enter_settling(s, in->now_ns);
 }
 
 /* The gate is closed, the size still full: whatever comes now costs nothing but an open gate. */
-static unsigned int scaler_step_settling(struct scaler *s, enum scaler_event event, uint64_t now_ns,
-					 uint64_t activity_ns)
+static unsigned int scaler_step_settling(struct scaler *s, const struct scaler_input *in)
 {
-	if (event == SCALER_TRAFFIC || event == SCALER_KEEP || activity_ns > s->activity_ns)
-		return scaler_enter_awake(s, now_ns, max_u64(s->activity_ns, activity_ns));
-	if (event == SCALER_TICK)
-		return scaler_end_settling(s, now_ns);
-	if (event == SCALER_QUIET && s->is_checking)
-		return scaler_shrink(s, now_ns);
-	if (event == SCALER_BUSY && s->is_checking)
-		return scaler_reopen_busy(s, now_ns);
+	unsigned int effects;
+
+	if (in->event == SCALER_TRAFFIC || in->event == SCALER_KEEP ||
+	    in->activity_ns > s->activity_ns)
+		return scaler_enter_awake(s, in->now_ns, max_u64(s->activity_ns, in->activity_ns));
+	if (in->event == SCALER_TICK && in->now_ns >= s->since_ns + s->settings.settle_ns)
+		return s->settings.asks ? scaler_check(s) : scaler_shrink(s, in->now_ns);
+	if (in->event == SCALER_QUIET && s->is_checking)
+		return scaler_shrink(s, in->now_ns);
+	if (in->event == SCALER_BUSY && s->is_checking) {
+		effects = scaler_enter_awake(s, in->now_ns, s->activity_ns);
+		s->busy_till_ns = in->now_ns + in->recheck_ns;
+		return effects;
+	}
 	return 0;
 }
 
@@ -146,36 +130,22 @@ static unsigned int scaler_shrink_failed(struct scaler *s, uint64_t now_ns)
 	return scaler_enter_growing(s, now_ns) | SCALER_OPEN_GATE;
 }
 
-static unsigned int scaler_step_shrinking(struct scaler *s, enum scaler_event event,
-					  uint64_t now_ns, uint64_t activity_ns)
+static unsigned int scaler_step_shrinking(struct scaler *s, const struct scaler_input *in)
 {
-	if (s->is_settling)
-		return scaler_step_settling(s, event, now_ns, activity_ns);
-	switch (event) {
+	switch (in->event) {
 	case SCALER_SHRUNK:
 		s->state = SCALER_ASLEEP;
-		s->since_ns = now_ns;
+		s->since_ns = in->now_ns;
 		s->shrink_pause_ns = 0;
 		return 0;
 	case SCALER_TRAFFIC:
 	case SCALER_KEEP:
-		return scaler_wake(s, now_ns);
+		return scaler_wake(s, in->now_ns);
 	case SCALER_SHRINK_FAILED:
-		return scaler_shrink_failed(s, now_ns);
+		return scaler_shrink_failed(s, in->now_ns);
 	default:
 		return 0;
 	}
-}
-
-static unsigned int scaler_step_asleep(struct scaler *s, enum scaler_event event, uint64_t now_ns)
-{
-	return event == SCALER_TRAFFIC || event == SCALER_KEEP ? scaler_wake(s, now_ns) : 0;
-}
-
-static unsigned int scaler_open_late(struct scaler *s)
-{
-	s->is_gate_closed = false;
-	return SCALER_OPEN_GATE | SCALER_TIMED_OUT;
 }
 
 static bool scaler_is_late(const struct scaler *s, uint64_t now_ns)
@@ -187,8 +157,10 @@ static unsigned int scaler_tick_growing(struct scaler *s, uint64_t now_ns)
 {
 	unsigned int effects = 0;
 
-	if (scaler_is_late(s, now_ns))
-		effects |= scaler_open_late(s);
+	if (scaler_is_late(s, now_ns)) {
+		s->is_gate_closed = false;
+		effects |= SCALER_OPEN_GATE | SCALER_TIMED_OUT;
+	}
 	if (s->retry_ns && now_ns >= s->retry_ns) {
 		s->retry_ns = 0;
 		effects |= SCALER_GROW;
@@ -196,41 +168,42 @@ static unsigned int scaler_tick_growing(struct scaler *s, uint64_t now_ns)
 	return effects;
 }
 
-static unsigned int scaler_step_growing(struct scaler *s, enum scaler_event event, uint64_t now_ns)
+static unsigned int scaler_step_growing(struct scaler *s, const struct scaler_input *in)
 {
-	switch (event) {
+	switch (in->event) {
 	case SCALER_GROWN:
 		s->state = SCALER_UNREADY;
-		s->since_ns = now_ns;
+		s->since_ns = in->now_ns;
 		return SCALER_ASK_READY;
 	case SCALER_GROW_FAILED:
-		s->retry_ns = now_ns + s->retry_pause_ns;
+		s->retry_ns = in->now_ns + s->retry_pause_ns;
 		s->retry_pause_ns = min_u64(2 * s->retry_pause_ns, s->settings.retry_max_ns);
 		return 0;
 	case SCALER_TICK:
-		return scaler_tick_growing(s, now_ns);
+		return scaler_tick_growing(s, in->now_ns);
 	default:
 		return 0;
 	}
 }
 
-static unsigned int scaler_step_unready(struct scaler *s, enum scaler_event event, uint64_t now_ns)
+static unsigned int scaler_step_unready(struct scaler *s, const struct scaler_input *in)
 {
-	if (event == SCALER_READY)
-		return scaler_enter_awake(s, now_ns, now_ns);
-	if (event == SCALER_TICK && scaler_is_late(s, now_ns))
+	if (in->event == SCALER_READY)
+		return scaler_enter_awake(s, in->now_ns, in->now_ns);
+	if (in->event == SCALER_TICK && scaler_is_late(s, in->now_ns))
 		return SCALER_STOP_ASKING | SCALER_TIMED_OUT |
-		       scaler_enter_awake(s, now_ns, now_ns);
+		       scaler_enter_awake(s, in->now_ns, in->now_ns);
 	return 0;
 }
 
-static unsigned int scaler_stop(struct scaler *s, uint64_t now_ns)
+static unsigned int scaler_stop(struct scaler *s, const struct scaler_input *in)
 {
-	unsigned int effects = SCALER_STOP_ASKING | SCALER_GROW;
-
-	effects |= scaler_enter_awake(s, now_ns, now_ns);
 	s->is_stopped = true;
-	return effects;
+	if (in->event == SCALER_ABANDON && s->state == SCALER_ASLEEP) {
+		s->is_gate_closed = false;
+		return SCALER_OPEN_GATE;
+	}
+	return SCALER_STOP_ASKING | SCALER_GROW | scaler_enter_awake(s, in->now_ns, in->now_ns);
 }
 
 void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint64_t now_ns)
@@ -252,29 +225,35 @@ unsigned int scaler_resume_asleep(struct scaler *s, uint64_t now_ns)
 	return SCALER_CLOSE_GATE;
 }
 
-unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now_ns,
-			 uint64_t activity_ns)
+unsigned int scaler_step(struct scaler *s, const struct scaler_input *in)
 {
 	if (s->is_stopped)
 		return 0;
-	if (event == SCALER_STOP)
-		return scaler_stop(s, now_ns);
-	if (event == SCALER_KEEP || event == SCALER_RELEASE)
-		s->is_kept = event == SCALER_KEEP;
+	if (in->event == SCALER_STOP || in->event == SCALER_ABANDON)
+		return scaler_stop(s, in);
+	if (in->event == SCALER_KEEP || in->event == SCALER_RELEASE)
+		s->is_kept = in->event == SCALER_KEEP;
 
 	switch (s->state) {
 	case SCALER_AWAKE:
-		return scaler_step_awake(s, event, now_ns, activity_ns);
+		return scaler_step_awake(s, in);
 	case SCALER_SHRINKING:
-		return scaler_step_shrinking(s, event, now_ns, activity_ns);
+		return s->is_settling ? scaler_step_settling(s, in) : scaler_step_shrinking(s, in);
 	case SCALER_ASLEEP:
-		return scaler_step_asleep(s, event, now_ns);
+		if (in->event == SCALER_TRAFFIC || in->event == SCALER_KEEP)
+			return scaler_wake(s, in->now_ns);
+		return 0;
 	case SCALER_GROWING:
-		return scaler_step_growing(s, event, now_ns);
+		return scaler_step_growing(s, in);
 	case SCALER_UNREADY:
-		return scaler_step_unready(s, event, now_ns);
+		return scaler_step_unready(s, in);
 	}
 	return 0;
+}
+
+void scaler_raise_awake_min(struct scaler *s, uint64_t awake_min_ns)
+{
+	s->settings.awake_min_ns = max_u64(s->settings.awake_min_ns, awake_min_ns);
 }
 
 static uint64_t scaler_wake_deadline_ns(const struct scaler *s)

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When a target sleeps and when it wakes. Pure: no clock, no I/O, no kernel. It is given events
- * and the time, and answers with effects, which the caller carries out in the order of their
- * values.
+ * When a target sleeps and when it wakes. Pure. It is given events and the time, and answers with
+ * effects, which the caller carries out in the order of their values.
  *
  *              READY                      idle: CLOSE_GATE, later SHRINK
- *   PROBING ------------> AWAKE ------------------------------------> SHRINKING
+ *   UNREADY ------------> AWAKE ------------------------------------> SHRINKING
  *      ^   OPEN_GATE        ^     <---- it moved: OPEN_GATE ----------   |    |
  *      | GROWN              | wake timeout: OPEN_GATE              SHRUNK |    |
- *      | PROBE              |                                             v    |
+ *      | ASK_READY          |                                             v    |
  *   GROWING <---------------------------- TRAFFIC: GROW ------------- ASLEEP   |
  *      ^------------------ TRAFFIC: GROW; SHRINK_FAILED: GROW, OPEN_GATE ------'
  *
- * A new scaler is PROBING with the gate open: a target is not put to sleep before it has been
+ * A new scaler is UNREADY with the gate open: a target is not put to sleep before it has been
  * ready once.
  *
  * Closing the gate is a race with a packet that has just passed it. So SHRINKING begins with a
@@ -46,10 +45,11 @@ enum scaler_event {
 	SCALER_GROW_FAILED,
 	SCALER_READY,	/* the readiness probe has answered */
 	SCALER_QUIET,	/* the answer to CHECK: nothing is at work */
-	SCALER_BUSY,	/* the answer to CHECK: ask again after recheck_ns */
+	SCALER_BUSY,	/* the answer to CHECK: something is at work */
 	SCALER_KEEP,	/* stay awake, or wake, until RELEASE */
 	SCALER_RELEASE, /* the idle time decides again */
-	SCALER_STOP,	/* doze is about to end */
+	SCALER_STOP,	/* doze is about to end: the full size, and the gate open */
+	SCALER_ABANDON, /* as STOP, but a target that is asleep stays so, behind an open gate */
 };
 
 /* Bits of an effect set. */
@@ -89,6 +89,7 @@ struct scaler_settings {
 
 #define SCALER_FLAPS 3
 
+/* To be read by others, and written by the scaler alone. */
 struct scaler {
 	struct scaler_settings settings;
 	enum scaler_state state;
@@ -107,8 +108,14 @@ struct scaler {
 	uint64_t idle_ns;	       /* as flapping has made it; settings.idle_ns without */
 	uint64_t shrink_ns;	       /* when it fell asleep last */
 	unsigned int flaps;	       /* in a row */
-	uint64_t recheck_ns;	       /* set before BUSY is sent */
 	uint64_t busy_till_ns;	       /* AWAKE: not asked again before */
+};
+
+struct scaler_input {
+	enum scaler_event event;
+	uint64_t now_ns;
+	uint64_t activity_ns; /* the gate's newest stamp of this target; 0: it has none */
+	uint64_t recheck_ns;  /* of BUSY: after so long CHECK may come again */
 };
 
 void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint64_t now_ns);
@@ -119,9 +126,11 @@ void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint6
  */
 unsigned int scaler_resume_asleep(struct scaler *s, uint64_t now_ns);
 
-/* activity_ns: the gate's newest stamp of this target, 0 if it has none. Returns the effects. */
-unsigned int scaler_step(struct scaler *s, enum scaler_event event, uint64_t now_ns,
-			 uint64_t activity_ns);
+/* Returns the effects. */
+unsigned int scaler_step(struct scaler *s, const struct scaler_input *in);
+
+/* From now on it is awake for at least so long after a wake, or longer if the settings say so. */
+void scaler_raise_awake_min(struct scaler *s, uint64_t awake_min_ns);
 
 /* When to send SCALER_TICK next; UINT64_MAX: only an event can change anything. */
 uint64_t scaler_deadline_ns(const struct scaler *s);

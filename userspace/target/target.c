@@ -71,6 +71,7 @@ struct target {
 	uint64_t judged_ns; /* when a client was recognized last, among probes */
 	struct gate_flow judged_flow;
 	uint64_t idle_told_ns;
+	uint64_t recheck_ns; /* after the last look at the connections */
 	struct target_history history;
 	struct target_port ready_port;
 };
@@ -177,18 +178,21 @@ static unsigned int target_replay(struct target *t)
 		return 0;
 	replayed = replay_all(t->edges.replay, t->hold);
 	if (replay_counters(t->edges.replay)->dropped_refused)
-		t->scaler.settings.awake_min_ns = max_u64(t->scaler.settings.awake_min_ns,
-							  TARGET_RESEND_NS);
+		scaler_raise_awake_min(&t->scaler, TARGET_RESEND_NS);
 	return replayed;
 }
 
 /* Open, then drain the ring: a frame that was copied before the gate opened is in it by now. */
 static void target_open_gate(struct target *t)
 {
+	unsigned int replayed;
+
 	datapath_open_gate(t->edges.datapath, t->settings.id);
 	heartbeat_leave(t->edges.heartbeat, &t->beat);
 	datapath_consume(t->edges.datapath);
-	target_history_awake(&t->history, target_replay(t), monotonic_ns());
+	replayed = target_replay(t);
+	if (!target_is_asleep(t)) /* else it is abandoned */
+		target_history_awake(&t->history, replayed, monotonic_ns());
 	target_probes_gate_opened(t->probes);
 	target_end_wake(t);
 }
@@ -227,12 +231,12 @@ static void target_check(struct target *t)
 	if (!t->scaler.is_gate_closed)
 		target_replay(t); /* late, as in target_act() */
 	if (target_look(t, &v) < 0) {
-		t->scaler.recheck_ns = TARGET_LOOK_AGAIN_NS;
+		t->recheck_ns = TARGET_LOOK_AGAIN_NS;
 		target_raise(t, SCALER_BUSY);
 		return;
 	}
 	target_history_looked(&t->history, &v);
-	t->scaler.recheck_ns = max_u64(v.recheck_ms, 1) * NS_PER_MS;
+	t->recheck_ns = max_u64(v.recheck_ms, 1) * NS_PER_MS;
 	target_raise(t, v.reason == BUSY_NOT ? SCALER_QUIET : SCALER_BUSY);
 }
 
@@ -293,8 +297,13 @@ static void target_note_state(struct target *t, enum scaler_state before, enum s
 static void target_step(struct target *t, enum scaler_event event)
 {
 	enum scaler_state before = t->scaler.state;
-	unsigned int effects = scaler_step(&t->scaler, event, monotonic_ns(),
-					   target_activity_ns(t));
+	const struct scaler_input in = {
+		.event = event,
+		.now_ns = monotonic_ns(),
+		.activity_ns = target_activity_ns(t),
+		.recheck_ns = t->recheck_ns,
+	};
+	unsigned int effects = scaler_step(&t->scaler, &in);
 
 	target_note_state(t, before, event);
 	for (size_t i = 0; i < ARRAY_LEN(target_effects); i++) {
@@ -504,16 +513,7 @@ void target_stop(struct target *t)
 
 void target_abandon(struct target *t)
 {
-	if (!target_is_asleep(t)) {
-		target_stop(t);
-		return;
-	}
-	t->scaler.is_stopped = true;
-	datapath_open_gate(t->edges.datapath, t->settings.id);
-	heartbeat_leave(t->edges.heartbeat, &t->beat);
-	datapath_consume(t->edges.datapath);
-	target_replay(t);
-	target_probes_gate_opened(t->probes);
+	target_dispatch(t, SCALER_ABANDON);
 }
 
 bool target_is_carrying(const struct target *t)
