@@ -5,7 +5,7 @@ SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 TEST_CFLAGS := -O1 -g -std=gnu11 -Wall -Wextra -Wshadow $(SANITIZE)
 TEST_CPPFLAGS := $(CPPFLAGS) -I. -Itests
 
-TEST_OBJECTS := $(SOURCES:userspace/%.c=$(B)/asan/userspace/%.o) $(B)/asan/tests/packet.o
+TEST_OBJECTS := $(SOURCES:userspace/%.c=$(B)/asan/userspace/%.o) $(patsubst tests/%.c,$(B)/asan/tests/%.o,$(wildcard tests/lib/*.c))
 TEST_LIBRARY := $(B)/asan/libdoze.a
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))

@@ -26,7 +26,7 @@
 #include "empty.skel.h"
 #include "gate/gate_offsets.h"
 #include "gate_load.h"
-#include "tests/packet.c" /* the benchmarks are built from one file each */
+#include "tests/lib/packet.c" /* the benchmarks are built from one file each */
 
 #define BENCH_REPEAT	     1000000
 #define BENCH_ROUNDS_DEFAULT 11

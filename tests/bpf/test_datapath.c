@@ -8,11 +8,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,11 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/address.h"
 #include "base/util.h"
 #include "gate/datapath.h"
+#include "lib/test.h"
 
 #define PORT	   8080
 #define NAMESPACES 2
@@ -69,7 +64,7 @@ static bool make_namespace(size_t i)
 	return true;
 }
 
-static int rig_new(void **state)
+static void rig_new(void)
 {
 	const struct datapath_settings settings = {
 		.can_replay = true,
@@ -77,17 +72,16 @@ static int rig_new(void **state)
 		.on_event = on_event,
 	};
 
-	(void)state;
 	rig.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	for (size_t i = 0; i < NAMESPACES; i++) {
 		if (!make_namespace(i)) {
 			print_message("skipped: no network namespace: %s\n", strerror(errno));
-			return 0;
+			return;
 		}
 	}
 	if (datapath_new(&rig.gate, &settings) < 0) {
 		print_message("skipped: the gate cannot be loaded\n");
-		return 0;
+		return;
 	}
 	for (size_t i = 0; i < NAMESPACES; i++) {
 		enter(rig.fds[i]);
@@ -96,12 +90,10 @@ static int rig_new(void **state)
 			0);
 	}
 	rig.can_run = true;
-	return 0;
 }
 
-static int rig_free(void **state)
+static void rig_free(void)
 {
-	(void)state;
 	for (size_t i = 0; rig.gate && i < NAMESPACES; i++) {
 		enter(rig.fds[i]);
 		datapath_detach(rig.gate, rig.ids[i], if_nametoindex("lo"));
@@ -110,8 +102,9 @@ static int rig_free(void **state)
 	datapath_free(&rig.gate);
 	enter(rig.outside);
 	close(rig.outside);
-	return 0;
 }
+
+struct test_fixture test_around_all = { rig_new, rig_free };
 
 static void skip_without_gate(void)
 {
@@ -170,9 +163,8 @@ static bool is_stamped_by(size_t namespace, const char *address, uint32_t id)
 	return false;
 }
 
-static void targets_are_told_apart_by_their_addresses_in_every_namespace(void **state)
+TEST(targets_are_told_apart_by_their_addresses_in_every_namespace)
 {
-	(void)state;
 	skip_without_gate();
 	add_target(1, "127.0.0.2");
 	add_target(2, "127.0.0.3");
@@ -181,9 +173,8 @@ static void targets_are_told_apart_by_their_addresses_in_every_namespace(void **
 	assert_true(is_stamped_by(1, "127.0.0.3", 2));
 }
 
-static void a_gate_that_is_closed_is_one_targets(void **state)
+TEST(a_gate_that_is_closed_is_one_targets)
 {
-	(void)state;
 	skip_without_gate();
 	datapath_close_gate(rig.gate, 1);
 	datapath_consume(rig.gate);
@@ -197,13 +188,12 @@ static void a_gate_that_is_closed_is_one_targets(void **state)
 	datapath_open_gate(rig.gate, 1);
 }
 
-static void a_target_that_is_removed_leaves_nothing_to_the_next(void **state)
+TEST(a_target_that_is_removed_leaves_nothing_to_the_next)
 {
 	const struct gate_addr client = addr_of("127.0.0.1");
 	const struct cidr from = cidr_of(&client);
 	uint64_t counters[GATE_VERDICT_COUNT], later[GATE_VERDICT_COUNT];
 
-	(void)state;
 	skip_without_gate();
 	datapath_set_probes(rig.gate, 1, GATE_PROBES_PASS, false);
 	assert_int_equal(datapath_add_source(rig.gate, 1, &from, GATE_SOURCE_IGNORED), 0);
@@ -221,11 +211,10 @@ static void a_target_that_is_removed_leaves_nothing_to_the_next(void **state)
 	assert_int_equal(later[GATE_PASS_IGNORED], counters[GATE_PASS_IGNORED]);
 }
 
-static void the_last_key_of_a_port_leaves_the_port_to_nobody(void **state)
+TEST(the_last_key_of_a_port_leaves_the_port_to_nobody)
 {
 	uint64_t counters[GATE_VERDICT_COUNT], later[GATE_VERDICT_COUNT];
 
-	(void)state;
 	skip_without_gate();
 	datapath_remove_target(rig.gate, 1);
 	datapath_remove_target(rig.gate, 2);
@@ -239,11 +228,10 @@ static void the_last_key_of_a_port_leaves_the_port_to_nobody(void **state)
 	assert_true(is_stamped_by(0, "127.0.0.2", 3));
 }
 
-static void what_is_detached_in_one_namespace_stays_in_the_other(void **state)
+TEST(what_is_detached_in_one_namespace_stays_in_the_other)
 {
 	uint64_t before;
 
-	(void)state;
 	skip_without_gate();
 	enter(rig.fds[0]);
 	datapath_detach(rig.gate, rig.ids[0], if_nametoindex("lo"));
@@ -257,9 +245,8 @@ static void what_is_detached_in_one_namespace_stays_in_the_other(void **state)
 }
 
 /* 127.0.0.1 is there in each. */
-static void targets_are_told_apart_by_their_namespaces(void **state)
+TEST(targets_are_told_apart_by_their_namespaces)
 {
-	(void)state;
 	skip_without_gate();
 	datapath_remove_target(rig.gate, 3);
 	enter(rig.fds[0]);
@@ -275,18 +262,4 @@ static void targets_are_told_apart_by_their_namespaces(void **state)
 	assert_true(is_stamped_by(0, "127.0.0.7", 6));
 	datapath_is_on_node(rig.gate);
 	assert_true(is_stamped_by(0, "127.0.0.7", 4));
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(targets_are_told_apart_by_their_addresses_in_every_namespace),
-		cmocka_unit_test(a_gate_that_is_closed_is_one_targets),
-		cmocka_unit_test(a_target_that_is_removed_leaves_nothing_to_the_next),
-		cmocka_unit_test(the_last_key_of_a_port_leaves_the_port_to_nobody),
-		cmocka_unit_test(what_is_detached_in_one_namespace_stays_in_the_other),
-		cmocka_unit_test(targets_are_told_apart_by_their_namespaces),
-	};
-
-	return cmocka_run_group_tests_name("datapath", tests, rig_new, rig_free);
 }

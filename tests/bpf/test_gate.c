@@ -14,11 +14,7 @@
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +26,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <cmocka.h>
 
 #include "base/util.h"
 #include "gate.h"
 #include "gate.skel.h"
-#include "packet.h"
+#include "lib/packet.h"
+#include "lib/test.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -157,21 +153,19 @@ static void rig_free(struct rig *r)
 	*r = (struct rig){ 0 };
 }
 
-static int rigs_new(void **state)
+static void rigs_new(void)
 {
-	(void)state;
 	rig_new(&with_replay, true);
 	rig_new(&without_replay, false);
-	return 0;
 }
 
-static int rigs_free(void **state)
+static void rigs_free(void)
 {
-	(void)state;
 	rig_free(&with_replay);
 	rig_free(&without_replay);
-	return 0;
 }
+
+struct test_fixture test_around_all = { rigs_new, rigs_free };
 
 static void skip_without(const struct rig *r)
 {
@@ -665,23 +659,20 @@ static void play(struct rig *r, const struct scene *table, size_t len)
 	}
 }
 
-static void every_packet_gets_its_verdict_in_all_hooks(void **state)
+TEST(every_packet_gets_its_verdict_in_all_hooks)
 {
-	(void)state;
 	skip_without(&with_replay);
 	play(&with_replay, scenes, COUNT(scenes));
 }
 
-static void without_replay_a_syn_is_dropped_and_a_datagram_passes(void **state)
+TEST(without_replay_a_syn_is_dropped_and_a_datagram_passes)
 {
-	(void)state;
 	skip_without(&without_replay);
 	play(&without_replay, scenes_without_replay, COUNT(scenes_without_replay));
 }
 
-static void what_is_malformed_passes_a_closed_gate(void **state)
+TEST(what_is_malformed_passes_a_closed_gate)
 {
-	(void)state;
 	skip_without(&with_replay);
 	rig_set_state(&with_replay, CLOSED);
 	for (size_t i = 0; i < packet_malformed_len; i++) {
@@ -693,7 +684,7 @@ static void what_is_malformed_passes_a_closed_gate(void **state)
 	}
 }
 
-static void a_frame_cut_at_any_byte_passes_a_closed_gate(void **state)
+TEST(a_frame_cut_at_any_byte_passes_a_closed_gate)
 {
 	static const struct packet_spec specs[] = {
 		{ SYN, .ip_options_len = 12 },
@@ -702,7 +693,6 @@ static void a_frame_cut_at_any_byte_passes_a_closed_gate(void **state)
 	};
 	struct rig *r = &with_replay;
 
-	(void)state;
 	skip_without(r);
 	rig_set_state(r, CLOSED);
 	for (size_t i = 0; i < COUNT(specs); i++) {
@@ -724,11 +714,10 @@ static void a_frame_cut_at_any_byte_passes_a_closed_gate(void **state)
 }
 
 /* A probe port of 0 says that there is none; a source port of 0 is odd, but may be sent. */
-static void a_client_at_port_zero_is_no_probe(void **state)
+TEST(a_client_at_port_zero_is_no_probe)
 {
 	struct packet p;
 
-	(void)state;
 	skip_without(&with_replay);
 	rig_set_state(&with_replay, CLOSED);
 	packet_build(&p, &(struct packet_spec){ SYN });
@@ -957,7 +946,7 @@ static void rig_set_steered(struct rig *r, const struct gate_flow *flow, bool is
 		map_set(r->skel->maps.gate_steered, &key, &closing);
 }
 
-static void probes_get_their_verdicts_in_all_hooks(void **state)
+TEST(probes_get_their_verdicts_in_all_hooks)
 {
 	static const enum gate_source sources[] = {
 		[FROM_CLIENT] = GATE_SOURCE_CLIENT,
@@ -967,7 +956,6 @@ static void probes_get_their_verdicts_in_all_hooks(void **state)
 	const __u32 target_id = TARGET;
 	struct rig *r = &with_replay;
 
-	(void)state;
 	skip_without(r);
 	for (size_t i = 0; i < COUNT(check_scenes); i++) {
 		const struct check_scene *scene = &check_scenes[i];
@@ -1001,7 +989,7 @@ static void rig_set_kubelets(struct rig *r, const struct gate_flow *flow, __u32 
 		map_set(r->skel->maps.gate_kubelet, &key, &kubelets);
 }
 
-static void the_kubelets_connections_are_probes_wherever_they_come_from(void **state)
+TEST(the_kubelets_connections_are_probes_wherever_they_come_from)
 {
 	static const struct {
 		enum gate_source kind;
@@ -1022,7 +1010,6 @@ static void the_kubelets_connections_are_probes_wherever_they_come_from(void **s
 	const __u32 target_id = TARGET, zero = 0;
 	struct rig *r = &with_replay;
 
-	(void)state;
 	skip_without(r);
 	for (size_t i = 0; i < 2 * COUNT(rows); i++) {
 		const __u32 knows = rows[i / 2].knows_kubelet;
@@ -1044,7 +1031,7 @@ static void the_kubelets_connections_are_probes_wherever_they_come_from(void **s
 }
 
 /* What the kubelet has sent is still the kubelet's; who opens another from there is not. */
-static void a_port_that_the_kubelet_has_used_is_anybodys(void **state)
+TEST(a_port_that_the_kubelet_has_used_is_anybodys)
 {
 	const struct gate_control control = OPEN_WITH(ANSWER);
 	const __u32 target_id = TARGET, zero = 0, knows = 1;
@@ -1052,7 +1039,6 @@ static void a_port_that_the_kubelet_has_used_is_anybodys(void **state)
 	struct packet syn, payload;
 	struct gate_flow flow;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&syn, &(struct packet_spec){ SYN });
 	packet_build(&payload, &(struct packet_spec){ ACK, .payload_len = 5 });
@@ -1069,7 +1055,7 @@ static void a_port_that_the_kubelet_has_used_is_anybodys(void **state)
 }
 
 /* It is shown to the daemon with what it needs to find the payload. */
-static void judged_payload_is_told_with_its_length(void **state)
+TEST(judged_payload_is_told_with_its_length)
 {
 	const struct gate_control control = OPEN_WITH(ANSWER);
 	const __u32 target_id = TARGET;
@@ -1077,7 +1063,6 @@ static void judged_payload_is_told_with_its_length(void **state)
 	struct gate_flow flow;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&p, &(struct packet_spec){ ACK, .payload_len = 3, .padding_len = 3 });
 	flow = flow_of(&p);
@@ -1089,14 +1074,13 @@ static void judged_payload_is_told_with_its_length(void **state)
 	rig_set_control(r, TARGET, false, 0);
 }
 
-static void the_last_client_is_remembered(void **state)
+TEST(the_last_client_is_remembered)
 {
 	struct rig *r = &with_replay;
 	struct gate_activity activity;
 	struct gate_flow flow;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&p, &(struct packet_spec){ .ip = 6, SYN });
 	flow = flow_of(&p);
@@ -1108,7 +1092,7 @@ static void the_last_client_is_remembered(void **state)
 }
 
 /* Datagrams that the target sends, through a program that stands in no packet's way. */
-static void what_a_target_sends_by_udp_is_activity_while_the_gate_is_open(void **state)
+TEST(what_a_target_sends_by_udp_is_activity_while_the_gate_is_open)
 {
 	static const struct {
 		struct packet_spec spec;
@@ -1122,7 +1106,6 @@ static void what_a_target_sends_by_udp_is_activity_while_the_gate_is_open(void *
 	};
 	struct rig *r = &with_replay;
 
-	(void)state;
 	skip_without(r);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct packet p;
@@ -1162,11 +1145,10 @@ static void assert_target(struct rig *r, const struct packet_spec *spec, __u32 t
 	}
 }
 
-static void an_exact_address_wins_over_any_address(void **state)
+TEST(an_exact_address_wins_over_any_address)
 {
 	struct rig *r = &with_replay;
 
-	(void)state;
 	skip_without(r);
 	rig_set_state(r, CLOSED);
 	rig_set_control(r, TARGET_EXACT, true, 0);
@@ -1183,12 +1165,11 @@ static void an_exact_address_wins_over_any_address(void **state)
 	assert_target(r, &(struct packet_spec){ SYN }, TARGET);
 }
 
-static void an_exact_address_needs_no_wildcard(void **state)
+TEST(an_exact_address_needs_no_wildcard)
 {
 	struct rig *r = &with_replay;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	rig_set_state(r, CLOSED);
 	rig_remove_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP);
@@ -1201,12 +1182,11 @@ static void an_exact_address_needs_no_wildcard(void **state)
 	rig_remove_key(r, &server4, PACKET_SERVER_PORT, PACKET_TCP);
 }
 
-static void tcp_and_udp_of_one_port_are_two_targets(void **state)
+TEST(tcp_and_udp_of_one_port_are_two_targets)
 {
 	struct rig *r = &with_replay;
 	struct packet syn, datagram;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&syn, &(struct packet_spec){ SYN });
 	packet_build(&datagram, &(struct packet_spec){ UDP });
@@ -1222,12 +1202,11 @@ static void tcp_and_udp_of_one_port_are_two_targets(void **state)
 	assert_all_hooks(r, &datagram, GATE_HOLD_DATAGRAM);
 }
 
-static void a_target_id_beyond_the_maps_passes(void **state)
+TEST(a_target_id_beyond_the_maps_passes)
 {
 	struct rig *r = &with_replay;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	rig_set_state(r, CLOSED);
 	rig_add_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP, GATE_TARGETS_MAX);
@@ -1237,12 +1216,11 @@ static void a_target_id_beyond_the_maps_passes(void **state)
 
 /* What only an skb knows. */
 
-static void what_is_for_another_machine_passes(void **state)
+TEST(what_is_for_another_machine_passes)
 {
 	struct rig *r = &with_replay;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	rig_set_state(r, CLOSED);
 	packet_build(&p, &(struct packet_spec){ SYN, .destination = { 2, 0, 0, 0, 0, 9 } });
@@ -1253,13 +1231,12 @@ static void what_is_for_another_machine_passes(void **state)
 		assert_verdict(HOOK_XDP, run_hook(r, HOOK_XDP, &p, p.len), GATE_HOLD_SYN);
 }
 
-static void glued_datagrams_pass_and_wake(void **state)
+TEST(glued_datagrams_pass_and_wake)
 {
 	struct __sk_buff context = { .gso_segs = 2, .gso_size = 512 };
 	struct rig *r = &with_replay;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&p, &(struct packet_spec){ UDP, .payload_len = 1024 });
 	for (enum hook hook = HOOK_TCX; hook <= HOOK_TC; hook++) {
@@ -1280,14 +1257,13 @@ static void glued_datagrams_pass_and_wake(void **state)
 
 /* Time. */
 
-static void a_heartbeat_may_be_late_but_not_too_late(void **state)
+TEST(a_heartbeat_may_be_late_but_not_too_late)
 {
 	static const __u64 second_ns = 1000000000ULL;
 	struct rig *r = &with_replay;
 	struct packet p;
 	__u64 now_ns;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&p, &(struct packet_spec){ SYN });
 	rig_set_state(r, CLOSED);
@@ -1331,12 +1307,11 @@ static const struct {
 	{ 1000 * GATE_STAMP_NS, true },
 };
 
-static void a_stamp_is_renewed_and_a_wake_told_once_a_millisecond(void **state)
+TEST(a_stamp_is_renewed_and_a_wake_told_once_a_millisecond)
 {
 	struct rig *r = &with_replay;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	if (!kernel_is_at_least(5, 11)) {
 		print_message("skipped: the gate's clock is coarse since kernel 5.11 only\n");
@@ -1359,12 +1334,11 @@ static void a_stamp_is_renewed_and_a_wake_told_once_a_millisecond(void **state)
 	}
 }
 
-static void a_syn_is_held_however_recent_the_last_wake(void **state)
+TEST(a_syn_is_held_however_recent_the_last_wake)
 {
 	struct rig *r = &with_replay;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&p, &(struct packet_spec){ SYN });
 	rig_set_state(r, CLOSED);
@@ -1393,12 +1367,11 @@ static void fill_ring(struct rig *r)
 		;
 }
 
-static void a_full_ring_drops_a_syn_and_passes_a_datagram(void **state)
+TEST(a_full_ring_drops_a_syn_and_passes_a_datagram)
 {
 	struct rig *r = &with_replay;
 	struct packet syn, datagram;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&syn, &(struct packet_spec){ SYN });
 	packet_build(&datagram, &(struct packet_spec){ UDP });
@@ -1423,12 +1396,11 @@ static void a_full_ring_drops_a_syn_and_passes_a_datagram(void **state)
 	assert_all_hooks(r, &datagram, GATE_HOLD_DATAGRAM);
 }
 
-static void a_wake_that_finds_no_room_is_told_by_the_next_packet(void **state)
+TEST(a_wake_that_finds_no_room_is_told_by_the_next_packet)
 {
 	struct rig *r = &with_replay;
 	struct packet p;
 
-	(void)state;
 	skip_without(r);
 	packet_build(&p, &(struct packet_spec){ ACK, .payload_len = 5 });
 	rig_set_state(r, CLOSED);
@@ -1502,20 +1474,19 @@ static void lo_attach(struct rig *r)
 }
 
 /* After each test, also one that failed or was skipped half-way. */
-static int lo_leave(void **state)
+static void lo_leave(void)
 {
 	int r;
 
-	(void)state;
 	if (!lo.is_entered)
-		return 0;
+		return;
 	bpf_link__destroy(lo.link);
 	if (lo.socket >= 0)
 		close(lo.socket);
 	r = setns(lo.outside, CLONE_NEWNET);
 	close(lo.outside);
 	memset(&lo, 0, sizeof(lo));
-	return r;
+	assert_int_equal(r, 0);
 }
 
 /* linear: how much of the frame the kernel puts before the skb's fragments; 0: all of it. */
@@ -1560,14 +1531,13 @@ static void send_in_fragments(const struct packet *p, size_t len)
 }
 
 /* Around 4096, beyond which no header is looked for. Below a page the kernel makes no fragments. */
-static void headers_in_a_fragment_of_the_skb_are_found(void **state)
+TEST(headers_in_a_fragment_of_the_skb_are_found, .teardown = lo_leave)
 {
 	static const size_t lens[] = { 4090, 4096, 4097, 6000 };
 	struct rig *r = &with_replay;
 	struct gate_flow flow;
 	struct packet p;
 
-	(void)state;
 	lo_attach(r);
 	packet_build(&p, &(struct packet_spec){ .ip = 6, .extensions = "hdrfad", SYN });
 	flow = flow_of(&p);
@@ -1584,7 +1554,7 @@ static void headers_in_a_fragment_of_the_skb_are_found(void **state)
 	}
 }
 
-static void a_datagram_in_pieces_is_held_whole(void **state)
+TEST(a_datagram_in_pieces_is_held_whole, .teardown = lo_leave)
 {
 	struct sockaddr_in server = {
 		.sin_family = AF_INET,
@@ -1596,7 +1566,6 @@ static void a_datagram_in_pieces_is_held_whole(void **state)
 	__u8 payload[2000];
 	int client;
 
-	(void)state;
 	lo_attach(r);
 	for (size_t i = 0; i < sizeof(payload); i++)
 		payload[i] = (__u8)i;
@@ -1612,13 +1581,12 @@ static void a_datagram_in_pieces_is_held_whole(void **state)
 	close(client);
 }
 
-static void a_vlan_tag_that_was_taken_out_is_kept_in_the_record(void **state)
+TEST(a_vlan_tag_that_was_taken_out_is_kept_in_the_record, .teardown = lo_leave)
 {
 	struct rig *r = &with_replay;
 	const struct gate_event *event;
 	struct packet tagged, plain;
 
-	(void)state;
 	lo_attach(r);
 	packet_build(&tagged, &(struct packet_spec){ .vlans = 1, SYN });
 	packet_build(&plain, &(struct packet_spec){ SYN });
@@ -1668,11 +1636,10 @@ static void await_ipv6_address(const char *address)
 	assert_int_equal(r, 0);
 }
 
-static void what_is_routed_on_to_another_machine_is_not_held(void **state)
+TEST(what_is_routed_on_to_another_machine_is_not_held, .teardown = lo_leave)
 {
 	struct rig *r = &with_replay;
 
-	(void)state;
 	skip_without(r);
 	lo_enter_namespace();
 	assert_int_equal(set_up("lo"), 0);
@@ -1692,50 +1659,12 @@ static void what_is_routed_on_to_another_machine_is_not_held(void **state)
 }
 
 /* Runs last. Each verdict can be reached here. */
-static void every_verdict_was_seen(void **state)
+TEST(every_verdict_was_seen)
 {
-	(void)state;
 	skip_without(&with_replay);
 	skip_without(&without_replay);
 	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
 		if (!is_seen[v])
 			fail_msg("%s", verdict_names[v]);
 	}
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_packet_gets_its_verdict_in_all_hooks),
-		cmocka_unit_test(without_replay_a_syn_is_dropped_and_a_datagram_passes),
-		cmocka_unit_test(what_is_malformed_passes_a_closed_gate),
-		cmocka_unit_test(a_frame_cut_at_any_byte_passes_a_closed_gate),
-		cmocka_unit_test(a_client_at_port_zero_is_no_probe),
-		cmocka_unit_test(probes_get_their_verdicts_in_all_hooks),
-		cmocka_unit_test(the_kubelets_connections_are_probes_wherever_they_come_from),
-		cmocka_unit_test(a_port_that_the_kubelet_has_used_is_anybodys),
-		cmocka_unit_test(judged_payload_is_told_with_its_length),
-		cmocka_unit_test(the_last_client_is_remembered),
-		cmocka_unit_test(what_a_target_sends_by_udp_is_activity_while_the_gate_is_open),
-		cmocka_unit_test(an_exact_address_wins_over_any_address),
-		cmocka_unit_test(an_exact_address_needs_no_wildcard),
-		cmocka_unit_test(tcp_and_udp_of_one_port_are_two_targets),
-		cmocka_unit_test(a_target_id_beyond_the_maps_passes),
-		cmocka_unit_test(what_is_for_another_machine_passes),
-		cmocka_unit_test(glued_datagrams_pass_and_wake),
-		cmocka_unit_test(a_heartbeat_may_be_late_but_not_too_late),
-		cmocka_unit_test(a_stamp_is_renewed_and_a_wake_told_once_a_millisecond),
-		cmocka_unit_test(a_syn_is_held_however_recent_the_last_wake),
-		cmocka_unit_test(a_full_ring_drops_a_syn_and_passes_a_datagram),
-		cmocka_unit_test(a_wake_that_finds_no_room_is_told_by_the_next_packet),
-		cmocka_unit_test_teardown(headers_in_a_fragment_of_the_skb_are_found, lo_leave),
-		cmocka_unit_test_teardown(a_datagram_in_pieces_is_held_whole, lo_leave),
-		cmocka_unit_test_teardown(a_vlan_tag_that_was_taken_out_is_kept_in_the_record,
-					  lo_leave),
-		cmocka_unit_test_teardown(what_is_routed_on_to_another_machine_is_not_held,
-					  lo_leave),
-		cmocka_unit_test(every_verdict_was_seen),
-	};
-
-	return cmocka_run_group_tests_name("gate", tests, rigs_new, rigs_free);
 }

@@ -11,11 +11,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -23,12 +19,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/address.h"
 #include "base/file.h"
 #include "base/util.h"
 #include "gate/datapath.h"
+#include "lib/test.h"
 #include "pod/kubelet.h"
 
 #define LIMIT_NS  (20 * NS_PER_S)
@@ -104,48 +99,45 @@ static void on_event(void *arg, const struct gate_event *event, const void *fram
 	(void)frame;
 }
 
-static int rig_new(void **state)
+static void rig_new(void)
 {
 	const struct datapath_settings settings = { .on_event = on_event };
 
-	(void)state;
 	if (!find_cgroups()) {
 		print_message("skipped: no cgroup v2\n");
-		return 0;
+		return;
 	}
 	if (!enter_namespace()) {
 		print_message("skipped: no network namespace: %s\n", strerror(errno));
-		return 0;
+		return;
 	}
 	if (datapath_new(&rig.gate, &settings) < 0) {
 		print_message("skipped: the gate cannot be loaded\n");
-		return 0;
+		return;
 	}
 	rig.base = event_base_new();
 	rig.can_run = true;
-	return 0;
 }
 
-static int rig_free(void **state)
+static void rig_free(void)
 {
-	(void)state;
 	datapath_free(&rig.gate);
 	if (rig.base)
 		event_base_free(rig.base);
 	if (rig.outside >= 0 && rig.can_run)
 		setns(rig.outside, CLONE_NEWNET);
-	return 0;
 }
 
-static int leave_cgroup(void **state)
+static void leave_cgroup(void)
 {
-	(void)state;
 	kubelet_free(&rig.kubelet);
 	if (rig.can_run)
 		move_to(rig.home);
 	rmdir(rig.cgroup);
-	return 0;
 }
+
+struct test_fixture test_around_each = { NULL, leave_cgroup };
+struct test_fixture test_around_all = { rig_new, rig_free };
 
 static void start(void)
 {
@@ -230,9 +222,8 @@ static void await_known(bool is_it)
 
 /* --- the tests --- */
 
-static void only_connections_from_the_cgroup_are_the_kubelets(void **state)
+TEST(only_connections_from_the_cgroup_are_the_kubelets)
 {
-	(void)state;
 	if (rig.can_run)
 		assert_int_equal(mkdir(rig.cgroup, 0755), 0);
 	start();
@@ -248,9 +239,8 @@ static void only_connections_from_the_cgroup_are_the_kubelets(void **state)
 	assert_source(GATE_SOURCE_IGNORED, GATE_SOURCE_IGNORED);
 }
 
-static void a_cgroup_that_goes_and_comes_again_is_attached_to_again(void **state)
+TEST(a_cgroup_that_goes_and_comes_again_is_attached_to_again)
 {
-	(void)state;
 	if (rig.can_run)
 		assert_int_equal(mkdir(rig.cgroup, 0755), 0);
 	start();
@@ -267,9 +257,8 @@ static void a_cgroup_that_goes_and_comes_again_is_attached_to_again(void **state
 }
 
 /* Before anybody has looked: the new one has the name of the old. */
-static void a_cgroup_that_is_another_at_once_is_attached_to(void **state)
+TEST(a_cgroup_that_is_another_at_once_is_attached_to)
 {
-	(void)state;
 	if (rig.can_run)
 		assert_int_equal(mkdir(rig.cgroup, 0755), 0);
 	start();
@@ -281,26 +270,10 @@ static void a_cgroup_that_is_another_at_once_is_attached_to(void **state)
 	assert_source(GATE_SOURCE_NODE, GATE_SOURCE_PROBE);
 }
 
-static void a_cgroup_that_comes_later_is_found(void **state)
+TEST(a_cgroup_that_comes_later_is_found)
 {
-	(void)state;
 	start();
 	assert_false(is_known());
 	assert_int_equal(mkdir(rig.cgroup, 0755), 0);
 	await_known(true);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(only_connections_from_the_cgroup_are_the_kubelets,
-					  leave_cgroup),
-		cmocka_unit_test_teardown(a_cgroup_that_goes_and_comes_again_is_attached_to_again,
-					  leave_cgroup),
-		cmocka_unit_test_teardown(a_cgroup_that_is_another_at_once_is_attached_to,
-					  leave_cgroup),
-		cmocka_unit_test_teardown(a_cgroup_that_comes_later_is_found, leave_cgroup),
-	};
-
-	return cmocka_run_group_tests_name("kubelet", tests, rig_new, rig_free);
 }

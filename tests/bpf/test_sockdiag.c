@@ -10,12 +10,8 @@
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +21,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "activity/sockdiag.h"
 #include "activity/sockdiag_answered.h"
 #include "base/address.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 #define PORT	    8080
 #define LISTED_MAX  6000
@@ -100,34 +95,30 @@ static void look_for_iterator(void)
 			      strerror(-r));
 }
 
-static int rig_new(void **state)
+static void rig_new(void)
 {
 	const struct rlimit files = { 2 * PAIRS_MAX + 100, 2 * PAIRS_MAX + 100 };
 
-	(void)state;
 	signal(SIGPIPE, SIG_IGN);
 	setrlimit(RLIMIT_NOFILE, &files);
 	enter_namespace();
 	if (!rig.is_entered)
-		return 0;
+		return;
 	look_for_iterator();
 	rig.ns = NETNS_NONE;
 	assert_int_equal(netns_open(&rig.ns, 0), 0);
 	assert_int_equal(sockdiag_new(&rig.diag, &rig.ns, rig.answered), 0);
-	return 0;
 }
 
-static int rig_free(void **state)
+static void rig_free(void)
 {
-	(void)state;
 	if (!rig.is_entered)
-		return 0;
+		return;
 	sockdiag_free(&rig.diag);
 	sockdiag_answered_free(&rig.answered);
 	netns_close(&rig.ns);
 	assert_int_equal(setns(rig.outside, CLONE_NEWNET), 0);
 	close(rig.outside);
-	return 0;
 }
 
 static void close_pair(struct pair *p)
@@ -138,11 +129,10 @@ static void close_pair(struct pair *p)
 }
 
 /* After each test, also one that failed half-way. RST: nothing of it is seen by the next. */
-static int close_all(void **state)
+static void close_all(void)
 {
 	const struct linger at_once = { .l_onoff = 1 };
 
-	(void)state;
 	for (size_t i = 0; i < rig.pairs_len; i++) {
 		setsockopt(rig.pairs[i].client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 		setsockopt(rig.pairs[i].server, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
@@ -151,8 +141,10 @@ static int close_all(void **state)
 	rig.pairs_len = 0;
 	closep(&rig.listener);
 	rig.listener = -1;
-	return 0;
 }
+
+struct test_fixture test_around_each = { NULL, close_all };
+struct test_fixture test_around_all = { rig_new, rig_free };
 
 static void skip_without_namespace(void)
 {
@@ -416,21 +408,19 @@ static void expect_reason(enum busy_reason reason)
 
 /* What is reported. */
 
-static void nothing_is_listed_where_nothing_is(void **state)
+TEST(nothing_is_listed_where_nothing_is)
 {
-	(void)state;
 	skip_without_namespace();
 	rig.listener = listen_at("127.0.0.1", PORT);
 	expect_reason(BUSY_NOT);
 	assert_int_equal(listed_len, 0);
 }
 
-static void a_new_connection_is_at_rest(void **state)
+TEST(a_new_connection_is_at_rest)
 {
 	const struct busy_socket *s;
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	s = look_for(p);
@@ -456,9 +446,8 @@ static const struct {
 	{ "::", "127.0.0.1", { [10] = 0xff, 0xff, 127, 0, 0, 1 } },
 };
 
-static void the_flow_is_the_clients_in_either_family(void **state)
+TEST(the_flow_is_the_clients_in_either_family)
 {
-	(void)state;
 	skip_without_namespace();
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		struct gate_flow expected = {
@@ -477,17 +466,16 @@ static void the_flow_is_the_clients_in_either_family(void **state)
 		assert_memory_equal(&look_for(p)->flow, &expected, sizeof(expected));
 		assert_int_equal(listed_len, 1);
 		expect_reason(BUSY_UNANSWERED);
-		close_all(state);
+		close_all();
 	}
 }
 
-static void a_handshake_that_is_not_complete_is_connecting(void **state)
+TEST(a_handshake_that_is_not_complete_is_connecting)
 {
 	union address_sockaddr address;
 	socklen_t len = make_address(&address, "127.0.0.1", PORT);
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	rig.listener = listen_at("127.0.0.1", PORT);
 	p = add_pair(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), -1);
@@ -503,11 +491,10 @@ static void a_handshake_that_is_not_complete_is_connecting(void **state)
 	expect_reason(BUSY_NOT_ACCEPTED);
 }
 
-static void a_connection_that_nobody_accepts_is_not_accepted(void **state)
+TEST(a_connection_that_nobody_accepts_is_not_accepted)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	rig.listener = listen_at("127.0.0.1", PORT);
 	p = connect_only("127.0.0.1", PORT);
@@ -520,11 +507,10 @@ static void a_connection_that_nobody_accepts_is_not_accepted(void **state)
 	expect_reason(BUSY_NOT);
 }
 
-static void what_the_application_has_not_read_is_unread(void **state)
+TEST(what_the_application_has_not_read_is_unread)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	assert_int_equal(send(p->client, "request", 7, 0), 7);
@@ -532,11 +518,10 @@ static void what_the_application_has_not_read_is_unread(void **state)
 	expect_reason(BUSY_UNREAD);
 }
 
-static void what_the_client_has_not_taken_is_unacked(void **state)
+TEST(what_the_client_has_not_taken_is_unacked)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	request(p);
@@ -545,12 +530,11 @@ static void what_the_client_has_not_taken_is_unacked(void **state)
 	expect_reason(BUSY_UNACKED);
 }
 
-static void data_that_the_application_sends_by_itself_is_sent_lately(void **state)
+TEST(data_that_the_application_sends_by_itself_is_sent_lately)
 {
 	struct busy_verdict v;
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	answer(p);
@@ -561,13 +545,12 @@ static void data_that_the_application_sends_by_itself_is_sent_lately(void **stat
 }
 
 /* The FIN is a byte to read, until the application has seen the end of file. */
-static void in_close_wait_the_fin_counts_as_a_byte(void **state)
+TEST(in_close_wait_the_fin_counts_as_a_byte)
 {
 	const struct busy_socket *s;
 	struct pair *p;
 	char byte;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	shutdown(p->client, SHUT_WR);
@@ -581,12 +564,11 @@ static void in_close_wait_the_fin_counts_as_a_byte(void **state)
 	expect_reason(BUSY_NOT);
 }
 
-static void a_client_that_half_closes_after_its_request_is_answered_still(void **state)
+TEST(a_client_that_half_closes_after_its_request_is_answered_still)
 {
 	struct pair *p;
 	char byte;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	assert_int_equal(send(p->client, "r", 1, 0), 1);
@@ -606,13 +588,12 @@ static void a_client_that_half_closes_after_its_request_is_answered_still(void *
 }
 
 /* The server's FIN is a byte to be acknowledged; the kernel delivers an orphan's data by itself. */
-static void an_orphan_is_not_busy(void **state)
+TEST(an_orphan_is_not_busy)
 {
 	const struct busy_socket *s;
 	uint32_t unacked;
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	fill(p);
@@ -626,11 +607,10 @@ static void an_orphan_is_not_busy(void **state)
 	expect_reason(BUSY_NOT);
 }
 
-static void an_orphan_whose_client_stays_is_not_busy(void **state)
+TEST(an_orphan_whose_client_stays_is_not_busy)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	request(p);
@@ -641,12 +621,11 @@ static void an_orphan_whose_client_stays_is_not_busy(void **state)
 	expect_reason(BUSY_NOT);
 }
 
-static void a_fin_alone_is_nothing_that_the_client_has_yet_to_take(void **state)
+TEST(a_fin_alone_is_nothing_that_the_client_has_yet_to_take)
 {
 	const struct busy_socket *s;
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	go_deaf(p->client);
@@ -658,11 +637,10 @@ static void a_fin_alone_is_nothing_that_the_client_has_yet_to_take(void **state)
 	expect_reason(BUSY_NOT);
 }
 
-static void an_upload_after_the_servers_fin_is_unread(void **state)
+TEST(an_upload_after_the_servers_fin_is_unread)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	shutdown(p->server, SHUT_WR);
@@ -673,12 +651,11 @@ static void an_upload_after_the_servers_fin_is_unread(void **state)
 	expect_reason(BUSY_UNREAD);
 }
 
-static void only_the_ports_asked_for_are_listed(void **state)
+TEST(only_the_ports_asked_for_are_listed)
 {
 	const uint16_t two[] = { PORT, PORT + 1 }, none[] = { PORT + 2 };
 	struct pair *a, *b;
 
-	(void)state;
 	skip_without_namespace();
 	a = connect_pair();
 	closep(&rig.listener);
@@ -701,12 +678,11 @@ static void only_the_ports_asked_for_are_listed(void **state)
 }
 
 /* The client's end of it has the port as its remote one. */
-static void a_connection_to_the_same_port_elsewhere_is_not_listed(void **state)
+TEST(a_connection_to_the_same_port_elsewhere_is_not_listed)
 {
 	const uint16_t none[] = { PORT + 2 };
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	look();
@@ -758,11 +734,10 @@ static void expect_all(enum busy_answer answer)
 	assert_in_range(count_within_a_tick(), TIMES / 4, TIMES);
 }
 
-static void a_request_is_unanswered_until_its_answer_is_sent(void **state)
+TEST(a_request_is_unanswered_until_its_answer_is_sent)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_namespace();
 	p = connect_pair();
 	request(p);
@@ -779,9 +754,8 @@ static void a_request_is_unanswered_until_its_answer_is_sent(void **state)
 }
 
 /* The client acknowledges its first answers at once. */
-static void an_answer_within_the_tick_of_its_request_is_seen(void **state)
+TEST(an_answer_within_the_tick_of_its_request_is_seen)
 {
-	(void)state;
 	skip_without_iterator();
 	for (int i = 0; i < TIMES; i++) {
 		struct pair *p = connect_pair();
@@ -794,9 +768,8 @@ static void an_answer_within_the_tick_of_its_request_is_seen(void **state)
 }
 
 /* And delays its ACK later. */
-static void so_is_the_last_of_many_answers(void **state)
+TEST(so_is_the_last_of_many_answers)
 {
-	(void)state;
 	skip_without_iterator();
 	for (int i = 0; i < TIMES; i++) {
 		struct pair *p = connect_pair();
@@ -811,9 +784,8 @@ static void so_is_the_last_of_many_answers(void **state)
 }
 
 /* Answers of many segments, and small writes. */
-static void so_is_an_answer_in_pieces(void **state)
+TEST(so_is_an_answer_in_pieces)
 {
-	(void)state;
 	skip_without_iterator();
 	for (int i = 0; i < TIMES; i++) {
 		struct pair *p = connect_pair();
@@ -827,9 +799,8 @@ static void so_is_an_answer_in_pieces(void **state)
 }
 
 /* At any time: before its delayed ACK, and after. */
-static void a_request_within_the_tick_of_the_answer_before_is_unanswered(void **state)
+TEST(a_request_within_the_tick_of_the_answer_before_is_unanswered)
 {
-	(void)state;
 	skip_without_iterator();
 	for (int rounds = 1; rounds < 20; rounds += 6) {
 		for (int i = 0; i < TIMES; i++) {
@@ -846,13 +817,12 @@ static void a_request_within_the_tick_of_the_answer_before_is_unanswered(void **
 		expect_all(BUSY_NOT_ANSWERED);
 		wait_until(is_half_a_second_old, &rig.pairs[TIMES - 1], "time");
 		expect_all(BUSY_NOT_ANSWERED);
-		close_all(state);
+		close_all();
 	}
 }
 
-static void so_is_a_request_in_pieces(void **state)
+TEST(so_is_a_request_in_pieces)
 {
-	(void)state;
 	skip_without_iterator();
 	for (int i = 0; i < TIMES; i++) {
 		struct pair *p = connect_pair();
@@ -875,9 +845,8 @@ static void set_keepalive(int fd)
 }
 
 /* The answer to a keep-alive is a bare ACK, as the ACK of an answer is. */
-static void a_keepalive_does_not_answer_a_request(void **state)
+TEST(a_keepalive_does_not_answer_a_request)
 {
-	(void)state;
 	skip_without_iterator();
 	for (int i = 0; i < TIMES; i++) {
 		struct pair *p = connect_pair();
@@ -894,9 +863,8 @@ static void a_keepalive_does_not_answer_a_request(void **state)
 	expect_all(BUSY_NOT_ANSWERED);
 }
 
-static void a_keepalive_does_not_hide_an_answer_whose_ack_was_delayed(void **state)
+TEST(a_keepalive_does_not_hide_an_answer_whose_ack_was_delayed)
 {
-	(void)state;
 	skip_without_iterator();
 	for (int i = 0; i < TIMES; i++) {
 		struct pair *p = connect_pair();
@@ -916,11 +884,10 @@ static void a_keepalive_does_not_hide_an_answer_whose_ack_was_delayed(void **sta
 }
 
 /* A limit that is stated in activity/sockdiag_message.h. */
-static void of_two_requests_at_once_the_first_answer_counts(void **state)
+TEST(of_two_requests_at_once_the_first_answer_counts)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_iterator();
 	p = connect_pair();
 	request(p);
@@ -978,7 +945,7 @@ static void child_stop(struct child *child)
 	close(child->ready_fd);
 }
 
-static void the_namespace_is_the_targets(void **state)
+TEST(the_namespace_is_the_targets)
 {
 	const uint16_t port = PORT;
 	struct sockdiag *diag = NULL;
@@ -986,7 +953,6 @@ static void the_namespace_is_the_targets(void **state)
 	struct busy_verdict v;
 	struct child child;
 
-	(void)state;
 	skip_without_namespace();
 	child = child_start();
 	busy_init(&v);
@@ -1025,12 +991,11 @@ static void connect_until(size_t len)
 	}
 }
 
-static void thousands_of_connections_are_listed(void **state)
+TEST(thousands_of_connections_are_listed)
 {
 	static const size_t numbers[] = { 1, 100, PAIRS_MAX };
 	struct rlimit files;
 
-	(void)state;
 	skip_without_namespace();
 	getrlimit(RLIMIT_NOFILE, &files);
 	if (files.rlim_cur < 2 * PAIRS_MAX + 100) {
@@ -1081,11 +1046,10 @@ static bool is_acked_by_server(const struct pair *p)
 }
 
 /* Both ends are in this namespace; the accepted one is not listed. */
-static void only_who_has_asked_waits_upstream(void **state)
+TEST(only_who_has_asked_waits_upstream)
 {
 	struct pair *p;
 
-	(void)state;
 	skip_without_iterator();
 	expect_upstream(BUSY_NOT, 0);
 	p = connect_pair();
@@ -1097,42 +1061,4 @@ static void only_who_has_asked_waits_upstream(void **state)
 	assert_int_equal(ntohs(listed[0].flow.dport_be), local_port(p->client));
 	answer(p);
 	expect_upstream(BUSY_NOT, 1);
-}
-
-#define TEST(name) cmocka_unit_test_teardown(name, close_all)
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(nothing_is_listed_where_nothing_is),
-		TEST(a_new_connection_is_at_rest),
-		TEST(the_flow_is_the_clients_in_either_family),
-		TEST(a_handshake_that_is_not_complete_is_connecting),
-		TEST(a_connection_that_nobody_accepts_is_not_accepted),
-		TEST(what_the_application_has_not_read_is_unread),
-		TEST(what_the_client_has_not_taken_is_unacked),
-		TEST(data_that_the_application_sends_by_itself_is_sent_lately),
-		TEST(in_close_wait_the_fin_counts_as_a_byte),
-		TEST(a_client_that_half_closes_after_its_request_is_answered_still),
-		TEST(an_orphan_is_not_busy),
-		TEST(an_orphan_whose_client_stays_is_not_busy),
-		TEST(a_fin_alone_is_nothing_that_the_client_has_yet_to_take),
-		TEST(an_upload_after_the_servers_fin_is_unread),
-		TEST(only_the_ports_asked_for_are_listed),
-		TEST(a_connection_to_the_same_port_elsewhere_is_not_listed),
-		TEST(a_request_is_unanswered_until_its_answer_is_sent),
-		TEST(an_answer_within_the_tick_of_its_request_is_seen),
-		TEST(so_is_the_last_of_many_answers),
-		TEST(so_is_an_answer_in_pieces),
-		TEST(a_request_within_the_tick_of_the_answer_before_is_unanswered),
-		TEST(so_is_a_request_in_pieces),
-		TEST(a_keepalive_does_not_answer_a_request),
-		TEST(a_keepalive_does_not_hide_an_answer_whose_ack_was_delayed),
-		TEST(of_two_requests_at_once_the_first_answer_counts),
-		TEST(only_who_has_asked_waits_upstream),
-		TEST(the_namespace_is_the_targets),
-		TEST(thousands_of_connections_are_listed),
-	};
-
-	return cmocka_run_group_tests_name("sockdiag", tests, rig_new, rig_free);
 }

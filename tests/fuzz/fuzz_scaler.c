@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fuzzes the scaler: no order of events and times breaks a promise (tests/scaler_watch.h). An input
- * is eight bytes of settings, then two bytes for each event: what, and how much later.
+ * Fuzzes the scaler: no order of events and times breaks a promise (tests/lib/scaler_watch.h). An
+ * input is eight bytes of settings, then two bytes for each event: what, and how much later.
  */
 /* needs: userspace/target/scaler.c */
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "base/util.h"
-#include "scaler_watch.h"
+#include "lib/scaler_watch.h"
 #include "target/scaler.h"
 
 #define FUZZ_HEAD_LEN 8

@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: MIT
 /* A pod that sleeps by its cgroups alone, in plain files, whose kernel never finishes freezing. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <event2/event.h>
 
 #include "backend/backend_pod.h"
 #include "base/file.h"
 #include "base/util.h"
 #include "cgroup/cgroup.h"
-#include "scratch.h"
+#include "lib/scratch.h"
+#include "lib/test.h"
 
 #define ID  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define POD "kubepods/podu1"
@@ -70,7 +66,7 @@ static void on_done(void *arg, enum backend_size size, int r)
 }
 
 /* One that an earlier doze has left asleep, to be frozen. */
-static int make_backend(void **state)
+static void make_backend(void)
 {
 	const struct backend_pod_settings settings = {
 		.name = "default/web",
@@ -80,7 +76,7 @@ static int make_backend(void **state)
 	struct pod_cgroups *cgroups = NULL;
 	char full[1024];
 
-	assert_int_equal(make_root(state), 0);
+	make_root();
 	snprintf(state_file, sizeof(state_file), "%s/state", root);
 	mounts = (struct cgroup_mounts){ 0 };
 	for (int control = 0; control < CGROUP_CONTROLS; control++) {
@@ -96,19 +92,19 @@ static int make_backend(void **state)
 	base = event_base_new();
 	assert_int_equal(backend_pod_new(&backend, base, cgroups, NULL, &settings, true), 0);
 	backend->done = on_done;
-	return 0;
 }
 
-static int remove_backend(void **state)
+static void remove_backend(void)
 {
 	backend_free(&backend);
 	event_base_free(base);
-	return remove_root(state);
+	remove_root();
 }
 
-static void a_pod_that_is_still_freezing_is_left_thawed(void **state)
+struct test_fixture test_around_each = { make_backend, remove_backend };
+
+TEST(a_pod_that_is_still_freezing_is_left_thawed)
 {
-	(void)state;
 	backend_pod_resume(backend);
 	expect(APP, "cgroup.freeze", "1");
 	backend_pod_leave_asleep(backend);
@@ -116,27 +112,14 @@ static void a_pod_that_is_still_freezing_is_left_thawed(void **state)
 	expect(APP, "cpu.max", "1000 100000");
 }
 
-static void a_pod_that_cannot_be_throttled_is_left_thawed(void **state)
+TEST(a_pod_that_cannot_be_throttled_is_left_thawed)
 {
 	char full[1024];
 
-	(void)state;
 	backend_pod_resume(backend);
 	snprintf(full, sizeof(full), "%s/" APP "/cpu.max", root);
 	assert_int_equal(unlink(full), 0);
 	assert_int_equal(mkdir(full, 0755), 0); /* which cannot be written */
 	backend_pod_leave_asleep(backend);
 	expect(APP, "cgroup.freeze", "0");
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_backend, remove_backend)
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(a_pod_that_is_still_freezing_is_left_thawed),
-		TEST(a_pod_that_cannot_be_throttled_is_left_thawed),
-	};
-
-	return cmocka_run_group_tests_name("backend_pod", tests, NULL, NULL);
 }

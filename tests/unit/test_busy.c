@@ -2,16 +2,11 @@
 /* What a connection says of its application, and how several of them add up. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "activity/busy.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 /* Ten seconds without a packet, and a quarter of an hour until a connection is stuck. */
 #define IDLE_MS	 10000
@@ -113,7 +108,7 @@ static void expect_probes(const struct probe_row *rows, size_t len)
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 
-static void each_state_of_a_connection_has_its_reason(void **state)
+TEST(each_state_of_a_connection_has_its_reason)
 {
 	static const struct row rows[] = {
 	{ "at rest", { AT_REST }, BUSY_NOT, false, 0 },
@@ -144,11 +139,10 @@ static void each_state_of_a_connection_has_its_reason(void **state)
 	  false, 0 },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &usual);
 }
 
-static void an_application_that_has_closed_is_done(void **state)
+TEST(an_application_that_has_closed_is_done)
 {
 	static const struct row rows[] = {
 	{ "an orphan with data", { AT_REST, .is_accepted = false, .state = TCP_FIN_WAIT1,
@@ -171,19 +165,17 @@ static void an_application_that_has_closed_is_done(void **state)
 	  BUSY_NOT, false, 0 },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &usual);
 	for (uint8_t s = TCP_CLOSING + 1; s; s++)
 		expect_row(&(struct row){ "no such state", { AT_REST, .state = s, .unread = 2,
 			   .unacked = 2, .answer = NO }, BUSY_NOT, false, 0 }, &usual);
 }
 
-static void of_several_reasons_the_first_is_told(void **state)
+TEST(of_several_reasons_the_first_is_told)
 {
 	struct busy_socket all = { AT_REST, .is_accepted = false, .unread = 1, .unacked = 1,
 				   .answer = NO, .since_sent_ms = 0 };
 
-	(void)state;
 	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_NOT_ACCEPTED);
 	all.is_accepted = true;
 	assert_int_equal(verdict_of(&all, &connected).reason, BUSY_UNREAD);
@@ -198,7 +190,7 @@ static void of_several_reasons_the_first_is_told(void **state)
 	assert_int_equal(verdict_of(&all, &usual).reason, BUSY_NOT);
 }
 
-static void a_connection_without_progress_is_stuck(void **state)
+TEST(a_connection_without_progress_is_stuck)
 {
 	static const struct row rows[] = {
 	{ "a long computation", { AT_REST, .answer = NO, .since_received_ms = MAX_MS - 1,
@@ -221,33 +213,30 @@ static void a_connection_without_progress_is_stuck(void **state)
 	  .since_sent_ms = NEVER_MS }, BUSY_CONNECTING, false, 1000 },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &usual);
 }
 
-static void without_a_limit_nothing_is_stuck(void **state)
+TEST(without_a_limit_nothing_is_stuck)
 {
 	static const struct row rows[] = {
 	{ "a long computation", { AT_REST, .answer = NO, .since_received_ms = NEVER_MS,
 	  .since_sent_ms = NEVER_MS }, BUSY_UNANSWERED, false, 1000 },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &unlimited);
 }
 
-static void a_stream_is_not_stuck_although_the_limit_is_below_the_idle_time(void **state)
+TEST(a_stream_is_not_stuck_although_the_limit_is_below_the_idle_time)
 {
 	static const struct busy_settings low = { IDLE_MS, 100, .sleeps_with_connections = true };
 	static const struct row rows[] = {
 	{ "a stream", { AT_REST, .since_sent_ms = 200 }, BUSY_SENT_LATELY, false, IDLE_MS - 200 },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &low);
 }
 
-static void with_sleeps_with_connections_off_a_connection_is_enough(void **state)
+TEST(with_sleeps_with_connections_off_a_connection_is_enough)
 {
 	static const struct row rows[] = {
 	{ "at rest", { AT_REST }, BUSY_CONNECTED, false, 1000 },
@@ -261,13 +250,12 @@ static void with_sleeps_with_connections_off_a_connection_is_enough(void **state
 	{ "it has closed", { AT_REST, .state = TCP_FIN_WAIT2 }, BUSY_NOT, false, 0 },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &connected);
 }
 #define YOUNG .since_received_ms = 5
 #define SILENT .has_received = false, .since_sent_ms = NEVER_MS
 
-static void a_probe_counts_while_it_waits_for_its_answer(void **state)
+TEST(a_probe_counts_while_it_waits_for_its_answer)
 {
 	static const struct probe_row rows[] = {
 	{ { "answered", { AT_REST, YOUNG, .since_sent_ms = 4 }, BUSY_NOT, false, 0 }, PLAIN },
@@ -285,11 +273,10 @@ static void a_probe_counts_while_it_waits_for_its_answer(void **state)
 	  BUSY_NOT, false, 0 }, PLAIN },
 	};
 
-	(void)state;
 	expect_probes(rows, ARRAY_LEN(rows));
 }
 
-static void who_says_nothing_counts_when_the_application_speaks(void **state)
+TEST(who_says_nothing_counts_when_the_application_speaks)
 {
 	static const struct probe_row rows[] = {
 	{ { "it may say something", { AT_REST, YOUNG, SILENT }, BUSY_CONNECTING, false, 20 },
@@ -310,11 +297,10 @@ static void who_says_nothing_counts_when_the_application_speaks(void **state)
 	  .since_sent_ms = 10 }, BUSY_NOT, false, 0 }, TCP_PROBE },
 	};
 
-	(void)state;
 	expect_probes(rows, ARRAY_LEN(rows));
 }
 
-static void what_is_hidden_counts_as_a_clients(void **state)
+TEST(what_is_hidden_counts_as_a_clients)
 {
 	static const struct probe_row rows[] = {
 	{ { "a stream", { AT_REST, YOUNG, .since_sent_ms = 1 }, BUSY_SENT_LATELY, false, 20 },
@@ -330,12 +316,11 @@ static void what_is_hidden_counts_as_a_clients(void **state)
 	{ { "at rest", { AT_REST }, BUSY_NOT, false, 0 }, HIDDEN },
 	};
 
-	(void)state;
 	expect_probes(rows, ARRAY_LEN(rows));
 }
 /* clang-format on */
 
-static void it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds(void **state)
+TEST(it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds)
 {
 	static const struct {
 		uint64_t idle_ms, recheck_ms;
@@ -345,7 +330,6 @@ static void it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds(v
 	};
 	const struct busy_socket socket = { AT_REST, .unread = 1 };
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct busy_settings settings = usual;
 
@@ -360,7 +344,7 @@ static struct busy_socket numbered(struct busy_socket socket, uint16_t number)
 	return socket;
 }
 
-static void the_first_reason_stays_and_the_shortest_recheck_counts(void **state)
+TEST(the_first_reason_stays_and_the_shortest_recheck_counts)
 {
 	const struct busy_socket rest = numbered((struct busy_socket){ AT_REST }, 1);
 	const struct busy_socket stream =
@@ -370,7 +354,6 @@ static void the_first_reason_stays_and_the_shortest_recheck_counts(void **state)
 		numbered((struct busy_socket){ AT_REST, .since_sent_ms = IDLE_MS - 7 }, 4);
 	struct busy_verdict v;
 
-	(void)state;
 	busy_init(&v);
 	busy_add(&v, &rest, &usual);
 	assert_int_equal(v.reason, BUSY_NOT);
@@ -388,7 +371,7 @@ static void the_first_reason_stays_and_the_shortest_recheck_counts(void **state)
 }
 
 /* Stuck is what the verdict would else have been busy for; in any order. */
-static void a_busy_connection_outweighs_those_that_are_stuck(void **state)
+TEST(a_busy_connection_outweighs_those_that_are_stuck)
 {
 	const struct busy_socket stuck[] = {
 		numbered((struct busy_socket){ AT_REST, .unread = 1, .since_received_ms = MAX_MS,
@@ -401,7 +384,6 @@ static void a_busy_connection_outweighs_those_that_are_stuck(void **state)
 	const struct busy_socket busy = numbered((struct busy_socket){ AT_REST, .answer = NO }, 3);
 	struct busy_verdict v;
 
-	(void)state;
 	busy_init(&v);
 	busy_add(&v, &stuck[0], &usual);
 	busy_add(&v, &stuck[1], &usual);
@@ -419,7 +401,7 @@ static void a_busy_connection_outweighs_those_that_are_stuck(void **state)
 /* clang-format off */
 
 /* What is at rest, but was in use lately, is worth another look. */
-static void a_connection_with_payload_within_busy_max_is_in_use(void **state)
+TEST(a_connection_with_payload_within_busy_max_is_in_use)
 {
 	static const struct {
 		const char *name;
@@ -437,7 +419,6 @@ static void a_connection_with_payload_within_busy_max_is_in_use(void **state)
 	{ "closed by the application", { AT_REST, .state = TCP_FIN_WAIT2 }, false, false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct busy_socket socket = rows[i].socket;
 
@@ -452,7 +433,7 @@ static void a_connection_with_payload_within_busy_max_is_in_use(void **state)
 }
 
 /* Seen from its own end: "answered" means that the application's request came last. */
-static void an_application_that_waits_for_an_answer_of_others_is_busy(void **state)
+TEST(an_application_that_waits_for_an_answer_of_others_is_busy)
 {
 	static const struct row rows[] = {
 	{ "a request", { AT_REST }, BUSY_UPSTREAM, false, 1000 },
@@ -470,7 +451,6 @@ static void an_application_that_waits_for_an_answer_of_others_is_busy(void **sta
 	{ "closed", { AT_REST, .state = TCP_CLOSE_WAIT }, BUSY_NOT, false, 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct busy_verdict v;
 
@@ -486,11 +466,10 @@ static void an_application_that_waits_for_an_answer_of_others_is_busy(void **sta
 
 #pragma clang diagnostic pop
 
-static void no_connection_is_no_reason(void **state)
+TEST(no_connection_is_no_reason)
 {
 	struct busy_verdict v;
 
-	(void)state;
 	memset(&v, 0xff, sizeof(v));
 	busy_init(&v);
 	assert_int_equal(v.reason, BUSY_NOT);
@@ -498,9 +477,8 @@ static void no_connection_is_no_reason(void **state)
 	assert_int_equal(v.recheck_ms, 0);
 }
 
-static void every_reason_has_a_name_of_its_own(void **state)
+TEST(every_reason_has_a_name_of_its_own)
 {
-	(void)state;
 	for (int i = 0; i < BUSY_REASONS; i++) {
 		assert_non_null(busy_reason_name(i));
 		for (int j = 0; j < i; j++)
@@ -508,30 +486,4 @@ static void every_reason_has_a_name_of_its_own(void **state)
 	}
 	assert_string_equal(busy_reason_name(BUSY_UNANSWERED), "unanswered");
 	assert_string_equal(busy_reason_name(BUSY_REASONS), "unknown");
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_state_of_a_connection_has_its_reason),
-		cmocka_unit_test(an_application_that_has_closed_is_done),
-		cmocka_unit_test(of_several_reasons_the_first_is_told),
-		cmocka_unit_test(a_connection_without_progress_is_stuck),
-		cmocka_unit_test(without_a_limit_nothing_is_stuck),
-		cmocka_unit_test(a_stream_is_not_stuck_although_the_limit_is_below_the_idle_time),
-		cmocka_unit_test(with_sleeps_with_connections_off_a_connection_is_enough),
-		cmocka_unit_test(a_probe_counts_while_it_waits_for_its_answer),
-		cmocka_unit_test(who_says_nothing_counts_when_the_application_speaks),
-		cmocka_unit_test(what_is_hidden_counts_as_a_clients),
-		cmocka_unit_test(
-			it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds),
-		cmocka_unit_test(the_first_reason_stays_and_the_shortest_recheck_counts),
-		cmocka_unit_test(a_busy_connection_outweighs_those_that_are_stuck),
-		cmocka_unit_test(a_connection_with_payload_within_busy_max_is_in_use),
-		cmocka_unit_test(an_application_that_waits_for_an_answer_of_others_is_busy),
-		cmocka_unit_test(no_connection_is_no_reason),
-		cmocka_unit_test(every_reason_has_a_name_of_its_own),
-	};
-
-	return cmocka_run_group_tests_name("busy", tests, NULL, NULL);
 }

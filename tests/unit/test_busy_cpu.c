@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Looks at the CPU time of a target whose connections are at rest. */
 #include <arpa/inet.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "activity/busy_cpu.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 /* The time of the first look, and what had been used by then. */
 #define START_MS 100000
@@ -55,7 +50,7 @@ static void expect_looks(const struct look *looks, size_t len)
 		expect_look(&c, &looks[i]);
 }
 
-static void who_uses_no_cpu_is_not_computing(void **state)
+TEST(who_uses_no_cpu_is_not_computing)
 {
 	static const struct look looks[] = {
 		{ "first", 0, 0, BUSY_MEASURING, 201 },
@@ -64,11 +59,10 @@ static void who_uses_no_cpu_is_not_computing(void **state)
 		{ "again, the gate has closed", 221, 0, BUSY_NOT, 0 },
 	};
 
-	(void)state;
 	expect_looks(looks, ARRAY_LEN(looks));
 }
 
-static void who_uses_cpu_is_computing_until_it_does_not(void **state)
+TEST(who_uses_cpu_is_computing_until_it_does_not)
 {
 	static const struct look looks[] = {
 		{ "first", 0, 0, BUSY_MEASURING, 201 },
@@ -79,11 +73,10 @@ static void who_uses_cpu_is_computing_until_it_does_not(void **state)
 		{ "and again", 2440, 260000, BUSY_COMPUTING, 1000 },
 	};
 
-	(void)state;
 	expect_looks(looks, ARRAY_LEN(looks));
 }
 
-static void an_old_look_is_no_beginning_of_a_measurement(void **state)
+TEST(an_old_look_is_no_beginning_of_a_measurement)
 {
 	static const struct look looks[] = {
 		{ "first", 0, 0, BUSY_MEASURING, 201 },
@@ -93,16 +86,14 @@ static void an_old_look_is_no_beginning_of_a_measurement(void **state)
 		{ "a counter that went back", 300401, 0, BUSY_NOT, 0 },
 	};
 
-	(void)state;
 	expect_looks(looks, ARRAY_LEN(looks));
 }
 
-static void what_connections_say_is_left_as_it_is(void **state)
+TEST(what_connections_say_is_left_as_it_is)
 {
 	struct busy_cpu c = { 0 };
 	struct busy_verdict v = at_rest();
 
-	(void)state;
 	v.reason = BUSY_UNREAD;
 	v.recheck_ms = 77;
 	busy_cpu_look(&c, &v, START_US, START_MS * NS_PER_MS);
@@ -113,16 +104,4 @@ static void what_connections_say_is_left_as_it_is(void **state)
 	busy_cpu_look(&c, &v, START_US, START_MS * NS_PER_MS);
 	assert_int_equal(v.reason, BUSY_NOT);
 	assert_int_equal(c.looked_ns, 0);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who_uses_no_cpu_is_not_computing),
-		cmocka_unit_test(who_uses_cpu_is_computing_until_it_does_not),
-		cmocka_unit_test(an_old_look_is_no_beginning_of_a_measurement),
-		cmocka_unit_test(what_connections_say_is_left_as_it_is),
-	};
-
-	return cmocka_run_group_tests(tests, NULL, NULL);
 }

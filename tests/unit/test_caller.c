@@ -6,17 +6,12 @@
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
 #include <openssl/ssl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "probe/caller.h"
 
 #define AGENT "User-Agent: kube-probe/1.30\r\n"
@@ -84,7 +79,7 @@ static void expect_rows(const struct row *rows, size_t len, const struct caller_
 /* --- HTTP/1.1 --- */
 
 /* clang-format off */
-static void the_kubelet_and_nobody_else_is_the_kubelet(void **state)
+TEST(the_kubelet_and_nobody_else_is_the_kubelet)
 {
 	static const struct row rows[] = {
 	{ PROBE,                                                               CALLER_HTTP },
@@ -170,11 +165,10 @@ static void the_kubelet_and_nobody_else_is_the_kubelet(void **state)
 	{ GET AGENT "Connection: close\r\n\r",                                 CALLER_UNDECIDED },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &kubelet);
 }
 
-static void the_kubelet_has_the_user_agent_that_a_probe_gives_it(void **state)
+TEST(the_kubelet_has_the_user_agent_that_a_probe_gives_it)
 {
 	static const char *const agents[] = { "my-check/1.0", "" };
 	const struct caller_rules rules = { .knows_kubelet = true, .agents = agents, .agents_len = 2 };
@@ -190,19 +184,17 @@ static void the_kubelet_has_the_user_agent_that_a_probe_gives_it(void **state)
 	{ GET CLOSE,                                                           CALLER_CLIENT },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &rules);
 	assert_int_equal(judge_text(rows[1].text, &others), CALLER_CLIENT);
 }
 
-static void from_anywhere_else_the_kubelet_is_a_client(void **state)
+TEST(from_anywhere_else_the_kubelet_is_a_client)
 {
-	(void)state;
 	assert_int_equal(judge_text(PROBE, &nothing), CALLER_CLIENT);
 	assert_int_equal(judge_text(PROBE, &by_path), CALLER_CLIENT);
 }
 
-static void from_an_ignored_source_what_can_be_answered_is_a_probe(void **state)
+TEST(from_an_ignored_source_what_can_be_answered_is_a_probe)
 {
 	static const struct row rows[] = {
 	{ PROBE,                                                     CALLER_HTTP },
@@ -232,11 +224,10 @@ static void from_an_ignored_source_what_can_be_answered_is_a_probe(void **state)
 	{ "GET /",                                                   CALLER_UNDECIDED },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &ignored);
 }
 
-static void other_versions_and_methods_of_http_are_a_clients_elsewhere(void **state)
+TEST(other_versions_and_methods_of_http_are_a_clients_elsewhere)
 {
 	static const struct row rows[] = {
 	{ "GET /healthz HTTP/1.0\r\n" AGENT CLOSE,                   CALLER_CLIENT },
@@ -245,11 +236,10 @@ static void other_versions_and_methods_of_http_are_a_clients_elsewhere(void **st
 	{ "GET /healthz\r\n",                                        CALLER_CLIENT },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &kubelet);
 }
 
-static void an_ignored_path_is_one_with_its_method(void **state)
+TEST(an_ignored_path_is_one_with_its_method)
 {
 	static const struct row rows[] = {
 	{ "GET /ping HTTP/1.1\r\nHost: a\r\n\r\n",                   CALLER_HTTP },
@@ -270,31 +260,27 @@ static void an_ignored_path_is_one_with_its_method(void **state)
 	{ "GET /ping HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",        CALLER_CLIENT },
 	};
 
-	(void)state;
 	expect_rows(rows, ARRAY_LEN(rows), &by_path);
 }
 /* clang-format on */
 
-static void a_probe_is_told_by_its_last_byte_and_not_before(void **state)
+TEST(a_probe_is_told_by_its_last_byte_and_not_before)
 {
-	(void)state;
 	expect_at_last_byte(PROBE, sizeof(PROBE) - 1, &kubelet, CALLER_HTTP);
 }
 
-static void a_second_request_on_the_connection_is_a_clients(void **state)
+TEST(a_second_request_on_the_connection_is_a_clients)
 {
 	static const char two[] = PROBE PROBE;
 
-	(void)state;
 	for (size_t len = sizeof(PROBE); len < sizeof(two); len++)
 		assert_int_equal(judge(two, len, &kubelet), CALLER_CLIENT);
 }
 
-static void a_nul_is_in_no_probe(void **state)
+TEST(a_nul_is_in_no_probe)
 {
 	static const char nul[] = GET "X: a\0b\r\n" AGENT CLOSE;
 
-	(void)state;
 	assert_int_equal(judge(nul, sizeof(nul) - 1, &kubelet), CALLER_CLIENT);
 }
 
@@ -308,12 +294,11 @@ static size_t long_probe(char *out, size_t len)
 	return end + (size_t)sprintf(out + end, "\r\n%s%s", AGENT, CLOSE);
 }
 
-static void no_probe_is_longer_than_the_limit(void **state)
+TEST(no_probe_is_longer_than_the_limit)
 {
 	char probe[2 * CALLER_BYTES_MAX + 1];
 	size_t len = long_probe(probe, CALLER_BYTES_MAX);
 
-	(void)state;
 	assert_int_equal(len, CALLER_BYTES_MAX);
 	expect_at_last_byte(probe, len, &kubelet, CALLER_HTTP);
 	len = long_probe(probe, CALLER_BYTES_MAX + 1);
@@ -467,11 +452,10 @@ static enum caller_kind judge_call(const struct call *call, const struct caller_
 	return judge(w.bytes, w.len, rules);
 }
 
-static void a_grpc_check_is_told_by_its_last_byte(void **state)
+TEST(a_grpc_check_is_told_by_its_last_byte)
 {
 	static const char *const agents[] = { "kube-probe/1.30", "kube-probe/1.30 grpc-go/1.65.0" };
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(agents); i++) {
 		for (int is_huffman = 0; is_huffman < 2; is_huffman++) {
 			struct call call = check;
@@ -488,7 +472,7 @@ static void a_grpc_check_is_told_by_its_last_byte(void **state)
 	}
 }
 
-static void another_call_is_a_clients(void **state)
+TEST(another_call_is_a_clients)
 {
 	/* clang-format off */
 	static const struct {
@@ -518,7 +502,6 @@ static void another_call_is_a_clients(void **state)
 	};
 	/* clang-format on */
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct call *call = &rows[i].call;
 
@@ -532,12 +515,11 @@ static void another_call_is_a_clients(void **state)
 }
 
 /* What grpc-go sends besides the call, while it waits for the answer to it. */
-static void frames_without_a_request_change_nothing(void **state)
+TEST(frames_without_a_request_change_nothing)
 {
 	static const uint8_t window[4] = { 0, 0, 1, 0 };
 	struct wire w = { .len = 0 };
 
-	(void)state;
 	put_start(&w);
 	put_frame(&w, FRAME_WINDOW_UPDATE, 0, 0, window, sizeof(window));
 	put_headers(&w, 1, &check);
@@ -555,11 +537,10 @@ static void frames_without_a_request_change_nothing(void **state)
 	assert_int_equal(judge(w.bytes, w.len, &kubelet), CALLER_GRPC);
 }
 
-static void a_second_call_is_a_clients(void **state)
+TEST(a_second_call_is_a_clients)
 {
 	struct wire w = { .len = 0 };
 
-	(void)state;
 	put_call(&w, &check);
 	put_headers(&w, 3, &check);
 	assert_int_equal(judge(w.bytes, w.len, &kubelet), CALLER_CLIENT);
@@ -567,11 +548,10 @@ static void a_second_call_is_a_clients(void **state)
 	assert_int_equal(judge(w.bytes, w.len, &kubelet), CALLER_CLIENT);
 }
 
-static void headers_may_come_in_several_frames(void **state)
+TEST(headers_may_come_in_several_frames)
 {
 	struct wire w = { .len = 0 }, block = { .len = 0 };
 
-	(void)state;
 	put_block(&block, &check);
 	put_start(&w);
 	put_frame(&w, FRAME_HEADERS, 0, 1, block.bytes, 10);
@@ -580,11 +560,10 @@ static void headers_may_come_in_several_frames(void **state)
 	expect_at_last_byte(w.bytes, w.len, &kubelet, CALLER_GRPC);
 }
 
-static void settings_of_the_server_are_acknowledged_a_few_times(void **state)
+TEST(settings_of_the_server_are_acknowledged_a_few_times)
 {
 	struct wire w = { .len = 0 };
 
-	(void)state;
 	put_call(&w, &check);
 	for (int i = 0; i < 4; i++) {
 		put_frame(&w, FRAME_SETTINGS, ACK, 0, "", 0);
@@ -596,7 +575,7 @@ static void settings_of_the_server_are_acknowledged_a_few_times(void **state)
 }
 
 /* nghttp2 would take no more notice of what follows such a frame. */
-static void what_is_no_http2_behind_a_check_is_a_clients(void **state)
+TEST(what_is_no_http2_behind_a_check_is_a_clients)
 {
 	static const struct {
 		uint8_t type, flags, stream;
@@ -618,7 +597,6 @@ static void what_is_no_http2_behind_a_check_is_a_clients(void **state)
 		{ FRAME_HEADERS, END_HEADERS | END_STREAM, 1, "\x82", 1 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct wire w = { .len = 0 };
 
@@ -631,12 +609,11 @@ static void what_is_no_http2_behind_a_check_is_a_clients(void **state)
 	}
 }
 
-static void a_call_that_goes_on_and_on_is_a_clients(void **state)
+TEST(a_call_that_goes_on_and_on_is_a_clients)
 {
 	struct wire w = { .len = 0 };
 	char body[1000] = { 0 };
 
-	(void)state;
 	put_start(&w);
 	put_headers(&w, 1, &check);
 	for (int i = 0; i < 5; i++)
@@ -646,11 +623,10 @@ static void a_call_that_goes_on_and_on_is_a_clients(void **state)
 		assert_int_equal(judge(w.bytes, len, &kubelet), CALLER_CLIENT);
 }
 
-static void http2_is_told_by_its_preface(void **state)
+TEST(http2_is_told_by_its_preface)
 {
 	static const char preface[] = PREFACE;
 
-	(void)state;
 	assert_false(caller_is_http2((const uint8_t *)preface, 0));
 	for (size_t len = 1; len < sizeof(preface) - 1; len++)
 		assert_true(caller_is_http2((const uint8_t *)preface, len));
@@ -688,11 +664,10 @@ static void put_hello(struct wire *w, const char *server_name, const char *alpn)
 	SSL_CTX_free(ctx);
 }
 
-static void a_hello_as_go_sends_it_to_an_address_may_be_a_probes(void **state)
+TEST(a_hello_as_go_sends_it_to_an_address_may_be_a_probes)
 {
 	struct wire w = { .len = 0 };
 
-	(void)state;
 	put_hello(&w, NULL, GO_OFFERS);
 	expect_at_last_byte(w.bytes, w.len, &kubelet, CALLER_TLS);
 	expect_at_last_byte(w.bytes, w.len, &ignored, CALLER_TLS);
@@ -702,11 +677,10 @@ static void a_hello_as_go_sends_it_to_an_address_may_be_a_probes(void **state)
 	expect_at_last_byte(w.bytes, w.len, &ignored, CALLER_TLS);
 }
 
-static void a_hello_with_a_name_or_other_protocols_is_a_clients(void **state)
+TEST(a_hello_with_a_name_or_other_protocols_is_a_clients)
 {
 	struct wire w = { .len = 0 };
 
-	(void)state;
 	put_hello(&w, "www.example.com", GO_OFFERS);
 	expect_at_last_byte(w.bytes, w.len, &kubelet, CALLER_CLIENT);
 	put_hello(&w, NULL, NULL);
@@ -717,13 +691,12 @@ static void a_hello_with_a_name_or_other_protocols_is_a_clients(void **state)
 	expect_at_last_byte(w.bytes, w.len, &kubelet, CALLER_CLIENT);
 }
 
-static void where_no_https_probes_come_a_hello_is_a_clients(void **state)
+TEST(where_no_https_probes_come_a_hello_is_a_clients)
 {
 	const struct caller_rules no_https = { .knows_kubelet = true };
 	const struct caller_rules anything = { .is_ignored = true };
 	struct wire w = { .len = 0 };
 
-	(void)state;
 	put_hello(&w, NULL, GO_OFFERS);
 	assert_int_equal(judge(w.bytes, w.len, &no_https), CALLER_CLIENT);
 	assert_int_equal(judge(w.bytes, 1, &no_https), CALLER_CLIENT);
@@ -749,7 +722,7 @@ static void put_small_hello(struct wire *w, const char *extensions, size_t len)
 }
 
 /* Which byte is changed, and to what; an empty extension of an unknown type comes first. */
-static void a_hello_that_does_not_add_up_is_a_clients(void **state)
+TEST(a_hello_that_does_not_add_up_is_a_clients)
 {
 	static const struct {
 		size_t at;
@@ -775,7 +748,6 @@ static void a_hello_that_does_not_add_up_is_a_clients(void **state)
 		{ 53, 42, CALLER_TLS },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct wire w = { .len = 0 };
 
@@ -788,11 +760,10 @@ static void a_hello_that_does_not_add_up_is_a_clients(void **state)
 	}
 }
 
-static void early_data_is_a_clients(void **state)
+TEST(early_data_is_a_clients)
 {
 	struct wire w = { .len = 0 };
 
-	(void)state;
 	put_hello(&w, NULL, NULL);
 	put(&w, "\x17\x03\x03\x00\x01x", 6);
 	assert_int_equal(judge(w.bytes, w.len, &kubelet), CALLER_CLIENT);
@@ -800,7 +771,7 @@ static void early_data_is_a_clients(void **state)
 
 /* --- the setting --- */
 
-static void paths_are_a_method_and_a_path(void **state)
+TEST(paths_are_a_method_and_a_path)
 {
 	/* clang-format off */
 	static const struct {
@@ -838,7 +809,6 @@ static void paths_are_a_method_and_a_path(void **state)
 	};
 	/* clang-format on */
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct caller_path path = { .method_len = 77 };
 		int r = caller_parse_path(rows[i].text, &path);
@@ -855,44 +825,9 @@ static void paths_are_a_method_and_a_path(void **state)
 	}
 }
 
-static void kinds_have_the_names_of_metrics(void **state)
+TEST(kinds_have_the_names_of_metrics)
 {
-	(void)state;
 	assert_string_equal(caller_kind_name(CALLER_HTTP), "http");
 	assert_string_equal(caller_kind_name(CALLER_GRPC), "grpc");
 	assert_string_equal(caller_kind_name(CALLER_TLS), "https");
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_kubelet_and_nobody_else_is_the_kubelet),
-		cmocka_unit_test(the_kubelet_has_the_user_agent_that_a_probe_gives_it),
-		cmocka_unit_test(from_anywhere_else_the_kubelet_is_a_client),
-		cmocka_unit_test(from_an_ignored_source_what_can_be_answered_is_a_probe),
-		cmocka_unit_test(other_versions_and_methods_of_http_are_a_clients_elsewhere),
-		cmocka_unit_test(an_ignored_path_is_one_with_its_method),
-		cmocka_unit_test(a_probe_is_told_by_its_last_byte_and_not_before),
-		cmocka_unit_test(a_second_request_on_the_connection_is_a_clients),
-		cmocka_unit_test(a_nul_is_in_no_probe),
-		cmocka_unit_test(no_probe_is_longer_than_the_limit),
-		cmocka_unit_test(a_grpc_check_is_told_by_its_last_byte),
-		cmocka_unit_test(another_call_is_a_clients),
-		cmocka_unit_test(frames_without_a_request_change_nothing),
-		cmocka_unit_test(headers_may_come_in_several_frames),
-		cmocka_unit_test(settings_of_the_server_are_acknowledged_a_few_times),
-		cmocka_unit_test(a_second_call_is_a_clients),
-		cmocka_unit_test(what_is_no_http2_behind_a_check_is_a_clients),
-		cmocka_unit_test(a_call_that_goes_on_and_on_is_a_clients),
-		cmocka_unit_test(http2_is_told_by_its_preface),
-		cmocka_unit_test(a_hello_as_go_sends_it_to_an_address_may_be_a_probes),
-		cmocka_unit_test(a_hello_with_a_name_or_other_protocols_is_a_clients),
-		cmocka_unit_test(where_no_https_probes_come_a_hello_is_a_clients),
-		cmocka_unit_test(a_hello_that_does_not_add_up_is_a_clients),
-		cmocka_unit_test(early_data_is_a_clients),
-		cmocka_unit_test(paths_are_a_method_and_a_path),
-		cmocka_unit_test(kinds_have_the_names_of_metrics),
-	};
-
-	return cmocka_run_group_tests_name("caller", tests, NULL, NULL);
 }

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* What shows of a probe behind its ClientHello, and how a client differs. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "probe/caller_records.h"
 
 enum {
@@ -105,11 +100,10 @@ static bool tell(const struct target_history *story, size_t step)
 	return is_check;
 }
 
-static void a_second_request_is_a_clients(void **state)
+TEST(a_second_request_is_a_clients)
 {
 	static const size_t steps[] = { 5005, 1, 3, 7 };
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(stories); i++) {
 		for (size_t n = 0; n < ARRAY_LEN(steps); n++) {
 			if (tell(&stories[i], steps[n]) != stories[i].is_check)
@@ -118,25 +112,14 @@ static void a_second_request_is_a_clients(void **state)
 	}
 }
 
-static void no_probe_says_more_than_that(void **state)
+TEST(no_probe_says_more_than_that)
 {
 	const uint8_t record[5] = { DATA, 3, 3, 0x3f, 0xff };
 	const uint8_t byte = 0;
 	struct caller_records h = { 0 };
 
-	(void)state;
 	assert_true(take(&h, 1, record, sizeof(record)));
 	for (size_t i = sizeof(record); i < CALLER_RECORDS_BYTES_MAX; i++)
 		assert_true(take(&h, 1, &byte, 1));
 	assert_false(take(&h, 1, &byte, 1));
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_second_request_is_a_clients),
-		cmocka_unit_test(no_probe_says_more_than_that),
-	};
-
-	return cmocka_run_group_tests_name("hidden", tests, NULL, NULL);
 }

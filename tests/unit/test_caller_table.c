@@ -2,16 +2,11 @@
 /* Connections by their segments: in order, sent again, missing, and forgotten. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "probe/caller_table.h"
 
 #define PROBE                                                                                      \
@@ -115,9 +110,8 @@ enum {
 };
 
 /* clang-format off */
-static void a_probe_in_segments_is_one(void **state)
+TEST(a_probe_in_segments_is_one)
 {
-	(void)state;
 	EXPECT_ROWS("at once", PROBE, { 0, N, HTTP });
 	EXPECT_ROWS("in two", PROBE, { 0, 20, UNDECIDED }, { 20, N, HTTP });
 	EXPECT_ROWS("with nothing within", PROBE,
@@ -125,20 +119,18 @@ static void a_probe_in_segments_is_one(void **state)
 		    { 20, N, HTTP }, { N, N, HTTP });
 }
 
-static void a_probe_by_the_byte_is_one(void **state)
+TEST(a_probe_by_the_byte_is_one)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	for (size_t i = 0; i < N; i++)
 		assert_int_equal(take(c, 1, START_SEQ + (uint32_t)i, probe + i, 1, START_NS),
 				 i < N - 1 ? UNDECIDED : HTTP);
 }
 
-static void what_is_sent_again_changes_nothing(void **state)
+TEST(what_is_sent_again_changes_nothing)
 {
-	(void)state;
 	EXPECT_ROWS("the first", PROBE,
 		    { 0, 20, UNDECIDED }, { 0, 20, UNDECIDED }, { 20, N, HTTP });
 	EXPECT_ROWS("the last", PROBE, { 0, 20, UNDECIDED }, { 20, N, HTTP }, { 20, N, HTTP });
@@ -147,9 +139,8 @@ static void what_is_sent_again_changes_nothing(void **state)
 	EXPECT_ROWS("some of it", PROBE, { 0, N, HTTP }, { 5, 7, HTTP }, { N - 1, N, HTTP });
 }
 
-static void what_is_out_of_order_is_a_clients(void **state)
+TEST(what_is_out_of_order_is_a_clients)
 {
-	(void)state;
 	EXPECT_ROWS("a gap", PROBE, { 0, 20, UNDECIDED }, { 21, N, CLIENT });
 	EXPECT_ROWS("a gap that is filled", PROBE,
 		    { 0, 20, UNDECIDED }, { 30, N, CLIENT }, { 20, 30, CLIENT }, { 0, N, CLIENT });
@@ -161,9 +152,8 @@ static void what_is_out_of_order_is_a_clients(void **state)
 	EXPECT_ROWS("one byte in front", "\0" PROBE, { 1, N + 1, HTTP }, { 0, 20, CLIENT });
 }
 
-static void a_second_request_makes_it_a_clients_for_good(void **state)
+TEST(a_second_request_makes_it_a_clients_for_good)
 {
-	(void)state;
 	EXPECT_ROWS("the next one", PROBE PROBE,
 		    { 0, N, HTTP }, { N, 2 * N, CLIENT }, { 0, N, CLIENT });
 	EXPECT_ROWS("a byte of it", PROBE PROBE, { 0, N, HTTP }, { N, N + 1, CLIENT });
@@ -173,12 +163,11 @@ static void a_second_request_makes_it_a_clients_for_good(void **state)
 /* clang-format on */
 
 /* The ports are another connection's, whose numbers happen to lie behind. */
-static void other_bytes_are_not_the_same_sent_again(void **state)
+TEST(other_bytes_are_not_the_same_sent_again)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	static const char post[] = "POST / HTTP/1.1\r\n";
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
 	assert_int_equal(take(c, 1, START_SEQ, post, sizeof(post) - 1, START_NS), CLIENT);
@@ -189,7 +178,7 @@ static void other_bytes_are_not_the_same_sent_again(void **state)
 			 CLIENT);
 }
 
-static void what_is_hidden_is_judged_by_its_records(void **state)
+TEST(what_is_hidden_is_judged_by_its_records)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	static const char finished[] =
@@ -197,7 +186,6 @@ static void what_is_hidden_is_judged_by_its_records(void **state)
 	const size_t len = sizeof(finished) - 1;
 	uint32_t seq = START_SEQ + HELLO_LEN;
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, 10, START_NS), UNDECIDED);
 	assert_int_equal(take(c, 1, START_SEQ + 10, hello + 10, H - 10, START_NS), TLS);
@@ -212,12 +200,11 @@ static void what_is_hidden_is_judged_by_its_records(void **state)
 	assert_int_equal(take(c, 2, seq + 1, finished, 1, START_NS), CLIENT);
 }
 
-static void who_stays_by_tls_is_a_client(void **state)
+TEST(who_stays_by_tls_is_a_client)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	struct gate_flow flow = flow_of(1), other = flow_of(2);
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, H, START_NS), TLS);
 	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
@@ -251,12 +238,11 @@ static bool is_unproven(const struct caller_table *c, uint16_t port, uint64_t no
 	return true;
 }
 
-static void what_is_not_told_yet_has_an_age(void **state)
+TEST(what_is_not_told_yet_has_an_age)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	uint64_t now = START_NS;
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_false(is_unproven(c, 1, now, 0));
 	/* From its SYN on, also if that is sent again. */
@@ -274,11 +260,10 @@ static void what_is_not_told_yet_has_an_age(void **state)
 	assert_false(is_unproven(c, 3, now, 0));
 }
 
-static void a_syn_with_the_ports_of_another_begins_anew(void **state)
+TEST(a_syn_with_the_ports_of_another_begins_anew)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, "x", 1, START_NS), CLIENT);
 	assert_int_equal(take_syn(c, 1, START_SEQ + 5000, START_NS + 5), UNDECIDED);
@@ -286,12 +271,11 @@ static void a_syn_with_the_ports_of_another_begins_anew(void **state)
 	assert_int_equal(take(c, 1, START_SEQ + 5000, PROBE, N, START_NS + 6), HTTP);
 }
 
-static void more_bytes_than_a_probe_has_are_a_clients(void **state)
+TEST(more_bytes_than_a_probe_has_are_a_clients)
 {
 	static char bytes[2 * CALLER_BYTES_MAX];
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	(void)state;
 	memset(bytes, 'x', sizeof(bytes));
 	memcpy(bytes, "GET /", 5);
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
@@ -304,12 +288,11 @@ static void more_bytes_than_a_probe_has_are_a_clients(void **state)
 	assert_int_equal(take(c, 4, START_SEQ + 5, bytes + 5, sizeof(bytes) - 5, START_NS), CLIENT);
 }
 
-static void of_a_connection_that_is_not_known_nothing_is_thought(void **state)
+TEST(of_a_connection_that_is_not_known_nothing_is_thought)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	struct gate_flow back = flow_of(1);
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(kind_of(c, 1), CLIENT);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
@@ -322,11 +305,10 @@ static void of_a_connection_that_is_not_known_nothing_is_thought(void **state)
 	caller_table_free(&c);
 }
 
-static void a_full_table_forgets_the_one_that_was_silent_longest(void **state)
+TEST(a_full_table_forgets_the_one_that_was_silent_longest)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	for (uint16_t i = 1; i <= CALLER_TABLE_MAX; i++)
 		assert_int_equal(take(c, i, START_SEQ, PROBE, 20, START_NS + i), UNDECIDED);
@@ -348,12 +330,11 @@ static void a_full_table_forgets_the_one_that_was_silent_longest(void **state)
 	assert_int_equal(take(c, 2, START_SEQ + 20, probe + 20, N - 20, START_NS + 1005), CLIENT);
 }
 
-static void a_connection_that_was_silent_for_long_is_forgotten(void **state)
+TEST(a_connection_that_was_silent_for_long_is_forgotten)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	uint64_t now = START_NS;
 
-	(void)state;
 	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, 20, now), UNDECIDED);
 	now += CALLER_TABLE_FORGET_NS - 1;
@@ -371,26 +352,4 @@ static void a_connection_that_was_silent_for_long_is_forgotten(void **state)
 	assert_int_equal(take(c, 3, START_SEQ, PROBE, N, now), HTTP);
 	assert_int_equal(kind_of(c, 1), CLIENT);
 	assert_int_equal(kind_of(c, 2), HTTP);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_probe_in_segments_is_one),
-		cmocka_unit_test(a_probe_by_the_byte_is_one),
-		cmocka_unit_test(what_is_sent_again_changes_nothing),
-		cmocka_unit_test(what_is_out_of_order_is_a_clients),
-		cmocka_unit_test(a_second_request_makes_it_a_clients_for_good),
-		cmocka_unit_test(other_bytes_are_not_the_same_sent_again),
-		cmocka_unit_test(what_is_hidden_is_judged_by_its_records),
-		cmocka_unit_test(who_stays_by_tls_is_a_client),
-		cmocka_unit_test(what_is_not_told_yet_has_an_age),
-		cmocka_unit_test(a_syn_with_the_ports_of_another_begins_anew),
-		cmocka_unit_test(more_bytes_than_a_probe_has_are_a_clients),
-		cmocka_unit_test(of_a_connection_that_is_not_known_nothing_is_thought),
-		cmocka_unit_test(a_full_table_forgets_the_one_that_was_silent_longest),
-		cmocka_unit_test(a_connection_that_was_silent_for_long_is_forgotten),
-	};
-
-	return cmocka_run_group_tests_name("callers", tests, NULL, NULL);
 }

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* The texts of proc_pid_mountinfo(5) and cgroups(7), as machines of each kind have them. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "cgroup/cgroup.h"
+#include "lib/test.h"
 
 /* clang-format off */
 #define ROOT_FS "22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw\n"
@@ -132,9 +127,8 @@ static void expect_mount(const char *name, const struct cgroup_mount *mount, int
 		fail_msg("%s: v%d, '%s' of '%s'", name, mount->version, mount->root, mount->point);
 }
 
-static void every_layout_is_understood(void **state)
+TEST(every_layout_is_understood)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(layouts); i++) {
 		const struct layout *l = &layouts[i];
 		struct cgroup_mounts mounts;
@@ -146,7 +140,7 @@ static void every_layout_is_understood(void **state)
 	}
 }
 
-static void a_line_that_is_none_is_passed_over(void **state)
+TEST(a_line_that_is_none_is_passed_over)
 {
 	static const char *const garbage[] = {
 		"\n",
@@ -164,7 +158,6 @@ static void a_line_that_is_none_is_passed_over(void **state)
 		"35\t24\t0:30\t/\t/x\trw\t-\tcgroup2\tnone\trw\n",
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(garbage); i++) {
 		struct cgroup_mounts mounts;
 		char text[1024];
@@ -178,13 +171,12 @@ static void a_line_that_is_none_is_passed_over(void **state)
 }
 
 /* Without the cut-off name of the one spoiling the other. */
-static void a_mount_whose_name_is_too_long_does_not_replace_one_before(void **state)
+TEST(a_mount_whose_name_is_too_long_does_not_replace_one_before)
 {
 	_cleanup_(freep) char *text = malloc(3 * PATH_MAX);
 	struct cgroup_mounts mounts;
 	size_t len;
 
-	(void)state;
 	assert_non_null(text);
 	strcpy(text, "35 24 0:30 / /cg2 rw - cgroup2 cgroup2 rw\n38 30 0:34 /");
 	len = strlen(text);
@@ -232,9 +224,8 @@ static const struct {
 	{ "", 2, CGROUP_CPU, NULL },
 };
 
-static void a_process_is_found_in_each_hierarchy(void **state)
+TEST(a_process_is_found_in_each_hierarchy)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
 		char path[PATH_MAX] = "untouched";
 		int r = cgroup_parse_path(path, paths[i].text, paths[i].version, paths[i].control);
@@ -245,12 +236,11 @@ static void a_process_is_found_in_each_hierarchy(void **state)
 	}
 }
 
-static void a_path_of_a_process_fits_or_is_refused(void **state)
+TEST(a_path_of_a_process_fits_or_is_refused)
 {
 	_cleanup_(freep) char *text = calloc(1, 2 * PATH_MAX);
 	char path[PATH_MAX];
 
-	(void)state;
 	assert_non_null(text);
 	strcpy(text, "0::/");
 	memset(text + 4, 'x', PATH_MAX - 2);
@@ -258,17 +248,4 @@ static void a_path_of_a_process_fits_or_is_refused(void **state)
 	assert_int_equal(strlen(path), PATH_MAX - 1);
 	text[4 + PATH_MAX - 2] = 'x';
 	assert_int_equal(cgroup_parse_path(path, text, 2, CGROUP_CPU), -ENAMETOOLONG);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_layout_is_understood),
-		cmocka_unit_test(a_line_that_is_none_is_passed_over),
-		cmocka_unit_test(a_mount_whose_name_is_too_long_does_not_replace_one_before),
-		cmocka_unit_test(a_process_is_found_in_each_hierarchy),
-		cmocka_unit_test(a_path_of_a_process_fits_or_is_refused),
-	};
-
-	return cmocka_run_group_tests_name("cgroup", tests, NULL, NULL);
 }

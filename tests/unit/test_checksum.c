@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* Checksums of frames written out byte by byte, and of every shape that tests/packet.c builds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Checksums of frames written out byte by byte, and of every shape that tests/lib/packet.c builds.
+ */
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "gate/checksum.h"
-#include "packet.h"
+#include "lib/packet.h"
+#include "lib/test.h"
 
 #define FRAME_MAX 256
 
@@ -135,9 +131,8 @@ static void expect(const char *name, struct frame *f, enum checksum_result resul
 			 after->bytes[f->field + 1]);
 }
 
-static void a_known_good_frame_is_valid_and_stays_as_it_is(void **state)
+TEST(a_known_good_frame_is_valid_and_stays_as_it_is)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		struct frame f = frame_of(&known[i], known[i].checksum), before = f;
 
@@ -145,9 +140,8 @@ static void a_known_good_frame_is_valid_and_stays_as_it_is(void **state)
 	}
 }
 
-static void a_partial_checksum_becomes_the_known_one(void **state)
+TEST(a_partial_checksum_becomes_the_known_one)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		struct frame f = frame_of(&known[i], known[i].pseudo);
 		struct frame whole = frame_of(&known[i], known[i].checksum);
@@ -157,9 +151,8 @@ static void a_partial_checksum_becomes_the_known_one(void **state)
 	}
 }
 
-static void a_damaged_frame_is_wrong_and_stays_as_it_is(void **state)
+TEST(a_damaged_frame_is_wrong_and_stays_as_it_is)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		const struct known *k = &known[i];
 		size_t ip_end = frame_of(k, 0).len - strlen(k->padding) / 2;
@@ -177,9 +170,8 @@ static void a_damaged_frame_is_wrong_and_stays_as_it_is(void **state)
 	}
 }
 
-static void a_changed_address_is_wrong(void **state)
+TEST(a_changed_address_is_wrong)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		struct frame f = frame_of(&known[i], known[i].checksum), before;
 		size_t addresses = f.bytes[f.l3] >> 4 == 4 ? 12 : 8;
@@ -195,9 +187,8 @@ static void a_changed_address_is_wrong(void **state)
 }
 
 /* Ethernet pads short frames with anything. */
-static void what_is_behind_the_ip_packet_is_not_summed(void **state)
+TEST(what_is_behind_the_ip_packet_is_not_summed)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		struct frame f = frame_of(&known[i], known[i].pseudo), whole;
 
@@ -210,20 +201,18 @@ static void what_is_behind_the_ip_packet_is_not_summed(void **state)
 	}
 }
 
-static void udp_over_ipv4_may_go_without_a_checksum(void **state)
+TEST(udp_over_ipv4_may_go_without_a_checksum)
 {
 	struct frame f = frame_of(&known[4], 0), before = f;
 
-	(void)state;
 	expect(known[4].name, &f, CHECKSUM_NONE, &before);
 }
 
 /* RFC 8200, 8.1: over IPv6 it may not; and TCP never. */
-static void a_checksum_of_0_is_wrong_elsewhere(void **state)
+TEST(a_checksum_of_0_is_wrong_elsewhere)
 {
 	static const size_t rows[] = { 0, 2, 6 };
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct frame f = frame_of(&known[rows[i]], 0), before = f;
 
@@ -231,9 +220,8 @@ static void a_checksum_of_0_is_wrong_elsewhere(void **state)
 	}
 }
 
-static void a_frame_cut_anywhere_is_malformed_and_stays_as_it_is(void **state)
+TEST(a_frame_cut_anywhere_is_malformed_and_stays_as_it_is)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		struct frame f = frame_of(&known[i], known[i].pseudo), before = f;
 
@@ -271,9 +259,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void headers_that_contradict_each_other_are_malformed(void **state)
+TEST(headers_that_contradict_each_other_are_malformed)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(malformed); i++) {
 		const struct known *k = &known[malformed[i].row];
 		struct frame f = frame_of(k, k->pseudo), before;
@@ -284,11 +271,10 @@ static void headers_that_contradict_each_other_are_malformed(void **state)
 	}
 }
 
-static void offsets_outside_the_frame_are_malformed(void **state)
+TEST(offsets_outside_the_frame_are_malformed)
 {
 	struct frame f = frame_of(&known[0], known[0].pseudo), before = f;
 
-	(void)state;
 	for (size_t l3 = 0; l3 <= UINT16_MAX; l3 += 251) {
 		for (size_t l4 = 0; l4 <= UINT16_MAX; l4 += 251) {
 			f.l3 = l3;
@@ -323,9 +309,8 @@ static void build(struct packet *p, const struct packet_spec *shape, size_t payl
 	packet_build(p, &spec);
 }
 
-static void every_shape_is_completed_to_what_a_card_would_write(void **state)
+TEST(every_shape_is_completed_to_what_a_card_would_write)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
 		for (size_t payload_len = 0; payload_len < 40; payload_len++) {
 			struct packet partial, valid, wrong;
@@ -343,23 +328,4 @@ static void every_shape_is_completed_to_what_a_card_would_write(void **state)
 					 CHECKSUM_VALID);
 		}
 	}
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_known_good_frame_is_valid_and_stays_as_it_is),
-		cmocka_unit_test(a_partial_checksum_becomes_the_known_one),
-		cmocka_unit_test(a_damaged_frame_is_wrong_and_stays_as_it_is),
-		cmocka_unit_test(a_changed_address_is_wrong),
-		cmocka_unit_test(what_is_behind_the_ip_packet_is_not_summed),
-		cmocka_unit_test(udp_over_ipv4_may_go_without_a_checksum),
-		cmocka_unit_test(a_checksum_of_0_is_wrong_elsewhere),
-		cmocka_unit_test(a_frame_cut_anywhere_is_malformed_and_stays_as_it_is),
-		cmocka_unit_test(headers_that_contradict_each_other_are_malformed),
-		cmocka_unit_test(offsets_outside_the_frame_are_malformed),
-		cmocka_unit_test(every_shape_is_completed_to_what_a_card_would_write),
-	};
-
-	return cmocka_run_group_tests_name("checksum", tests, NULL, NULL);
 }

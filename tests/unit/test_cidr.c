@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Prefixes as people write them: what is read, what is refused, and who is in it. */
 #include <arpa/inet.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/cidr.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 /* clang-format off */
 static const struct {
@@ -151,9 +146,8 @@ static struct gate_addr addr_of(const char *text)
 	return addr;
 }
 
-static void prefixes_are_read_whole(void **state)
+TEST(prefixes_are_read_whole)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		const char *expected = good[i].formatted ? good[i].formatted : good[i].text;
 		char text[CIDR_TEXT_MAX], addr[CIDR_TEXT_MAX];
@@ -176,9 +170,8 @@ static void prefixes_are_read_whole(void **state)
 	}
 }
 
-static void what_is_wrong_is_told(void **state)
+TEST(what_is_wrong_is_told)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct cidr c;
 		const char *wrong = cidr_parse(bad[i].text, &c);
@@ -188,9 +181,8 @@ static void what_is_wrong_is_told(void **state)
 	}
 }
 
-static void every_length_is_read_as_it_is_written(void **state)
+TEST(every_length_is_read_as_it_is_written)
 {
-	(void)state;
 	for (unsigned int len = 0; len <= 128; len++) {
 		char text[CIDR_TEXT_MAX], again[CIDR_TEXT_MAX];
 		struct cidr c;
@@ -212,22 +204,20 @@ static void every_length_is_read_as_it_is_written(void **state)
 	}
 }
 
-static void the_longest_text_fits(void **state)
+TEST(the_longest_text_fits)
 {
 	static const char longest[] = "abcd:abcd:abcd:abcd:abcd:abcd:abcd:abcd/128";
 	char text[CIDR_TEXT_MAX];
 	struct cidr c;
 
-	(void)state;
 	assert_null(cidr_parse(longest, &c));
 	cidr_format(&c, text);
 	assert_string_equal(text, longest);
 	assert_null(cidr_parse("abcd:abcd:abcd:abcd:abcd:abcd:255.255.255.255/128", &c));
 }
 
-static void addresses_are_in_their_prefixes_only(void **state)
+TEST(addresses_are_in_their_prefixes_only)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
 		struct gate_addr addr = addr_of(members[i].address);
 		struct cidr c;
@@ -239,9 +229,8 @@ static void addresses_are_in_their_prefixes_only(void **state)
 }
 
 /* A bit in front of the prefix decides, one behind it does not. */
-static void each_bit_of_the_prefix_counts(void **state)
+TEST(each_bit_of_the_prefix_counts)
 {
-	(void)state;
 	for (unsigned int len = 0; len <= 128; len++) {
 		struct cidr c = { .prefix_len = (uint8_t)len };
 
@@ -254,30 +243,14 @@ static void each_bit_of_the_prefix_counts(void **state)
 	}
 }
 
-static void an_address_alone_contains_itself_only(void **state)
+TEST(an_address_alone_contains_itself_only)
 {
 	struct gate_addr addr = addr_of("192.0.2.7"), other = addr_of("192.0.2.6");
 	struct cidr c = cidr_of(&addr);
 	char text[CIDR_TEXT_MAX];
 
-	(void)state;
 	cidr_format(&c, text);
 	assert_string_equal(text, "192.0.2.7/32");
 	assert_true(cidr_contains(&c, &addr));
 	assert_false(cidr_contains(&c, &other));
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(prefixes_are_read_whole),
-		cmocka_unit_test(what_is_wrong_is_told),
-		cmocka_unit_test(every_length_is_read_as_it_is_written),
-		cmocka_unit_test(the_longest_text_fits),
-		cmocka_unit_test(addresses_are_in_their_prefixes_only),
-		cmocka_unit_test(each_bit_of_the_prefix_counts),
-		cmocka_unit_test(an_address_alone_contains_itself_only),
-	};
-
-	return cmocka_run_group_tests_name("cidr", tests, NULL, NULL);
 }

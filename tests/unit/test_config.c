@@ -2,19 +2,14 @@
 /* The command line and the environment: what they set, which of them wins, what is refused. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "config/config.h"
+#include "lib/test.h"
 
 #define ARGS_MAX 80
 
@@ -94,17 +89,17 @@ static void set_variables(const struct variable *variables, size_t len)
 		setenv(variables[i].name, variables[i].value, 1);
 }
 
-static int forget_environment(void **state)
+static void forget_environment(void)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(run_variables); i++)
 		unsetenv(run_variables[i].name);
 	for (size_t i = 0; i < ARRAY_LEN(sidecar_variables); i++)
 		unsetenv(sidecar_variables[i].name);
 	unsetenv("POD_NAME");
 	unsetenv("POD_NAMESPACE");
-	return 0;
 }
+
+struct test_fixture test_around_each = { forget_environment, forget_environment };
 
 /* One run of config_parse(), with what it may point into. */
 struct parsed {
@@ -149,12 +144,11 @@ static void expect_error(const struct parsed *p, const char *error)
 	assert_string_equal(p->error, error);
 }
 
-static void a_port_and_a_command_are_enough(void **state)
+TEST(a_port_and_a_command_are_enough)
 {
 	_cleanup_(parsed_free) struct parsed p;
 	const struct config *c = &p.config;
 
-	(void)state;
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
 	assert_int_equal(c->ports_len, 1);
@@ -219,11 +213,10 @@ static void expect_sidecar_settings(const struct config *c)
 	assert_string_equal(c->service_account_dir, "/token");
 }
 
-static void every_flag_of_run_sets_its_setting(void **state)
+TEST(every_flag_of_run_sets_its_setting)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	PARSE(&p, "--port", "8080", "--port=53/udp", "--interface", "eth0", "--interface=lo",
 	      "--idle-after", "500ms", "--wake-timeout=5s", "--asleep", "throttle",
 	      "--asleep-cpu=20m", "--hook", "tc", "--replay=off", "--ready", "http:/healthz?full=1",
@@ -232,11 +225,10 @@ static void every_flag_of_run_sets_its_setting(void **state)
 	expect_run_settings(&p.config);
 }
 
-static void every_flag_of_sidecar_sets_its_setting(void **state)
+TEST(every_flag_of_sidecar_sets_its_setting)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	PARSE_SIDECAR(&p, "--port", "8080", "--port=53/udp", "--interface", "eth0",
 		      "--interface=lo", "--idle-after", "500ms", "--wake-timeout=5s",
 		      "--asleep-cpu=20m", "--hook", "tc", "--replay=off", "--log-level=debug",
@@ -249,40 +241,37 @@ static void every_flag_of_sidecar_sets_its_setting(void **state)
 }
 
 /* They are copies: the environment may change. */
-static void every_flag_has_a_variable(void **state)
+TEST(every_flag_has_a_variable)
 {
 	_cleanup_(parsed_free) struct parsed p, q;
 
-	(void)state;
 	set_variables(run_variables, ARRAY_LEN(run_variables));
 	parse(&p, CONFIG_RUN, (const char *const[]){ NULL });
-	forget_environment(NULL);
+	forget_environment();
 	expect_ok(&p);
 	expect_run_settings(&p.config);
 
 	set_variables(sidecar_variables, ARRAY_LEN(sidecar_variables));
 	parse(&q, CONFIG_SIDECAR, (const char *const[]){ NULL });
-	forget_environment(NULL);
+	forget_environment();
 	expect_ok(&q);
 	expect_sidecar_settings(&q.config);
 }
 
-static void a_variable_of_another_command_is_not_looked_at(void **state)
+TEST(a_variable_of_another_command_is_not_looked_at)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	setenv("DOZE_STATE_FILE", "not absolute", 1);
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
 }
 
-static void a_sidecar_needs_only_the_names_of_its_pod(void **state)
+TEST(a_sidecar_needs_only_the_names_of_its_pod)
 {
 	_cleanup_(parsed_free) struct parsed p;
 	const struct config *c = &p.config;
 
-	(void)state;
 	setenv("POD_NAME", "web-0", 1);
 	setenv("POD_NAMESPACE", "shop", 1);
 	parse(&p, CONFIG_SIDECAR, (const char *const[]){ NULL });
@@ -301,11 +290,10 @@ static void a_sidecar_needs_only_the_names_of_its_pod(void **state)
 	assert_null(c->kubeconfig);
 }
 
-static void a_flag_wins_over_its_variable(void **state)
+TEST(a_flag_wins_over_its_variable)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	setenv("DOZE_IDLE_AFTER", "1m", 1);
 	setenv("DOZE_REPLAY", "off", 1);
 	setenv("DOZE_READY", "http:/healthz", 1);
@@ -318,11 +306,10 @@ static void a_flag_wins_over_its_variable(void **state)
 	assert_int_equal(p.config.hook, CONFIG_HOOK_XDP);
 }
 
-static void a_list_of_flags_replaces_that_of_the_environment(void **state)
+TEST(a_list_of_flags_replaces_that_of_the_environment)
 {
 	_cleanup_(parsed_free) struct parsed p, q;
 
-	(void)state;
 	setenv("DOZE_PORT", "80,81,82", 1);
 	setenv("DOZE_INTERFACE", "eth0,eth1", 1);
 	setenv("DOZE_CONTAINERS", "app,cache", 1);
@@ -339,11 +326,10 @@ static void a_list_of_flags_replaces_that_of_the_environment(void **state)
 	assert_string_equal(q.config.containers[0], "cache");
 }
 
-static void an_empty_variable_is_none(void **state)
+TEST(an_empty_variable_is_none)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(run_variables); i++)
 		setenv(run_variables[i].name, "", 1);
 	PARSE(&p, PORT, COMMAND);
@@ -352,11 +338,10 @@ static void an_empty_variable_is_none(void **state)
 	assert_int_equal(p.config.ports_len, 1);
 }
 
-static void a_list_in_a_variable_may_have_spaces_and_empty_items(void **state)
+TEST(a_list_in_a_variable_may_have_spaces_and_empty_items)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	setenv("DOZE_PORT", " 80, 81 ,,82,", 1);
 	PARSE(&p, COMMAND);
 	expect_ok(&p);
@@ -364,21 +349,19 @@ static void a_list_in_a_variable_may_have_spaces_and_empty_items(void **state)
 	assert_int_equal(p.config.ports[2].port, 82);
 }
 
-static void the_last_of_a_repeated_flag_counts(void **state)
+TEST(the_last_of_a_repeated_flag_counts)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	PARSE(&p, PORT, "--idle-after", "1s", "--idle-after", "2s", COMMAND);
 	expect_ok(&p);
 	assert_true(p.config.idle_ns == 2 * NS_PER_S);
 }
 
-static void a_port_may_be_watched_for_tcp_and_udp(void **state)
+TEST(a_port_may_be_watched_for_tcp_and_udp)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	PARSE(&p, "-p", "53/tcp", "-p", "53/udp", COMMAND);
 	expect_ok(&p);
 	assert_int_equal(p.config.ports_len, 2);
@@ -406,9 +389,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void what_follows_the_command_belongs_to_it(void **state)
+TEST(what_follows_the_command_belongs_to_it)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		const char *const *expected = commands[i].args + commands[i].command;
 		_cleanup_(parsed_free) struct parsed p;
@@ -423,11 +405,10 @@ static void what_follows_the_command_belongs_to_it(void **state)
 	}
 }
 
-static void help_asks_for_nothing_else(void **state)
+TEST(help_asks_for_nothing_else)
 {
 	_cleanup_(parsed_free) struct parsed p, q, r;
 
-	(void)state;
 	PARSE(&p, "--help");
 	PARSE(&q, "-h");
 	PARSE(&r, PORT, "-h", "--no-such-flag");
@@ -438,9 +419,8 @@ static void help_asks_for_nothing_else(void **state)
 }
 
 /* getopt keeps its place in static variables, also in the middle of "-hp". */
-static void one_parse_leaves_nothing_for_the_next(void **state)
+TEST(one_parse_leaves_nothing_for_the_next)
 {
-	(void)state;
 	for (int i = 0; i < 3; i++) {
 		_cleanup_(parsed_free) struct parsed p, q, r;
 
@@ -604,9 +584,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void what_is_wrong_is_said_with_its_value(void **state)
+TEST(what_is_wrong_is_said_with_its_value)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
 		_cleanup_(parsed_free) struct parsed p;
 
@@ -621,9 +600,8 @@ static void what_is_wrong_is_said_with_its_value(void **state)
 	}
 }
 
-static void what_is_wrong_in_the_environment_is_said_with_its_variable(void **state)
+TEST(what_is_wrong_in_the_environment_is_said_with_its_variable)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(refused_variables); i++) {
 		_cleanup_(parsed_free) struct parsed p;
 
@@ -634,14 +612,13 @@ static void what_is_wrong_in_the_environment_is_said_with_its_variable(void **st
 	}
 }
 
-static void a_list_holds_as_many_as_there_is_room_for(void **state)
+TEST(a_list_holds_as_many_as_there_is_room_for)
 {
 	char ports[CONFIG_PORTS_MAX + 1][8], names[CONFIG_INTERFACES_MAX + 1][8];
 	const char *port_args[CONFIG_PORTS_MAX + 6] = { 0 };
 	const char *name_args[CONFIG_INTERFACES_MAX + 6] = { 0 };
 	_cleanup_(parsed_free) struct parsed p, q, r, s;
 
-	(void)state;
 	for (size_t i = 0; i <= CONFIG_PORTS_MAX; i++) {
 		snprintf(ports[i], sizeof(ports[i]), "-p%zu", 1000 + i);
 		port_args[i] = ports[i];
@@ -666,12 +643,11 @@ static void a_list_holds_as_many_as_there_is_room_for(void **state)
 	assert_int_equal(s.config.interfaces_len, CONFIG_INTERFACES_MAX);
 }
 
-static void a_value_that_is_too_long_for_the_error_is_cut(void **state)
+TEST(a_value_that_is_too_long_for_the_error_is_cut)
 {
 	_cleanup_(parsed_free) struct parsed p;
 	char value[2 * CONFIG_ERROR_MAX];
 
-	(void)state;
 	memset(value, 'x', sizeof(value) - 1);
 	value[sizeof(value) - 1] = '\0';
 	PARSE(&p, "--idle-after", value);
@@ -696,20 +672,16 @@ static void expect_help(enum config_command command, const struct variable *vari
 	assert_non_null(strstr(help, "\n    -h, --help\n"));
 }
 
-static void the_help_names_every_variable(void **state)
+TEST(the_help_names_every_variable)
 {
-	(void)state;
 	expect_help(CONFIG_RUN, run_variables, ARRAY_LEN(run_variables));
 	expect_help(CONFIG_SIDECAR, sidecar_variables, ARRAY_LEN(sidecar_variables));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, forget_environment, forget_environment)
-
-static void idleness_has_its_defaults(void **state)
+TEST(idleness_has_its_defaults)
 {
 	_cleanup_(parsed_free) struct parsed p, patient = { 0 };
 
-	(void)state;
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
 	assert_true(p.config.busy_max_ns == 900 * NS_PER_S);
@@ -729,12 +701,11 @@ static void idleness_has_its_defaults(void **state)
 	assert_true(patient.config.busy_max_ns == 7200 * NS_PER_S);
 }
 
-static void probes_are_named_by_flags(void **state)
+TEST(probes_are_named_by_flags)
 {
 	_cleanup_(parsed_free) struct parsed p;
 	const struct config *c = &p.config;
 
-	(void)state;
 	PARSE(&p, PORT, "--probes=pass", "--probe-source=10.0.0.1", "--probe-source=fd00::/8",
 	      "--ignore-source=10.0.0.0/8", "--ignore-http=GET /healthz", "--ignore-http=HEAD /",
 	      "--probe-port=9000", "--probe-https=8443", "--busy-max=0s", "--listen=[::1]:9090",
@@ -756,11 +727,10 @@ static void probes_are_named_by_flags(void **state)
 	assert_string_equal(c->socket, "/run/d.sock");
 }
 
-static void lists_of_idleness_have_separators_of_their_own(void **state)
+TEST(lists_of_idleness_have_separators_of_their_own)
 {
 	_cleanup_(parsed_free) struct parsed p;
 
-	(void)state;
 	setenv("DOZE_STAY_AWAKE", "Mon,Tue 08:00-18:00 ; 22:00-02:00;", 1);
 	setenv("DOZE_IGNORE_HTTP", "GET /a, GET /b", 1);
 	setenv("DOZE_PROBE_SOURCE", "10.0.0.1, 10.0.0.2 10.0.0.3", 1);
@@ -804,9 +774,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void what_is_wrong_with_idleness_is_said_with_its_value(void **state)
+TEST(what_is_wrong_with_idleness_is_said_with_its_value)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong_idleness); i++) {
 		_cleanup_(parsed_free) struct parsed p;
 		const char *second = wrong_idleness[i].flags[1];
@@ -833,7 +802,7 @@ static int annotate(struct config *out, const struct config *defaults, const cha
 	return config_from_annotations(out, defaults, &one, 1, error);
 }
 
-static void an_annotation_wins_over_the_nodes_flag(void **state)
+TEST(an_annotation_wins_over_the_nodes_flag)
 {
 	_cleanup_(parsed_free) struct parsed node;
 	_cleanup_(config_free) struct config pod = { 0 };
@@ -850,7 +819,6 @@ static void an_annotation_wins_over_the_nodes_flag(void **state)
 		{ "doze.dev/probe-source", "192.0.2.1" },
 	};
 
-	(void)state;
 	defaults_of_a_node(&node);
 	assert_int_equal(config_from_annotations(&pod, &node.config, annotations,
 						 ARRAY_LEN(annotations), error),
@@ -871,13 +839,12 @@ static void an_annotation_wins_over_the_nodes_flag(void **state)
 	assert_int_equal(node.config.probe_sources.len, 1);
 }
 
-static void without_annotations_the_nodes_flags_count(void **state)
+TEST(without_annotations_the_nodes_flags_count)
 {
 	_cleanup_(parsed_free) struct parsed node;
 	_cleanup_(config_free) struct config pod = { 0 };
 	char error[CONFIG_ERROR_MAX];
 
-	(void)state;
 	defaults_of_a_node(&node);
 	assert_int_equal(config_from_annotations(&pod, &node.config, NULL, 0, error), 0);
 	assert_true(pod.idle_ns == 60 * NS_PER_S && pod.idle_max_ns == 480 * NS_PER_S);
@@ -900,11 +867,10 @@ static const struct {
 };
 /* clang-format on */
 
-static void a_wrong_annotation_is_quoted(void **state)
+TEST(a_wrong_annotation_is_quoted)
 {
 	_cleanup_(parsed_free) struct parsed node;
 
-	(void)state;
 	defaults_of_a_node(&node);
 	for (size_t i = 0; i < ARRAY_LEN(wrong_annotations); i++) {
 		_cleanup_(config_free) struct config pod = { 0 };
@@ -915,39 +881,4 @@ static void a_wrong_annotation_is_quoted(void **state)
 				 -EINVAL);
 		assert_string_equal(error, wrong_annotations[i].error);
 	}
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(a_port_and_a_command_are_enough),
-		TEST(every_flag_of_run_sets_its_setting),
-		TEST(every_flag_of_sidecar_sets_its_setting),
-		TEST(every_flag_has_a_variable),
-		TEST(a_variable_of_another_command_is_not_looked_at),
-		TEST(a_sidecar_needs_only_the_names_of_its_pod),
-		TEST(a_flag_wins_over_its_variable),
-		TEST(a_list_of_flags_replaces_that_of_the_environment),
-		TEST(an_empty_variable_is_none),
-		TEST(a_list_in_a_variable_may_have_spaces_and_empty_items),
-		TEST(the_last_of_a_repeated_flag_counts),
-		TEST(a_port_may_be_watched_for_tcp_and_udp),
-		TEST(what_follows_the_command_belongs_to_it),
-		TEST(help_asks_for_nothing_else),
-		TEST(one_parse_leaves_nothing_for_the_next),
-		TEST(what_is_wrong_is_said_with_its_value),
-		TEST(what_is_wrong_in_the_environment_is_said_with_its_variable),
-		TEST(a_list_holds_as_many_as_there_is_room_for),
-		TEST(a_value_that_is_too_long_for_the_error_is_cut),
-		TEST(the_help_names_every_variable),
-		TEST(idleness_has_its_defaults),
-		TEST(probes_are_named_by_flags),
-		TEST(lists_of_idleness_have_separators_of_their_own),
-		TEST(what_is_wrong_with_idleness_is_said_with_its_value),
-		TEST(an_annotation_wins_over_the_nodes_flag),
-		TEST(without_annotations_the_nodes_flags_count),
-		TEST(a_wrong_annotation_is_quoted),
-	};
-
-	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

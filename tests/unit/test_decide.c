@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* The gate's decision on the host: each verdict, what is activity, and what a verdict entails. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "bpf/decide.h"
+#include "lib/test.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -207,9 +202,8 @@ static const struct decision decisions[] = {
 };
 /* clang-format on */
 
-static void each_packet_gets_its_verdict(void **state)
+TEST(each_packet_gets_its_verdict)
 {
-	(void)state;
 	for (size_t i = 0; i < COUNT(decisions); i++) {
 		const struct decision *d = &decisions[i];
 		struct gate_packet p = packet_of(d->protocol, d->tcp_flags, d->payload_len);
@@ -249,9 +243,8 @@ static const struct {
 };
 
 /* PSH, URG, ECE and CWR, which is to say all the other flags, change nothing. */
-static void tcp_is_activity_by_four_flags_and_its_payload(void **state)
+TEST(tcp_is_activity_by_four_flags_and_its_payload)
 {
-	(void)state;
 	for (unsigned int flags = 0; flags <= 0xff; flags++) {
 		unsigned int row = flags & (FIN | SYN | RST | ACK);
 		struct gate_packet bare = packet_of(TCP, (__u8)flags, 0);
@@ -264,9 +257,8 @@ static void tcp_is_activity_by_four_flags_and_its_payload(void **state)
 }
 
 /* A parser's leftovers in the TCP fields must not matter. */
-static void every_datagram_is_activity(void **state)
+TEST(every_datagram_is_activity)
 {
-	(void)state;
 	for (unsigned int flags = 0; flags <= 0xff; flags++) {
 		struct gate_packet p = packet_of(UDP, (__u8)flags, flags & 1);
 
@@ -274,9 +266,8 @@ static void every_datagram_is_activity(void **state)
 	}
 }
 
-static void what_is_held_is_activity(void **state)
+TEST(what_is_held_is_activity)
 {
-	(void)state;
 	for (unsigned int flags = 0; flags <= 0xff; flags++) {
 		struct gate_packet p = packet_of(TCP, (__u8)flags, 0);
 
@@ -286,18 +277,16 @@ static void what_is_held_is_activity(void **state)
 	}
 }
 
-static void without_room_a_datagram_passes_and_a_syn_is_dropped(void **state)
+TEST(without_room_a_datagram_passes_and_a_syn_is_dropped)
 {
-	(void)state;
 	assert_int_equal(gate_decide_unheld(GATE_HOLD_DATAGRAM), GATE_WAKE_RING_FULL);
 	assert_int_equal(gate_decide_unheld(GATE_HOLD_SYN), GATE_DROP_RING_FULL);
 	assert_false(gate_drops(GATE_WAKE_RING_FULL));
 	assert_true(gate_drops(GATE_DROP_RING_FULL));
 }
 
-static void what_is_routed_on_is_not_held_and_wakes(void **state)
+TEST(what_is_routed_on_is_not_held_and_wakes)
 {
-	(void)state;
 	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
 		bool is_held = v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
 
@@ -308,17 +297,15 @@ static void what_is_routed_on_is_not_held_and_wakes(void **state)
 	assert_false(gate_drops(GATE_WAKE_FORWARDED));
 }
 
-static void what_cannot_be_shown_to_the_daemon_is_a_clients(void **state)
+TEST(what_cannot_be_shown_to_the_daemon_is_a_clients)
 {
-	(void)state;
 	assert_int_equal(gate_decide_unjudged(false), GATE_PASS_OPEN);
 	assert_int_equal(gate_decide_unjudged(true), GATE_WAKE_PAYLOAD);
 }
 
 /* A stamp would keep the target awake. */
-static void what_proves_nothing_is_quiet(void **state)
+TEST(what_proves_nothing_is_quiet)
 {
-	(void)state;
 	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
 		bool is_quiet = v == GATE_PASS_QUIET || v == GATE_PASS_READY ||
 				v == GATE_PASS_IGNORED || v == GATE_PASS_UNPROVEN ||
@@ -341,9 +328,8 @@ static bool must_tell(const char *name)
 }
 
 /* The first word of a verdict's name is a promise (include/gate.h). */
-static void every_verdict_does_what_its_name_says(void **state)
+TEST(every_verdict_does_what_its_name_says)
 {
-	(void)state;
 	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
 		const char *name = verdict_names[v];
 		bool holds = strncmp(name, "hold_", 5) == 0;
@@ -354,21 +340,4 @@ static void every_verdict_does_what_its_name_says(void **state)
 		    gate_tells(v) != must_tell(name))
 			fail_msg("%s", name);
 	}
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_packet_gets_its_verdict),
-		cmocka_unit_test(tcp_is_activity_by_four_flags_and_its_payload),
-		cmocka_unit_test(every_datagram_is_activity),
-		cmocka_unit_test(what_is_held_is_activity),
-		cmocka_unit_test(without_room_a_datagram_passes_and_a_syn_is_dropped),
-		cmocka_unit_test(what_is_routed_on_is_not_held_and_wakes),
-		cmocka_unit_test(what_cannot_be_shown_to_the_daemon_is_a_clients),
-		cmocka_unit_test(what_proves_nothing_is_quiet),
-		cmocka_unit_test(every_verdict_does_what_its_name_says),
-	};
-
-	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }

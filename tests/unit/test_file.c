@@ -3,10 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +10,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/file.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 #define UNTOUCHED 77 /* what a failure must leave in *out */
 
@@ -32,24 +27,22 @@ int fsync(int fd)
 	return (int)syscall(SYS_fsync, fd);
 }
 
-static int make_dir(void **state)
+static void make_dir(void)
 {
-	(void)state;
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
+	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/file", dir);
 	snprintf(beside, sizeof(beside), "%s/file.new", dir);
-	return 0;
 }
 
-static int remove_dir(void **state)
+static void remove_dir(void)
 {
-	(void)state;
 	unlink(path);
 	unlink(beside);
-	return rmdir(dir);
+	assert_int_equal(rmdir(dir), 0);
 }
+
+struct test_fixture test_around_each = { make_dir, remove_dir };
 
 static void fill(const char *text, size_t len)
 {
@@ -66,9 +59,8 @@ static void expect_content(const char *expected)
 	assert_string_equal(text, expected);
 }
 
-static void a_file_is_read_whole(void **state)
+TEST(a_file_is_read_whole)
 {
-	(void)state;
 	fill("", 0);
 	expect_content("");
 	fill("one\ntwo\n", 8);
@@ -76,12 +68,11 @@ static void a_file_is_read_whole(void **state)
 }
 
 /* Around the sizes at which the buffer grows. */
-static void a_file_of_any_size_up_to_the_limit_is_read_whole(void **state)
+TEST(a_file_of_any_size_up_to_the_limit_is_read_whole)
 {
 	static const size_t sizes[] = { 4094, 4095, 4096, 4097, 8191, 8192, 100000, (1 << 20) - 2 };
 	_cleanup_(freep) char *content = malloc(1 << 20);
 
-	(void)state;
 	assert_non_null(content);
 	memset(content, 'x', 1 << 20);
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -94,39 +85,35 @@ static void a_file_of_any_size_up_to_the_limit_is_read_whole(void **state)
 	}
 }
 
-static void a_file_that_is_too_large_is_refused(void **state)
+TEST(a_file_that_is_too_large_is_refused)
 {
 	_cleanup_(freep) char *content = calloc(1, (1 << 20) + 1);
 	char *text = content;
 
-	(void)state;
 	fill(content, (1 << 20) + 1);
 	assert_int_equal(file_read(path, &text), -EFBIG);
 	assert_ptr_equal(text, content);
 }
 
-static void a_file_that_cannot_be_read_says_why(void **state)
+TEST(a_file_that_cannot_be_read_says_why)
 {
 	char *text = path;
 
-	(void)state;
 	assert_int_equal(file_read(path, &text), -ENOENT);
 	assert_int_equal(file_read(dir, &text), -EISDIR);
 	assert_ptr_equal(text, path);
 }
 
-static void a_file_of_the_kernel_is_read_although_its_size_is_0(void **state)
+TEST(a_file_of_the_kernel_is_read_although_its_size_is_0)
 {
 	_cleanup_(freep) char *text = NULL;
 
-	(void)state;
 	assert_int_equal(file_read("/proc/self/mountinfo", &text), 0);
 	assert_non_null(strstr(text, " - "));
 }
 
-static void writing_needs_a_file_that_is_there(void **state)
+TEST(writing_needs_a_file_that_is_there)
 {
-	(void)state;
 	assert_int_equal(file_write(path, "1"), -ENOENT);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(file_write(dir, "1"), -EISDIR);
@@ -136,16 +123,14 @@ static void writing_needs_a_file_that_is_there(void **state)
 	assert_int_equal(file_write(path, ""), 0);
 }
 
-static void an_error_of_the_kernel_file_is_returned(void **state)
+TEST(an_error_of_the_kernel_file_is_returned)
 {
-	(void)state;
 	assert_int_equal(file_write("/dev/full", "1"), -ENOSPC);
 	assert_int_equal(file_write("/proc/self/oom_score_adj", "much"), -EINVAL);
 }
 
-static void replacing_makes_a_file_or_takes_the_place_of_one(void **state)
+TEST(replacing_makes_a_file_or_takes_the_place_of_one)
 {
-	(void)state;
 	assert_int_equal(file_replace(path, "a longer text\n"), 0);
 	expect_content("a longer text\n");
 	assert_int_equal(file_replace(path, "short\n"), 0);
@@ -154,19 +139,17 @@ static void replacing_makes_a_file_or_takes_the_place_of_one(void **state)
 }
 
 /* What a crash in the middle has left behind does not matter. */
-static void replacing_does_not_care_for_an_unfinished_one(void **state)
+TEST(replacing_does_not_care_for_an_unfinished_one)
 {
-	(void)state;
 	assert_int_equal(file_replace(beside, "half of a much longer te"), 0);
 	assert_int_equal(file_replace(path, "whole\n"), 0);
 	expect_content("whole\n");
 }
 
-static void replacing_that_fails_leaves_the_file_as_it_was(void **state)
+TEST(replacing_that_fails_leaves_the_file_as_it_was)
 {
 	char long_path[2 * 4096];
 
-	(void)state;
 	fill("before\n", 7);
 	assert_int_equal(mkdir(beside, 0700), 0);
 	assert_int_equal(file_replace(path, "after\n"), -EISDIR);
@@ -184,12 +167,11 @@ static void replacing_that_fails_leaves_the_file_as_it_was(void **state)
 }
 
 /* Root may write anywhere, so it becomes nobody for a while. */
-static void replacing_in_a_read_only_directory_leaves_the_file_as_it_was(void **state)
+TEST(replacing_in_a_read_only_directory_leaves_the_file_as_it_was)
 {
 	uid_t me = geteuid();
 	int r;
 
-	(void)state;
 	fill("before\n", 7);
 	assert_int_equal(chmod(dir, 0555), 0);
 	assert_int_equal(chmod(path, 0666), 0); /* the file itself may be written */
@@ -204,12 +186,11 @@ static void replacing_in_a_read_only_directory_leaves_the_file_as_it_was(void **
 }
 
 /* The name itself is not too long, the one beside it is. */
-static void replacing_a_file_of_the_longest_name_leaves_it_as_it_was(void **state)
+TEST(replacing_a_file_of_the_longest_name_leaves_it_as_it_was)
 {
 	char name[NAME_MAX + 1], long_path[sizeof(dir) + sizeof(name)];
 	_cleanup_(freep) char *text = NULL;
 
-	(void)state;
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	snprintf(long_path, sizeof(long_path), "%s/%s", dir, name);
@@ -222,12 +203,11 @@ static void replacing_a_file_of_the_longest_name_leaves_it_as_it_was(void **stat
 }
 
 /* Whoever has it open reads on what it was: the new one is another file. */
-static void replacing_does_not_change_the_file_under_a_reader(void **state)
+TEST(replacing_does_not_change_the_file_under_a_reader)
 {
 	_cleanup_(closep) int fd = -1;
 	char text[16] = "";
 
-	(void)state;
 	assert_int_equal(file_replace(path, "before\n"), 0);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(file_replace(path, "after\n"), 0);
@@ -236,9 +216,8 @@ static void replacing_does_not_change_the_file_under_a_reader(void **state)
 	expect_content("after\n");
 }
 
-static void what_need_not_outlive_the_machine_is_not_synced(void **state)
+TEST(what_need_not_outlive_the_machine_is_not_synced)
 {
-	(void)state;
 	syncs = 0;
 	assert_int_equal(file_replace_unsynced(path, "before\n"), 0);
 	assert_int_equal(file_replace_unsynced(path, "after\n"), 0);
@@ -286,11 +265,10 @@ static const struct {
 };
 /* clang-format on */
 
-static void a_number_is_read_alone_or_by_its_key(void **state)
+TEST(a_number_is_read_alone_or_by_its_key)
 {
 	uint64_t value = UNTOUCHED;
 
-	(void)state;
 	assert_int_equal(file_read_u64(path, NULL, &value), -ENOENT);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		uint64_t expected = numbers[i].r == 0 ? numbers[i].value : UNTOUCHED;
@@ -302,29 +280,4 @@ static void a_number_is_read_alone_or_by_its_key(void **state)
 		if (r != numbers[i].r || value != expected)
 			fail_msg("row %zu: %d, %llu", i, r, (unsigned long long)value);
 	}
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(a_file_is_read_whole),
-		TEST(a_file_of_any_size_up_to_the_limit_is_read_whole),
-		TEST(a_file_that_is_too_large_is_refused),
-		TEST(a_file_that_cannot_be_read_says_why),
-		TEST(a_file_of_the_kernel_is_read_although_its_size_is_0),
-		TEST(writing_needs_a_file_that_is_there),
-		TEST(an_error_of_the_kernel_file_is_returned),
-		TEST(replacing_makes_a_file_or_takes_the_place_of_one),
-		TEST(replacing_does_not_care_for_an_unfinished_one),
-		TEST(replacing_that_fails_leaves_the_file_as_it_was),
-		TEST(replacing_in_a_read_only_directory_leaves_the_file_as_it_was),
-		TEST(replacing_a_file_of_the_longest_name_leaves_it_as_it_was),
-		TEST(replacing_does_not_change_the_file_under_a_reader),
-		TEST(what_need_not_outlive_the_machine_is_not_synced),
-		TEST(a_number_is_read_alone_or_by_its_key),
-	};
-
-	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }

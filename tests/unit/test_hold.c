@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* What is held, in which order, and what must leave. Each frame is one letter. */
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "gate/hold.h"
+#include "lib/test.h"
 
 #define LETTERS_MAX 64
 
@@ -86,13 +81,12 @@ static void expect_held(struct hold *h, const char *letters)
 /* clang-format off */
 
 /* The client's timestamp is in its newest SYN, and it answers to no other. */
-static void the_newest_syn_of_a_flow_is_kept_with_its_bytes_and_event(void **state)
+TEST(the_newest_syn_of_a_flow_is_kept_with_its_bytes_and_event)
 {
 	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
 	_cleanup_(freep) struct hold_frame *frame = NULL;
 	struct gate_event first = event_of(TCP, 40000, 3, 1000), second;
 
-	(void)state;
 	second = event_of(TCP, 40000, 6, 2000);
 	second.ifindex = 7;
 	hold_push(h, &first, "old");
@@ -108,21 +102,20 @@ static void the_newest_syn_of_a_flow_is_kept_with_its_bytes_and_event(void **sta
 	assert_int_equal(hold_counters(h)->folded, 1);
 }
 
-static void frames_leave_in_the_order_of_their_arrival(void **state)
+TEST(frames_leave_in_the_order_of_their_arrival)
 {
 	static const struct arrival arrivals[] = {
 		{ TCP, 1, 'a' }, { UDP, 2, 'b' }, { TCP, 3, 'c' }, { UDP, 2, 'd' }, { TCP, 4, 'e' },
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "abcde");
 	assert_int_equal(hold_counters(h)->held, 5);
 	assert_int_equal(hold_counters(h)->folded, 0);
 }
 
-static void a_syn_that_was_sent_again_goes_to_the_end_of_the_line(void **state)
+TEST(a_syn_that_was_sent_again_goes_to_the_end_of_the_line)
 {
 	static const struct arrival arrivals[] = {
 		{ TCP, 1, 'a' }, { TCP, 2, 'b' }, { TCP, 3, 'c' },
@@ -130,7 +123,6 @@ static void a_syn_that_was_sent_again_goes_to_the_end_of_the_line(void **state)
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "cAX");
 	assert_int_equal(hold_counters(h)->held, 6);
@@ -138,7 +130,7 @@ static void a_syn_that_was_sent_again_goes_to_the_end_of_the_line(void **state)
 	assert_int_equal(hold_counters(h)->dropped_full, 0);
 }
 
-static void of_a_udp_flow_the_first_datagrams_are_kept_in_order(void **state)
+TEST(of_a_udp_flow_the_first_datagrams_are_kept_in_order)
 {
 	static const struct arrival arrivals[] = {
 		{ UDP, 1, 'a' }, { UDP, 1, 'b' }, { UDP, 2, 'p' },
@@ -147,7 +139,6 @@ static void of_a_udp_flow_the_first_datagrams_are_kept_in_order(void **state)
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(8, 3);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "abpcq");
 	assert_int_equal(hold_counters(h)->held, 5);
@@ -155,7 +146,7 @@ static void of_a_udp_flow_the_first_datagrams_are_kept_in_order(void **state)
 	assert_int_equal(hold_counters(h)->folded, 0);
 }
 
-static void a_datagram_that_left_makes_room_for_the_next_of_its_flow(void **state)
+TEST(a_datagram_that_left_makes_room_for_the_next_of_its_flow)
 {
 	static const struct arrival arrivals[] = {
 		{ UDP, 1, 'a' }, { UDP, 1, 'b' }, { UDP, 1, 'x' },
@@ -163,13 +154,12 @@ static void a_datagram_that_left_makes_room_for_the_next_of_its_flow(void **stat
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "bc");
 	assert_int_equal(hold_counters(h)->dropped_flow_full, 2);
 }
 
-static void when_there_is_no_room_the_oldest_leaves(void **state)
+TEST(when_there_is_no_room_the_oldest_leaves)
 {
 	static const struct arrival arrivals[] = {
 		{ TCP, 1, 'a' }, { UDP, 2, 'b' }, { TCP, 3, 'c' }, { TCP, 4, 'd' }, /* for a */
@@ -178,7 +168,6 @@ static void when_there_is_no_room_the_oldest_leaves(void **state)
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(3, 2);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "dAB");
 	assert_int_equal(hold_counters(h)->held, 6);
@@ -187,7 +176,7 @@ static void when_there_is_no_room_the_oldest_leaves(void **state)
 }
 
 /* Nobody has to leave for a frame that replaces another, or that is not let in. */
-static void a_full_hold_loses_nothing_to_a_folded_or_refused_frame(void **state)
+TEST(a_full_hold_loses_nothing_to_a_folded_or_refused_frame)
 {
 	static const struct arrival arrivals[] = {
 		{ TCP, 1, 'a' }, { UDP, 2, 'b' }, { TCP, 3, 'c' },
@@ -195,7 +184,6 @@ static void a_full_hold_loses_nothing_to_a_folded_or_refused_frame(void **state)
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(3, 1);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "bCA");
 	assert_int_equal(hold_counters(h)->folded, 2);
@@ -204,7 +192,7 @@ static void a_full_hold_loses_nothing_to_a_folded_or_refused_frame(void **state)
 }
 
 /* The frame that leaves is the only one of the flow that comes. */
-static void the_oldest_may_be_of_the_flow_that_enters(void **state)
+TEST(the_oldest_may_be_of_the_flow_that_enters)
 {
 	static const struct arrival arrivals[] = {
 		{ UDP, 1, 'a' },
@@ -212,14 +200,13 @@ static void the_oldest_may_be_of_the_flow_that_enters(void **state)
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(1, 8);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "b");
 	assert_int_equal(hold_counters(h)->dropped_full, 1);
 }
 
 /* A popped SYN is on its way: the next one is not a repetition of it. */
-static void a_popped_flow_is_new_again(void **state)
+TEST(a_popped_flow_is_new_again)
 {
 	static const struct arrival arrivals[] = {
 		{ TCP, 1, 'a' }, { POP, 0, 0 }, { TCP, 1, 'b' },
@@ -228,7 +215,6 @@ static void a_popped_flow_is_new_again(void **state)
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "c");
 	assert_int_equal(hold_counters(h)->held, 3);
@@ -236,9 +222,8 @@ static void a_popped_flow_is_new_again(void **state)
 }
 /* clang-format on */
 
-static void flows_that_differ_in_any_byte_are_two(void **state)
+TEST(flows_that_differ_in_any_byte_are_two)
 {
-	(void)state;
 	for (size_t i = 0; i < sizeof(struct gate_flow); i++) {
 		_cleanup_(hold_free) struct hold *h = hold_of(8, 1);
 		struct gate_event a = event_of(TCP, 40000, 1, 0), b = a;
@@ -253,13 +238,12 @@ static void flows_that_differ_in_any_byte_are_two(void **state)
 	}
 }
 
-static void the_newest_is_the_one_that_was_pushed_last(void **state)
+TEST(the_newest_is_the_one_that_was_pushed_last)
 {
 	_cleanup_(hold_free) struct hold *h = hold_of(2, 2);
 	const struct arrival a = { TCP, 1, 'a' }, b = { UDP, 2, 'b' }, again = { TCP, 1, 'A' };
 	const struct arrival c = { TCP, 3, 'c' }, pop = { POP, 0, 0 };
 
-	(void)state;
 	assert_null(hold_newest(h));
 	take_in(h, &a, 1);
 	assert_int_equal(hold_newest(h)->bytes[0], 'a');
@@ -276,7 +260,7 @@ static void the_newest_is_the_one_that_was_pushed_last(void **state)
 }
 
 /* More clients than there is room: the last ones stay, each with the newest of its two SYNs. */
-static void thousands_of_flows_are_kept_apart(void **state)
+TEST(thousands_of_flows_are_kept_apart)
 {
 	enum {
 		FLOWS = 20000,
@@ -284,7 +268,6 @@ static void thousands_of_flows_are_kept_apart(void **state)
 	};
 	_cleanup_(hold_free) struct hold *h = hold_of(ROOM, 2);
 
-	(void)state;
 	for (uint64_t i = 0; i < 2 * FLOWS; i++) {
 		struct gate_event event = event_of(TCP, (uint16_t)(i / 2), sizeof(i), i);
 
@@ -306,7 +289,7 @@ static void thousands_of_flows_are_kept_apart(void **state)
 }
 
 /* The address sanitizer counts what is left behind. */
-static void freeing_takes_the_frames_along(void **state)
+TEST(freeing_takes_the_frames_along)
 {
 	static const struct arrival arrivals[] = {
 		{ TCP, 1, 'a' },
@@ -316,20 +299,18 @@ static void freeing_takes_the_frames_along(void **state)
 	};
 	struct hold *h = hold_of(8, 2);
 
-	(void)state;
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	hold_free(&h);
 	assert_null(h);
 	hold_free(&h);
 }
 
-static void in_bytes_there_is_a_limit_as_well(void **state)
+TEST(in_bytes_there_is_a_limit_as_well)
 {
 	static const char datagram[GATE_FRAME_MAX] = { 0 };
 	_cleanup_(hold_free) struct hold *h = hold_of(4096, 64);
 	const size_t most = HOLD_BYTES_MAX / sizeof(datagram);
 
-	(void)state;
 	for (uint16_t client = 1; client <= 2 * most; client++) {
 		struct gate_event event = event_of(UDP, client, sizeof(datagram), client);
 
@@ -341,26 +322,4 @@ static void in_bytes_there_is_a_limit_as_well(void **state)
 	take_in(h, (struct arrival[]){ { TCP, 60000, 's' } }, 1);
 	assert_int_equal(hold_len(h), most);
 	assert_int_equal(hold_newest(h)->bytes[0], 's');
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_newest_syn_of_a_flow_is_kept_with_its_bytes_and_event),
-		cmocka_unit_test(frames_leave_in_the_order_of_their_arrival),
-		cmocka_unit_test(a_syn_that_was_sent_again_goes_to_the_end_of_the_line),
-		cmocka_unit_test(of_a_udp_flow_the_first_datagrams_are_kept_in_order),
-		cmocka_unit_test(a_datagram_that_left_makes_room_for_the_next_of_its_flow),
-		cmocka_unit_test(when_there_is_no_room_the_oldest_leaves),
-		cmocka_unit_test(a_full_hold_loses_nothing_to_a_folded_or_refused_frame),
-		cmocka_unit_test(the_oldest_may_be_of_the_flow_that_enters),
-		cmocka_unit_test(a_popped_flow_is_new_again),
-		cmocka_unit_test(flows_that_differ_in_any_byte_are_two),
-		cmocka_unit_test(the_newest_is_the_one_that_was_pushed_last),
-		cmocka_unit_test(thousands_of_flows_are_kept_apart),
-		cmocka_unit_test(in_bytes_there_is_a_limit_as_well),
-		cmocka_unit_test(freeing_takes_the_frames_along),
-	};
-
-	return cmocka_run_group_tests_name("hold", tests, NULL, NULL);
 }

@@ -2,20 +2,15 @@
 /* What an API server's error says, in one line; and how a pod finds its API server. */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "kube/kube.h"
+#include "lib/test.h"
 
 static const struct {
 	const char *story;
@@ -69,9 +64,8 @@ static const struct {
 	{ "no answer, and no word why", 0, NULL, "", "no answer", "" },
 };
 
-static void an_error_says_in_one_line_what_is_wrong(void **state)
+TEST(an_error_says_in_one_line_what_is_wrong)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
 		const struct kube_answer answer = {
 			.status = answers[i].status,
@@ -90,7 +84,7 @@ static void an_error_says_in_one_line_what_is_wrong(void **state)
 	}
 }
 
-static void what_does_not_fit_is_cut(void **state)
+TEST(what_does_not_fit_is_cut)
 {
 	static const char body[] = "{\"message\":\"0123456789\",\"reason\":\"Invalid\"}";
 	static const struct kube_answer answer = {
@@ -100,7 +94,6 @@ static void what_does_not_fit_is_cut(void **state)
 	};
 	char text[8];
 
-	(void)state;
 	kube_answer_message(&answer, text, sizeof(text));
 	assert_string_equal(text, "0123456");
 	kube_answer_reason(&answer, text, 4);
@@ -124,27 +117,23 @@ static void clear_variables(void)
 	unsetenv("KUBERNETES_SERVICE_PORT_HTTPS");
 }
 
-static int make_dir(void **state)
+static void make_dir(void)
 {
-	(void)state;
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
+	assert_non_null(mkdtemp(dir));
 	snprintf(ca, sizeof(ca), "%s/ca.crt", dir);
 	snprintf(token, sizeof(token), "%s/token", dir);
 	make_file(ca);
 	make_file(token);
 	clear_variables();
-	return 0;
 }
 
-static int remove_dir(void **state)
+static void remove_dir(void)
 {
-	(void)state;
 	clear_variables();
 	unlink(ca);
 	unlink(token);
-	return rmdir(dir);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 /* clang-format off */
@@ -175,9 +164,8 @@ static void set_variable(const char *name, const char *value)
 		unsetenv(name);
 }
 
-static void the_variables_of_a_pod_name_the_server(void **state)
+TEST(the_variables_of_a_pod_name_the_server, .setup = make_dir, .teardown = remove_dir)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
 		_cleanup_(kube_access_free) struct kube_access access = { 0 };
 		char error[KUBE_ERROR_MAX] = "";
@@ -204,11 +192,11 @@ static void the_variables_of_a_pod_name_the_server(void **state)
 	}
 }
 
-static void a_file_of_the_service_account_that_is_missing_is_named(void **state)
+TEST(a_file_of_the_service_account_that_is_missing_is_named, .setup = make_dir,
+     .teardown = remove_dir)
 {
 	const char *const files[] = { token, ca };
 
-	(void)state;
 	setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1", 1);
 	setenv("KUBERNETES_SERVICE_PORT", "443", 1);
 	/* The token first; then the CA is missing too, and is what is looked for first. */
@@ -226,27 +214,11 @@ static void a_file_of_the_service_account_that_is_missing_is_named(void **state)
 	}
 }
 
-static void freeing_an_access_twice_does_no_harm(void **state)
+TEST(freeing_an_access_twice_does_no_harm)
 {
 	struct kube_access access = { .server = strdup("https://192.0.2.1") };
 
-	(void)state;
 	kube_access_free(&access);
 	assert_null(access.server);
 	kube_access_free(&access);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_error_says_in_one_line_what_is_wrong),
-		cmocka_unit_test(what_does_not_fit_is_cut),
-		TEST(the_variables_of_a_pod_name_the_server),
-		TEST(a_file_of_the_service_account_that_is_missing_is_named),
-		cmocka_unit_test(freeing_an_access_twice_does_no_harm),
-	};
-
-	return cmocka_run_group_tests_name("kube_answer", tests, NULL, NULL);
 }

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* The body of an event. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
-#include <cmocka.h>
 
 #include "base/util.h"
 #include "kube/kube_event.h"
+#include "lib/test.h"
 
 #define NOW 1767225600LL /* 2026-01-01T00:00:00Z */
 
@@ -40,11 +36,10 @@ static const char *text_of(const cJSON *root, const char *object, const char *na
 	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(at, name));
 }
 
-static void event_names_its_pod_and_says_why(void **state)
+TEST(event_names_its_pod_and_says_why)
 {
 	cJSON *root = formatted(&event);
 
-	(void)state;
 	assert_string_equal(text_of(root, "metadata", "generateName"), "web-1.");
 	assert_string_equal(text_of(root, "metadata", "namespace"), "shop");
 	assert_string_equal(text_of(root, "involvedObject", "kind"), "Pod");
@@ -60,13 +55,12 @@ static void event_names_its_pod_and_says_why(void **state)
 	cJSON_Delete(root);
 }
 
-static void message_is_cut_where_the_api_server_would_refuse_it(void **state)
+TEST(message_is_cut_where_the_api_server_would_refuse_it)
 {
 	char longer[3000];
 	struct kube_event e = event;
 	cJSON *root;
 
-	(void)state;
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
 	e.message = longer;
@@ -75,13 +69,12 @@ static void message_is_cut_where_the_api_server_would_refuse_it(void **state)
 	cJSON_Delete(root);
 }
 
-static void name_of_a_pod_may_be_as_long_as_kubernetes_allows(void **state)
+TEST(name_of_a_pod_may_be_as_long_as_kubernetes_allows)
 {
 	char name[254];
 	struct kube_event e = event;
 	cJSON *root;
 
-	(void)state;
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	e.name = name;
@@ -89,15 +82,4 @@ static void name_of_a_pod_may_be_as_long_as_kubernetes_allows(void **state)
 	assert_string_equal(text_of(root, "involvedObject", "name"), name);
 	assert_true(strlen(text_of(root, "metadata", "generateName")) <= 253);
 	cJSON_Delete(root);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(event_names_its_pod_and_says_why),
-		cmocka_unit_test(message_is_cut_where_the_api_server_would_refuse_it),
-		cmocka_unit_test(name_of_a_pod_may_be_as_long_as_kubernetes_allows),
-	};
-
-	return cmocka_run_group_tests_name("kube_event", tests, NULL, NULL);
 }

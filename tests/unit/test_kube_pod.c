@@ -5,20 +5,15 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/file.h"
 #include "base/util.h"
 #include "kube/kube_pod.h"
+#include "lib/test.h"
 
 /* The part of a Pod without which it is none. */
 #define META "\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"}"
@@ -106,9 +101,8 @@ static const struct recorded {
 };
 /* clang-format on */
 
-static void recorded_pods_are_understood(void **state)
+TEST(recorded_pods_are_understood)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(recorded); i++) {
 		const struct recorded *row = &recorded[i];
 		_cleanup_(kube_pod_free) struct kube_pod *pod = parse_recorded(row->file);
@@ -129,13 +123,12 @@ static void recorded_pods_are_understood(void **state)
 	}
 }
 
-static void a_recorded_pod_names_itself_its_port_and_its_probe(void **state)
+TEST(a_recorded_pod_names_itself_its_port_and_its_probe)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = parse_recorded("burstable-awake");
 	const struct kube_container *c = kube_pod_find(pod, "app");
 	uint16_t port = 0;
 
-	(void)state;
 	assert_string_equal(pod->name, "rec-b");
 	assert_string_equal(pod->namespace, "default");
 	assert_string_equal(pod->uid, "5c6eb96d-0661-4fee-80ea-26a9aba51a06");
@@ -161,12 +154,11 @@ static void a_recorded_pod_names_itself_its_port_and_its_probe(void **state)
 	assert_null(kube_pod_find(pod, ""));
 }
 
-static void a_resize_that_is_stuck_says_why(void **state)
+TEST(a_resize_that_is_stuck_says_why)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *deferred = parse_recorded("burstable-deferred");
 	_cleanup_(kube_pod_free) struct kube_pod *failed = parse_recorded("burstable-error");
 
-	(void)state;
 	assert_string_equal(deferred->pending_reason, "Deferred");
 	assert_string_equal(deferred->pending_message,
 			    "Node didn't have enough resource: cpu, requested: 1900, used: 1010, "
@@ -177,7 +169,7 @@ static void a_resize_that_is_stuck_says_why(void **state)
 			    "\"app\" memory limit (65536) below current usage (1064960)]");
 }
 
-static void native_sidecars_come_first_and_init_containers_not_at_all(void **state)
+TEST(native_sidecars_come_first_and_init_containers_not_at_all)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = parse(
 		"{" META ",\"spec\":{\"containers\":[{\"name\":\"app\"},{\"name\":\"cache\"}],"
@@ -191,7 +183,6 @@ static void native_sidecars_come_first_and_init_containers_not_at_all(void **sta
 		"\"allocatedResources\":{\"cpu\":\"2m\"}},{\"name\":\"gone\"}]}}");
 	static const char *const names[] = { "doze", "proxy", "app", "cache" };
 
-	(void)state;
 	assert_int_equal(pod->containers_len, ARRAY_LEN(names));
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		assert_string_equal(pod->containers[i].name, names[i]);
@@ -205,7 +196,7 @@ static void native_sidecars_come_first_and_init_containers_not_at_all(void **sta
 	assert_null(kube_pod_find(pod, "migrate"));
 }
 
-static void ports_are_tcp_or_udp(void **state)
+TEST(ports_are_tcp_or_udp)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod =
 		parse(APP("\"ports\":["
@@ -222,7 +213,6 @@ static void ports_are_tcp_or_udp(void **state)
 	};
 	const struct kube_container *c = &pod->containers[0];
 
-	(void)state;
 	assert_int_equal(c->ports_len, ARRAY_LEN(expected));
 	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
 		assert_string_equal(c->ports[i].name, expected[i].name);
@@ -264,7 +254,7 @@ static const struct probe_row {
 };
 /* clang-format on */
 
-static void annotations_are_found_by_their_prefix(void **state)
+TEST(annotations_are_found_by_their_prefix)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 	static const char text[] = "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"uid\":\"u\","
@@ -273,7 +263,6 @@ static void annotations_are_found_by_their_prefix(void **state)
 				   "\"doze.dev/idle-after\":\"5s\"}}}";
 	struct kube_annotation found[2];
 
-	(void)state;
 	assert_int_equal(kube_pod_parse(&pod, text, sizeof(text) - 1), 0);
 	assert_int_equal(kube_pod_annotations(pod, "doze.dev/", found, 2), 2);
 	assert_string_equal(found[0].name, "doze.dev/enabled");
@@ -283,7 +272,7 @@ static void annotations_are_found_by_their_prefix(void **state)
 	assert_int_equal(kube_pod_annotations(pod, "other/", found, 2), 0);
 }
 
-static void every_probe_of_a_container_is_kept(void **state)
+TEST(every_probe_of_a_container_is_kept)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod =
 		parse(APP("\"livenessProbe\":{\"tcpSocket\":{\"port\":81}},"
@@ -291,7 +280,6 @@ static void every_probe_of_a_container_is_kept(void **state)
 	const struct kube_container *c = &pod->containers[0];
 	uint16_t port = 0;
 
-	(void)state;
 	assert_int_equal(c->readiness.kind, KUBE_PROBE_NONE);
 	assert_int_equal(c->liveness.kind, KUBE_PROBE_TCP);
 	assert_int_equal(kube_container_probe_port(c, &c->liveness, &port), 0);
@@ -300,7 +288,7 @@ static void every_probe_of_a_container_is_kept(void **state)
 	assert_int_equal(kube_container_probe_port(c, &c->readiness, &port), -ENOENT);
 }
 
-static void the_nodes_addresses_are_those_of_the_status(void **state)
+TEST(the_nodes_addresses_are_those_of_the_status)
 {
 	static const char one[] = "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"uid\":\"u\"},"
 				  "\"status\":{\"hostIP\":\"192.0.2.7\"}}";
@@ -309,7 +297,6 @@ static void the_nodes_addresses_are_those_of_the_status(void **state)
 				  "{\"ip\":\"192.0.2.7\"},{\"ip\":7},{\"ip\":\"2001:db8::7\"}]}}";
 	_cleanup_(kube_pod_free) struct kube_pod *old = NULL, *new = NULL;
 
-	(void)state;
 	assert_int_equal(kube_pod_parse(&old, one, sizeof(one) - 1), 0);
 	assert_int_equal(old->host_ips_len, 1);
 	assert_string_equal(old->host_ips[0], "192.0.2.7");
@@ -318,9 +305,8 @@ static void the_nodes_addresses_are_those_of_the_status(void **state)
 	assert_string_equal(new->host_ips[1], "2001:db8::7");
 }
 
-static void every_kind_of_probe_is_understood(void **state)
+TEST(every_kind_of_probe_is_understood)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
 		const struct probe_row *row = &probes[i];
 		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
@@ -347,7 +333,7 @@ static void every_kind_of_probe_is_understood(void **state)
 	}
 }
 
-static void headers_of_a_probe_are_kept_in_order(void **state)
+TEST(headers_of_a_probe_are_kept_in_order)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod =
 		parse(APP("\"readinessProbe\":{\"httpGet\":{\"port\":80,\"httpHeaders\":["
@@ -355,7 +341,6 @@ static void headers_of_a_probe_are_kept_in_order(void **state)
 			  "{\"name\":\"X-B\"},{\"name\":\"X-A\",\"value\":\"2\"}]}}"));
 	const struct kube_probe *p = &pod->containers[0].readiness;
 
-	(void)state;
 	assert_int_equal(p->headers_len, 3);
 	assert_string_equal(p->headers[0].name, "X-A");
 	assert_string_equal(p->headers[0].value, "1");
@@ -366,7 +351,7 @@ static void headers_of_a_probe_are_kept_in_order(void **state)
 	assert_int_equal(p->timeout_s, 1);
 }
 
-static void the_user_agent_of_a_probe_is_that_of_its_headers(void **state)
+TEST(the_user_agent_of_a_probe_is_that_of_its_headers)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod =
 		parse(APP("\"livenessProbe\":{\"timeoutSeconds\":10,\"httpGet\":{\"httpHeaders\":["
@@ -374,17 +359,15 @@ static void the_user_agent_of_a_probe_is_that_of_its_headers(void **state)
 			  "{\"name\":\"user-agent\",\"value\":\"my-check/1.0\"}]}}"));
 	const struct kube_probe *p = &pod->containers[0].liveness;
 
-	(void)state;
 	assert_string_equal(kube_container_probe_agent(p), "my-check/1.0");
 	assert_int_equal(p->timeout_s, 10);
 }
 
-static void a_timeout_that_is_none_is_the_default(void **state)
+TEST(a_timeout_that_is_none_is_the_default)
 {
 	static const char *const timeouts[] = { "0", "-1", "1e9", "\"5\"", "null" };
 	char text[300];
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(timeouts); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 
@@ -414,9 +397,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void cpu_that_is_not_given_is_none(void **state)
+TEST(cpu_that_is_not_given_is_none)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(resources); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 		char text[512];
@@ -466,9 +448,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void a_resize_that_waits_or_fails_says_so(void **state)
+TEST(a_resize_that_waits_or_fails_says_so)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(conditions); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 		char text[1024];
@@ -497,9 +478,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void only_the_policy_for_cpu_counts(void **state)
+TEST(only_the_policy_for_cpu_counts)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 		char text[512];
@@ -511,7 +491,7 @@ static void only_the_policy_for_cpu_counts(void **state)
 	}
 }
 
-static void metadata_tells_of_the_end_and_of_the_full_size(void **state)
+TEST(metadata_tells_of_the_end_and_of_the_full_size)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = parse(
 		"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"namespace\":\"shop\","
@@ -520,19 +500,17 @@ static void metadata_tells_of_the_end_and_of_the_full_size(void **state)
 		"\"annotations\":{\"doze.dev/full\":\"{\\\"app\\\":{\\\"limit\\\":"
 		"\\\"1\\\"}}\",\"doze.dev/fuller\":\"x\"}}}");
 
-	(void)state;
 	assert_true(pod->is_terminating);
 	assert_int_equal(pod->generation, 1234567890123);
 	assert_string_equal(pod->recorded_full, "{\"app\":{\"limit\":\"1\"}}");
 }
 
-static void what_is_absent_reads_as_absent(void **state)
+TEST(what_is_absent_reads_as_absent)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = parse("{" META "}");
 	_cleanup_(kube_pod_free) struct kube_pod *bare = parse(APP("\"x\":0"));
 	const struct kube_container *c = &bare->containers[0];
 
-	(void)state;
 	assert_string_equal(pod->namespace, "");
 	assert_int_equal(pod->generation, 0);
 	assert_int_equal(pod->observed_generation, 0);
@@ -575,9 +553,8 @@ static const char *const wrong_places[] = {
 	META_AND("\"generation\":\"7\",\"x\":%s"),
 };
 
-static void what_has_another_type_reads_as_absent(void **state)
+TEST(what_has_another_type_reads_as_absent)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong_places); i++) {
 		for (size_t j = 0; j < ARRAY_LEN(wrong_types); j++) {
 			_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
@@ -597,9 +574,8 @@ static const char *const wrong_containers[] = {
 	"\"resources\":%s", "\"startupProbe\":7,\"x\":%s", "\"readinessProbe\":{\"httpGet\":%s}",
 };
 
-static void a_container_with_fields_of_another_type_is_still_one(void **state)
+TEST(a_container_with_fields_of_another_type_is_still_one)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong_containers); i++) {
 		for (size_t j = 0; j < ARRAY_LEN(wrong_types); j++) {
 			_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
@@ -639,11 +615,10 @@ static const char *const no_pods[] = {
 	"{\"KIND\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"}}",
 };
 
-static void what_is_no_pod_is_refused(void **state)
+TEST(what_is_no_pod_is_refused)
 {
 	struct kube_pod *untouched = (struct kube_pod *)&no_pods;
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(no_pods); i++) {
 		struct kube_pod *pod = untouched;
 		int r = kube_pod_parse(&pod, no_pods[i], strlen(no_pods[i]));
@@ -653,11 +628,10 @@ static void what_is_no_pod_is_refused(void **state)
 	}
 }
 
-static void a_pod_cut_at_any_byte_is_refused(void **state)
+TEST(a_pod_cut_at_any_byte_is_refused)
 {
 	static const char *const files[] = { "burstable-error", "guaranteed-asleep-granted" };
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		_cleanup_(freep) char *text = read_recorded(files[i]);
 		size_t whole_len = strcspn(text, "\n");
@@ -689,25 +663,23 @@ static char *many_containers(size_t count)
 	return text;
 }
 
-static void a_container_too_many_is_refused_rather_than_forgotten(void **state)
+TEST(a_container_too_many_is_refused_rather_than_forgotten)
 {
 	_cleanup_(freep) char *all = many_containers(KUBE_CONTAINERS_MAX);
 	_cleanup_(freep) char *more = many_containers(KUBE_CONTAINERS_MAX + 1);
 	_cleanup_(kube_pod_free) struct kube_pod *pod = parse(all);
 	struct kube_pod *none = NULL;
 
-	(void)state;
 	assert_int_equal(pod->containers_len, KUBE_CONTAINERS_MAX);
 	assert_int_equal(kube_pod_parse(&none, more, strlen(more)), -E2BIG);
 	assert_null(none);
 }
 
-static void ports_and_headers_beyond_the_last_are_left_out(void **state)
+TEST(ports_and_headers_beyond_the_last_are_left_out)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 	char ports[4096] = "", headers[4096] = "", text[10000];
 
-	(void)state;
 	for (int i = 1; i <= KUBE_PORTS_MAX + 1; i++)
 		sprintf(ports + strlen(ports), "%s{\"containerPort\":%d}", i > 1 ? "," : "", i);
 	for (int i = 0; i <= KUBE_HEADERS_MAX; i++)
@@ -720,45 +692,12 @@ static void ports_and_headers_beyond_the_last_are_left_out(void **state)
 	assert_int_equal(pod->containers[0].readiness.headers_len, KUBE_HEADERS_MAX);
 }
 
-static void freeing_none_does_nothing(void **state)
+TEST(freeing_none_does_nothing)
 {
 	struct kube_pod *pod = NULL;
 
-	(void)state;
 	kube_pod_free(&pod);
 	pod = parse("{" META "}");
 	kube_pod_free(&pod);
 	assert_null(pod);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(recorded_pods_are_understood),
-		cmocka_unit_test(a_recorded_pod_names_itself_its_port_and_its_probe),
-		cmocka_unit_test(a_resize_that_is_stuck_says_why),
-		cmocka_unit_test(native_sidecars_come_first_and_init_containers_not_at_all),
-		cmocka_unit_test(ports_are_tcp_or_udp),
-		cmocka_unit_test(every_kind_of_probe_is_understood),
-		cmocka_unit_test(annotations_are_found_by_their_prefix),
-		cmocka_unit_test(every_probe_of_a_container_is_kept),
-		cmocka_unit_test(the_nodes_addresses_are_those_of_the_status),
-		cmocka_unit_test(headers_of_a_probe_are_kept_in_order),
-		cmocka_unit_test(the_user_agent_of_a_probe_is_that_of_its_headers),
-		cmocka_unit_test(a_timeout_that_is_none_is_the_default),
-		cmocka_unit_test(cpu_that_is_not_given_is_none),
-		cmocka_unit_test(a_resize_that_waits_or_fails_says_so),
-		cmocka_unit_test(only_the_policy_for_cpu_counts),
-		cmocka_unit_test(metadata_tells_of_the_end_and_of_the_full_size),
-		cmocka_unit_test(what_is_absent_reads_as_absent),
-		cmocka_unit_test(what_has_another_type_reads_as_absent),
-		cmocka_unit_test(a_container_with_fields_of_another_type_is_still_one),
-		cmocka_unit_test(what_is_no_pod_is_refused),
-		cmocka_unit_test(a_pod_cut_at_any_byte_is_refused),
-		cmocka_unit_test(a_container_too_many_is_refused_rather_than_forgotten),
-		cmocka_unit_test(ports_and_headers_beyond_the_last_are_left_out),
-		cmocka_unit_test(freeing_none_does_nothing),
-	};
-
-	return cmocka_run_group_tests_name("kube_pod", tests, NULL, NULL);
 }

@@ -3,20 +3,15 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "backend/kube_size.h"
 #include "base/file.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 #define NAMES_MAX 3
 
@@ -425,9 +420,8 @@ static int plan_row(struct kube_sizes *out, const struct plan_row *row,
 	return kube_size_plan(out, pod, &choice, row->state ? &known : NULL, error);
 }
 
-static void a_plan_follows_the_rules_of_kubernetes(void **state)
+TEST(a_plan_follows_the_rules_of_kubernetes)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(plans); i++) {
 		const struct plan_row *row = &plans[i];
 		char error[KUBE_SIZE_ERROR_MAX] = "", plan[512];
@@ -459,13 +453,12 @@ static struct kube_sizes plan_of(const struct kube_pod *pod)
 	return sizes;
 }
 
-static void doze_sleeps_too_where_its_own_name_is_not_known(void **state)
+TEST(doze_sleeps_too_where_its_own_name_is_not_known)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = build("Burstable", NULL,
 							      BOX("doze", "20m", "40m"), NULL);
 	struct kube_sizes sizes = plan_of(pod);
 
-	(void)state;
 	assert_int_equal(sizes.len, 1);
 }
 
@@ -506,9 +499,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void a_patch_says_just_what_changes(void **state)
+TEST(a_patch_says_just_what_changes)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(patches); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod =
 			build(patches[i].qos, patches[i].sidecars, patches[i].containers, NULL);
@@ -520,7 +512,7 @@ static void a_patch_says_just_what_changes(void **state)
 	}
 }
 
-static void a_sidecar_is_patched_among_the_init_containers(void **state)
+TEST(a_sidecar_is_patched_among_the_init_containers)
 {
 	static const char *const names[] = { "proxy", "app" };
 	static const struct kube_size_choice choice = {
@@ -534,7 +526,6 @@ static void a_sidecar_is_patched_among_the_init_containers(void **state)
 	char error[KUBE_SIZE_ERROR_MAX];
 	struct kube_sizes sizes;
 
-	(void)state;
 	assert_int_equal(kube_size_plan(&sizes, pod, &choice, NULL, error), 0);
 	patch = kube_size_patch(&sizes, KUBE_STEP_LIMIT);
 	assert_string_equal(
@@ -596,9 +587,8 @@ static enum reached reach(const struct kube_sizes *sizes, const struct kube_pod 
 	return is;
 }
 
-static void the_kubelet_is_followed_step_by_step(void **state)
+TEST(the_kubelet_is_followed_step_by_step)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(progress); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = parse_recorded(progress[i].file);
 		bool is_guaranteed = pod->qos == KUBE_QOS_GUARANTEED;
@@ -639,13 +629,12 @@ static const struct {
 	{ "allocated is not said, but judged it is", 4, 4, KUBE_CPU_NONE, 10, true, false },
 };
 
-static void what_a_server_does_not_report_counts_as_done(void **state)
+TEST(what_a_server_does_not_report_counts_as_done)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = build("Burstable", NULL,
 							      BOX("app", "250m", "500m"), NULL);
 	struct kube_sizes sizes = plan_of(pod);
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(reports); i++) {
 		print_message("  %s\n", reports[i].story);
 		pod->generation = reports[i].generation;
@@ -678,11 +667,10 @@ static const struct {
 };
 /* clang-format on */
 
-static void a_resize_that_is_under_way_is_seen(void **state)
+TEST(a_resize_that_is_under_way_is_seen)
 {
 	static const struct kube_sizes sizes = { .sizes = { { .name = "app" } }, .len = 1 };
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(moving); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = parse_recorded(moving[i].file);
 
@@ -705,14 +693,13 @@ static const struct {
 };
 /* clang-format on */
 
-static void the_full_limit_of_a_pod_is_the_sum(void **state)
+TEST(the_full_limit_of_a_pod_is_the_sum)
 {
 	static const struct kube_sizes sizes = {
 		.sizes = { { .name = "app", .full = { 250, 1000 } } },
 		.len = 1,
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 		char text[2048];
@@ -732,14 +719,13 @@ static void the_full_limit_of_a_pod_is_the_sum(void **state)
 	}
 }
 
-static void the_state_file_holds_what_full_and_asleep_are(void **state)
+TEST(the_state_file_holds_what_full_and_asleep_are)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod =
 		build("Burstable", NULL, BOX("a", "250m", "1") "," LIMIT_ALONE("b", "2"), NULL);
 	struct kube_sizes sizes = plan_of(pod), known;
 	_cleanup_(freep) char *text = kube_size_format(&sizes);
 
-	(void)state;
 	assert_string_equal(text,
 			    STATE(SLEPT("a", 250, 1000, 1, 10) "," SLEPT("b", -1, 2000, -1, 10)));
 	assert_int_equal(kube_size_parse(&known, text, "U"), 0);
@@ -755,12 +741,11 @@ static void the_state_file_holds_what_full_and_asleep_are(void **state)
 }
 
 /* The widest that there is: every container, each with the longest name. */
-static void a_state_file_of_many_containers_comes_back(void **state)
+TEST(a_state_file_of_many_containers_comes_back)
 {
 	struct kube_sizes sizes = { .pod_uid = "U", .len = KUBE_CONTAINERS_MAX }, known;
 	_cleanup_(freep) char *text = NULL;
 
-	(void)state;
 	for (size_t i = 0; i < sizes.len; i++) {
 		snprintf(sizes.sizes[i].name, sizeof(sizes.sizes[i].name), "%063zu", i);
 		sizes.sizes[i].full = (struct kube_cpu){ 1000000000, 1000000000 };
@@ -772,12 +757,11 @@ static void a_state_file_of_many_containers_comes_back(void **state)
 	assert_int_equal(known.sizes[63].full.limit_millicpu, 1000000000);
 }
 
-static void a_state_file_cut_at_any_byte_is_refused(void **state)
+TEST(a_state_file_cut_at_any_byte_is_refused)
 {
 	static const char text[] = STATE(SAVED("a", 250, 1000) "," SAVED("b", -1, 2000));
 	struct kube_sizes known;
 
-	(void)state;
 	for (size_t len = 0; len < sizeof(text) - 1; len++) {
 		_cleanup_(freep) char *cut = strndup(text, len);
 
@@ -834,9 +818,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void a_state_file_that_is_none_of_ours_is_refused(void **state)
+TEST(a_state_file_that_is_none_of_ours_is_refused)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
 		struct kube_sizes known;
 		int r = kube_size_parse(&known, states[i].text, "U");
@@ -846,35 +829,13 @@ static void a_state_file_that_is_none_of_ours_is_refused(void **state)
 	}
 }
 
-static void a_state_file_of_too_many_containers_is_refused(void **state)
+TEST(a_state_file_of_too_many_containers_is_refused)
 {
 	char text[16384] = "{\"version\":1,\"podUID\":\"U\",\"containers\":[";
 	struct kube_sizes known;
 
-	(void)state;
 	for (int i = 0; i <= KUBE_CONTAINERS_MAX; i++)
 		strcat(text, i ? "," SAVED("app", 250, 1000) : SAVED("app", 250, 1000));
 	strcat(text, "]}");
 	assert_int_equal(kube_size_parse(&known, text, "U"), -EINVAL);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_plan_follows_the_rules_of_kubernetes),
-		cmocka_unit_test(doze_sleeps_too_where_its_own_name_is_not_known),
-		cmocka_unit_test(a_patch_says_just_what_changes),
-		cmocka_unit_test(a_sidecar_is_patched_among_the_init_containers),
-		cmocka_unit_test(the_kubelet_is_followed_step_by_step),
-		cmocka_unit_test(what_a_server_does_not_report_counts_as_done),
-		cmocka_unit_test(a_resize_that_is_under_way_is_seen),
-		cmocka_unit_test(the_full_limit_of_a_pod_is_the_sum),
-		cmocka_unit_test(the_state_file_holds_what_full_and_asleep_are),
-		cmocka_unit_test(a_state_file_of_many_containers_comes_back),
-		cmocka_unit_test(a_state_file_cut_at_any_byte_is_refused),
-		cmocka_unit_test(a_state_file_that_is_none_of_ours_is_refused),
-		cmocka_unit_test(a_state_file_of_too_many_containers_is_refused),
-	};
-
-	return cmocka_run_group_tests_name("kube_size", tests, NULL, NULL);
 }

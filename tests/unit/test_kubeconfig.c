@@ -2,40 +2,33 @@
 /* A kubeconfig's current context: the server and the credentials in it, and what is refused. */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/file.h"
 #include "base/util.h"
 #include "kube/kubeconfig.h"
+#include "lib/test.h"
 
 static char dir[] = "/tmp/doze-test-kubeconfig-XXXXXX";
 static char path[64];
 
-static int make_dir(void **state)
+static void make_dir(void)
 {
-	(void)state;
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
+	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/config", dir);
-	return 0;
 }
 
-static int remove_dir(void **state)
+static void remove_dir(void)
 {
-	(void)state;
 	unlink(path);
-	return rmdir(dir);
+	assert_int_equal(rmdir(dir), 0);
 }
+
+struct test_fixture test_around_each = { make_dir, remove_dir };
 
 static void fill(const char *text)
 {
@@ -112,9 +105,8 @@ static const struct {
 	  "https://192.0.2.1", NULL, NULL, "abc", NULL, NULL },
 };
 
-static void the_current_context_names_server_and_credentials(void **state)
+TEST(the_current_context_names_server_and_credentials)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(goods); i++) {
 		_cleanup_(kube_access_free) struct kube_access access = read_good(goods[i].text);
 
@@ -128,7 +120,7 @@ static void the_current_context_names_server_and_credentials(void **state)
 	}
 }
 
-static void a_relative_path_is_relative_to_the_kubeconfig(void **state)
+TEST(a_relative_path_is_relative_to_the_kubeconfig)
 {
 	_cleanup_(kube_access_free) struct kube_access files =
 		read_good(CONFIG(SERVER ", certificate-authority: pki/ca.crt",
@@ -137,7 +129,6 @@ static void a_relative_path_is_relative_to_the_kubeconfig(void **state)
 		read_good(CONFIG(SERVER, "tokenFile: token"));
 	char expected[128];
 
-	(void)state;
 	snprintf(expected, sizeof(expected), "%s/pki/ca.crt", dir);
 	assert_string_equal(files.ca_file, expected);
 	snprintf(expected, sizeof(expected), "%s/a.crt", dir);
@@ -148,13 +139,12 @@ static void a_relative_path_is_relative_to_the_kubeconfig(void **state)
 	assert_string_equal(token.token_file, expected);
 }
 
-static void a_kubeconfig_here_has_its_files_here(void **state)
+TEST(a_kubeconfig_here_has_its_files_here)
 {
 	_cleanup_(kube_access_free) struct kube_access access = { 0 };
 	_cleanup_(closep) int before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char error[KUBE_ERROR_MAX] = "";
 
-	(void)state;
 	fill(CONFIG(SERVER ", certificate-authority: ca.crt", "tokenFile: /run/token"));
 	assert_int_equal(chdir(dir), 0);
 	assert_int_equal(kubeconfig_read(&access, "config", error), 0);
@@ -182,14 +172,13 @@ static void close_data(const char *file)
 }
 
 /* Of each length that base64 pads differently; data wins over a path. */
-static void data_in_the_file_can_be_read_by_a_path(void **state)
+TEST(data_in_the_file_can_be_read_by_a_path)
 {
 	_cleanup_(kube_access_free) struct kube_access access = read_good(
 		CONFIG(SERVER ", certificate-authority-data: Q0EK, certificate-authority: /ca",
 		       "client-certificate-data: Q0VSVAo=, client-certificate: /etc/a.crt, "
 		       "client-key-data: 'S0VZUw==  '"));
 
-	(void)state;
 	assert_content(access.ca_file, "CA\n");
 	assert_content(access.cert_file, "CERT\n");
 	assert_content(access.key_file, "KEYS");
@@ -273,9 +262,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void what_cannot_be_used_is_refused_by_name(void **state)
+TEST(what_cannot_be_used_is_refused_by_name)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bads); i++) {
 		_cleanup_(kube_access_free) struct kube_access access = { 0 };
 		char error[KUBE_ERROR_MAX] = "", expected[KUBE_ERROR_MAX];
@@ -289,12 +277,11 @@ static void what_cannot_be_used_is_refused_by_name(void **state)
 	}
 }
 
-static void a_file_that_is_not_there_is_named(void **state)
+TEST(a_file_that_is_not_there_is_named)
 {
 	_cleanup_(kube_access_free) struct kube_access access = { 0 };
 	char error[KUBE_ERROR_MAX] = "", expected[KUBE_ERROR_MAX];
 
-	(void)state;
 	snprintf(expected, sizeof(expected),
 		 "kubeconfig: cannot read '%s': No such file or directory", path);
 	assert_int_equal(kubeconfig_read(&access, path, error), -ENOENT);
@@ -303,12 +290,11 @@ static void a_file_that_is_not_there_is_named(void **state)
 }
 
 /* Each byte ends in an error or in less than the whole, and never in a token cut short. */
-static void a_kubeconfig_cut_at_any_byte_does_no_harm(void **state)
+TEST(a_kubeconfig_cut_at_any_byte_does_no_harm)
 {
 	static const char text[] = CONFIG(SERVER ", certificate-authority: /ca.crt",
 					  "token: 'abcdefgh'");
 
-	(void)state;
 	for (size_t len = 0; len < sizeof(text) - 1; len++) {
 		_cleanup_(kube_access_free) struct kube_access access = { 0 };
 		_cleanup_(freep) char *cut = strndup(text, len);
@@ -322,21 +308,4 @@ static void a_kubeconfig_cut_at_any_byte_does_no_harm(void **state)
 		else if (r != -EINVAL || !*error)
 			fail_msg("%d after %zu bytes", r, len);
 	}
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(the_current_context_names_server_and_credentials),
-		TEST(a_relative_path_is_relative_to_the_kubeconfig),
-		TEST(a_kubeconfig_here_has_its_files_here),
-		TEST(data_in_the_file_can_be_read_by_a_path),
-		TEST(what_cannot_be_used_is_refused_by_name),
-		TEST(a_file_that_is_not_there_is_named),
-		TEST(a_kubeconfig_cut_at_any_byte_does_no_harm),
-	};
-
-	return cmocka_run_group_tests_name("kubeconfig", tests, NULL, NULL);
 }

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* Nodes of several kinds, each a tree of cgroups and a /proc, made of plain directories. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/scratch.h"
+#include "lib/test.h"
 #include "pod/kubelet_place.h"
-#include "scratch.h"
 
 #define NODE_PROCESSES_MAX 8
 
@@ -126,7 +121,7 @@ static const struct node nodes[] = {
 	{ "v1 alone", NULL, { { 0 } }, .r = -EOPNOTSUPP },
 };
 
-static void kubelet_of_a_node_is_found(void **state)
+TEST(kubelet_of_a_node_is_found)
 {
 	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
 		const struct node *node = &nodes[i];
@@ -134,7 +129,7 @@ static void kubelet_of_a_node_is_found(void **state)
 		char proc[512], cgroup[512], expected[1024];
 
 		print_message("  %s\n", node->what);
-		assert_int_equal(make_root(state), 0);
+		make_root();
 		add_node(node);
 		snprintf(proc, sizeof(proc), "%s/proc", root);
 		snprintf(cgroup, sizeof(cgroup), "%s/cgroup", root);
@@ -145,17 +140,16 @@ static void kubelet_of_a_node_is_found(void **state)
 				 cgroup_of(node, node->pid));
 			assert_string_equal(place.directory, expected);
 		}
-		assert_int_equal(remove_root(state), 0);
+		remove_root();
 	}
 }
 
 /* Of a process that another PID namespace has, the kernel says 0. */
-static void processes_of_another_pid_namespace_are_nobody(void **state)
+TEST(processes_of_another_pid_namespace_are_nobody, .setup = make_root, .teardown = remove_root)
 {
 	char proc[512], cgroup[512];
 	struct kubelet_place place;
 
-	(void)state;
 	write_file("cgroup", "cgroup.controllers", "cpu\n");
 	write_file("cgroup" KUBELET, "cgroup.procs", "0\n0\n");
 	write_file("proc/0", "comm", "kubelet\n");
@@ -164,28 +158,14 @@ static void processes_of_another_pid_namespace_are_nobody(void **state)
 	assert_int_equal(kubelet_place_find(&place, proc, cgroup), -ENOENT);
 }
 
-static void process_is_in_a_cgroup_or_is_not(void **state)
+TEST(process_is_in_a_cgroup_or_is_not, .setup = make_root, .teardown = remove_root)
 {
 	char directory[512];
 
-	(void)state;
 	write_file("cgroup" KUBELET, "cgroup.procs", "70\n700\n7000\n");
 	snprintf(directory, sizeof(directory), "%s/cgroup" KUBELET, root);
 	assert_true(kubelet_place_has(directory, 700));
 	assert_false(kubelet_place_has(directory, 7));
 	assert_false(kubelet_place_has(root, 700));
 	assert_false(kubelet_place_has("/nowhere", 700));
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(kubelet_of_a_node_is_found),
-		cmocka_unit_test_setup_teardown(processes_of_another_pid_namespace_are_nobody,
-						make_root, remove_root),
-		cmocka_unit_test_setup_teardown(process_is_in_a_cgroup_or_is_not, make_root,
-						remove_root),
-	};
-
-	return cmocka_run_group_tests(tests, NULL, NULL);
 }

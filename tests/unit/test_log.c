@@ -2,47 +2,39 @@
 /* Log lines as they leave: stderr is a pipe while a test runs. */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/log.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 #define LINE_MAX_LEN 1024
 #define STAMP	     "time=2026-01-31T12:00:00.123Z "
 
 static int stderr_fd = -1, pipe_fd = -1;
 
-static int catch_stderr(void **state)
+static void catch_stderr(void)
 {
 	int fds[2];
 
-	(void)state;
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -1;
+	assert_true(pipe2(fds, O_CLOEXEC | O_NONBLOCK) >= 0);
 	stderr_fd = dup(STDERR_FILENO);
 	pipe_fd = fds[0];
 	dup2(fds[1], STDERR_FILENO);
 	close(fds[1]);
 	log_set_level(LOG_LEVEL_DEBUG);
-	return 0;
 }
 
-static int release_stderr(void **state)
+static void release_stderr(void)
 {
-	(void)state;
 	dup2(stderr_fd, STDERR_FILENO);
 	close(stderr_fd);
 	close(pipe_fd);
-	return 0;
 }
+
+struct test_fixture test_around_each = { catch_stderr, release_stderr };
 
 /* What was logged since the last call. */
 static const char *logged(void)
@@ -72,9 +64,8 @@ static void expect_line(const char *rest)
 	assert_memory_equal(line + strlen(STAMP), rest, strlen(rest));
 }
 
-static void a_line_has_its_time_its_level_and_its_fields(void **state)
+TEST(a_line_has_its_time_its_level_and_its_fields)
 {
-	(void)state;
 	log_debug("state", "target=%s from=%s", "tcp/8080", "awake");
 	expect_line("level=debug msg=\"state\" target=tcp/8080 from=awake");
 	log_info("asleep", "idle_ms=%d", 500);
@@ -83,9 +74,8 @@ static void a_line_has_its_time_its_level_and_its_fields(void **state)
 	expect_line("level=warn msg=\"no fields\"");
 }
 
-static void a_failure_has_its_reason_and_returns_its_code(void **state)
+TEST(a_failure_has_its_reason_and_returns_its_code)
 {
-	(void)state;
 	assert_int_equal(log_err(-ENOENT, "cannot read '%s'", "/proc/1"), -ENOENT);
 	expect_line(
 		"level=error msg=\"cannot read '/proc/1'\" error=\"No such file or directory\"");
@@ -98,7 +88,7 @@ static void a_failure_has_its_reason_and_returns_its_code(void **state)
 }
 
 /* So that nobody's name can end the line and begin another. */
-static void quotes_and_control_characters_are_escaped(void **state)
+TEST(quotes_and_control_characters_are_escaped)
 {
 	static const struct {
 		const char *text, *escaped;
@@ -113,7 +103,6 @@ static void quotes_and_control_characters_are_escaped(void **state)
 		{ "", "" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char expected[128];
 
@@ -143,18 +132,16 @@ static size_t lines_at(enum log_level level)
 	return lines;
 }
 
-static void what_is_below_the_level_is_not_written(void **state)
+TEST(what_is_below_the_level_is_not_written)
 {
-	(void)state;
 	assert_int_equal(lines_at(LOG_LEVEL_DEBUG), 5);
 	assert_int_equal(lines_at(LOG_LEVEL_INFO), 4);
 	assert_int_equal(lines_at(LOG_LEVEL_WARN), 3);
 	assert_int_equal(lines_at(LOG_LEVEL_ERROR), 1);
 }
 
-static void a_failure_below_the_level_still_returns_its_code(void **state)
+TEST(a_failure_below_the_level_still_returns_its_code)
 {
-	(void)state;
 	log_set_level(LOG_LEVEL_ERROR);
 	assert_int_equal(log_warn_err(-EPERM, "silent"), -EPERM);
 	assert_string_equal(logged(), "");
@@ -169,11 +156,10 @@ static void expect_cut_line(void)
 	assert_ptr_equal(strchr(line, '\n'), line + len - 1);
 }
 
-static void a_line_that_is_too_long_is_cut_and_still_ends(void **state)
+TEST(a_line_that_is_too_long_is_cut_and_still_ends)
 {
 	char field[4 * LINE_MAX_LEN], quotes[4 * LINE_MAX_LEN];
 
-	(void)state;
 	memset(field, 'x', sizeof(field) - 1);
 	memset(quotes, '\x01', sizeof(quotes) - 1);
 	field[sizeof(field) - 1] = quotes[sizeof(quotes) - 1] = '\0';
@@ -188,9 +174,8 @@ static void a_line_that_is_too_long_is_cut_and_still_ends(void **state)
 }
 
 /* Each length around the maximum: in the middle of an escape, of the closing quote. */
-static void a_line_is_cut_well_at_any_byte(void **state)
+TEST(a_line_is_cut_well_at_any_byte)
 {
-	(void)state;
 	for (size_t len = LINE_MAX_LEN / 4 - 40; len < LINE_MAX_LEN / 4 + 8; len++) {
 		for (size_t letters = 0; letters < 4; letters++) {
 			char msg[LINE_MAX_LEN / 2];
@@ -208,13 +193,12 @@ static void a_line_is_cut_well_at_any_byte(void **state)
 	}
 }
 
-static void levels_have_names(void **state)
+TEST(levels_have_names)
 {
 	static const char *const names[] = { "debug", "info", "warn", "error" };
 	static const char *const others[] = { "", "Debug", "warning", "err", "info ", "1" };
 	enum log_level level = LOG_LEVEL_WARN;
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
 		assert_int_equal(log_parse_level(others[i], &level), -EINVAL);
 		assert_int_equal(level, LOG_LEVEL_WARN);
@@ -223,22 +207,4 @@ static void levels_have_names(void **state)
 		assert_int_equal(log_parse_level(names[i], &level), 0);
 		assert_int_equal(level, i);
 	}
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, catch_stderr, release_stderr)
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(a_line_has_its_time_its_level_and_its_fields),
-		TEST(a_failure_has_its_reason_and_returns_its_code),
-		TEST(quotes_and_control_characters_are_escaped),
-		TEST(what_is_below_the_level_is_not_written),
-		TEST(a_failure_below_the_level_still_returns_its_code),
-		TEST(a_line_that_is_too_long_is_cut_and_still_ends),
-		TEST(a_line_is_cut_well_at_any_byte),
-		TEST(levels_have_names),
-	};
-
-	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "pod/node_plan.h"
 
 #define ID "containerd://0123456789abcdef"
@@ -68,15 +63,16 @@ static const struct row rows[] = {
 
 static struct config defaults;
 
-static int read_defaults(void **state)
+static void read_defaults(void)
 {
 	char name[] = "node", flag[] = "--node-name=n";
 	char *argv[] = { name, flag, NULL };
 	char error[CONFIG_ERROR_MAX];
 
-	(void)state;
-	return config_parse(&defaults, CONFIG_NODE, 2, argv, error);
+	assert_int_equal(config_parse(&defaults, CONFIG_NODE, 2, argv, error), 0);
 }
+
+struct test_fixture test_around_all = { read_defaults, NULL };
 
 static struct kube_pod *parse(const char *text)
 {
@@ -86,9 +82,8 @@ static struct kube_pod *parse(const char *text)
 	return pod;
 }
 
-static void each_pod_gets_its_wish(void **state)
+TEST(each_pod_gets_its_wish)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		_cleanup_(kube_pod_free) struct kube_pod *pod = parse(rows[i].pod);
 		_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
@@ -104,7 +99,7 @@ static void each_pod_gets_its_wish(void **state)
 	}
 }
 
-static void annotations_come_before_the_defaults(void **state)
+TEST(annotations_come_before_the_defaults)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = parse(
 		POD(ENABLED ",\"doze.dev/idle-after\":\"42s\",\"doze.dev/asleep\":\"reclaim\","
@@ -112,7 +107,6 @@ static void annotations_come_before_the_defaults(void **state)
 		    "Running", "True", ""));
 	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
 
-	(void)state;
 	node_plan_read(plan, pod, &defaults);
 	assert_int_equal(plan->config.idle_ns / NS_PER_S, 42);
 	assert_int_equal(plan->config.asleep, CONFIG_ASLEEP_RECLAIM);
@@ -134,11 +128,10 @@ static bool has_same_fingerprint(const char *one, const char *other)
 	return strcmp(left, right) == 0;
 }
 
-static void fingerprint_differs_with_what_matters_alone(void **state)
+TEST(fingerprint_differs_with_what_matters_alone)
 {
 	static const char pod[] = POD(ENABLED, "Running", "True", "");
 
-	(void)state;
 	assert_true(has_same_fingerprint(pod, POD(ENABLED, "Running", "False", "")));
 	assert_true(has_same_fingerprint(
 		pod, POD(ENABLED ",\"other/annotation\":\"x\"", "Running", "True", "")));
@@ -147,15 +140,4 @@ static void fingerprint_differs_with_what_matters_alone(void **state)
 	assert_false(has_same_fingerprint(
 		POD("\"doze.dev/a\":\"1,2:b\"", "Running", "True", ""),
 		POD("\"doze.dev/a\":\"1\",\"doze.dev/b\":\"\"", "Running", "True", "")));
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_pod_gets_its_wish),
-		cmocka_unit_test(annotations_come_before_the_defaults),
-		cmocka_unit_test(fingerprint_differs_with_what_matters_alone),
-	};
-
-	return cmocka_run_group_tests_name("node_plan", tests, read_defaults, NULL);
 }

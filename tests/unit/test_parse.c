@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* The gate's parser on the host: what it finds in a frame, what it refuses, and where it stops. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "bpf/parse.h"
-#include "packet.h"
+#include "lib/packet.h"
+#include "lib/test.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -171,9 +166,8 @@ static void assert_packet_is(const struct gate_packet *packet, const struct pack
 	assert_int_equal(packet->is_first_fragment, s->spec.more_fragments);
 }
 
-static void every_good_shape_is_understood(void **state)
+TEST(every_good_shape_is_understood)
 {
-	(void)state;
 	for (size_t i = 0; i < COUNT(shapes); i++) {
 		const struct shape *s = &shapes[i];
 		struct gate_packet packet = { 0 };
@@ -186,9 +180,8 @@ static void every_good_shape_is_understood(void **state)
 	}
 }
 
-static void every_malformed_shape_is_refused(void **state)
+TEST(every_malformed_shape_is_refused)
 {
-	(void)state;
 	for (size_t i = 0; i < packet_malformed_len; i++) {
 		struct gate_packet packet = { 0 };
 		struct packet p;
@@ -200,9 +193,8 @@ static void every_malformed_shape_is_refused(void **state)
 }
 
 /* The frame ends too early, and no pull will help. */
-static void a_good_shape_cut_at_any_byte_is_malformed(void **state)
+TEST(a_good_shape_cut_at_any_byte_is_malformed)
 {
-	(void)state;
 	for (size_t i = 0; i < COUNT(shapes); i++) {
 		struct gate_packet packet = { 0 };
 		struct packet p;
@@ -214,9 +206,8 @@ static void a_good_shape_cut_at_any_byte_is_malformed(void **state)
 }
 
 /* The frame is whole, but a part of it is not in the linear part of the skb. */
-static void a_header_outside_the_readable_part_asks_for_a_pull(void **state)
+TEST(a_header_outside_the_readable_part_asks_for_a_pull)
 {
-	(void)state;
 	for (size_t i = 0; i < COUNT(shapes); i++) {
 		const struct shape *s = &shapes[i];
 		size_t header_len = s->spec.protocol == PACKET_UDP ? 8 : 20;
@@ -274,9 +265,8 @@ static const struct refusal refusals[] = {
 	  PARSE_OTHER },
 };
 
-static void what_carries_no_port_is_left_alone(void **state)
+TEST(what_carries_no_port_is_left_alone)
 {
-	(void)state;
 	for (size_t i = 0; i < COUNT(refusals); i++) {
 		struct gate_packet packet = { 0 };
 		struct packet p;
@@ -288,12 +278,11 @@ static void what_carries_no_port_is_left_alone(void **state)
 }
 
 /* A later fragment may be shorter than a header: nothing in it is read. */
-static void a_short_later_fragment_is_still_a_fragment(void **state)
+TEST(a_short_later_fragment_is_still_a_fragment)
 {
 	struct gate_packet packet = { 0 };
 	struct packet p;
 
-	(void)state;
 	packet_build(&p, &(struct packet_spec){ .protocol = 1, .fragment_offset = 64 });
 	p.bytes[p.l3 + 9] = PACKET_TCP;
 	assert_int_equal(p.len, 34);
@@ -301,12 +290,11 @@ static void a_short_later_fragment_is_still_a_fragment(void **state)
 }
 
 /* In the UDP header is the length of the whole datagram; its rest is in other frames. */
-static void a_datagram_may_be_longer_than_its_first_frame(void **state)
+TEST(a_datagram_may_be_longer_than_its_first_frame)
 {
 	struct gate_packet glued = { .is_aggregate = true }, single = { 0 }, fragment = { 0 };
 	struct packet p;
 
-	(void)state;
 	packet_build(&p, &(struct packet_spec){ .protocol = PACKET_UDP, .payload_len = 4 });
 	p.bytes[p.l4 + 4] = 0xff;
 	assert_int_equal(parse_whole(&p, &glued), PARSE_OK);
@@ -316,9 +304,8 @@ static void a_datagram_may_be_longer_than_its_first_frame(void **state)
 	assert_true(fragment.is_first_fragment);
 }
 
-static void a_length_of_zero_is_believed_of_a_frame_beyond_64_kb_only(void **state)
+TEST(a_length_of_zero_is_believed_of_a_frame_beyond_64_kb_only)
 {
-	(void)state;
 	for (unsigned int ip = 4; ip <= 6; ip += 2) {
 		struct gate_packet packet = { 0 };
 		struct packet p;
@@ -332,12 +319,11 @@ static void a_length_of_zero_is_believed_of_a_frame_beyond_64_kb_only(void **sta
 }
 
 /* Two extension headers of 2 kB each: what follows them begins past PARSE_OFFSET_MAX. */
-static void a_header_past_the_last_offset_is_not_looked_for(void **state)
+TEST(a_header_past_the_last_offset_is_not_looked_for)
 {
 	struct gate_packet packet = { 0 };
 	struct packet p;
 
-	(void)state;
 	packet_build(&p, &(struct packet_spec){ .ip = 6, .extensions = "d", .payload_len = 4000 });
 	p.bytes[54] = PARSE_PROTO_DSTOPTS;
 	p.bytes[54 + 1] = 255; /* to 54 + 2048 */
@@ -346,21 +332,4 @@ static void a_header_past_the_last_offset_is_not_looked_for(void **state)
 	p.bytes[p.l3 + 4] = 0x13;     /* a payload of 5000 bytes */
 	p.bytes[p.l3 + 5] = 0x88;
 	assert_int_equal(parse_copy(&p, p.len, 54 + 5000, &packet), PARSE_MALFORMED);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_good_shape_is_understood),
-		cmocka_unit_test(every_malformed_shape_is_refused),
-		cmocka_unit_test(a_good_shape_cut_at_any_byte_is_malformed),
-		cmocka_unit_test(a_header_outside_the_readable_part_asks_for_a_pull),
-		cmocka_unit_test(what_carries_no_port_is_left_alone),
-		cmocka_unit_test(a_short_later_fragment_is_still_a_fragment),
-		cmocka_unit_test(a_datagram_may_be_longer_than_its_first_frame),
-		cmocka_unit_test(a_length_of_zero_is_believed_of_a_frame_beyond_64_kb_only),
-		cmocka_unit_test(a_header_past_the_last_offset_is_not_looked_for),
-	};
-
-	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);
 }

@@ -2,24 +2,19 @@
 /* The full size of a pod's cgroups: kept, recognized, given back; in plain files, named as both
  * versions of cgroups name them. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/file.h"
 #include "base/util.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/pod_cgroups.h"
 #include "kube/kube_pod.h"
-#include "scratch.h"
+#include "lib/scratch.h"
+#include "lib/test.h"
 
 #define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define ANEW  "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
@@ -141,8 +136,8 @@ static void both_versions(void (*story)(void))
 	for (int version = 1; version <= 2; version++) {
 		make_pod(version);
 		story();
-		remove_root(NULL);
-		make_root(NULL);
+		remove_root();
+		make_root();
 	}
 }
 
@@ -163,18 +158,16 @@ static void tell_wake(void)
 	assert_false(pod_cgroups_are_full(p));
 }
 
-static void a_wake_gives_quota_and_weight_back(void **state)
+TEST(a_wake_gives_quota_and_weight_back, .setup = make_root, .teardown = remove_root)
 {
-	(void)state;
 	both_versions(tell_wake);
 }
 
-static void a_cgroup_without_a_weight_is_full_without(void **state)
+TEST(a_cgroup_without_a_weight_is_full_without, .setup = make_root, .teardown = remove_root)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
 	char full[1024];
 
-	(void)state;
 	make_pod(2);
 	snprintf(full, sizeof(full), "%s/" APP "/cpu.weight", root);
 	assert_int_equal(unlink(full), 0);
@@ -233,18 +226,17 @@ static void tell_writes(void)
 	}
 }
 
-static void what_the_kubelet_writes_after_a_wake_is_never_lowered(void **state)
+TEST(what_the_kubelet_writes_after_a_wake_is_never_lowered, .setup = make_root,
+     .teardown = remove_root)
 {
-	(void)state;
 	both_versions(tell_writes);
 }
 
 /* cgroup v1 refuses a container more than its pod has. */
-static void a_pod_grows_with_its_container(void **state)
+TEST(a_pod_grows_with_its_container, .setup = make_root, .teardown = remove_root)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
 
-	(void)state;
 	make_pod(1);
 	p = find(ID);
 	assert_int_equal(pod_cgroups_take_full(p), 0);
@@ -275,9 +267,8 @@ static void tell_anew(void)
 	expect(APP, 1000, "1");
 }
 
-static void a_container_that_is_started_anew_gets_what_it_had(void **state)
+TEST(a_container_that_is_started_anew_gets_what_it_had, .setup = make_root, .teardown = remove_root)
 {
-	(void)state;
 	both_versions(tell_anew);
 }
 
@@ -301,19 +292,17 @@ static void tell_kept(void)
 	expect(APP_2, 100000, "39");
 }
 
-static void the_state_knows_containers_by_their_names(void **state)
+TEST(the_state_knows_containers_by_their_names, .setup = make_root, .teardown = remove_root)
 {
-	(void)state;
 	both_versions(tell_kept);
 }
 
-static void the_state_of_an_older_doze_is_read(void **state)
+TEST(the_state_of_an_older_doze_is_read, .setup = make_root, .teardown = remove_root)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL, *anew = NULL;
 	char text[1024];
 	size_t at = 0;
 
-	(void)state;
 	make_pod(2);
 	snprintf(text, sizeof(text),
 		 "{\"version\":1,\"quotas\":{\"%s/" POD "\":\"100000 100000\","
@@ -352,9 +341,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void a_text_that_is_none_of_ours_is_refused(void **state)
+TEST(a_text_that_is_none_of_ours_is_refused, .setup = make_root, .teardown = remove_root)
 {
-	(void)state;
 	make_pod(2);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID);
@@ -383,9 +371,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void the_state_says_which_containers_it_is_about(void **state)
+TEST(the_state_says_which_containers_it_is_about)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(named); i++) {
 		int r = pod_cgroups_text_has(named[i].text, named[i].name, named[i].id);
 
@@ -420,9 +407,9 @@ static void tell_gone(void)
 	expect(log, 50000, "20");
 }
 
-static void a_container_that_is_gone_keeps_no_other_from_waking(void **state)
+TEST(a_container_that_is_gone_keeps_no_other_from_waking, .setup = make_root,
+     .teardown = remove_root)
 {
-	(void)state;
 	both_versions(tell_gone);
 }
 
@@ -447,9 +434,9 @@ static void tell_missing(void)
 	expect(APP, 100000, "39");
 }
 
-static void a_container_that_the_state_does_not_have_is_skipped(void **state)
+TEST(a_container_that_the_state_does_not_have_is_skipped, .setup = make_root,
+     .teardown = remove_root)
 {
-	(void)state;
 	both_versions(tell_missing);
 }
 
@@ -471,18 +458,17 @@ static void tell_throttled(void)
 	assert_true(pod_cgroups_are_asleep(small));
 }
 
-static void an_asleep_size_above_full_is_full(void **state)
+TEST(an_asleep_size_above_full_is_full, .setup = make_root, .teardown = remove_root)
 {
-	(void)state;
 	both_versions(tell_throttled);
 }
 
-static void a_full_size_that_is_not_known_is_made_of_the_limit(void **state)
+TEST(a_full_size_that_is_not_known_is_made_of_the_limit, .setup = make_root,
+     .teardown = remove_root)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
 	size_t at = 0;
 
-	(void)state;
 	make_pod(2);
 	p = find(ID);
 	fall_asleep(APP);
@@ -497,38 +483,4 @@ static void a_full_size_that_is_not_known_is_made_of_the_limit(void **state)
 	assert_int_equal(pod_cgroups_set_full(p), 0);
 	expect(APP, 25000, "1");
 	expect(POD, -1, "1");
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_wake_gives_quota_and_weight_back, make_root,
-						remove_root),
-		cmocka_unit_test_setup_teardown(a_cgroup_without_a_weight_is_full_without,
-						make_root, remove_root),
-		cmocka_unit_test_setup_teardown(
-			what_the_kubelet_writes_after_a_wake_is_never_lowered, make_root,
-			remove_root),
-		cmocka_unit_test_setup_teardown(a_pod_grows_with_its_container, make_root,
-						remove_root),
-		cmocka_unit_test_setup_teardown(a_container_that_is_started_anew_gets_what_it_had,
-						make_root, remove_root),
-		cmocka_unit_test_setup_teardown(the_state_knows_containers_by_their_names,
-						make_root, remove_root),
-		cmocka_unit_test_setup_teardown(the_state_of_an_older_doze_is_read, make_root,
-						remove_root),
-		cmocka_unit_test_setup_teardown(a_text_that_is_none_of_ours_is_refused, make_root,
-						remove_root),
-		cmocka_unit_test_setup_teardown(a_full_size_that_is_not_known_is_made_of_the_limit,
-						make_root, remove_root),
-		cmocka_unit_test_setup_teardown(an_asleep_size_above_full_is_full, make_root,
-						remove_root),
-		cmocka_unit_test(the_state_says_which_containers_it_is_about),
-		cmocka_unit_test_setup_teardown(a_container_that_is_gone_keeps_no_other_from_waking,
-						make_root, remove_root),
-		cmocka_unit_test_setup_teardown(a_container_that_the_state_does_not_have_is_skipped,
-						make_root, remove_root),
-	};
-
-	return cmocka_run_group_tests_name("pod_cgroups", tests, NULL, NULL);
 }

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* Trees of cgroups as both drivers and both runtimes lay them out, made of plain directories. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "cgroup/pod_place.h"
-#include "scratch.h"
+#include "lib/scratch.h"
+#include "lib/test.h"
 
 #define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define OTHER "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
@@ -76,12 +71,12 @@ static const struct {
 	  "cri-containerd-" ID ".scope" },
 };
 
-static void every_layout_is_found(void **state)
+TEST(every_layout_is_found)
 {
 	for (size_t i = 0; i < ARRAY_LEN(layouts); i++) {
 		char path[1024];
 
-		make_root(state);
+		make_root();
 		make_directory("system.slice/containerd.service");
 		make_directory("kubepods.slice.old");
 		snprintf(path, sizeof(path), "%s/%s", layouts[i].pod, layouts[i].container);
@@ -89,34 +84,31 @@ static void every_layout_is_found(void **state)
 		snprintf(path, sizeof(path), "%s/cri-containerd-" OTHER ".scope", layouts[i].pod);
 		make_directory(path);
 		expect_place(layouts[i].pod, layouts[i].container);
-		remove_root(state);
+		remove_root();
 	}
 }
 
-static void the_cgroup_of_conmon_is_not_the_containers(void **state)
+TEST(the_cgroup_of_conmon_is_not_the_containers, .setup = make_root, .teardown = remove_root)
 {
-	(void)state;
 	make_directory("kubepods.slice/kubepods-podX.slice/crio-conmon-" ID ".scope");
 	make_directory("kubepods.slice/kubepods-podX.slice/crio-" ID ".scope");
 	expect_place("kubepods.slice/kubepods-podX.slice", "crio-" ID ".scope");
 }
 
-static void what_is_not_there_is_not_found(void **state)
+TEST(what_is_not_there_is_not_found, .setup = make_root, .teardown = remove_root)
 {
 	struct pod_place place;
 
-	(void)state;
 	make_directory("kubepods/burstable/podX/" OTHER);
 	make_directory("system.slice/docker-" ID ".scope");
 	assert_int_equal(pod_place_find(&place, root, ID), -ENOENT);
 	assert_int_equal(pod_place_find(&place, "/no/such/directory", ID), -ENOENT);
 }
 
-static void the_process_may_be_in_a_cgroup_below(void **state)
+TEST(the_process_may_be_in_a_cgroup_below, .setup = make_root, .teardown = remove_root)
 {
 	struct pod_place place;
 
-	(void)state;
 	make_directory("kubepods/podX/crio-" ID "/container");
 	write_procs("kubepods/podX/crio-" ID, "");
 	assert_int_equal(pod_place_find(&place, root, ID), 0);
@@ -127,11 +119,10 @@ static void the_process_may_be_in_a_cgroup_below(void **state)
 	assert_int_equal(pod_place_process(&place), 4242);
 }
 
-static void a_pod_is_known_by_its_uid_whatever_the_driver(void **state)
+TEST(a_pod_is_known_by_its_uid_whatever_the_driver, .setup = make_root, .teardown = remove_root)
 {
 	static const char uid[] = "5c6eb96d-0661-4fee-80ea-26a9aba51a06";
 
-	(void)state;
 	assert_false(pod_place_has_pod(root, uid));
 	make_directory("kubepods.slice/kubepods-pod5c6eb96d_0661_4fee_80ea_26a9aba51a0.slice");
 	make_directory("kubepods/burstable/pod5c6eb96d-0661-4fee-80ea-26a9aba51a07");
@@ -146,7 +137,7 @@ static void a_pod_is_known_by_its_uid_whatever_the_driver(void **state)
 	assert_false(pod_place_has_pod("/nowhere", uid));
 }
 
-static void an_id_has_a_runtime_and_digits(void **state)
+TEST(an_id_has_a_runtime_and_digits)
 {
 	static const char *const wrong[] = {
 		"",
@@ -159,7 +150,6 @@ static void an_id_has_a_runtime_and_digits(void **state)
 	};
 	char id[POD_PLACE_ID_MAX];
 
-	(void)state;
 	assert_int_equal(pod_place_id("containerd://" ID, id), 0);
 	assert_string_equal(id, ID);
 	assert_int_equal(pod_place_id("cri-o://0123456789ab", id), 0);
@@ -168,22 +158,4 @@ static void an_id_has_a_runtime_and_digits(void **state)
 		if (pod_place_id(wrong[i], id) != -EINVAL)
 			fail_msg("'%s' is taken", wrong[i]);
 	}
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_layout_is_found),
-		cmocka_unit_test_setup_teardown(the_cgroup_of_conmon_is_not_the_containers,
-						make_root, remove_root),
-		cmocka_unit_test_setup_teardown(what_is_not_there_is_not_found, make_root,
-						remove_root),
-		cmocka_unit_test_setup_teardown(the_process_may_be_in_a_cgroup_below, make_root,
-						remove_root),
-		cmocka_unit_test_setup_teardown(a_pod_is_known_by_its_uid_whatever_the_driver,
-						make_root, remove_root),
-		cmocka_unit_test(an_id_has_a_runtime_and_digits),
-	};
-
-	return cmocka_run_group_tests_name("pod_place", tests, NULL, NULL);
 }

@@ -3,17 +3,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 #include "base/quantity.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 #define UNTOUCHED 77 /* what a refused text must leave in *out */
 
@@ -205,9 +200,8 @@ static const struct {
 };
 /* clang-format on */
 
-static void durations_are_read_whole_or_refused(void **state)
+TEST(durations_are_read_whole_or_refused)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(durations); i++) {
 		uint64_t ns = UNTOUCHED;
 		int r = quantity_parse_duration(durations[i].text, &ns);
@@ -218,9 +212,8 @@ static void durations_are_read_whole_or_refused(void **state)
 	}
 }
 
-static void cpu_sizes_are_read_whole_or_refused(void **state)
+TEST(cpu_sizes_are_read_whole_or_refused)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cpus); i++) {
 		uint32_t millicpu = UNTOUCHED;
 		int r = quantity_parse_cpu(cpus[i].text, &millicpu);
@@ -231,9 +224,8 @@ static void cpu_sizes_are_read_whole_or_refused(void **state)
 	}
 }
 
-static void cpu_sizes_of_kubernetes_are_rounded_up(void **state)
+TEST(cpu_sizes_of_kubernetes_are_rounded_up)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(kube_cpus); i++) {
 		int64_t millicpu = UNTOUCHED;
 		int r = quantity_parse_kube_cpu(kube_cpus[i].text, &millicpu);
@@ -244,9 +236,8 @@ static void cpu_sizes_of_kubernetes_are_rounded_up(void **state)
 	}
 }
 
-static void ports_are_read_whole_or_refused(void **state)
+TEST(ports_are_read_whole_or_refused)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(ports); i++) {
 		uint16_t port = UNTOUCHED;
 		uint8_t protocol = UNTOUCHED;
@@ -264,9 +255,8 @@ static void ports_are_read_whole_or_refused(void **state)
 	}
 }
 
-static void every_port_is_itself(void **state)
+TEST(every_port_is_itself)
 {
-	(void)state;
 	for (unsigned int i = 1; i <= UINT16_MAX; i++) {
 		char text[16];
 		uint16_t port = 0;
@@ -276,17 +266,4 @@ static void every_port_is_itself(void **state)
 		assert_int_equal(quantity_parse_port(text, &port, &protocol), 0);
 		assert_int_equal(port, i);
 	}
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations_are_read_whole_or_refused),
-		cmocka_unit_test(cpu_sizes_are_read_whole_or_refused),
-		cmocka_unit_test(cpu_sizes_of_kubernetes_are_rounded_up),
-		cmocka_unit_test(ports_are_read_whole_or_refused),
-		cmocka_unit_test(every_port_is_itself),
-	};
-
-	return cmocka_run_group_tests_name("quantity", tests, NULL, NULL);
 }

@@ -3,11 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <event2/event.h>
 
 #include "base/util.h"
 #include "cgroup/reclaim.h"
+#include "lib/test.h"
 
 #define MIB (1ULL << 20)
 
@@ -83,24 +79,20 @@ ssize_t write(int fd, const void *text, size_t len)
 	return -1;
 }
 
-static int make_dir(void **state)
+static void make_dir(void)
 {
-	(void)state;
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
+	assert_non_null(mkdtemp(dir));
 	snprintf(current_file, sizeof(current_file), "%s/memory.current", dir);
 	snprintf(reclaim_file, sizeof(reclaim_file), "%s/memory.reclaim", dir);
 	put(reclaim_file, 0);
-	return 0;
 }
 
-static int remove_dir(void **state)
+static void remove_dir(void)
 {
-	(void)state;
 	unlink(current_file);
 	unlink(reclaim_file);
-	return rmdir(dir);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 /* clang-format off */
@@ -132,9 +124,8 @@ static void sleep_once(struct reclaim *r, struct event_base *base, size_t i)
 	assert_int_equal(used, sleeps[i].left);
 }
 
-static void memory_is_given_back_in_small_steps_and_counted(void **state)
+TEST(memory_is_given_back_in_small_steps_and_counted, .setup = make_dir, .teardown = remove_dir)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(sleeps); i++) {
 		const struct reclaim_settings settings = {
 			.after_ns = 1,
@@ -158,21 +149,9 @@ static void memory_is_given_back_in_small_steps_and_counted(void **state)
 	}
 }
 
-static void the_daemon_has_most_of_the_time_for_others(void **state)
+TEST(the_daemon_has_most_of_the_time_for_others)
 {
-	(void)state;
 	assert_int_equal(reclaim_pause_ns(0), 20 * NS_PER_MS);
 	assert_int_equal(reclaim_pause_ns(NS_PER_MS), 20 * NS_PER_MS);
 	assert_int_equal(reclaim_pause_ns(50 * NS_PER_MS), NS_PER_S);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(memory_is_given_back_in_small_steps_and_counted,
-						make_dir, remove_dir),
-		cmocka_unit_test(the_daemon_has_most_of_the_time_for_others),
-	};
-
-	return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
 }

@@ -6,19 +6,14 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "probe/relay.h"
 
 #define SENT_LEN  (2U << 20) /* more than the kernel's buffers hold */
@@ -119,12 +114,11 @@ static size_t take_some(int fd, size_t taken)
 	return n > 0 ? (size_t)n : 0;
 }
 
-static void who_reads_slowly_is_not_read_ahead_of(void **state)
+TEST(who_reads_slowly_is_not_read_ahead_of)
 {
 	size_t sent = 0, taken = 0;
 	struct rig rig;
 
-	(void)state;
 	make_rig(&rig);
 	/* Nobody takes anything, until the kernel's buffers are full. */
 	while (waiting(&rig) <= RELAY_BUFFER_MAX / 2) {
@@ -142,11 +136,10 @@ static void who_reads_slowly_is_not_read_ahead_of(void **state)
 	free_rig(&rig);
 }
 
-static void the_ends_end_it(void **state)
+TEST(the_ends_end_it)
 {
 	struct rig rig;
 
-	(void)state;
 	make_rig(&rig);
 	shutdown(rig.far_client, SHUT_WR);
 	shutdown(rig.far_application, SHUT_WR);
@@ -164,11 +157,10 @@ static int option(struct bufferevent *connection, int level, int name)
 	return value;
 }
 
-static void who_has_vanished_is_found_out(void **state)
+TEST(who_has_vanished_is_found_out)
 {
 	struct rig rig;
 
-	(void)state;
 	make_rig(&rig);
 	for (int i = 0; i < 2; i++) {
 		struct bufferevent *connection = i ? rig.client : rig.application;
@@ -178,15 +170,4 @@ static void who_has_vanished_is_found_out(void **state)
 		assert_int_equal(option(connection, IPPROTO_TCP, TCP_KEEPINTVL), 15);
 	}
 	free_rig(&rig);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who_reads_slowly_is_not_read_ahead_of),
-		cmocka_unit_test(the_ends_end_it),
-		cmocka_unit_test(who_has_vanished_is_found_out),
-	};
-
-	return cmocka_run_group_tests_name("relay", tests, NULL, NULL);
 }

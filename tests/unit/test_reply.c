@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* What a probe is answered, as other implementations read it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <nghttp2/nghttp2.h>
 
+#include "lib/test.h"
 #include "probe/reply.h"
 
 #define PREFACE	     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -93,7 +89,7 @@ static nghttp2_session *new_client(struct heard *h)
 		(uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, sizeof(v) - 1, NGHTTP2_NV_FLAG_NONE \
 	}
 
-static void a_client_of_grpc_hears_that_it_is_serving(void **state)
+TEST(a_client_of_grpc_hears_that_it_is_serving)
 {
 	static const uint8_t serving[] = { 0, 0, 0, 0, 2, 0x08, 1 };
 	const nghttp2_nv headers[] = {
@@ -110,7 +106,6 @@ static void a_client_of_grpc_hears_that_it_is_serving(void **state)
 	size_t n, request_len = 0;
 	ssize_t more;
 
-	(void)state;
 	nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, NULL, 0);
 	assert_int_equal(nghttp2_submit_request(session, NULL, headers, 4, NULL, NULL), 1);
 	while ((more = nghttp2_session_mem_send(session, &sent)) > 0) {
@@ -135,13 +130,12 @@ static size_t reply_to(const char *request, uint8_t reply[REPLY_MAX])
 	return reply_http((const uint8_t *)request, strlen(request), reply);
 }
 
-static void an_answer_by_http_says_who_gives_it(void **state)
+TEST(an_answer_by_http_says_who_gives_it)
 {
 	uint8_t reply[REPLY_MAX + 1] = { 0 };
 	size_t n = reply_to("GET / HTTP/1.1\r\nHost: a\r\n\r\n", reply), head;
 	const char *text = (const char *)reply;
 
-	(void)state;
 	assert_memory_equal(text, "HTTP/1.1 200 OK\r\n", 17);
 	assert_non_null(strstr(text, "\r\nX-Doze: asleep\r\n"));
 	assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
@@ -153,11 +147,10 @@ static void an_answer_by_http_says_who_gives_it(void **state)
 	assert_string_equal(text + head - 4, "\r\n\r\n");
 }
 
-static void an_answer_by_http_has_the_version_of_the_request(void **state)
+TEST(an_answer_by_http_has_the_version_of_the_request)
 {
 	uint8_t reply[REPLY_MAX + 1] = { 0 };
 
-	(void)state;
 	reply_to("OPTIONS / HTTP/1.0\r\n\r\n", reply);
 	assert_memory_equal(reply, "HTTP/1.0 200 OK\r\n", 17);
 	assert_int_equal(reply_to("GET /HTTP/1.1/a\r\n", reply), 7);
@@ -165,19 +158,18 @@ static void an_answer_by_http_has_the_version_of_the_request(void **state)
 	assert_int_equal(reply_to("GET /\r\n", reply), 7);
 }
 
-static void the_stream_is_that_of_the_first_headers(void **state)
+TEST(the_stream_is_that_of_the_first_headers)
 {
 	static const char bytes[] = PREFACE SETTINGS SETTINGS_ACK HEADERS_5 HEADERS_5;
 	const size_t whole = sizeof(PREFACE SETTINGS SETTINGS_ACK) - 1;
 
-	(void)state;
 	assert_int_equal(reply_h2_stream((const uint8_t *)bytes, sizeof(bytes) - 1), 5);
 	for (size_t len = 0; len < whole + REPLY_H2_HEADER; len++)
 		assert_int_equal(reply_h2_stream((const uint8_t *)bytes, len), 0);
 	assert_int_equal(reply_h2_stream((const uint8_t *)bytes, whole + REPLY_H2_HEADER), 5);
 }
 
-static void an_ack_is_found_at_the_border_of_a_frame_alone(void **state)
+TEST(an_ack_is_found_at_the_border_of_a_frame_alone)
 {
 	static const char plain[] = PREFACE SETTINGS HEADERS_5 SETTINGS_ACK;
 	/* In a frame of DATA, nine bytes long, the same bytes are something else. */
@@ -185,24 +177,10 @@ static void an_ack_is_found_at_the_border_of_a_frame_alone(void **state)
 	/* And a frame that is said to be longer than all there is. */
 	static const char endless[] = PREFACE "\xff\xff\xff\0\0\0\0\0\5" SETTINGS_ACK;
 
-	(void)state;
 	assert_int_equal(reply_h2_find_ack((const uint8_t *)plain, sizeof(plain) - 1),
 			 sizeof(PREFACE SETTINGS HEADERS_5) - 1);
 	assert_int_equal(reply_h2_find_ack((const uint8_t *)plain, sizeof(plain) - 2), 0);
 	assert_int_equal(reply_h2_find_ack((const uint8_t *)hidden, sizeof(hidden) - 1), 0);
 	assert_int_equal(reply_h2_find_ack((const uint8_t *)endless, sizeof(endless) - 1), 0);
 	assert_int_equal(reply_h2_find_ack((const uint8_t *)plain, 0), 0);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_client_of_grpc_hears_that_it_is_serving),
-		cmocka_unit_test(an_answer_by_http_says_who_gives_it),
-		cmocka_unit_test(an_answer_by_http_has_the_version_of_the_request),
-		cmocka_unit_test(the_stream_is_that_of_the_first_headers),
-		cmocka_unit_test(an_ack_is_found_at_the_border_of_a_frame_alone),
-	};
-
-	return cmocka_run_group_tests_name("reply", tests, NULL, NULL);
 }

@@ -3,17 +3,12 @@
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "probe/responder.h"
 
 /* The beginning of HTTP/2, the headers of some call, and what acknowledges our SETTINGS. */
@@ -102,11 +97,10 @@ static void hear_settings(struct rig *rig)
 		event_base_loop(rig->base, EVLOOP_NONBLOCK);
 }
 
-static void who_acknowledges_when_the_gate_has_closed_again_wakes_once_more(void **state)
+TEST(who_acknowledges_when_the_gate_has_closed_again_wakes_once_more)
 {
 	struct rig rig = { 0 };
 
-	(void)state;
 	make_rig(&rig);
 	responder_release(rig.responder, false);
 	SAY(&rig, PREFACE);
@@ -134,13 +128,12 @@ static int call_itself(const struct rig *rig)
 	return fd;
 }
 
-static void a_crowd_is_accepted_a_few_at_a_time(void **state)
+TEST(a_crowd_is_accepted_a_few_at_a_time)
 {
 	struct rig rig = { 0 };
 	int crowd[200];
 	uint64_t turns = 0;
 
-	(void)state;
 	make_rig(&rig);
 	for (size_t i = 0; i < ARRAY_LEN(crowd); i++)
 		crowd[i] = call_itself(&rig);
@@ -155,14 +148,4 @@ static void a_crowd_is_accepted_a_few_at_a_time(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(crowd); i++)
 		close(crowd[i]);
 	free_rig(&rig);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who_acknowledges_when_the_gate_has_closed_again_wakes_once_more),
-		cmocka_unit_test(a_crowd_is_accepted_a_few_at_a_time),
-	};
-
-	return cmocka_run_group_tests_name("responder", tests, NULL, NULL);
 }

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* The scaler by stories: each table is one target's life, a row for each event. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
-#include "scaler_watch.h"
+#include "lib/scaler_watch.h"
+#include "lib/test.h"
 #include "target/scaler.h"
 
 #define ROWS(array)    (array), ARRAY_LEN(array)
@@ -61,7 +56,7 @@ static void replay(const struct step *story, size_t len)
 
 /* clang-format off */
 
-static void a_new_target_waits_for_its_first_answer_with_an_open_gate_and_no_timeout(void **state)
+TEST(a_new_target_waits_for_its_first_answer_with_an_open_gate_and_no_timeout)
 {
 	static const struct step story[] = {
 		/*    ms  event            activity ms  state after       effects */
@@ -75,11 +70,10 @@ static void a_new_target_waits_for_its_first_answer_with_an_open_gate_and_no_tim
 		{ 10009999, SCALER_TICK,           5000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void an_idle_target_is_gated_then_shrunk_then_asleep(void **state)
+TEST(an_idle_target_is_gated_then_shrunk_then_asleep)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -91,11 +85,10 @@ static void an_idle_target_is_gated_then_shrunk_then_asleep(void **state)
 		{  10100, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void activity_pushes_the_deadline(void **state)
+TEST(activity_pushes_the_deadline)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -105,12 +98,11 @@ static void activity_pushes_the_deadline(void **state)
 		{  26999, SCALER_TICK,          16999, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
 /* A wake that was on its way when the gate opened, a size that is reached twice. */
-static void events_that_are_late_change_nothing_while_awake(void **state)
+TEST(events_that_are_late_change_nothing_while_awake)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -123,11 +115,10 @@ static void events_that_are_late_change_nothing_while_awake(void **state)
 		{  10006, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_target_stays_awake_for_its_least_time(void **state)
+TEST(a_target_stays_awake_for_its_least_time)
 {
 	static const struct scaler_settings restless = {
 		.idle_ns = 500 * NS_PER_MS,
@@ -143,11 +134,10 @@ static void a_target_stays_awake_for_its_least_time(void **state)
 		{   5100, SCALER_TICK,           4600, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay_with(&restless, ROWS(story));
 }
 
-static void traffic_while_the_gate_settles_opens_it_at_once(void **state)
+TEST(traffic_while_the_gate_settles_opens_it_at_once)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -157,12 +147,11 @@ static void traffic_while_the_gate_settles_opens_it_at_once(void **state)
 		{  20001, SCALER_TICK,          10001, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
 /* The packet that slipped through while the gate was being closed: no event tells of it. */
-static void activity_that_moved_while_the_gate_settled_opens_it(void **state)
+TEST(activity_that_moved_while_the_gate_settled_opens_it)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -173,11 +162,10 @@ static void activity_that_moved_while_the_gate_settled_opens_it(void **state)
 		{  20019, SCALER_TICK,           9999, SCALER_SHRINKING, SCALER_SHRINK },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored(void **state)
+TEST(traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -192,11 +180,10 @@ static void traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored(void **st
 		{  10042, SCALER_READY,         10033, SCALER_AWAKE,     SCALER_OPEN_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_shrink_that_failed_is_undone_with_the_gate_open(void **state)
+TEST(a_shrink_that_failed_is_undone_with_the_gate_open)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -211,11 +198,10 @@ static void a_shrink_that_failed_is_undone_with_the_gate_open(void **state)
 		{ 100000, SCALER_READY,             0, SCALER_AWAKE,     0 },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_shrink_that_fails_again_and_again_is_tried_less_and_less(void **state)
+TEST(a_shrink_that_fails_again_and_again_is_tried_less_and_less)
 {
 	static const struct scaler_settings patient = {
 		.idle_ns = 10000 * NS_PER_MS,
@@ -265,11 +251,10 @@ static void a_shrink_that_fails_again_and_again_is_tried_less_and_less(void **st
 		{ 101000, SCALER_TICK,          80000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay_with(&patient, ROWS(story));
 }
 
-static void a_sleeping_target_hears_nothing_but_traffic(void **state)
+TEST(a_sleeping_target_hears_nothing_but_traffic)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -286,11 +271,10 @@ static void a_sleeping_target_hears_nothing_but_traffic(void **state)
 		{  99999, SCALER_TRAFFIC,       99999, SCALER_GROWING,   SCALER_GROW },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on(void **state)
+TEST(a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -307,11 +291,10 @@ static void a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on(void **
 		{  60050, SCALER_TICK,          50042, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout(void **state)
+TEST(a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -329,12 +312,11 @@ static void a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout(void
 		{  99999, SCALER_READY,         50000, SCALER_AWAKE,     0 },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
 /* The timeout counts from the waking packet, not from the probe. */
-static void a_probe_that_never_answers_opens_the_gate_after_the_wake_timeout(void **state)
+TEST(a_probe_that_never_answers_opens_the_gate_after_the_wake_timeout)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -350,11 +332,10 @@ static void a_probe_that_never_answers_opens_the_gate_after_the_wake_timeout(voi
 		{  90000, SCALER_TICK,          50000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_grow_that_failed_is_tried_again_with_doubling_pauses(void **state)
+TEST(a_grow_that_failed_is_tried_again_with_doubling_pauses)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -381,11 +362,10 @@ static void a_grow_that_failed_is_tried_again_with_doubling_pauses(void **state)
 		{  68002, SCALER_READY,         50000, SCALER_AWAKE,     SCALER_OPEN_GATE },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_grow_is_tried_again_also_after_the_gate_was_opened_late(void **state)
+TEST(a_grow_is_tried_again_also_after_the_gate_was_opened_late)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -404,11 +384,10 @@ static void a_grow_is_tried_again_also_after_the_gate_was_opened_late(void **sta
 		{  82602, SCALER_READY,         50000, SCALER_AWAKE,     0 },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void a_tick_that_is_late_for_both_opens_the_gate_and_tries_again(void **state)
+TEST(a_tick_that_is_late_for_both_opens_the_gate_and_tries_again)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -421,11 +400,10 @@ static void a_tick_that_is_late_for_both_opens_the_gate_and_tries_again(void **s
 		  SCALER_GROW | SCALER_OPEN_GATE | SCALER_TIMED_OUT },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
-static void the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout(void **state)
+TEST(the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -448,7 +426,6 @@ static void the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout(v
 		  SCALER_OPEN_GATE | SCALER_TIMED_OUT },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
@@ -474,7 +451,7 @@ static const struct scaler_settings asking = {
 	.asks = true,
 };
 
-static void a_quiet_target_is_asked_twice(void **state)
+TEST(a_quiet_target_is_asked_twice)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -487,12 +464,11 @@ static void a_quiet_target_is_asked_twice(void **state)
 		{  10030, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
 	};
 
-	(void)state;
 	replay_with(&asking, ROWS(story));
 }
 
 /* recheck_ns is 0 here: asked again at the next tick. */
-static void a_busy_target_is_asked_again_and_stays(void **state)
+TEST(a_busy_target_is_asked_again_and_stays)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -509,11 +485,10 @@ static void a_busy_target_is_asked_again_and_stays(void **state)
 		{  10023, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
-	(void)state;
 	replay_with(&asking, ROWS(story));
 }
 
-static void an_answer_that_nobody_has_asked_for_changes_nothing(void **state)
+TEST(an_answer_that_nobody_has_asked_for_changes_nothing)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -531,11 +506,10 @@ static void an_answer_that_nobody_has_asked_for_changes_nothing(void **state)
 		{  20019, SCALER_QUIET,         20018, SCALER_AWAKE,     0 },
 	};
 
-	(void)state;
 	replay_with(&asking, ROWS(story));
 }
 
-static void a_target_that_is_kept_does_not_sleep_until_it_is_released(void **state)
+TEST(a_target_that_is_kept_does_not_sleep_until_it_is_released)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
@@ -559,7 +533,6 @@ static void a_target_that_is_kept_does_not_sleep_until_it_is_released(void **sta
 		{ 200000, SCALER_KEEP,              0, SCALER_GROWING,   SCALER_GROW },
 	};
 
-	(void)state;
 	replay(ROWS(story));
 }
 
@@ -581,7 +554,7 @@ static unsigned int sleep_once(struct scaler *s, uint64_t *now_ns, uint64_t slep
 	return effects;
 }
 
-static void who_is_woken_again_and_again_gets_a_longer_idle_time(void **state)
+TEST(who_is_woken_again_and_again_gets_a_longer_idle_time)
 {
 	static const struct scaler_settings flapping = {
 		.idle_ns = 1000 * NS_PER_MS,
@@ -600,7 +573,6 @@ static void who_is_woken_again_and_again_gets_a_longer_idle_time(void **state)
 	uint64_t now_ns = 0, before_ms = 1000;
 	struct scaler s;
 
-	(void)state;
 	scaler_init(&s, &flapping, 0);
 	scaler_watch_tell(&s, SCALER_READY, 0);
 	for (size_t i = 0; i < ARRAY_LEN(nights); i++) {
@@ -642,15 +614,13 @@ static void end_everywhere(enum scaler_event end)
 	}
 }
 
-static void a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything(void **state)
+TEST(a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything)
 {
-	(void)state;
 	end_everywhere(SCALER_STOP);
 }
 
-static void a_target_abandoned_asleep_sleeps_on_behind_an_open_gate(void **state)
+TEST(a_target_abandoned_asleep_sleeps_on_behind_an_open_gate)
 {
-	(void)state;
 	end_everywhere(SCALER_ABANDON);
 }
 
@@ -685,7 +655,7 @@ static void wait_for_what_is_due(const struct due *story, size_t len)
 }
 
 /* clang-format off */
-static void the_deadline_is_when_something_can_change(void **state)
+TEST(the_deadline_is_when_something_can_change)
 {
 	static const struct due story[] = {
 		/* ms    event           activity ms   due ms */
@@ -713,14 +683,12 @@ static void the_deadline_is_when_something_can_change(void **state)
 		{ 133023, SCALER_STOP,        103022, NEVER_MS },
 	};
 
-	(void)state;
 	wait_for_what_is_due(ROWS(story));
 }
 /* clang-format on */
 
-static void every_state_has_a_name_of_its_own(void **state)
+TEST(every_state_has_a_name_of_its_own)
 {
-	(void)state;
 	for (enum scaler_state a = SCALER_AWAKE; a <= SCALER_UNREADY; a++) {
 		assert_non_null(scaler_state_name(a));
 		for (enum scaler_state b = SCALER_AWAKE; b < a; b++)
@@ -807,11 +775,10 @@ static void random_restart(struct random_walk *walk)
 	scaler_watch_init(&walk->watch, &with, walk->now_ns);
 }
 
-static void no_order_of_events_breaks_a_promise(void **state)
+TEST(no_order_of_events_breaks_a_promise)
 {
 	struct random_walk walk = { .seed = 20260131, .now_ns = NS_PER_S };
 
-	(void)state;
 	random_restart(&walk);
 	for (size_t i = 0; i < RANDOM_STEPS; i++) {
 		random_step(&walk, i);
@@ -823,11 +790,10 @@ static void no_order_of_events_breaks_a_promise(void **state)
 }
 
 /* Put to sleep by a doze before: as one that this one has put to sleep. */
-static void a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other(void **state)
+TEST(a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other)
 {
 	struct scaler s;
 
-	(void)state;
 	scaler_init(&s, &settings, 0);
 	assert_int_equal(scaler_resume_asleep(&s, NS_PER_S), SCALER_CLOSE_GATE);
 	assert_int_equal(s.state, SCALER_ASLEEP);
@@ -838,45 +804,4 @@ static void a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other(
 	assert_int_equal(scaler_watch_tell(&s, SCALER_GROWN, 3 * NS_PER_S), SCALER_ASK_READY);
 	assert_int_equal(scaler_watch_tell(&s, SCALER_READY, 3 * NS_PER_S), SCALER_OPEN_GATE);
 	assert_int_equal(s.state, SCALER_AWAKE);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			a_new_target_waits_for_its_first_answer_with_an_open_gate_and_no_timeout),
-		cmocka_unit_test(an_idle_target_is_gated_then_shrunk_then_asleep),
-		cmocka_unit_test(activity_pushes_the_deadline),
-		cmocka_unit_test(events_that_are_late_change_nothing_while_awake),
-		cmocka_unit_test(a_target_stays_awake_for_its_least_time),
-		cmocka_unit_test(traffic_while_the_gate_settles_opens_it_at_once),
-		cmocka_unit_test(activity_that_moved_while_the_gate_settled_opens_it),
-		cmocka_unit_test(traffic_while_shrinking_grows_and_a_late_shrunk_is_ignored),
-		cmocka_unit_test(a_shrink_that_failed_is_undone_with_the_gate_open),
-		cmocka_unit_test(a_shrink_that_fails_again_and_again_is_tried_less_and_less),
-		cmocka_unit_test(a_sleeping_target_hears_nothing_but_traffic),
-		cmocka_unit_test(a_wake_grows_then_probes_then_opens_and_is_idle_from_then_on),
-		cmocka_unit_test(a_grow_that_never_answers_opens_the_gate_after_the_wake_timeout),
-		cmocka_unit_test(a_probe_that_never_answers_opens_the_gate_after_the_wake_timeout),
-		cmocka_unit_test(a_grow_that_failed_is_tried_again_with_doubling_pauses),
-		cmocka_unit_test(a_grow_is_tried_again_also_after_the_gate_was_opened_late),
-		cmocka_unit_test(a_tick_that_is_late_for_both_opens_the_gate_and_tries_again),
-		cmocka_unit_test(
-			the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout),
-		cmocka_unit_test(
-			a_stop_grows_and_opens_the_gate_in_every_state_and_ends_everything),
-		cmocka_unit_test(a_target_abandoned_asleep_sleeps_on_behind_an_open_gate),
-		cmocka_unit_test(the_deadline_is_when_something_can_change),
-		cmocka_unit_test(a_quiet_target_is_asked_twice),
-		cmocka_unit_test(a_busy_target_is_asked_again_and_stays),
-		cmocka_unit_test(an_answer_that_nobody_has_asked_for_changes_nothing),
-		cmocka_unit_test(a_target_that_is_kept_does_not_sleep_until_it_is_released),
-		cmocka_unit_test(who_is_woken_again_and_again_gets_a_longer_idle_time),
-		cmocka_unit_test(
-			a_target_that_sleeps_already_closes_its_gate_and_wakes_as_any_other),
-		cmocka_unit_test(every_state_has_a_name_of_its_own),
-		cmocka_unit_test(no_order_of_events_breaks_a_promise),
-	};
-
-	return cmocka_run_group_tests_name("scaler", tests, NULL, NULL);
 }

@@ -3,18 +3,13 @@
  * Hours as people write them, and when they begin and end. The zones' rules for 2026 are written
  * down here once more, so that the clock of the C library is not compared with itself.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "target/schedule.h"
 
 #define WEEKDAYS 0x1f
@@ -174,9 +169,8 @@ static void needs_zones(void)
 	skip();
 }
 
-static void schedules_are_read_whole(void **state)
+TEST(schedules_are_read_whole)
 {
-	(void)state;
 	needs_zones();
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		const struct schedule *expected = &good[i].schedule;
@@ -194,9 +188,8 @@ static void schedules_are_read_whole(void **state)
 	}
 }
 
-static void what_is_wrong_is_told_and_nothing_is_written(void **state)
+TEST(what_is_wrong_is_told_and_nothing_is_written)
 {
-	(void)state;
 	needs_zones();
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct schedule s, untouched;
@@ -211,11 +204,10 @@ static void what_is_wrong_is_told_and_nothing_is_written(void **state)
 	}
 }
 
-static void utc_needs_no_files(void **state)
+TEST(utc_needs_no_files)
 {
 	struct schedule s;
 
-	(void)state;
 	setenv("TZDIR", "/nonexistent", 1);
 	assert_null(schedule_parse("12:00-13:00 UTC", &s));
 	assert_non_null(schedule_parse("12:00-13:00 Europe/Berlin", &s));
@@ -225,13 +217,12 @@ static void utc_needs_no_files(void **state)
 	unsetenv("TZDIR");
 }
 
-static void a_file_that_has_no_rules_is_no_zone(void **state)
+TEST(a_file_that_has_no_rules_is_no_zone)
 {
 	char dir[] = "/tmp/doze-schedule-XXXXXX", path[64];
 	struct schedule s;
 	FILE *f;
 
-	(void)state;
 	assert_non_null(mkdtemp(dir));
 	setenv("TZDIR", dir, 1);
 	snprintf(path, sizeof(path), "%s/Home", dir);
@@ -247,13 +238,12 @@ static void a_file_that_has_no_rules_is_no_zone(void **state)
 	remove(dir);
 }
 
-static void the_zone_of_the_process_stays(void **state)
+TEST(the_zone_of_the_process_stays)
 {
 	time_t noon = 1768478400; /* 2026-01-15 12:00 UTC */
 	struct schedule s;
 	struct tm tm;
 
-	(void)state;
 	needs_zones();
 	assert_null(schedule_parse("Mon-Fri 08:00-18:00 Asia/Kolkata", &s));
 	setenv("TZ", "America/New_York", 1);
@@ -269,13 +259,12 @@ static void the_zone_of_the_process_stays(void **state)
 }
 
 /* A thread of libcurl's reads it at the same time. */
-static void the_environment_is_not_moved(void **state)
+TEST(the_environment_is_not_moved)
 {
 	char **before = environ;
 	char *first = environ[0];
 	struct schedule s;
 
-	(void)state;
 	needs_zones();
 	unsetenv("TZ");
 	assert_null(schedule_parse("Mon-Fri 08:00-18:00 Asia/Kolkata", &s));
@@ -354,9 +343,8 @@ static void expect_week(const char *text, const struct schedule *s, const struct
 	}
 }
 
-static void changes_are_those_of_a_walk_by_the_minute(void **state)
+TEST(changes_are_those_of_a_walk_by_the_minute)
 {
-	(void)state;
 	needs_zones();
 	for (size_t z = 0; z < ARRAY_LEN(zones); z++) {
 		for (size_t h = 0; h < ARRAY_LEN(hours); h++) {
@@ -373,12 +361,11 @@ static void changes_are_those_of_a_walk_by_the_minute(void **state)
 
 /* --- by hand --- */
 
-static void an_hour_that_is_skipped_is_skipped(void **state)
+TEST(an_hour_that_is_skipped_is_skipped)
 {
 	time_t shift = 1774746000; /* 2026-03-29, Sunday: 02:00 is 03:00 */
 	struct schedule s;
 
-	(void)state;
 	needs_zones();
 	assert_null(schedule_parse("Sun 02:00-03:00 Europe/Berlin", &s));
 	assert_false(schedule_is_active(&s, shift - 1));
@@ -395,12 +382,11 @@ static void an_hour_that_is_skipped_is_skipped(void **state)
 	assert_int_equal(schedule_next_change(&s, shift), shift + 3600);
 }
 
-static void an_hour_that_is_repeated_counts_twice(void **state)
+TEST(an_hour_that_is_repeated_counts_twice)
 {
 	time_t shift = 1792890000; /* 2026-10-25, Sunday: 03:00 is 02:00 */
 	struct schedule s;
 
-	(void)state;
 	needs_zones();
 	assert_null(schedule_parse("Sun 02:00-03:00 Europe/Berlin", &s));
 	assert_int_equal(schedule_next_change(&s, shift - 7200), shift - 3600);
@@ -413,12 +399,11 @@ static void an_hour_that_is_repeated_counts_twice(void **state)
 }
 
 /* Samoa had no 30th of December in 2011, a Friday. */
-static void a_day_that_is_skipped_is_skipped(void **state)
+TEST(a_day_that_is_skipped_is_skipped)
 {
 	time_t shift = 1325239200; /* from Thursday 24:00 to Saturday 00:00 */
 	struct schedule s;
 
-	(void)state;
 	needs_zones();
 	assert_null(schedule_parse("Fri 00:00-24:00 Pacific/Apia", &s));
 	assert_false(schedule_is_active(&s, shift - 1));
@@ -429,7 +414,7 @@ static void a_day_that_is_skipped_is_skipped(void **state)
 	assert_int_equal(schedule_next_change(&s, shift - 1), shift);
 }
 
-static void what_is_always_active_never_changes(void **state)
+TEST(what_is_always_active_never_changes)
 {
 	static const char *const always[] = {
 		"00:00-24:00",
@@ -439,7 +424,6 @@ static void what_is_always_active_never_changes(void **state)
 		"00:00-24:00 Europe/Berlin",
 	};
 
-	(void)state;
 	needs_zones();
 	for (size_t i = 0; i < ARRAY_LEN(always); i++) {
 		struct schedule s;
@@ -450,23 +434,4 @@ static void what_is_always_active_never_changes(void **state)
 			assert_int_equal(schedule_next_change(&s, now), -1);
 		}
 	}
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(schedules_are_read_whole),
-		cmocka_unit_test(what_is_wrong_is_told_and_nothing_is_written),
-		cmocka_unit_test(utc_needs_no_files),
-		cmocka_unit_test(a_file_that_has_no_rules_is_no_zone),
-		cmocka_unit_test(the_zone_of_the_process_stays),
-		cmocka_unit_test(the_environment_is_not_moved),
-		cmocka_unit_test(changes_are_those_of_a_walk_by_the_minute),
-		cmocka_unit_test(an_hour_that_is_skipped_is_skipped),
-		cmocka_unit_test(an_hour_that_is_repeated_counts_twice),
-		cmocka_unit_test(a_day_that_is_skipped_is_skipped),
-		cmocka_unit_test(what_is_always_active_never_changes),
-	};
-
-	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

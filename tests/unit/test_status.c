@@ -1,27 +1,21 @@
 // SPDX-License-Identifier: MIT
 /* What doze tells of itself, in its three forms: the sums, the metrics, and JSON with its text. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
+#include "lib/test.h"
 #include "report/metrics.h"
 #include "report/status_json.h"
 
 static struct status_target targets[2];
 static struct status status = { .version = "1.2\"3", .targets = targets, .targets_len = 2 };
 
-static int fill(void **state)
+static void fill(void)
 {
-	(void)state;
 	targets[0] = (struct status_target){
 		.name = "tcp/8080",
 		.state = "awake",
@@ -52,15 +46,15 @@ static int fill(void **state)
 	status_count_wake(&targets[0], 1001);
 	status_count_wake(&targets[0], 60000000);
 	status.verdicts[GATE_HOLD_SYN] = 17;
-	return 0;
 }
 
-static void reasons_are_counted_up_to_a_limit(void **state)
+struct test_fixture test_around_all = { fill, NULL };
+
+TEST(reasons_are_counted_up_to_a_limit)
 {
 	struct status_counts counts = { 0 };
 	static char names[STATUS_REASONS_MAX + 1][8];
 
-	(void)state;
 	assert_int_equal(targets[0].wakes.len, 2);
 	assert_int_equal(targets[0].wakes.of[0].count, 2);
 	for (size_t i = 0; i <= STATUS_REASONS_MAX; i++) {
@@ -70,9 +64,8 @@ static void reasons_are_counted_up_to_a_limit(void **state)
 	assert_int_equal(counts.len, STATUS_REASONS_MAX);
 }
 
-static void a_wake_goes_into_the_bucket_that_it_fits(void **state)
+TEST(a_wake_goes_into_the_bucket_that_it_fits)
 {
-	(void)state;
 	assert_int_equal(targets[0].wake_buckets[0], 2);
 	assert_int_equal(targets[0].wake_buckets[1], 1);
 	assert_int_equal(targets[0].wake_buckets[STATUS_WAKE_BUCKETS], 1);
@@ -99,11 +92,10 @@ static void assert_has_line(const char *text, const char *line)
 		fail_msg("no line '%s' in:\n%s", line, text);
 }
 
-static void metrics_have_their_values(void **state)
+TEST(metrics_have_their_values)
 {
 	_cleanup_(freep) char *text = metrics_text();
 
-	(void)state;
 	assert_has_line(text, "doze_build_info{version=\"1.2\\\"3\"} 1");
 	assert_has_line(text, "doze_gate_packets_total{verdict=\"hold_syn\"} 17");
 	assert_has_line(text, "doze_target_wakes_total{target=\"tcp/8080\",reason=\"hold_syn\"} 2");
@@ -123,7 +115,7 @@ static void metrics_have_their_values(void **state)
 }
 
 /* Each family is announced once, before its first line, and no line is there twice. */
-static void metrics_are_well_formed(void **state)
+TEST(metrics_are_well_formed)
 {
 	_cleanup_(freep) char *text = metrics_text();
 	const char *lines[512];
@@ -131,7 +123,6 @@ static void metrics_are_well_formed(void **state)
 	size_t len = 0;
 	char *rest = NULL;
 
-	(void)state;
 	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		assert_in_range(len, 0, ARRAY_LEN(lines) - 1);
 		for (size_t i = 0; i < len; i++)
@@ -159,13 +150,12 @@ static char *explain(const char *json, size_t len, int *r)
 	return text;
 }
 
-static void json_is_explained_as_people_read_it(void **state)
+TEST(json_is_explained_as_people_read_it)
 {
 	_cleanup_(freep) char *json = status_json_format(&status);
 	_cleanup_(freep) char *text = NULL;
 	int r;
 
-	(void)state;
 	assert_non_null(json);
 	text = explain(json, strlen(json), &r);
 	assert_int_equal(r, 0);
@@ -178,7 +168,7 @@ static void json_is_explained_as_people_read_it(void **state)
 	assert_has_line(text, "a\\b\"c?d: asleep for 0.0 s");
 }
 
-static void what_is_no_status_is_refused(void **state)
+TEST(what_is_no_status_is_refused)
 {
 	static const char *const rows[] = {
 		"",
@@ -192,7 +182,6 @@ static void what_is_no_status_is_refused(void **state)
 		"{\"targets\":[7]}",
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		_cleanup_(freep) char *text = NULL;
 		int r;
@@ -203,31 +192,15 @@ static void what_is_no_status_is_refused(void **state)
 	}
 }
 
-static void numbers_that_are_none_count_as_nothing(void **state)
+TEST(numbers_that_are_none_count_as_nothing)
 {
 	static const char json[] = "{\"targets\":[{\"name\":\"a\",\"state\":\"b\",\"sleeps\":1e999,"
 				   "\"state_since_ms\":\"x\"}]}";
 	_cleanup_(freep) char *text = NULL;
 	int r;
 
-	(void)state;
 	text = explain(json, sizeof(json) - 1, &r);
 	assert_int_equal(r, 0);
 	assert_has_line(text, "a: b for 0.0 s");
 	assert_has_line(text, "  sleeps         0, asleep for 0.0 s in all");
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reasons_are_counted_up_to_a_limit),
-		cmocka_unit_test(a_wake_goes_into_the_bucket_that_it_fits),
-		cmocka_unit_test(metrics_have_their_values),
-		cmocka_unit_test(metrics_are_well_formed),
-		cmocka_unit_test(json_is_explained_as_people_read_it),
-		cmocka_unit_test(what_is_no_status_is_refused),
-		cmocka_unit_test(numbers_that_are_none_count_as_nothing),
-	};
-
-	return cmocka_run_group_tests_name("status", tests, fill, NULL);
 }

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <event2/event.h>
 
 #include "base/timer.h"
 #include "base/util.h"
+#include "lib/test.h"
 
 static struct {
 	struct event_base *base;
@@ -31,22 +26,21 @@ static void on_timer(void *arg)
 		timer_free(t);
 }
 
-static int rig_open(void **state)
+static void rig_open(void)
 {
-	(void)state;
 	memset(&rig, 0, sizeof(rig));
 	rig.base = event_base_new();
 	rig.timer = rig.base ? timer_new(rig.base, on_timer, &rig.timer) : NULL;
-	return rig.timer ? 0 : -1;
+	assert_int_equal(rig.timer ? 0 : -1, 0);
 }
 
-static int rig_close(void **state)
+static void rig_close(void)
 {
-	(void)state;
 	timer_free(&rig.timer);
 	event_base_free(rig.base);
-	return 0;
 }
+
+struct test_fixture test_around_each = { rig_open, rig_close };
 
 /* Ends when no event is pending. */
 static void run(void)
@@ -54,9 +48,8 @@ static void run(void)
 	event_base_dispatch(rig.base);
 }
 
-static void fires_once(void **state)
+TEST(fires_once)
 {
-	(void)state;
 	timer_in_ns(rig.timer, 1);
 	assert_true(timer_is_pending(rig.timer));
 	run();
@@ -64,63 +57,43 @@ static void fires_once(void **state)
 	assert_false(timer_is_pending(rig.timer));
 }
 
-static void is_not_due_before_its_time(void **state)
+TEST(is_not_due_before_its_time)
 {
-	(void)state;
 	timer_in_ns(rig.timer, 3600 * NS_PER_S);
 	event_base_loop(rig.base, EVLOOP_NONBLOCK);
 	assert_int_equal(rig.fired, 0);
 	assert_true(timer_is_pending(rig.timer));
 }
 
-static void the_last_start_counts(void **state)
+TEST(the_last_start_counts)
 {
-	(void)state;
 	timer_in_ns(rig.timer, 3600 * NS_PER_S);
 	timer_in_ns(rig.timer, NS_PER_MS + 1);
 	run();
 	assert_int_equal(rig.fired, 1);
 }
 
-static void one_that_is_stopped_does_not_fire(void **state)
+TEST(one_that_is_stopped_does_not_fire)
 {
-	(void)state;
 	timer_in_ns(rig.timer, 0);
 	timer_stop(rig.timer);
 	run();
 	assert_int_equal(rig.fired, 0);
 }
 
-static void may_start_itself_again(void **state)
+TEST(may_start_itself_again)
 {
-	(void)state;
 	rig.again = 2;
 	timer_in_ns(rig.timer, 0);
 	run();
 	assert_int_equal(rig.fired, 3);
 }
 
-static void may_free_itself(void **state)
+TEST(may_free_itself)
 {
-	(void)state;
 	rig.frees = true;
 	timer_in_ns(rig.timer, 0);
 	run();
 	assert_int_equal(rig.fired, 1);
 	assert_null(rig.timer);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(fires_once, rig_open, rig_close),
-		cmocka_unit_test_setup_teardown(is_not_due_before_its_time, rig_open, rig_close),
-		cmocka_unit_test_setup_teardown(the_last_start_counts, rig_open, rig_close),
-		cmocka_unit_test_setup_teardown(one_that_is_stopped_does_not_fire, rig_open,
-						rig_close),
-		cmocka_unit_test_setup_teardown(may_start_itself_again, rig_open, rig_close),
-		cmocka_unit_test_setup_teardown(may_free_itself, rig_open, rig_close),
-	};
-
-	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "lib/test.h"
 #include "target/wake_queue.h"
 
 #define TICKETS 6
@@ -27,16 +22,16 @@ static void on_granted(void *arg)
 	rig.granted[len + 1] = '\0';
 }
 
-static int rig_reset(void **state)
+static void rig_reset(void)
 {
-	(void)state;
 	memset(&rig, 0, sizeof(rig));
 	for (size_t i = 0; i < TICKETS; i++) {
 		rig.tickets[i].granted = on_granted;
 		rig.tickets[i].arg = &rig.tickets[i];
 	}
-	return 0;
 }
+
+struct test_fixture test_around_each = { rig_reset, NULL };
 
 static void ask(size_t i)
 {
@@ -48,17 +43,15 @@ static bool end(size_t i)
 	return wake_queue_end(&rig.queue, &rig.tickets[i]);
 }
 
-static void without_a_limit_nobody_waits(void **state)
+TEST(without_a_limit_nobody_waits)
 {
-	(void)state;
 	for (size_t i = 0; i < TICKETS; i++)
 		ask(i);
 	assert_string_equal(rig.granted, "012345");
 }
 
-static void those_above_the_limit_wait_in_their_order(void **state)
+TEST(those_above_the_limit_wait_in_their_order)
 {
-	(void)state;
 	rig.queue.max = 2;
 	for (size_t i = 0; i < TICKETS; i++)
 		ask(i);
@@ -70,11 +63,10 @@ static void those_above_the_limit_wait_in_their_order(void **state)
 	assert_string_equal(rig.granted, "01234");
 }
 
-static void higher_priority_comes_first(void **state)
+TEST(higher_priority_comes_first)
 {
 	static const int32_t priorities[TICKETS] = { 0, -5, 0, 1000, 1000, 2000000000 };
 
-	(void)state;
 	rig.queue.max = 1;
 	for (size_t i = 0; i < TICKETS; i++) {
 		rig.tickets[i].priority = priorities[i];
@@ -88,9 +80,8 @@ static void higher_priority_comes_first(void **state)
 	assert_string_equal(rig.granted, "053421");
 }
 
-static void one_that_gives_up_while_it_waits_takes_no_turn(void **state)
+TEST(one_that_gives_up_while_it_waits_takes_no_turn)
 {
-	(void)state;
 	rig.queue.max = 1;
 	ask(0);
 	ask(1);
@@ -104,9 +95,8 @@ static void one_that_gives_up_while_it_waits_takes_no_turn(void **state)
 	assert_int_equal(rig.queue.wakes_len, 0);
 }
 
-static void asking_again_counts_once(void **state)
+TEST(asking_again_counts_once)
 {
-	(void)state;
 	rig.queue.max = 1;
 	ask(0);
 	ask(0); /* it tries once more */
@@ -122,25 +112,10 @@ static void asking_again_counts_once(void **state)
 	assert_string_equal(rig.granted, "0011");
 }
 
-static void the_end_of_one_that_never_asked_is_nothing(void **state)
+TEST(the_end_of_one_that_never_asked_is_nothing)
 {
-	(void)state;
 	rig.queue.max = 1;
 	ask(0);
 	assert_false(end(3));
 	assert_int_equal(rig.queue.wakes_len, 1);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(without_a_limit_nobody_waits, rig_reset),
-		cmocka_unit_test_setup(those_above_the_limit_wait_in_their_order, rig_reset),
-		cmocka_unit_test_setup(higher_priority_comes_first, rig_reset),
-		cmocka_unit_test_setup(one_that_gives_up_while_it_waits_takes_no_turn, rig_reset),
-		cmocka_unit_test_setup(asking_again_counts_once, rig_reset),
-		cmocka_unit_test_setup(the_end_of_one_that_never_asked_is_nothing, rig_reset),
-	};
-
-	return cmocka_run_group_tests_name("wake_queue", tests, NULL, NULL);
 }

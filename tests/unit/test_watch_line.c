@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* The stream of a watch: cut anywhere, and what each event says. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "kube/watch_line.h"
+#include "lib/test.h"
 
 #define POD(version)                                                                               \
 	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"namespace\":\"shop\","               \
@@ -48,9 +43,8 @@ static const struct {
 	{ "{\"type\":7,\"object\":{}}", -EBADMSG, 0, NULL },
 };
 
-static void every_event_is_understood(void **state)
+TEST(every_event_is_understood)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct watch_event event;
 
@@ -84,11 +78,10 @@ static bool on_line(void *arg, const char *line, size_t len)
 	return ++s->lines != s->stop_after;
 }
 
-static void a_stream_may_be_cut_anywhere(void **state)
+TEST(a_stream_may_be_cut_anywhere)
 {
 	static const char stream[] = "one\n\ntwo and a half\nthree\nfour";
 
-	(void)state;
 	for (size_t piece = 1; piece < sizeof(stream); piece++) {
 		struct watch_lines lines = { 0 };
 		struct seen seen = { 0 };
@@ -105,41 +98,27 @@ static void a_stream_may_be_cut_anywhere(void **state)
 	}
 }
 
-static void a_line_that_is_refused_ends_it(void **state)
+TEST(a_line_that_is_refused_ends_it)
 {
 	struct watch_lines lines = { 0 };
 	struct seen seen = { .stop_after = 2 };
 
-	(void)state;
 	assert_false(watch_lines_add(&lines, "a\nb\nc\n", 6, on_line, &seen));
 	assert_string_equal(seen.text, "a|b|");
 	watch_lines_free(&lines);
 }
 
-static void a_line_without_end_is_refused(void **state)
+TEST(a_line_without_end_is_refused)
 {
 	const size_t piece = 1UL << 20;
 	_cleanup_(freep) char *bytes = malloc(piece);
 	struct watch_lines lines = { 0 };
 	struct seen seen = { 0 };
 
-	(void)state;
 	assert_non_null(bytes);
 	memset(bytes, 'x', piece);
 	for (size_t len = 0; len < WATCH_LINE_MAX; len += piece)
 		assert_true(watch_lines_add(&lines, bytes, piece, on_line, &seen));
 	assert_false(watch_lines_add(&lines, bytes, 1, on_line, &seen));
 	watch_lines_free(&lines);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_event_is_understood),
-		cmocka_unit_test(a_stream_may_be_cut_anywhere),
-		cmocka_unit_test(a_line_that_is_refused_ends_it),
-		cmocka_unit_test(a_line_without_end_is_refused),
-	};
-
-	return cmocka_run_group_tests_name("watch_line", tests, NULL, NULL);
 }

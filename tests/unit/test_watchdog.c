@@ -9,12 +9,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "cgroup/watchdog.h"
+#include "lib/test.h"
 
 #define LIMIT_MS      20000 /* for what should be over in milliseconds, or in WATCHDOG_SILENCE_MS */
 #define FIFOS	      2
@@ -46,33 +41,28 @@ static void write_new_file(const char *path, const char *text)
 		fail_msg("cannot write '%s'", path);
 }
 
-static int make_dir(void **state)
+static void make_dir(void)
 {
-	(void)state;
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
+	assert_non_null(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/file", dir);
 	write_new_file(file, "1");
 	for (int i = 0; i < FIFOS; i++) {
 		snprintf(fifos[i], sizeof(fifos[i]), "%s/fifo%d", dir, i);
-		if (mkfifo(fifos[i], 0600) < 0)
-			return -1;
+		assert_true(mkfifo(fifos[i], 0600) >= 0);
 		/* Also for writing: it never ends. */
 		fifo_fds[i] = open(fifos[i], O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	}
-	return 0;
 }
 
-static int remove_dir(void **state)
+static void remove_dir(void)
 {
-	(void)state;
 	for (int i = 0; i < FIFOS; i++) {
 		close(fifo_fds[i]);
 		unlink(fifos[i]);
 	}
 	unlink(file);
-	return rmdir(dir);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 static void expect_file(const char *expected)
@@ -161,11 +151,10 @@ static void add_file(struct watchdog *w)
 		_exit(1);
 }
 
-static void a_killed_doze_has_its_file_restored(void **state)
+TEST(a_killed_doze_has_its_file_restored)
 {
 	pid_t pid = doze_start(add_file);
 
-	(void)state;
 	expect_file("1");
 	kill(pid, SIGKILL);
 	wait_for_both();
@@ -180,11 +169,10 @@ static void add_file_and_rest(struct watchdog *w)
 }
 
 /* Rest is about silence. Whoever is dead is dead. */
-static void a_killed_doze_has_its_file_restored_also_when_nothing_is_asleep(void **state)
+TEST(a_killed_doze_has_its_file_restored_also_when_nothing_is_asleep)
 {
 	pid_t pid = doze_start(add_file_and_rest);
 
-	(void)state;
 	kill(pid, SIGKILL);
 	wait_for_both();
 	expect_file("0");
@@ -213,11 +201,10 @@ static void add_again_and_drop(struct watchdog *w)
 	watchdog_drop(w, file); /* which it was never told of */
 }
 
-static void of_one_file_the_last_text_counts_and_one_that_was_dropped_is_left_alone(void **state)
+TEST(of_one_file_the_last_text_counts_and_one_that_was_dropped_is_left_alone)
 {
 	pid_t pid = doze_start(add_again_and_drop);
 
-	(void)state;
 	kill(pid, SIGKILL);
 	wait_for_both();
 	expect_fifo(0, "new");
@@ -237,21 +224,19 @@ static void add_a_thousand(struct watchdog *w)
 	add_file(w);
 }
 
-static void there_may_be_as_many_as_a_node_has_containers(void **state)
+TEST(there_may_be_as_many_as_a_node_has_containers)
 {
 	pid_t pid = doze_start(add_a_thousand);
 
-	(void)state;
 	kill(pid, SIGKILL);
 	wait_for_both();
 	expect_file("0");
 }
 
-static void files_are_restored_in_the_order_in_which_they_were_added(void **state)
+TEST(files_are_restored_in_the_order_in_which_they_were_added)
 {
 	pid_t pid = doze_start(add_several);
 
-	(void)state;
 	kill(pid, SIGKILL);
 	wait_for_both();
 	expect_fifo(0, "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,");
@@ -267,11 +252,10 @@ static void add_what_is_gone(struct watchdog *w)
 	add_file(w);
 }
 
-static void a_file_that_cannot_be_restored_does_not_keep_the_others_from_it(void **state)
+TEST(a_file_that_cannot_be_restored_does_not_keep_the_others_from_it)
 {
 	pid_t pid = doze_start(add_what_is_gone);
 
-	(void)state;
 	kill(pid, SIGKILL);
 	wait_for_both();
 	expect_file("0");
@@ -301,12 +285,11 @@ static void add_file_and_see_the_watchdog(struct watchdog *w)
 }
 
 /* Ctrl-C, a closed terminal: the whole process group is told to end. */
-static void the_watchdog_outlives_the_signals_that_end_a_process_group(void **state)
+TEST(the_watchdog_outlives_the_signals_that_end_a_process_group)
 {
 	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 	char children[64];
 
-	(void)state;
 	snprintf(children, sizeof(children), "/proc/self/task/%d/children", (int)getpid());
 	if (access(children, R_OK) < 0) {
 		print_message("this kernel has no '%s'\n", children);
@@ -323,11 +306,10 @@ static void the_watchdog_outlives_the_signals_that_end_a_process_group(void **st
 	}
 }
 
-static void a_doze_that_ends_well_leaves_its_file_alone(void **state)
+TEST(a_doze_that_ends_well_leaves_its_file_alone)
 {
 	struct watchdog *w = NULL;
 
-	(void)state;
 	assert_int_equal(watchdog_start(&w), 0);
 	assert_int_equal(watchdog_add(w, file, "0"), 0);
 	watchdog_beat(w);
@@ -340,12 +322,11 @@ static void a_doze_that_ends_well_leaves_its_file_alone(void **state)
 }
 
 /* The one that is silent while asleep is the clock for those that may be silent. */
-static void silence_restores_only_while_something_is_asleep(void **state)
+TEST(silence_restores_only_while_something_is_asleep)
 {
 	struct watchdog *never_beat = NULL, *rested = NULL, *asleep = NULL;
 	uint64_t silent_since_ns, silent_ms;
 
-	(void)state;
 	assert_int_equal(watchdog_start(&never_beat), 0);
 	assert_int_equal(watchdog_start(&rested), 0);
 	assert_int_equal(watchdog_start(&asleep), 0);
@@ -375,11 +356,10 @@ static void silence_restores_only_while_something_is_asleep(void **state)
 }
 
 /* A cgroup is frozen after the gate has closed, which was the last beat for a second. */
-static void what_is_added_between_two_beats_is_watched_over_at_once(void **state)
+TEST(what_is_added_between_two_beats_is_watched_over_at_once)
 {
 	struct watchdog *w = NULL;
 
-	(void)state;
 	assert_int_equal(watchdog_start(&w), 0);
 	watchdog_beat(w);
 	assert_int_equal(watchdog_add(w, fifos[0], "0"), 0);
@@ -388,12 +368,11 @@ static void what_is_added_between_two_beats_is_watched_over_at_once(void **state
 	watchdog_free(&w);
 }
 
-static void a_name_that_is_too_long_is_refused_and_hurts_nobody(void **state)
+TEST(a_name_that_is_too_long_is_refused_and_hurts_nobody)
 {
 	struct watchdog *w = NULL;
 	char name[8192];
 
-	(void)state;
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	assert_int_equal(watchdog_start(&w), 0);
@@ -413,13 +392,12 @@ static pid_t only_child(void)
 	return file_read(path, &children) < 0 ? 0 : atoi(children);
 }
 
-static void a_watchdog_that_was_killed_keeps_nobody_from_waking(void **state)
+TEST(a_watchdog_that_was_killed_keeps_nobody_from_waking)
 {
 	struct watchdog *w = NULL;
 	siginfo_t info;
 	pid_t pid;
 
-	(void)state;
 	assert_int_equal(watchdog_start(&w), 0);
 	pid = only_child();
 	if (pid == 0) {
@@ -435,26 +413,11 @@ static void a_watchdog_that_was_killed_keeps_nobody_from_waking(void **state)
 	watchdog_free(&w);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
-
-int main(void)
+static void prepare(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(a_killed_doze_has_its_file_restored),
-		TEST(a_killed_doze_has_its_file_restored_also_when_nothing_is_asleep),
-		TEST(files_are_restored_in_the_order_in_which_they_were_added),
-		TEST(of_one_file_the_last_text_counts_and_one_that_was_dropped_is_left_alone),
-		TEST(there_may_be_as_many_as_a_node_has_containers),
-		TEST(a_file_that_cannot_be_restored_does_not_keep_the_others_from_it),
-		TEST(the_watchdog_outlives_the_signals_that_end_a_process_group),
-		TEST(a_doze_that_ends_well_leaves_its_file_alone),
-		TEST(silence_restores_only_while_something_is_asleep),
-		TEST(what_is_added_between_two_beats_is_watched_over_at_once),
-		TEST(a_name_that_is_too_long_is_refused_and_hurts_nobody),
-		TEST(a_watchdog_that_was_killed_keeps_nobody_from_waking),
-	};
-
 	log_set_level(LOG_LEVEL_ERROR);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	return cmocka_run_group_tests_name("watchdog", tests, NULL, NULL);
 }
+
+struct test_fixture test_around_each = { make_dir, remove_dir };
+struct test_fixture test_around_all = { prepare, NULL };

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/test.h"
+
 static char root[] = "/tmp/doze-test-XXXXXX";
 
-static int make_root(void **state)
+static void make_root(void)
 {
-	(void)state;
 	strcpy(root + strlen(root) - 6, "XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
+	assert_non_null(mkdtemp(root));
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -25,10 +26,9 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-static int remove_root(void **state)
+static void remove_root(void)
 {
-	(void)state;
-	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	assert_int_equal(nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 #endif

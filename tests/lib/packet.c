@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Builds frames for the tests, and lists the ways in which a frame can be malformed. */
-#include "packet.h"
+#include "lib/packet.h"
 
 #include <assert.h>
 #include <stdlib.h>
