@@ -22,7 +22,7 @@ static bool fuzz_on_line(void *arg, const char *line, size_t len)
 	(void)arg;
 	if (!len || memchr(line, '\n', len))
 		__builtin_trap();
-	if (watch_parse(&event, line, len) < 0)
+	if (watch_line_parse(&event, line, len) < 0)
 		return false;
 	if ((event.pod != NULL) != (event.type == WATCH_PUT || event.type == WATCH_GONE))
 		__builtin_trap();

@@ -49,7 +49,7 @@ TEST(every_event_is_understood)
 		struct watch_event event;
 
 		print_message("  %s\n", rows[i].line);
-		assert_int_equal(watch_parse(&event, rows[i].line, strlen(rows[i].line)),
+		assert_int_equal(watch_line_parse(&event, rows[i].line, strlen(rows[i].line)),
 				 rows[i].r);
 		if (rows[i].r < 0)
 			continue;

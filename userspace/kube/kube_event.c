@@ -94,56 +94,56 @@ int kube_events_new(struct kube_events **out, struct kube *kube, const char *nod
 	return 0;
 }
 
-static void kube_events_drop(struct kube_event_request *r)
+static void kube_event_drop(struct kube_event_request *sent)
 {
-	DL_DELETE(r->events->requests, r);
-	free(r);
+	DL_DELETE(sent->events->requests, sent);
+	free(sent);
 }
 
 void kube_events_free(struct kube_events **e)
 {
-	struct kube_event_request *r, *next;
+	struct kube_event_request *sent, *next;
 
 	if (!*e)
 		return;
-	DL_FOREACH_SAFE((*e)->requests, r, next)
+	DL_FOREACH_SAFE((*e)->requests, sent, next)
 	{
-		kube_cancel(&r->request);
-		kube_events_drop(r);
+		kube_cancel(&sent->request);
+		kube_event_drop(sent);
 	}
 	free(*e);
 	*e = NULL;
 }
 
-static void kube_events_on_answer(void *arg, const struct kube_answer *answer)
+static void kube_event_on_answer(void *arg, const struct kube_answer *answer)
 {
-	struct kube_event_request *r = arg;
+	struct kube_event_request *sent = arg;
 	char message[KUBE_ERROR_MAX];
 
-	if ((answer->status < 200 || answer->status >= 300) && !r->events->has_said_refused) {
-		r->events->has_said_refused = true;
+	if ((answer->status < 200 || answer->status >= 300) && !sent->events->has_said_refused) {
+		sent->events->has_said_refused = true;
 		kube_answer_message(answer, message, sizeof(message));
 		log_warn("cannot create events on pods (ClusterRole: resources: [events], verbs: "
 			 "[create])",
 			 "message=\"%s\"", message);
 	}
-	kube_events_drop(r);
+	kube_event_drop(sent);
 }
 
 void kube_events_send(struct kube_events *e, const struct kube_event *event)
 {
 	_cleanup_(freep) char *body = kube_event_format(event, e->node, (long long)time(NULL));
-	struct kube_event_request *r = calloc(1, sizeof(*r));
+	struct kube_event_request *sent = calloc(1, sizeof(*sent));
 	char path[512];
 
 	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/events", event->namespace);
-	if (!body || !r) {
-		free(r);
+	if (!body || !sent) {
+		free(sent);
 		return; /* the log has it */
 	}
-	r->events = e;
-	DL_APPEND(e->requests, r);
-	r->request = kube_start(e->kube, "POST", path, body, kube_events_on_answer, r);
-	if (!r->request)
-		kube_events_drop(r);
+	sent->events = e;
+	DL_APPEND(e->requests, sent);
+	sent->request = kube_start(e->kube, "POST", path, body, kube_event_on_answer, sent);
+	if (!sent->request)
+		kube_event_drop(sent);
 }

@@ -10,6 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* NULL, or a tree that kube_json_free() frees. */
+static inline cJSON *kube_json_parse(const char *text, size_t len)
+{
+	return cJSON_ParseWithLength(text, len);
+}
+
+static inline void kube_json_free(cJSON **json)
+{
+	cJSON_Delete(*json);
+}
+
 static inline const cJSON *kube_json_get(const cJSON *object, const char *name)
 {
 	return cJSON_GetObjectItemCaseSensitive(object, name);
@@ -43,11 +54,6 @@ static inline int64_t kube_json_number(const cJSON *object, const char *name)
 	if (!cJSON_IsNumber(item) || !(item->valuedouble > -9e15 && item->valuedouble < 9e15))
 		return 0;
 	return (int64_t)item->valuedouble;
-}
-
-static inline void kube_json_free(cJSON **json)
-{
-	cJSON_Delete(*json);
 }
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "base/util.h"
 
-static yaml_node_t *config_get(yaml_document_t *doc, yaml_node_t *map, const char *key)
+static yaml_node_t *kubeconfig_get(yaml_document_t *doc, yaml_node_t *map, const char *key)
 {
 	if (!map || map->type != YAML_MAPPING_NODE)
 		return NULL;
@@ -30,9 +30,9 @@ static yaml_node_t *config_get(yaml_document_t *doc, yaml_node_t *map, const cha
 }
 
 /* What is empty is not there, as kubectl writes and reads it. */
-static const char *config_text(yaml_document_t *doc, yaml_node_t *map, const char *key)
+static const char *kubeconfig_text(yaml_document_t *doc, yaml_node_t *map, const char *key)
 {
-	yaml_node_t *node = config_get(doc, map, key);
+	yaml_node_t *node = kubeconfig_get(doc, map, key);
 
 	if (!node || node->type != YAML_SCALAR_NODE || !node->data.scalar.length)
 		return NULL;
@@ -40,25 +40,25 @@ static const char *config_text(yaml_document_t *doc, yaml_node_t *map, const cha
 }
 
 /* The entry of list (clusters, users, contexts) with that name; what it holds is under kind. */
-static yaml_node_t *config_entry(yaml_document_t *doc, const char *list, const char *kind,
-				 const char *name)
+static yaml_node_t *kubeconfig_entry(yaml_document_t *doc, const char *list, const char *kind,
+				     const char *name)
 {
-	yaml_node_t *entries = config_get(doc, yaml_document_get_root_node(doc), list);
+	yaml_node_t *entries = kubeconfig_get(doc, yaml_document_get_root_node(doc), list);
 
 	if (!entries || entries->type != YAML_SEQUENCE_NODE || !name)
 		return NULL;
 	for (yaml_node_item_t *item = entries->data.sequence.items.start;
 	     item < entries->data.sequence.items.top; item++) {
 		yaml_node_t *entry = yaml_document_get_node(doc, *item);
-		const char *entry_name = config_text(doc, entry, "name");
+		const char *entry_name = kubeconfig_text(doc, entry, "name");
 
 		if (entry_name && strcmp(entry_name, name) == 0)
-			return config_get(doc, entry, kind);
+			return kubeconfig_get(doc, entry, kind);
 	}
 	return NULL;
 }
 
-static int config_fail(char error[KUBE_ERROR_MAX], const char *path, const char *what)
+static int kubeconfig_fail(char error[KUBE_ERROR_MAX], const char *path, const char *what)
 {
 	snprintf(error, KUBE_ERROR_MAX, "kubeconfig: '%s' %s", path, what);
 	return -EINVAL;
@@ -68,7 +68,7 @@ static int config_fail(char error[KUBE_ERROR_MAX], const char *path, const char 
  * Base64 into memory that has a name: /proc/self/fd/N. Nothing reaches a disk. The descriptor stays
  * open until the process ends.
  */
-static int config_file_of(char **out, const char *base64)
+static int kubeconfig_file_of(char **out, const char *base64)
 {
 	size_t len = strlen(base64);
 	_cleanup_(freep) unsigned char *bytes = malloc(len + 4);
@@ -89,7 +89,7 @@ static int config_file_of(char **out, const char *base64)
 }
 
 /* A relative path is relative to the kubeconfig. */
-static int config_path_of(char **out, const char *kubeconfig, const char *path)
+static int kubeconfig_path_of(char **out, const char *kubeconfig, const char *path)
 {
 	const char *slash = strrchr(kubeconfig, '/');
 	int dir_len = slash ? (int)(slash - kubeconfig) : 1;
@@ -101,82 +101,85 @@ static int config_path_of(char **out, const char *kubeconfig, const char *path)
 	return *out ? 0 : -ENOMEM;
 }
 
-static bool config_is_https(const char *server)
+static bool kubeconfig_is_https(const char *server)
 {
 	return server && strncmp(server, "https://", 8) == 0 && server[8] && server[8] != '/';
 }
 
 /* key holds a path, key-data the content itself. Neither: *out is left as it is. */
-static int config_take_file(char **out, yaml_document_t *doc, yaml_node_t *map, const char *key,
-			    const char *kubeconfig)
+static int kubeconfig_take_file(char **out, yaml_document_t *doc, yaml_node_t *map, const char *key,
+				const char *kubeconfig)
 {
-	const char *path = config_text(doc, map, key);
+	const char *path = kubeconfig_text(doc, map, key);
 	const char *data;
 	char data_key[64];
 
 	snprintf(data_key, sizeof(data_key), "%s-data", key);
-	data = config_text(doc, map, data_key);
+	data = kubeconfig_text(doc, map, data_key);
 	if (data)
-		return config_file_of(out, data);
-	return path ? config_path_of(out, kubeconfig, path) : 0;
+		return kubeconfig_file_of(out, data);
+	return path ? kubeconfig_path_of(out, kubeconfig, path) : 0;
 }
 
-static int config_take_user(struct kube_access *out, yaml_document_t *doc, yaml_node_t *user,
-			    const char *path, char error[KUBE_ERROR_MAX])
+static int kubeconfig_take_user(struct kube_access *out, yaml_document_t *doc, yaml_node_t *user,
+				const char *path, char error[KUBE_ERROR_MAX])
 {
-	const char *token = config_text(doc, user, "token");
-	const char *token_file = config_text(doc, user, "tokenFile");
+	const char *token = kubeconfig_text(doc, user, "token");
+	const char *token_file = kubeconfig_text(doc, user, "tokenFile");
 	int r;
 
-	if (config_get(doc, user, "exec") || config_get(doc, user, "auth-provider"))
-		return config_fail(error, path,
-				   "logs in by a plugin: give a token or a client certificate");
+	if (kubeconfig_get(doc, user, "exec") || kubeconfig_get(doc, user, "auth-provider"))
+		return kubeconfig_fail(error, path,
+				       "logs in by a plugin: give a token or a client certificate");
 	if (token_file)
-		return config_path_of(&out->token_file, path, token_file);
+		return kubeconfig_path_of(&out->token_file, path, token_file);
 	if (token) {
 		out->token = strdup(token);
 		return out->token ? 0 : -ENOMEM;
 	}
-	r = config_take_file(&out->cert_file, doc, user, "client-certificate", path);
+	r = kubeconfig_take_file(&out->cert_file, doc, user, "client-certificate", path);
 	if (r == 0)
-		r = config_take_file(&out->key_file, doc, user, "client-key", path);
+		r = kubeconfig_take_file(&out->key_file, doc, user, "client-key", path);
 	if (r == -EINVAL)
-		return config_fail(error, path, "has a client certificate that is not base64");
+		return kubeconfig_fail(error, path, "has a client certificate that is not base64");
 	if (r == 0 && (!out->cert_file || !out->key_file))
-		return config_fail(error, path, "has neither a token nor a client certificate");
+		return kubeconfig_fail(error, path, "has neither a token nor a client certificate");
 	return r;
 }
 
-static int config_take(struct kube_access *out, yaml_document_t *doc, const char *path,
-		       char error[KUBE_ERROR_MAX])
+static int kubeconfig_take(struct kube_access *out, yaml_document_t *doc, const char *path,
+			   char error[KUBE_ERROR_MAX])
 {
-	const char *name = config_text(doc, yaml_document_get_root_node(doc), "current-context");
-	yaml_node_t *context = config_entry(doc, "contexts", "context", name);
-	yaml_node_t *cluster = config_entry(doc, "clusters", "cluster",
-					    config_text(doc, context, "cluster"));
-	yaml_node_t *user = config_entry(doc, "users", "user", config_text(doc, context, "user"));
-	const char *server = config_text(doc, cluster, "server");
+	const char *name = kubeconfig_text(doc, yaml_document_get_root_node(doc),
+					   "current-context");
+	yaml_node_t *context = kubeconfig_entry(doc, "contexts", "context", name);
+	yaml_node_t *cluster = kubeconfig_entry(doc, "clusters", "cluster",
+						kubeconfig_text(doc, context, "cluster"));
+	yaml_node_t *user = kubeconfig_entry(doc, "users", "user",
+					     kubeconfig_text(doc, context, "user"));
+	const char *server = kubeconfig_text(doc, cluster, "server");
 	int r;
 
 	if (!context)
-		return config_fail(error, path, "has no current context");
-	if (!config_is_https(server))
-		return config_fail(error, path, "has no https server in its current context");
+		return kubeconfig_fail(error, path, "has no current context");
+	if (!kubeconfig_is_https(server))
+		return kubeconfig_fail(error, path, "has no https server in its current context");
 	if (!user)
-		return config_fail(error, path, "has no user in its current context");
+		return kubeconfig_fail(error, path, "has no user in its current context");
 	out->server = strdup(server);
 	if (!out->server)
 		return -ENOMEM;
 	if (out->server[strlen(out->server) - 1] == '/')
 		out->server[strlen(out->server) - 1] = '\0';
-	r = config_take_file(&out->ca_file, doc, cluster, "certificate-authority", path);
+	r = kubeconfig_take_file(&out->ca_file, doc, cluster, "certificate-authority", path);
 	if (r == -EINVAL)
-		return config_fail(error, path, "has a certificate authority that is not base64");
-	return r < 0 ? r : config_take_user(out, doc, user, path, error);
+		return kubeconfig_fail(error, path,
+				       "has a certificate authority that is not base64");
+	return r < 0 ? r : kubeconfig_take_user(out, doc, user, path, error);
 }
 
-static int config_parse_stream(struct kube_access *out, FILE *stream, const char *path,
-			       char error[KUBE_ERROR_MAX])
+static int kubeconfig_parse_stream(struct kube_access *out, FILE *stream, const char *path,
+				   char error[KUBE_ERROR_MAX])
 {
 	yaml_parser_t parser;
 	yaml_document_t doc;
@@ -187,9 +190,9 @@ static int config_parse_stream(struct kube_access *out, FILE *stream, const char
 	yaml_parser_set_input_file(&parser, stream);
 	if (!yaml_parser_load(&parser, &doc)) {
 		yaml_parser_delete(&parser);
-		return config_fail(error, path, "is no YAML");
+		return kubeconfig_fail(error, path, "is no YAML");
 	}
-	r = config_take(out, &doc, path, error);
+	r = kubeconfig_take(out, &doc, path, error);
 	yaml_document_delete(&doc);
 	yaml_parser_delete(&parser);
 	return r;
@@ -207,7 +210,7 @@ int kubeconfig_read(struct kube_access *out, const char *path, char error[KUBE_E
 			 strerror(-r));
 		return r;
 	}
-	r = config_parse_stream(out, stream, path, error);
+	r = kubeconfig_parse_stream(out, stream, path, error);
 	fclose(stream);
 	return r;
 }

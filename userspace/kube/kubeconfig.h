@@ -8,7 +8,7 @@
 #ifndef DOZE_KUBECONFIG_H
 #define DOZE_KUBECONFIG_H
 
-#include "kube/kube.h"
+#include "kube/kube_access.h"
 
 /* -errno with a sentence in error. Exec plugins and auth providers are refused by name. */
 int kubeconfig_read(struct kube_access *out, const char *path, char error[KUBE_ERROR_MAX]);

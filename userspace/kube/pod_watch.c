@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* One request at a time: a page of the list, or the watch; or a pause. */
+/* Does one thing at a time: a request for a page of the list, a watch, or a pause. */
 #include "kube/pod_watch.h"
 
-#include <cjson/cJSON.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
+#include "kube/kube_json.h"
 #include "kube/watch_line.h"
 
 #define POD_WATCH_PAGE	       100 /* pods, and fewer where they are big */
@@ -25,7 +25,7 @@
 #define POD_WATCH_UID_MAX      64
 #define POD_WATCH_HTTP_GONE    410
 
-/* A pod that we have told of. */
+/* A pod for which put() was called. */
 struct pod_watch_known {
 	char uid[POD_WATCH_UID_MAX];
 	unsigned int list; /* the number of the list that had it last */
@@ -42,11 +42,11 @@ struct pod_watch {
 	struct pod_watch_known *known;
 	unsigned int lists;
 	unsigned int page; /* pods */
-	char *more; /* where the next page of a list begins; NULL: the list is not under way */
+	char *more;	   /* where the next page of a list begins; NULL: no list is under way */
 	char version[WATCH_VERSION_MAX]; /* "": a list is needed */
 	unsigned int pause_ms;
-	bool has_begun;	 /* the watch that is asked for: the server has accepted it */
-	bool has_failed; /* said already */
+	bool has_begun;	 /* the server has accepted the watch */
+	bool has_failed; /* and it was logged */
 };
 
 static void pod_watch_go_on(struct pod_watch *w);
@@ -81,7 +81,7 @@ static void pod_watch_forget(struct pod_watch *w, struct pod_watch_known *known)
 	free(known);
 }
 
-/* What the last list did not have is gone: it went while nobody watched. */
+/* A pod that the last list did not have has gone while nobody watched. */
 static void pod_watch_end_list(struct pod_watch *w)
 {
 	struct pod_watch_known *known, *next;
@@ -99,7 +99,7 @@ static void pod_watch_end_list(struct pod_watch *w)
 
 static void pod_watch_pause(struct pod_watch *w)
 {
-	/* From half of it to one and a half. */
+	/* From half of the pause to one and a half of it. */
 	long ms = w->pause_ms / 2 + random() % (w->pause_ms + 1);
 
 	timer_in_ns(w->resume, (uint64_t)ms * NS_PER_MS);
@@ -124,7 +124,7 @@ static void pod_watch_succeed(struct pod_watch *w)
 	w->pause_ms = POD_WATCH_PAUSE_MIN_MS;
 }
 
-/* Said once, not with each try. */
+/* Logs the first failure, not each one. */
 static void pod_watch_fail(struct pod_watch *w, const struct kube_answer *answer)
 {
 	char message[KUBE_ERROR_MAX];
@@ -138,41 +138,30 @@ static void pod_watch_fail(struct pod_watch *w, const struct kube_answer *answer
 
 /* --- the list --- */
 
-static void pod_watch_take_items(struct pod_watch *w, cJSON *items)
+static int pod_watch_take_page(struct pod_watch *w, const struct kube_answer *answer)
 {
+	_cleanup_(kube_json_free) cJSON *root = kube_json_parse(answer->body, answer->body_len);
+	const cJSON *metadata = kube_json_get(root, "metadata");
+	const char *version = kube_json_text(metadata, "resourceVersion", "");
+	const char *more = kube_json_text(metadata, "continue", "");
+	cJSON *items = cJSON_GetObjectItemCaseSensitive(root, "items");
+
+	if (!*version || !(cJSON_IsArray(items) || cJSON_IsNull(items)))
+		return -EBADMSG;
 	while (cJSON_GetArraySize(items) > 0) {
 		struct kube_pod *pod = NULL;
 
 		if (kube_pod_take(&pod, cJSON_DetachItemFromArray(items, 0)) == 0)
 			pod_watch_put(w, pod);
 	}
-}
-
-static int pod_watch_take_page(struct pod_watch *w, const struct kube_answer *answer)
-{
-	cJSON *root = cJSON_ParseWithLength(answer->body, answer->body_len);
-	const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(root, "metadata");
-	const char *version =
-		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(metadata, "resourceVersion"));
-	const char *more =
-		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(metadata, "continue"));
-	cJSON *items = cJSON_GetObjectItemCaseSensitive(root, "items");
-
-	if (!version || !*version || !(cJSON_IsArray(items) || cJSON_IsNull(items))) {
-		cJSON_Delete(root);
-		return -EBADMSG;
-	}
-	pod_watch_take_items(w, items);
 	free(w->more);
-	w->more = more && *more ? strdup(more) : NULL;
+	w->more = *more ? strdup(more) : NULL;
 	if (!w->more)
 		snprintf(w->version, sizeof(w->version), "%s", version);
-	cJSON_Delete(root);
 	return 0;
 }
 
-/* From the same place in the list on: a page says where the next one begins, whatever its length.
- */
+/* The list goes on at the same place: a page may have any length. */
 static void pod_watch_shrink_page(struct pod_watch *w)
 {
 	w->page /= 2;
@@ -212,7 +201,7 @@ static void pod_watch_on_page(void *arg, const struct kube_answer *answer)
 	pod_watch_go_on(w);
 }
 
-/* What stands for itself in a query, RFC 3986, 2.3; the rest as %XX. */
+/* For a query: RFC 3986, 2.3 has the characters that stand for themselves. */
 static void pod_watch_escape(const char *text, char *out, size_t room)
 {
 	size_t n = 0;
@@ -247,7 +236,7 @@ static bool pod_watch_on_line(void *arg, const char *line, size_t len)
 	struct pod_watch_known *known;
 	struct watch_event event;
 
-	if (watch_parse(&event, line, len) < 0)
+	if (watch_line_parse(&event, line, len) < 0)
 		return false;
 	if (event.type == WATCH_EXPIRED) {
 		*w->version = '\0';
@@ -269,7 +258,10 @@ static bool pod_watch_on_line(void *arg, const char *line, size_t len)
 	return true;
 }
 
-/* The connection is dead, or the server; or there was nothing to tell, and little is lost. */
+/*
+ * The connection or the server is dead. Or there was nothing to tell: then little is lost by a new
+ * watch.
+ */
 static void pod_watch_on_silence(void *arg)
 {
 	static const struct kube_answer none = { .transport = "the watch does not begin" };
@@ -283,7 +275,7 @@ static void pod_watch_on_silence(void *arg)
 		return;
 	}
 	log_debug("the watch of pods is silent, and begins anew", "silence_ms=%u", waited_ms);
-	w->pause_ms = POD_WATCH_PAUSE_MIN_MS; /* it has been long enough */
+	w->pause_ms = POD_WATCH_PAUSE_MIN_MS; /* the silence was long enough */
 	pod_watch_pause(w);
 }
 
@@ -319,7 +311,7 @@ static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
 		pod_watch_fail(w, answer);
 		return;
 	}
-	/* Its time was over, or it broke: never at once, so that no server can make us spin. */
+	/* Its time was over, or it broke. With a pause, so that no server can make us spin. */
 	pod_watch_say_end(answer);
 	pod_watch_pause(w);
 }

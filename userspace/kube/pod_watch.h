@@ -16,14 +16,14 @@ struct pod_watch;
 
 struct pod_watch_settings {
 	const char *node; /* borrowed */
-	/* It is there, or it has changed; pod is the callee's. */
+	/* A pod is there, or has changed; it is the callee's. */
 	void (*put)(void *arg, struct kube_pod *pod);
-	/* It is no longer there. */
+	/* A pod is no longer there. */
 	void (*gone)(void *arg, const char *uid);
 	/* A list is complete: put() has been called for every pod that there is. */
 	void (*listed)(void *arg);
 	void *arg;
-	/* A watch of which nothing has come for so long is begun anew. 0: three minutes. */
+	/* A watch on which nothing has come for so long is begun anew. 0: three minutes. */
 	unsigned int silence_ms;
 };
 

@@ -1,30 +1,18 @@
 // SPDX-License-Identifier: MIT
-/* Lines first, events second. */
+/* What a line says, then how lines are put together. */
 #include "kube/watch_line.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "kube/kube_json.h"
 
-#define WATCH_CODE_GONE 410
+#define WATCH_LINE_CODE_GONE 410
 
-static void watch_delete(cJSON **json)
-{
-	cJSON_Delete(*json);
-}
-
-static const char *watch_text(const cJSON *object, const char *name)
-{
-	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-
-	return text ? text : "";
-}
-
-static enum watch_type watch_type_of(const char *type)
+static enum watch_type watch_line_type(const char *type)
 {
 	static const struct {
 		const char *name;
@@ -42,26 +30,19 @@ static enum watch_type watch_type_of(const char *type)
 	return WATCH_UNKNOWN;
 }
 
-static enum watch_type watch_error_type(const cJSON *status)
+int watch_line_parse(struct watch_event *out, const char *line, size_t len)
 {
-	const cJSON *code = cJSON_GetObjectItemCaseSensitive(status, "code");
+	_cleanup_(kube_json_free) cJSON *root = kube_json_parse(line, len);
+	const cJSON *object = kube_json_get(root, "object");
+	const char *type = kube_json_text(root, "type", "");
 
-	return cJSON_IsNumber(code) && (int)code->valuedouble == WATCH_CODE_GONE ? WATCH_EXPIRED
-										 : WATCH_ERROR;
-}
-
-int watch_parse(struct watch_event *out, const char *line, size_t len)
-{
-	_cleanup_(watch_delete) cJSON *root = cJSON_ParseWithLength(line, len);
-	const cJSON *object = cJSON_GetObjectItemCaseSensitive(root, "object");
-	const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
-
-	*out = (struct watch_event){ .type = watch_type_of(watch_text(root, "type")) };
-	if (!*watch_text(root, "type") || !cJSON_IsObject(object))
+	if (!*type || !cJSON_IsObject(object))
 		return -EBADMSG;
-	snprintf(out->version, sizeof(out->version), "%s", watch_text(metadata, "resourceVersion"));
-	if (out->type == WATCH_ERROR)
-		out->type = watch_error_type(object);
+	*out = (struct watch_event){ .type = watch_line_type(type) };
+	snprintf(out->version, sizeof(out->version), "%s",
+		 kube_json_text(kube_json_get(object, "metadata"), "resourceVersion", ""));
+	if (out->type == WATCH_ERROR && kube_json_number(object, "code") == WATCH_LINE_CODE_GONE)
+		out->type = WATCH_EXPIRED;
 	if (out->type != WATCH_PUT && out->type != WATCH_GONE)
 		return 0;
 	if (kube_pod_take(&out->pod, cJSON_DetachItemFromObjectCaseSensitive(root, "object")) < 0)

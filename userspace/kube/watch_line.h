@@ -20,18 +20,18 @@ enum watch_type {
 	WATCH_GONE,	/* DELETED: the pod as it was */
 	WATCH_BOOKMARK, /* nothing happened up to this version */
 	WATCH_EXPIRED,	/* 410: this version is too old, list again */
-	WATCH_ERROR,	/* anything else that ends the stream */
-	WATCH_UNKNOWN,	/* a pod that we do not understand, or a type of event that is new */
+	WATCH_ERROR,	/* any other error; the stream ends */
+	WATCH_UNKNOWN,	/* a pod that cannot be read, or a type of event that is new */
 };
 
 struct watch_event {
 	enum watch_type type;
-	char version[WATCH_VERSION_MAX]; /* to go on from; "" if it says none */
-	struct kube_pod *pod;		 /* of PUT and GONE: whoever takes the event frees it */
+	char version[WATCH_VERSION_MAX]; /* to go on from; "" if the event has none */
+	struct kube_pod *pod;		 /* of PUT and GONE; the caller frees it */
 };
 
-/* -EBADMSG: this is no event, and the stream is broken. */
-int watch_parse(struct watch_event *out, const char *line, size_t len);
+/* -EBADMSG: the line is no event: the stream is broken. */
+int watch_line_parse(struct watch_event *out, const char *line, size_t len);
 
 /* The bytes of a line that has not ended yet. All zero to begin with. */
 struct watch_lines {
@@ -42,8 +42,8 @@ struct watch_lines {
 typedef bool (*watch_line_fn)(void *arg, const char *line, size_t len);
 
 /*
- * Calls each() for every line that ends within these bytes, without its newline; empty ones are
- * left out. false: each() has returned that, or a line is too long, or there is no memory.
+ * Calls each() for every line that ends within these bytes, without its newline, and not for empty
+ * ones. Returns false when each() has returned false, a line is too long, or there is no memory.
  */
 bool watch_lines_add(struct watch_lines *l, const char *bytes, size_t len, watch_line_fn each,
 		     void *arg);
