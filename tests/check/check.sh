@@ -41,5 +41,4 @@ check_shell
 check_python
 check_licences
 python3 tests/check/includes.py || fail
-python3 tests/check/readme.py || fail
 exit $failed
