@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-/* What doze tells of itself, in its three forms: the sums, the metrics, and JSON with its text. */
-#include <errno.h>
+/* What doze tells of itself: the sums, and its three forms: the metrics, JSON, and text. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/util.h"
 #include "lib/test.h"
 #include "report/metrics.h"
 #include "report/status_json.h"
+#include "report/status_text.h"
 
 static struct status_target targets[2];
 static struct status status = { .version = "1.2\"3", .targets = targets, .targets_len = 2 };
@@ -72,14 +74,14 @@ TEST(a_wake_goes_into_the_bucket_that_it_fits)
 	assert_int_equal(targets[0].wake_sum_us, 60003000);
 }
 
-static char *metrics_text(void)
+static char *printed(void (*print)(FILE *out, const struct status *s))
 {
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 
 	assert_non_null(out);
-	metrics_print(out, &status);
+	print(out, &status);
 	fclose(out);
 	return text;
 }
@@ -94,7 +96,7 @@ static void assert_has_line(const char *text, const char *line)
 
 TEST(metrics_have_their_values)
 {
-	_cleanup_(freep) char *text = metrics_text();
+	_cleanup_(freep) char *text = printed(metrics_print);
 
 	assert_has_line(text, "doze_build_info{version=\"1.2\\\"3\"} 1");
 	assert_has_line(text, "doze_gate_packets_total{verdict=\"hold_syn\"} 17");
@@ -117,7 +119,7 @@ TEST(metrics_have_their_values)
 /* Each family is announced once, before its first line, and no line is there twice. */
 TEST(metrics_are_well_formed)
 {
-	_cleanup_(freep) char *text = metrics_text();
+	_cleanup_(freep) char *text = printed(metrics_print);
 	const char *lines[512];
 	char family[128] = "";
 	size_t len = 0;
@@ -138,27 +140,10 @@ TEST(metrics_are_well_formed)
 	assert_in_range(len, 50, ARRAY_LEN(lines));
 }
 
-static char *explain(const char *json, size_t len, int *r)
+TEST(the_text_is_as_people_read_it)
 {
-	char *text = NULL;
-	size_t text_len = 0;
-	FILE *out = open_memstream(&text, &text_len);
+	_cleanup_(freep) char *text = printed(status_text_print);
 
-	assert_non_null(out);
-	*r = status_json_explain(out, json, len);
-	fclose(out);
-	return text;
-}
-
-TEST(json_is_explained_as_people_read_it)
-{
-	_cleanup_(freep) char *json = status_json_format(&status);
-	_cleanup_(freep) char *text = NULL;
-	int r;
-
-	assert_non_null(json);
-	text = explain(json, strlen(json), &r);
-	assert_int_equal(r, 0);
 	assert_has_line(text, "tcp/8080: awake for 0.0 s");
 	assert_has_line(text, "  awake because  unanswered 192.0.2.1:4242, sleeps in 0.7 s");
 	assert_has_line(text, "  woke last      hold_syn of 192.0.2.1:4242, 1.5 min ago");
@@ -166,41 +151,24 @@ TEST(json_is_explained_as_people_read_it)
 	assert_has_line(text, "  memory         1536.0 MiB given back in all");
 	/* What a terminal might obey is not printed. */
 	assert_has_line(text, "a\\b\"c?d: asleep for 0.0 s");
-}
-
-TEST(what_is_no_status_is_refused)
-{
-	static const char *const rows[] = {
-		"",
-		"{",
-		"[]",
-		"{}",
-		"{\"targets\":{}}",
-		"{\"targets\":[{}]}",
-		"{\"targets\":[{\"name\":\"a\"}]}",
-		"{\"targets\":[{\"name\":1,\"state\":\"awake\"}]}",
-		"{\"targets\":[7]}",
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		_cleanup_(freep) char *text = NULL;
-		int r;
-
-		text = explain(rows[i], strlen(rows[i]), &r);
-		if (r != -EBADMSG)
-			fail_msg("'%s' is taken", rows[i]);
-	}
-}
-
-TEST(numbers_that_are_none_count_as_nothing)
-{
-	static const char json[] = "{\"targets\":[{\"name\":\"a\",\"state\":\"b\",\"sleeps\":1e999,"
-				   "\"state_since_ms\":\"x\"}]}";
-	_cleanup_(freep) char *text = NULL;
-	int r;
-
-	text = explain(json, sizeof(json) - 1, &r);
-	assert_int_equal(r, 0);
-	assert_has_line(text, "a: b for 0.0 s");
 	assert_has_line(text, "  sleeps         0, asleep for 0.0 s in all");
+}
+
+TEST(json_is_what_it_was_made_of)
+{
+	_cleanup_(freep) char *text = status_json_format(&status);
+	cJSON *json = cJSON_Parse(text), *list, *t;
+
+	assert_non_null(json);
+	list = cJSON_GetObjectItem(json, "targets");
+	assert_int_equal(cJSON_GetArraySize(list), 2);
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "version")), "1.2\"3");
+	t = cJSON_GetArrayItem(list, 0);
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "awake_detail")),
+			    "192.0.2.1:4242");
+	assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(t, "sleeps")), 3);
+	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(t, "gate_open")));
+	t = cJSON_GetArrayItem(list, 1);
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "name")), "a\\b\"c\nd");
+	cJSON_Delete(json);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* libevent's evhttp, with small limits: nobody has to tell us anything. */
+/* libevent's evhttp, with small limits: a request to us has no body. */
 #include "report/server.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include "base/util.h"
 #include "report/metrics.h"
 #include "report/status_json.h"
+#include "report/status_text.h"
 
 #define SERVER_BODY_MAX	   0
 #define SERVER_HEADERS_MAX 8192
@@ -46,9 +47,10 @@ static void server_reply(struct evhttp_request *request, const char *type, const
 	evbuffer_free(body);
 }
 
-static void server_on_metrics(struct evhttp_request *request, void *arg)
+static void server_reply_printed(const struct server *s, struct evhttp_request *request,
+				 const char *type,
+				 void (*print)(FILE *out, const struct status *status))
 {
-	const struct server *s = arg;
 	_cleanup_(freep) char *text = NULL;
 	struct status status = { 0 };
 	size_t len = 0;
@@ -59,9 +61,21 @@ static void server_on_metrics(struct evhttp_request *request, void *arg)
 		return;
 	}
 	s->settings.snapshot(s->settings.arg, &status);
-	metrics_print(out, &status);
-	fclose(out);
-	server_reply(request, METRICS_CONTENT_TYPE, text, len);
+	print(out, &status);
+	if (fclose(out) == 0)
+		server_reply(request, type, text, len);
+	else
+		evhttp_send_error(request, HTTP_INTERNAL, NULL);
+}
+
+static void server_on_metrics(struct evhttp_request *request, void *arg)
+{
+	server_reply_printed(arg, request, METRICS_CONTENT_TYPE, metrics_print);
+}
+
+static void server_on_status_text(struct evhttp_request *request, void *arg)
+{
+	server_reply_printed(arg, request, "text/plain; charset=utf-8", status_text_print);
 }
 
 static void server_on_status(struct evhttp_request *request, void *arg)
@@ -190,7 +204,8 @@ int server_new(struct server **out, const struct server_settings *settings)
 	evhttp_set_max_headers_size(s->http, SERVER_HEADERS_MAX);
 	evhttp_set_timeout(s->http, SERVER_TIMEOUT_S);
 	evhttp_set_cb(s->http, "/metrics", server_on_metrics, s);
-	evhttp_set_cb(s->http, "/status", server_on_status, s);
+	evhttp_set_cb(s->http, SERVER_STATUS_JSON, server_on_status, s);
+	evhttp_set_cb(s->http, SERVER_STATUS_TEXT, server_on_status_text, s);
 	evhttp_set_cb(s->http, "/healthz", server_on_healthz, s);
 	r = server_listen_unix(s);
 	if (r == 0)

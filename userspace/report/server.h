@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells the status to who asks, by HTTP: GET /metrics, /status (JSON) and /healthz, on a unix
- * socket, which root alone may use, and on an address if one is given.
+ * Tells the status to whoever asks, by HTTP: GET /metrics, /status (JSON), /status.txt (the text
+ * of `doze status`) and /healthz, on a unix socket, which root alone may use, and on an address if
+ * one is given.
  */
 #ifndef DOZE_SERVER_H
 #define DOZE_SERVER_H
 
 #include "report/status.h"
 
-#define SERVER_DIRECTORY "/run/doze"
+#define SERVER_DIRECTORY   "/run/doze"
+#define SERVER_STATUS_JSON "/status"
+#define SERVER_STATUS_TEXT "/status.txt"
 
 struct event_base;
 struct server;
