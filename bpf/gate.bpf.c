@@ -281,12 +281,7 @@ static __always_inline void gate_look_at_source(const struct gate_packet *p, __u
 						const struct gate_control *control,
 						struct gate_view *view, __u64 now_ns)
 {
-	const struct gate_connection connection = {
-		.remote = p->flow.saddr,
-		.local = p->flow.daddr,
-		.remote_port_be = p->flow.sport_be,
-		.local_port_be = p->flow.dport_be,
-	};
+	const struct gate_connection connection = gate_connection_of(&p->flow);
 
 	view->probes = control->probes;
 	view->judges_all = control->judges_all;

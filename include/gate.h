@@ -222,6 +222,17 @@ struct gate_flow {
 };
 _Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
 
+/* A connection that a client has opened, by a packet of the client's. */
+static inline struct gate_connection gate_connection_of(const struct gate_flow *flow)
+{
+	return (struct gate_connection){
+		.remote = flow->saddr,
+		.local = flow->daddr,
+		.remote_port_be = flow->sport_be,
+		.local_port_be = flow->dport_be,
+	};
+}
+
 /*
  * What the gate did with a packet. Each has a counter, and its name is the counter's name.
  * pass_*: went on its way. wake_*: went on its way and woke the target.

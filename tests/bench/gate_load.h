@@ -44,7 +44,7 @@ static inline struct gate_bpf *gate_load(const struct gate_offsets *offsets)
 	return gate ? gate : gate_load_try(false, offsets);
 }
 
-/* As datapath_add_key() does it. -errno. */
+/* As keys_add() does it. -errno. */
 static inline int gate_load_add_key(const struct gate_bpf *gate, const struct gate_target_key *key,
 				    __u32 target_id)
 {

@@ -85,9 +85,9 @@ static void rig_new(void)
 	}
 	for (size_t i = 0; i < NAMESPACES; i++) {
 		enter(rig.fds[i]);
-		assert_int_equal(
-			datapath_attach(rig.gate, rig.ids[i], if_nametoindex("lo"), "lo", false),
-			0);
+		assert_int_equal(hooks_attach(datapath_hooks(rig.gate), rig.ids[i],
+					      if_nametoindex("lo"), "lo", false),
+				 0);
 	}
 	rig.can_run = true;
 }
@@ -96,7 +96,7 @@ static void rig_free(void)
 {
 	for (size_t i = 0; rig.gate && i < NAMESPACES; i++) {
 		enter(rig.fds[i]);
-		datapath_detach(rig.gate, rig.ids[i], if_nametoindex("lo"));
+		hooks_detach(datapath_hooks(rig.gate), rig.ids[i], if_nametoindex("lo"));
 		close(rig.fds[i]);
 	}
 	datapath_free(&rig.gate);
@@ -128,7 +128,7 @@ static void add_target_at(uint32_t id, struct gate_addr addr)
 		.protocol = IPPROTO_UDP,
 	};
 
-	assert_int_equal(datapath_add_key(rig.gate, &key, id), 0);
+	assert_int_equal(keys_add(datapath_keys(rig.gate), &key, id), 0);
 }
 
 static void add_target(uint32_t id, const char *address)
@@ -196,7 +196,8 @@ TEST(a_target_that_is_removed_leaves_nothing_to_the_next)
 
 	skip_without_gate();
 	datapath_set_probes(rig.gate, 1, GATE_PROBES_PASS, false);
-	assert_int_equal(datapath_add_source(rig.gate, 1, &from, GATE_SOURCE_IGNORED), 0);
+	assert_int_equal(keys_add_source(datapath_keys(rig.gate), 1, &from, GATE_SOURCE_IGNORED),
+			 0);
 	datapath_close_gate(rig.gate, 1);
 	datapath_remove_target(rig.gate, 1);
 	assert_true(datapath_activity_ns(rig.gate, 1) == 0);
@@ -234,13 +235,13 @@ TEST(what_is_detached_in_one_namespace_stays_in_the_other)
 
 	skip_without_gate();
 	enter(rig.fds[0]);
-	datapath_detach(rig.gate, rig.ids[0], if_nametoindex("lo"));
+	hooks_detach(datapath_hooks(rig.gate), rig.ids[0], if_nametoindex("lo"));
 	assert_true(is_stamped_by(1, "127.0.0.2", 3));
 	before = datapath_activity_ns(rig.gate, 3);
 	send_to(0, "127.0.0.2");
 	assert_true(datapath_activity_ns(rig.gate, 3) == before);
 	/* The same index in the other namespace is another interface. */
-	datapath_forget(rig.gate, rig.ids[0], if_nametoindex("lo"));
+	hooks_forget(datapath_hooks(rig.gate), rig.ids[0], if_nametoindex("lo"));
 	assert_true(is_stamped_by(1, "127.0.0.2", 3));
 }
 
@@ -250,7 +251,8 @@ TEST(targets_are_told_apart_by_their_namespaces)
 	skip_without_gate();
 	datapath_remove_target(rig.gate, 3);
 	enter(rig.fds[0]);
-	assert_int_equal(datapath_attach(rig.gate, rig.ids[0], if_nametoindex("lo"), "lo", false),
+	assert_int_equal(hooks_attach(datapath_hooks(rig.gate), rig.ids[0], if_nametoindex("lo"),
+				      "lo", false),
 			 0);
 	add_target_at(4, gate_addr_of_netns((uint32_t)rig.ids[0]));
 	add_target_at(5, gate_addr_of_netns((uint32_t)rig.ids[1]));

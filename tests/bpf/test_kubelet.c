@@ -195,7 +195,8 @@ static void assert_source(enum gate_source kind, enum gate_source expected)
 		struct gate_flow flow;
 
 		if (connect_once(families[i], &flow))
-			assert_int_equal(datapath_source_of(rig.gate, kind, &flow), expected);
+			assert_int_equal(keys_source_of(datapath_keys(rig.gate), kind, &flow),
+					 expected);
 		else
 			print_message("  no IPv%d here\n", families[i] == AF_INET ? 4 : 6);
 	}
@@ -206,7 +207,8 @@ static bool is_known(void)
 {
 	const struct gate_flow nobodys = { .protocol = IPPROTO_TCP };
 
-	return datapath_source_of(rig.gate, GATE_SOURCE_NODE, &nobodys) == GATE_SOURCE_CLIENT;
+	return keys_source_of(datapath_keys(rig.gate), GATE_SOURCE_NODE, &nobodys) ==
+	       GATE_SOURCE_CLIENT;
 }
 
 static void await_known(bool is_it)

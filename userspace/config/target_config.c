@@ -151,13 +151,13 @@ uint32_t target_config_tc_handle(const struct target_config *t)
 	return (uint32_t)t->ports[0].protocol << 16 | t->ports[0].port;
 }
 
-enum datapath_hook target_config_hook(const struct config *config)
+enum hooks_kind target_config_hook(const struct config *config)
 {
-	static const enum datapath_hook hooks[] = {
-		[CONFIG_HOOK_AUTO] = DATAPATH_HOOK_AUTO,
-		[CONFIG_HOOK_TCX] = DATAPATH_HOOK_TCX,
-		[CONFIG_HOOK_TC] = DATAPATH_HOOK_TC,
-		[CONFIG_HOOK_XDP] = DATAPATH_HOOK_XDP,
+	static const enum hooks_kind hooks[] = {
+		[CONFIG_HOOK_AUTO] = HOOKS_AUTO,
+		[CONFIG_HOOK_TCX] = HOOKS_TCX,
+		[CONFIG_HOOK_TC] = HOOKS_TC,
+		[CONFIG_HOOK_XDP] = HOOKS_XDP,
 	};
 
 	return hooks[config->hook];

@@ -44,6 +44,6 @@ bool target_config_has_udp(const struct target_config *t);
 /* Of no other doze in this network namespace, and the same after a restart. */
 uint32_t target_config_tc_handle(const struct target_config *t);
 
-enum datapath_hook target_config_hook(const struct config *config);
+enum hooks_kind target_config_hook(const struct config *config);
 
 #endif

@@ -69,7 +69,7 @@ static void kubelet_detach(struct kubelet *k)
 
 static void kubelet_lose(struct kubelet *k, const char *why)
 {
-	datapath_know_kubelet(k->datapath, false);
+	keys_know_kubelet(datapath_keys(k->datapath), false);
 	if (k->is_known)
 		log_info(why, "cgroup=%s until=\"it is found again, " KUBELET_UNKNOWN "\"",
 			 k->place.directory);
@@ -198,7 +198,7 @@ static int kubelet_take(struct kubelet *k, const struct kubelet_place *place)
 	if (r < 0)
 		return r;
 	k->is_known = true;
-	datapath_know_kubelet(k->datapath, true);
+	keys_know_kubelet(datapath_keys(k->datapath), true);
 	log_info("the kubelet's connections are known", "cgroup=%s", k->place.directory);
 	return 0;
 }
@@ -310,7 +310,7 @@ void kubelet_free(struct kubelet **k)
 	if (!*k)
 		return;
 	kubelet_detach(*k);
-	datapath_know_kubelet((*k)->datapath, false);
+	keys_know_kubelet(datapath_keys((*k)->datapath), false);
 	timer_free(&(*k)->on_search);
 	kubelet_bpf__destroy((*k)->skel);
 	free(*k);

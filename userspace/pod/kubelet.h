@@ -4,7 +4,7 @@
  * kernel 4.13; BPF links to cgroups: 5.7) remembers each that is opened there. What such a
  * connection says still decides whether it is a probe: a k3s server has more to say.
  *
- *   looked for ---> known      its cgroup is there, and it is in it: datapath_know_kubelet()
+ *   looked for ---> known      its cgroup is there, and it is in it: keys_know_kubelet()
  *        ^            |
  *        '------------'        it has ended, or moved; its cgroup has gone, as when systemd
  *                              restarts it

@@ -567,7 +567,7 @@ static enum gate_source node_pod_resolve(void *arg, enum gate_source kind,
 {
 	const struct node_pod *r = arg;
 
-	return datapath_source_of(r->node->daemon->datapath, kind, flow);
+	return keys_source_of(datapath_keys(r->node->daemon->datapath), kind, flow);
 }
 
 static bool node_pod_has_address(const struct node_pod *r)

@@ -129,11 +129,13 @@ static int daemon_load_replay(struct daemon *d, bool can_replay)
 static int daemon_load_gate(struct daemon *d, const struct daemon_gate_settings *settings)
 {
 	const struct datapath_settings datapath_settings = {
-		.hook = settings->hook,
+		.hooks = {
+			.kind = settings->hook,
+			.has_udp = settings->has_udp,
+			.tc_handle = settings->tc_handle,
+		},
 		.can_replay = d->replay != NULL,
-		.has_udp = settings->has_udp,
 		.has_namespaces = settings->has_namespaces,
-		.tc_handle = settings->tc_handle,
 		.on_event = daemon_on_gate_event,
 		.arg = d,
 	};

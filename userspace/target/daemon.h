@@ -23,7 +23,7 @@
 typedef void (*daemon_signal_fn)(void *arg, const struct signalfd_siginfo *info);
 
 struct daemon_gate_settings {
-	enum datapath_hook hook;
+	enum hooks_kind hook;
 	bool can_replay;
 	bool has_udp;
 	bool has_namespaces; /* targets in more than one of them */

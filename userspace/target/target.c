@@ -554,10 +554,10 @@ static int target_add_port(const struct target *t, const struct target_port *por
 	int r = 0;
 
 	if (!t->settings.addresses_len)
-		return datapath_add_key(t->edges.datapath, &key, t->settings.id);
+		return keys_add(datapath_keys(t->edges.datapath), &key, t->settings.id);
 	for (size_t i = 0; i < t->settings.addresses_len && r == 0; i++) {
 		key.addr = t->settings.addresses[i];
-		r = datapath_add_key(t->edges.datapath, &key, t->settings.id);
+		r = keys_add(datapath_keys(t->edges.datapath), &key, t->settings.id);
 	}
 	return r;
 }

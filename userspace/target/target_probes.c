@@ -117,8 +117,8 @@ static int target_probes_tell_gate(const struct target_probes *c, struct datapat
 	const struct activity_settings *a = c->settings.activity;
 
 	for (size_t i = 0; i < a->sources_len; i++) {
-		int r = datapath_add_source(d, c->settings.target_id, &a->sources[i].from,
-					    a->sources[i].kind);
+		int r = keys_add_source(datapath_keys(d), c->settings.target_id,
+					&a->sources[i].from, a->sources[i].kind);
 
 		if (r < 0)
 			return r;

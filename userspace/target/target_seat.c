@@ -13,7 +13,8 @@ static int target_seat_on_interface(void *arg, unsigned int ifindex, const char 
 {
 	const struct target_seat *s = arg;
 
-	return datapath_attach(s->daemon->datapath, s->ns.id, ifindex, name, s->has_udp);
+	return hooks_attach(datapath_hooks(s->daemon->datapath), s->ns.id, ifindex, name,
+			    s->has_udp);
 }
 
 static void target_seat_on_interface_gone(void *arg, unsigned int ifindex, const char *name)
@@ -21,7 +22,7 @@ static void target_seat_on_interface_gone(void *arg, unsigned int ifindex, const
 	const struct target_seat *s = arg;
 
 	log_info("interface is gone", "interface=%s", name);
-	datapath_forget(s->daemon->datapath, s->ns.id, ifindex);
+	hooks_forget(datapath_hooks(s->daemon->datapath), s->ns.id, ifindex);
 }
 
 static void target_seat_on_interface_released(void *arg, unsigned int ifindex, const char *name)
@@ -29,7 +30,7 @@ static void target_seat_on_interface_released(void *arg, unsigned int ifindex, c
 	const struct target_seat *s = arg;
 
 	(void)name;
-	datapath_detach(s->daemon->datapath, s->ns.id, ifindex);
+	hooks_detach(datapath_hooks(s->daemon->datapath), s->ns.id, ifindex);
 }
 
 static int target_seat_lock_ports(struct target_seat *s,
