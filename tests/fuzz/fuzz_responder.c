@@ -6,10 +6,10 @@
  * An input is a byte of rules, then steps: a byte that says what, and for a piece its length and
  * its bytes.
  */
-/* needs: userspace/base/address.c userspace/probe/caller.c userspace/base/log.c
- * userspace/base/netns.c */
-/* needs: userspace/probe/relay.c userspace/probe/reply.c userspace/probe/responder.c
- * userspace/probe/selfcert.c */
+/* needs: userspace/base/address.c userspace/base/log.c userspace/base/netns.c */
+/* needs: userspace/base/timer.c userspace/probe/caller.c userspace/probe/connection.c */
+/* needs: userspace/probe/relay.c userspace/probe/reply.c userspace/probe/responder.c */
+/* needs: userspace/probe/selfcert.c */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -77,7 +77,7 @@ static void fuzz_on_client(void *arg, const struct gate_flow *flow)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const struct responder_settings settings = {
+	const struct connection_settings settings = {
 		.base = fuzz.base = event_base_new(),
 		.ns = &fuzz.ns,
 		.rules = fuzz_rules,

@@ -42,7 +42,7 @@ static void on_client(void *arg, const struct gate_flow *flow)
 
 static void make_rig(struct rig *rig)
 {
-	const struct responder_settings settings = {
+	const struct connection_settings settings = {
 		.base = rig->base = event_base_new(),
 		.ns = &rig->ns,
 		.rules = rules_of,

@@ -184,9 +184,9 @@ void daemon_add_target(struct daemon *d, uint32_t id, struct target *t)
 	d->targets[id] = t;
 }
 
-static void daemon_add_checks(struct responder_counters *to, const struct target *t)
+static void daemon_add_checks(struct connection_counters *to, const struct target *t)
 {
-	const struct responder_counters *c = target_probe_counters(t);
+	const struct connection_counters *c = target_probe_counters(t);
 
 	if (!c)
 		return;
@@ -218,7 +218,7 @@ void daemon_remove_target(struct daemon *d, uint32_t id)
 
 static void daemon_tell_checks(const struct daemon *d, struct status *out)
 {
-	struct responder_counters sum = d->past_checks;
+	struct connection_counters sum = d->past_checks;
 
 	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
 		if (d->targets[i])

@@ -745,7 +745,7 @@ void target_status(const struct target *t, struct status_target *out)
 		out->reclaimed_bytes = t->edges.backend->ops->reclaimed_bytes(t->edges.backend);
 }
 
-const struct responder_counters *target_probe_counters(const struct target *t)
+const struct connection_counters *target_probe_counters(const struct target *t)
 {
 	return target_probes_counters(t->probes);
 }

@@ -117,6 +117,6 @@ void target_act(struct target *t);
 void target_status(const struct target *t, struct status_target *out);
 
 /* NULL: none are answered. */
-const struct responder_counters *target_probe_counters(const struct target *t);
+const struct connection_counters *target_probe_counters(const struct target *t);
 
 #endif

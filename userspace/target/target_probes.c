@@ -94,7 +94,7 @@ static int target_probes_connect_steer(struct target_probes *c)
 static int target_probes_open_responder(struct target_probes *c, struct event_base *base,
 					const struct netns *ns)
 {
-	const struct responder_settings settings = {
+	const struct connection_settings settings = {
 		.base = base,
 		.ns = ns,
 		.rules = target_probes_rules,
@@ -186,7 +186,7 @@ bool target_probes_are_busy(const struct target_probes *c)
 	return c->responder && responder_is_busy(c->responder);
 }
 
-const struct responder_counters *target_probes_counters(const struct target_probes *c)
+const struct connection_counters *target_probes_counters(const struct target_probes *c)
 {
 	return c->responder ? responder_counters(c->responder) : NULL;
 }

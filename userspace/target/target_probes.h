@@ -60,6 +60,6 @@ void target_probes_passed(struct target_probes *c);
 bool target_probes_are_busy(const struct target_probes *c);
 
 /* NULL: none are answered. */
-const struct responder_counters *target_probes_counters(const struct target_probes *c);
+const struct connection_counters *target_probes_counters(const struct target_probes *c);
 
 #endif
