@@ -20,7 +20,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/util.h"
-#include "cgroup/cgroup.h"
+#include "cgroup/cgroup_mounts.h"
 #include "cgroup/pod_cgroups.h"
 
 #define ROOT	     "/sys/fs/cgroup"
@@ -154,7 +154,7 @@ static bool make_backend(void)
 	};
 	struct pod_cgroups *cgroups = NULL;
 
-	if (cgroup_find_mounts(&mounts, ROOT) < 0 || pod_cgroups_new(&cgroups, &mounts, 10) < 0 ||
+	if (cgroup_mounts_find(&mounts, ROOT) < 0 || pod_cgroups_new(&cgroups, &mounts, 10) < 0 ||
 	    pod_cgroups_add(cgroups, "app", ID) < 0)
 		return false;
 	claim(pod_cgroups_process(cgroups) == rig.application, "its process is found");

@@ -12,7 +12,7 @@
 #include "backend/backend_pod.h"
 #include "base/file.h"
 #include "base/util.h"
-#include "cgroup/cgroup.h"
+#include "cgroup/cgroup_mounts.h"
 #include "lib/scratch.h"
 #include "lib/test.h"
 

@@ -10,8 +10,9 @@
 
 #include "base/file.h"
 #include "base/util.h"
-#include "cgroup/cgroup.h"
+#include "cgroup/cgroup_mounts.h"
 #include "cgroup/pod_cgroups.h"
+#include "cgroup/pod_cgroups_text.h"
 #include "kube/kube_pod.h"
 #include "lib/scratch.h"
 #include "lib/test.h"
@@ -297,43 +298,19 @@ TEST(the_state_knows_containers_by_their_names, .setup = make_root, .teardown = 
 	both_versions(tell_kept);
 }
 
-TEST(the_state_of_an_older_doze_is_read, .setup = make_root, .teardown = remove_root)
-{
-	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL, *anew = NULL;
-	char text[1024];
-	size_t at = 0;
-
-	make_pod(2);
-	snprintf(text, sizeof(text),
-		 "{\"version\":1,\"quotas\":{\"%s/" POD "\":\"100000 100000\","
-		 "\"%s/" APP "\":\"100000 100000\"}}",
-		 root, root);
-	fall_asleep(APP);
-	fall_asleep(POD);
-	p = find(ID);
-	assert_int_equal(pod_cgroups_parse(p, text), 0);
-	assert_int_equal(pod_cgroups_set_full(p), 0);
-	expect(APP, 100000, "1"); /* it knew of no weight */
-	make(APP_2, 1000, "1");
-	anew = find(ANEW);
-	assert_int_equal(pod_cgroups_parse(anew, text), -ENOENT);
-	assert_string_equal(pod_cgroups_unknown(anew, &at), "app");
-	assert_null(pod_cgroups_unknown(anew, &at));
-}
-
 /* clang-format off */
 static const struct {
 	int r;
 	const char *text;
 } texts[] = {
-	{ 0, "{\"version\":2,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{\"app\":"
+	{ 0, "{\"version\":1,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{\"app\":"
 	     "{\"id\":\"" ID "\",\"quota\":\"max 100000\",\"weight\":\"39\"}}}" },
-	{ -ENOENT, "{\"version\":2,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{}}" },
-	{ -ENOENT, "{\"version\":2,\"containers\":{}}" },
-	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":\"max 100000\"}}" },
-	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":\"rm -rf\"},\"containers\":{}}" },
-	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":7},\"containers\":{}}" },
-	{ -EINVAL, "{\"version\":2,\"pod\":{\"quota\":\"-1\",\"weight\":\"-1\"},\"containers\":{}}" },
+	{ -ENOENT, "{\"version\":1,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{}}" },
+	{ -ENOENT, "{\"version\":1,\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":1,\"pod\":{\"quota\":\"max 100000\"}}" },
+	{ -EINVAL, "{\"version\":1,\"pod\":{\"quota\":\"rm -rf\"},\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":1,\"pod\":{\"quota\":7},\"containers\":{}}" },
+	{ -EINVAL, "{\"version\":1,\"pod\":{\"quota\":\"-1\",\"weight\":\"-1\"},\"containers\":{}}" },
 	{ -EINVAL, "{\"version\":3,\"pod\":{\"quota\":\"max 100000\"},\"containers\":{}}" },
 	{ -EINVAL, "{\"version\":1}" },
 	{ -EINVAL, "{\"vers" },
@@ -355,30 +332,25 @@ TEST(a_text_that_is_none_of_ours_is_refused, .setup = make_root, .teardown = rem
 
 /* clang-format off */
 static const struct {
-	const char *text, *name, *id;
+	const char *text, *name;
 	int r;
 } named[] = {
-	{ "{\"version\":2,\"containers\":{\"app\":{}}}", "app", ID, 1 },
-	{ "{\"version\":2,\"containers\":{\"app\":{}}}", "app", "", 1 },
-	{ "{\"version\":2,\"containers\":{\"app\":{}}}", "log", ID, 0 },
-	{ "{\"version\":1,\"quotas\":{\"/x/cri-" ID ".scope\":\"-1\"}}", "app", ID, 1 },
-	{ "{\"version\":1,\"quotas\":{\"/x/cri-" ID ".scope\":\"-1\"}}", "app", ANEW, 0 },
-	{ "{\"version\":1,\"quotas\":{\"/x/cri-" ID ".scope\":\"-1\"}}", "app", "", 0 },
-	{ "{\"version\":3,\"containers\":{\"app\":{}}}", "app", ID, -EINVAL },
-	{ "{\"version\":2,\"containers\":[\"app\"]}", "app", ID, -EINVAL },
-	{ "{\"version\":2}", "app", ID, -EINVAL },
-	{ "", "app", ID, -EINVAL },
+	{ "{\"version\":1,\"containers\":{\"app\":{}}}", "app", 1 },
+	{ "{\"version\":1,\"containers\":{\"app\":{}}}", "log", 0 },
+	{ "{\"version\":3,\"containers\":{\"app\":{}}}", "app", -EINVAL },
+	{ "{\"version\":1,\"containers\":[\"app\"]}", "app", -EINVAL },
+	{ "{\"version\":1}", "app", -EINVAL },
+	{ "", "app", -EINVAL },
 };
 /* clang-format on */
 
 TEST(the_state_says_which_containers_it_is_about)
 {
 	for (size_t i = 0; i < ARRAY_LEN(named); i++) {
-		int r = pod_cgroups_text_has(named[i].text, named[i].name, named[i].id);
+		int r = pod_cgroups_text_has(named[i].text, named[i].name);
 
 		if (r != named[i].r)
-			fail_msg("%d for %s (%s) in: %s", r, named[i].name, named[i].id,
-				 named[i].text);
+			fail_msg("%d for %s in: %s", r, named[i].name, named[i].text);
 	}
 }
 

@@ -112,11 +112,11 @@ TEST(the_process_may_be_in_a_cgroup_below, .setup = make_root, .teardown = remov
 	make_directory("kubepods/podX/crio-" ID "/container");
 	write_procs("kubepods/podX/crio-" ID, "");
 	assert_int_equal(pod_place_find(&place, root, ID), 0);
-	assert_int_equal(pod_place_process(&place), -ESRCH);
+	assert_int_equal(pod_place_process(place.container), -ESRCH);
 	write_procs("kubepods/podX/crio-" ID "/container", "0\n4242\n");
-	assert_int_equal(pod_place_process(&place), -ESRCH);
+	assert_int_equal(pod_place_process(place.container), -ESRCH);
 	write_procs("kubepods/podX/crio-" ID "/container", "4242\n4243\n");
-	assert_int_equal(pod_place_process(&place), 4242);
+	assert_int_equal(pod_place_process(place.container), 4242);
 }
 
 TEST(a_pod_is_known_by_its_uid_whatever_the_driver, .setup = make_root, .teardown = remove_root)

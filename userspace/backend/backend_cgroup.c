@@ -31,11 +31,6 @@ struct backend_cgroup {
 	size_t doomed_len;
 };
 
-static void backend_path(char out[PATH_MAX], const char *dir, const char *file)
-{
-	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 64, dir, file);
-}
-
 static void backend_done(struct backend_cgroup *b, enum backend_size size, int r)
 {
 	b->base.done(b->base.done_arg, size, r);
@@ -43,12 +38,13 @@ static void backend_done(struct backend_cgroup *b, enum backend_size size, int r
 
 static void backend_poll_freeze(struct backend_cgroup *b)
 {
-	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
+	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_FREEZER];
 
-	if (cgroup_freezer_is_done(dir, b->cg->controls[CGROUP_FREEZER].version))
+	if (cgroup_file_is_frozen(dir))
 		backend_done(b, BACKEND_ASLEEP, 0);
 	else if (monotonic_ns() >= b->poll_until_ns)
-		backend_done(b, BACKEND_ASLEEP, log_err(-ETIMEDOUT, "cannot freeze '%s'", dir));
+		backend_done(b, BACKEND_ASLEEP,
+			     log_err(-ETIMEDOUT, "cannot freeze '%s'", dir->path));
 	else
 		timer_in_ns(b->poll, BACKEND_POLL_US * NS_PER_US);
 }
@@ -74,11 +70,11 @@ static void backend_on_poll(void *arg)
 
 static void backend_freeze(struct backend_cgroup *b)
 {
-	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
-	int r = cgroup_freezer_write(dir, b->cg->controls[CGROUP_FREEZER].version, true);
+	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_FREEZER];
+	int r = cgroup_file_freeze(dir, true);
 
 	if (r < 0) {
-		backend_done(b, BACKEND_ASLEEP, log_err(r, "cannot freeze '%s'", dir));
+		backend_done(b, BACKEND_ASLEEP, log_err(r, "cannot freeze '%s'", dir->path));
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
@@ -87,15 +83,13 @@ static void backend_freeze(struct backend_cgroup *b)
 
 static void backend_thaw(struct backend_cgroup *b)
 {
-	const char *dir = b->cg->controls[CGROUP_FREEZER].dir;
-	char procs_file[PATH_MAX];
+	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_FREEZER];
 	int r;
 
-	backend_path(procs_file, dir, "cgroup.procs");
-	b->doomed_len = cgroup_doomed_find(procs_file, b->doomed, ARRAY_LEN(b->doomed));
-	r = cgroup_freezer_write(dir, b->cg->controls[CGROUP_FREEZER].version, false);
+	b->doomed_len = cgroup_doomed_find(dir->path, b->doomed, ARRAY_LEN(b->doomed));
+	r = cgroup_file_freeze(dir, false);
 	if (r < 0) {
-		backend_done(b, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir));
+		backend_done(b, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir->path));
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
@@ -105,11 +99,11 @@ static void backend_thaw(struct backend_cgroup *b)
 static void backend_set_quota(struct backend_cgroup *b, enum backend_size size)
 {
 	const char *quota = size == BACKEND_FULL ? b->full_quota : b->asleep_quota;
-	const char *dir = b->cg->controls[CGROUP_CPU].dir;
-	int r = cgroup_quota_write(dir, b->cg->controls[CGROUP_CPU].version, quota);
+	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_CPU];
+	int r = cgroup_file_write_quota(dir, quota);
 
 	if (r < 0)
-		log_err(r, "cannot set the CPU quota of '%s' to '%s'", dir, quota);
+		log_err(r, "cannot set the CPU quota of '%s' to '%s'", dir->path, quota);
 	backend_done(b, size, r);
 }
 
@@ -129,7 +123,9 @@ static void backend_cgroup_resize(struct backend *base, enum backend_size size)
 
 static int backend_cgroup_usage_us(struct backend *base, uint64_t *out)
 {
-	return cgroup_usage_us(((struct backend_cgroup *)base)->cg, out);
+	const struct backend_cgroup *b = (struct backend_cgroup *)base;
+
+	return cgroup_file_read_usage_us(&b->cg->controls[CGROUP_USAGE], out);
 }
 
 static void backend_cgroup_free(struct backend **base)
@@ -143,28 +139,26 @@ static void backend_cgroup_free(struct backend **base)
 
 static int backend_read_quota(struct backend_cgroup *b, uint32_t millicpu)
 {
-	const char *dir = b->cg->controls[CGROUP_CPU].dir;
-	int version = b->cg->controls[CGROUP_CPU].version;
-	int r = cgroup_quota_read(dir, version, b->full_quota);
+	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_CPU];
+	int r = cgroup_file_read_quota(dir, b->full_quota);
 
 	if (r < 0)
-		return log_err(r, "cannot read the CPU quota of '%s'", dir);
-	r = cgroup_quota_of(dir, version, millicpu, b->asleep_quota);
-	return r < 0 ? log_err(r, "cannot find the CPU period of '%s'", dir) : 0;
+		return log_err(r, "cannot read the CPU quota of '%s'", dir->path);
+	r = cgroup_file_format_quota(dir, millicpu, b->asleep_quota);
+	return r < 0 ? log_err(r, "cannot find the CPU period of '%s'", dir->path) : 0;
 }
 
 static int backend_tell_watchdog(struct backend_cgroup *b, struct watchdog *watchdog)
 {
-	enum cgroup_control control = b->mode == BACKEND_CGROUP_THROTTLE ? CGROUP_CPU
-									 : CGROUP_FREEZER;
-	int version = b->cg->controls[control].version;
-	bool is_quota = control == CGROUP_CPU;
+	bool is_quota = b->mode == BACKEND_CGROUP_THROTTLE;
+	const struct cgroup_dir *dir = &b->cg->controls[is_quota ? CGROUP_CPU : CGROUP_FREEZER];
 	char path[PATH_MAX];
+	int r = is_quota ? cgroup_file_quota_path(path, dir) : cgroup_file_freezer_path(path, dir);
 
-	backend_path(path, b->cg->controls[control].dir,
-		     is_quota ? cgroup_quota_file(version) : cgroup_freezer_file(version));
+	if (r < 0)
+		return log_err(r, "cannot watch over '%s'", dir->path);
 	return watchdog_add(watchdog, path,
-			    is_quota ? b->full_quota : cgroup_freezer_thawed(version));
+			    is_quota ? b->full_quota : cgroup_file_thawed(dir->version));
 }
 
 static const struct backend_ops backend_cgroup_ops = {

@@ -11,11 +11,12 @@
 
 #include "base/file.h"
 #include "base/util.h"
+#include "cgroup/cgroup_file.h"
 
-/* So many processes are looked at; each costs a wake about 20 us. */
+/* So many processes are looked at, each of which costs a wake about 20 us. */
 #define CGROUP_DOOMED_LOOKED_AT_MAX 64
 
-static uint64_t doomed_mask(const char *status, const char *field)
+static uint64_t cgroup_doomed_mask(const char *status, const char *field)
 {
 	const char *at = strstr(status, field);
 	uint64_t mask = 0;
@@ -37,13 +38,13 @@ static bool cgroup_doomed_is(pid_t pid)
 
 	if (cgroup_doomed_read_status(pid, &status) < 0)
 		return false;
-	return (doomed_mask(status, "\nSigPnd:") | doomed_mask(status, "\nShdPnd:")) &
+	return (cgroup_doomed_mask(status, "\nSigPnd:") | cgroup_doomed_mask(status, "\nShdPnd:")) &
 	       (UINT64_C(1) << (SIGKILL - 1));
 }
 
 /*
- * A zombie has closed its files, and only waits for its parent; but a first thread can be one while
- * others of its process live on, with the files.
+ * A zombie has closed its files, and only waits for its parent. But the first thread of a process
+ * can be one while other threads live on, with the files.
  */
 static bool cgroup_doomed_is_gone(pid_t pid)
 {
@@ -57,21 +58,15 @@ static bool cgroup_doomed_is_gone(pid_t pid)
 	       strstr(status, "\nThreads:\t1\n") != NULL;
 }
 
-size_t cgroup_doomed_find(const char *procs_file, pid_t *out, size_t max)
+size_t cgroup_doomed_find(const char *dir, pid_t *out, size_t max)
 {
-	_cleanup_(freep) char *pids = NULL;
-	char *rest = NULL;
-	size_t looked_at = 0, len = 0;
+	_cleanup_(freep) pid_t *pids = NULL;
+	int pids_len = cgroup_file_pids(&pids, dir);
+	size_t len = 0;
 
-	if (file_read(procs_file, &pids) < 0)
-		return 0;
-	for (char *line = strtok_r(pids, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		pid_t pid = (pid_t)strtol(line, NULL, 10);
-
-		if (looked_at++ == CGROUP_DOOMED_LOOKED_AT_MAX || len == max)
-			break;
-		if (pid > 0 && cgroup_doomed_is(pid))
-			out[len++] = pid;
+	for (int i = 0; i < pids_len && i < CGROUP_DOOMED_LOOKED_AT_MAX && len < max; i++) {
+		if (pids[i] > 0 && cgroup_doomed_is(pids[i]))
+			out[len++] = pids[i];
 	}
 	return len;
 }

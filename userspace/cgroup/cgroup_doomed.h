@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Those of the processes listed in procs_file, at most max; 0 when nothing can be read. */
-size_t cgroup_doomed_find(const char *procs_file, pid_t *out, size_t max);
+/* Those of the cgroup in dir, at most max. Returns how many; 0 when nothing can be read. */
+size_t cgroup_doomed_find(const char *dir, pid_t *out, size_t max);
 
 /* Whether all of them have ended, as far as their sockets are concerned. */
 bool cgroup_doomed_are_gone(const pid_t *pids, size_t len);

@@ -10,8 +10,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "cgroup/cgroup_file.h"
 
-/* kubelet.slice, kubepods, QoS, pod, container: and some more for a cgroupRoot of one's own. */
+/* kubelet.slice, kubepods, QoS, pod, container; the rest is for a cgroupRoot of one's own. */
 #define POD_PLACE_DEPTH_MAX 8
 #define POD_PLACE_ID_MIN    12
 
@@ -27,13 +28,12 @@ int pod_place_id(const char *container_id, char out[POD_PLACE_ID_MAX])
 	return 0;
 }
 
-/* How much of the tree is walked. */
 enum pod_place_extent {
-	POD_PLACE_USUAL, /* without the places where no node but one within another has pods */
+	POD_PLACE_USUAL, /* not where only a node that is itself a container has its pods */
 	POD_PLACE_ALL,
 };
 
-/* Most of the tree. */
+/* These have most of the tree. */
 static bool pod_place_is_unusual(const FTSENT *entry)
 {
 	static const char *const names[] = { "system.slice", "user.slice", "init.scope" };
@@ -57,7 +57,7 @@ static bool pod_place_is_container(const FTSENT *entry, const char *id)
 	return strstr(entry->fts_name, id) && !strstr(entry->fts_name, "conmon");
 }
 
-/* In an unusual place: only where a kubelet keeps its pods. */
+/* In an unusual place other containers may be, too: only below a kubelet's directory. */
 static bool pod_place_is_pods_container(const FTSENT *entry, const char *id)
 {
 	return pod_place_is_container(entry, id) && strstr(entry->fts_path, "kubepods");
@@ -84,7 +84,7 @@ static FTS *pod_place_walk(const char *root)
 
 typedef bool (*pod_place_is_fn)(const FTSENT *entry, const char *text);
 
-/* The first directory that it is; out: NULL, whether there is one is all that matters. */
+/* The first directory for which is() is true. out may be NULL. -ENOENT: there is none. */
 static int pod_place_search(struct pod_place *out, const char *root, enum pod_place_extent extent,
 			    pod_place_is_fn is, const char *text)
 {
@@ -114,7 +114,7 @@ int pod_place_find(struct pod_place *out, const char *root, const char *id)
 		       : r;
 }
 
-/* systemd has a meaning of its own for "-" in a name, so the uid has "_" there. */
+/* "-" has a meaning of its own in the names of systemd, so the uid has "_" there. */
 static bool pod_place_is_pod(const FTSENT *entry, const char *uid)
 {
 	const char *name = strstr(entry->fts_name, "pod");
@@ -139,35 +139,19 @@ bool pod_place_has_pod(const char *root, const char *uid)
 	return pod_place_search(NULL, root, POD_PLACE_ALL, pod_place_is_pod, uid) == 0;
 }
 
-/* 0: there is none. */
-static pid_t pod_place_first_pid(const char *directory)
+pid_t pod_place_process(const char *container)
 {
-	char path[PATH_MAX + 16];
-	int pid = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	/* A process of another PID namespace reads as 0. */
-	if (fscanf(file, "%d", &pid) != 1 || pid < 0)
-		pid = 0;
-	fclose(file);
-	return (pid_t)pid;
-}
-
-pid_t pod_place_process(const struct pod_place *place)
-{
-	FTS *walk = pod_place_walk(place->container);
+	FTS *walk = pod_place_walk(container);
 	pid_t pid = 0;
 	FTSENT *entry;
 
 	while (walk && !pid && (entry = fts_read(walk))) {
-		if (entry->fts_info == FTS_D)
-			pid = pod_place_first_pid(entry->fts_path);
+		_cleanup_(freep) pid_t *pids = NULL;
+
+		if (entry->fts_info == FTS_D && cgroup_file_pids(&pids, entry->fts_path) > 0)
+			pid = pids[0];
 	}
 	if (walk)
 		fts_close(walk);
-	return pid ? pid : -ESRCH;
+	return pid > 0 ? pid : -ESRCH;
 }

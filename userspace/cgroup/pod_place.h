@@ -18,10 +18,7 @@
 /* "containerd://0123..." is runtime and id; 64 hexadecimal digits today, never fewer than 12. */
 #define POD_PLACE_ID_MAX 128
 
-/*
- * The id in containerID of a pod's status. -EINVAL: there is none, or it is not made of
- * hexadecimal digits.
- */
+/* The id in containerID of a pod's status. -EINVAL: it has no hexadecimal digits, or others. */
 int pod_place_id(const char *container_id, char out[POD_PLACE_ID_MAX]);
 
 struct pod_place {
@@ -38,7 +35,7 @@ int pod_place_find(struct pod_place *out, const char *root, const char *id);
 /* Whether the pod with this uid still has a cgroup below root, whichever driver has named it. */
 bool pod_place_has_pod(const char *root, const char *uid);
 
-/* The first process of a container, or of the cgroups that it has made; -ESRCH: there is none. */
-pid_t pod_place_process(const struct pod_place *place);
+/* The first process in a container's directory, or in those below; -ESRCH: there is none. */
+pid_t pod_place_process(const char *container);
 
 #endif

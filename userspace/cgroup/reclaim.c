@@ -15,15 +15,19 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
+#include "cgroup/cgroup_file.h"
 
 #define RECLAIM_DIRS_MAX   32
 #define RECLAIM_STEP_BYTES (1UL << 20)
 
-/* At least; and so many times as long as the step took: the others of the daemon wait meanwhile. */
+/*
+ * The pause after a step: at least this, and so many times what the step took. The rest of the
+ * daemon waits while a step lasts.
+ */
 #define RECLAIM_STEP_NS	    (20 * NS_PER_MS)
 #define RECLAIM_PAUSE_TIMES 20
 
-/* Somebody waits for memory during more than so many percent of the last 10 s: later. */
+/* If somebody waited for memory during more than so many percent of the last 10 s, we wait. */
 #define RECLAIM_PRESSURE_MAX 1.0
 #define RECLAIM_PAUSE_NS     (30 * NS_PER_S)
 
@@ -37,18 +41,13 @@ struct reclaim {
 	uint64_t total_bytes;
 };
 
-static void reclaim_path(char out[PATH_MAX], const char *dir, const char *file)
-{
-	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 64, dir, file);
-}
-
 static uint64_t reclaim_usage(const char *dir)
 {
 	char path[PATH_MAX];
 	uint64_t bytes;
+	int r = cgroup_file_path(path, dir, "memory.current");
 
-	reclaim_path(path, dir, "memory.current");
-	return file_read_u64(path, NULL, &bytes) == 0 ? bytes : 0;
+	return r == 0 && file_read_u64(path, NULL, &bytes) == 0 ? bytes : 0;
 }
 
 /* "some avg10=0.12 avg60=..."; a kernel that does not tell has no pressure that could be seen. */
@@ -62,31 +61,29 @@ static bool reclaim_is_under_pressure(void)
 }
 
 /*
- * Whether there may be more to take. -EAGAIN: less than that could be taken, of which a part may
- * have been. The attempt itself shows how much it was.
+ * Whether there may be more to take. -EAGAIN: the kernel has taken less than it was asked for,
+ * perhaps some; how much it was shows in what is left.
  */
-static bool reclaim_step(struct reclaim *r, const char *dir)
+static bool reclaim_step(struct reclaim *reclaim, const char *dir)
 {
-	uint64_t before = reclaim_usage(dir), after;
-	uint64_t bytes = RECLAIM_STEP_BYTES;
+	uint64_t before = reclaim_usage(dir), after, bytes;
 	char path[PATH_MAX], text[32];
-	int error;
+	int r = cgroup_file_path(path, dir, "memory.reclaim");
 
-	if (before <= r->settings.floor_bytes)
+	if (r < 0 || before <= reclaim->settings.floor_bytes)
 		return false;
-	bytes = min_u64(bytes, before - r->settings.floor_bytes);
-	reclaim_path(path, dir, "memory.reclaim");
+	bytes = min_u64(RECLAIM_STEP_BYTES, before - reclaim->settings.floor_bytes);
 	snprintf(text, sizeof(text), "%" PRIu64, bytes);
-	error = file_write(path, text);
+	r = file_write(path, text);
 	after = reclaim_usage(dir);
 	if (after < before) {
-		r->taken_bytes += before - after;
-		r->total_bytes += before - after;
+		reclaim->taken_bytes += before - after;
+		reclaim->total_bytes += before - after;
 	}
-	if (error < 0 && error != -EAGAIN)
-		log_debug("cannot reclaim memory", "target=%s cgroup=%s errno=%d", r->settings.name,
-			  dir, -error);
-	return error == 0 && after < before;
+	if (r < 0 && r != -EAGAIN)
+		log_debug("cannot reclaim memory", "target=%s cgroup=%s errno=%d",
+			  reclaim->settings.name, dir, -r);
+	return r == 0 && after < before;
 }
 
 uint64_t reclaim_pause_ns(uint64_t took_ns)
@@ -96,75 +93,77 @@ uint64_t reclaim_pause_ns(uint64_t took_ns)
 
 static void reclaim_on_timer(void *arg)
 {
-	struct reclaim *r = arg;
+	struct reclaim *reclaim = arg;
 	uint64_t began_ns = monotonic_ns();
 
 	if (reclaim_is_under_pressure()) {
-		timer_in_ns(r->timer, RECLAIM_PAUSE_NS);
+		timer_in_ns(reclaim->timer, RECLAIM_PAUSE_NS);
 		return;
 	}
-	if (!reclaim_step(r, r->dirs[r->at]))
-		r->at++;
-	if (r->at < r->dirs_len)
-		timer_in_ns(r->timer, reclaim_pause_ns(monotonic_ns() - began_ns));
+	if (!reclaim_step(reclaim, reclaim->dirs[reclaim->at]))
+		reclaim->at++;
+	if (reclaim->at < reclaim->dirs_len)
+		timer_in_ns(reclaim->timer, reclaim_pause_ns(monotonic_ns() - began_ns));
 	else
-		log_info("memory given back", "target=%s bytes=%" PRIu64, r->settings.name,
-			 r->taken_bytes);
+		log_info("memory given back", "target=%s bytes=%" PRIu64, reclaim->settings.name,
+			 reclaim->taken_bytes);
 }
 
 int reclaim_new(struct reclaim **out, struct event_base *base,
 		const struct reclaim_settings *settings)
 {
-	_cleanup_(reclaim_free) struct reclaim *r = calloc(1, sizeof(*r));
+	_cleanup_(reclaim_free) struct reclaim *reclaim = calloc(1, sizeof(*reclaim));
 
-	if (!r)
+	if (!reclaim)
 		return log_err(-ENOMEM, "cannot give memory back");
-	r->settings = *settings;
-	r->timer = timer_new(base, reclaim_on_timer, r);
-	if (!r->timer)
+	reclaim->settings = *settings;
+	reclaim->timer = timer_new(base, reclaim_on_timer, reclaim);
+	if (!reclaim->timer)
 		return log_err(-ENOMEM, "cannot give memory back");
-	*out = TAKE_PTR(r);
+	*out = TAKE_PTR(reclaim);
 	return 0;
 }
 
-void reclaim_free(struct reclaim **r)
+void reclaim_free(struct reclaim **reclaim)
 {
-	if (!*r)
+	if (!*reclaim)
 		return;
-	for (size_t i = 0; i < (*r)->dirs_len; i++)
-		free((*r)->dirs[i]);
-	timer_free(&(*r)->timer);
-	free(*r);
-	*r = NULL;
+	for (size_t i = 0; i < (*reclaim)->dirs_len; i++)
+		free((*reclaim)->dirs[i]);
+	timer_free(&(*reclaim)->timer);
+	free(*reclaim);
+	*reclaim = NULL;
 }
 
-int reclaim_add(struct reclaim *r, const char *dir)
+int reclaim_add(struct reclaim *reclaim, const char *dir)
 {
 	char path[PATH_MAX];
 
-	reclaim_path(path, dir, "memory.reclaim");
-	if (access(path, W_OK) < 0)
+	if (cgroup_file_path(path, dir, "memory.reclaim") < 0 || access(path, W_OK) < 0)
 		return -ENODEV;
-	if (r->dirs_len == RECLAIM_DIRS_MAX)
+	if (reclaim->dirs_len == RECLAIM_DIRS_MAX)
 		return 0;
-	r->dirs[r->dirs_len] = strdup(dir);
-	return r->dirs[r->dirs_len] ? (r->dirs_len++, 0) : -ENOMEM;
+	reclaim->dirs[reclaim->dirs_len] = strdup(dir);
+	if (!reclaim->dirs[reclaim->dirs_len])
+		return -ENOMEM;
+	reclaim->dirs_len++;
+	return 0;
 }
 
-void reclaim_start(struct reclaim *r)
+void reclaim_start(struct reclaim *reclaim)
 {
-	r->at = 0;
-	r->taken_bytes = 0;
-	if (r->dirs_len)
-		timer_in_ns(r->timer, r->settings.after_ns);
+	reclaim->at = 0;
+	reclaim->taken_bytes = 0;
+	if (reclaim->dirs_len)
+		timer_in_ns(reclaim->timer, reclaim->settings.after_ns);
 }
 
-void reclaim_stop(struct reclaim *r)
+void reclaim_stop(struct reclaim *reclaim)
 {
-	timer_stop(r->timer);
+	timer_stop(reclaim->timer);
 }
 
-uint64_t reclaim_total_bytes(const struct reclaim *r)
+uint64_t reclaim_total_bytes(const struct reclaim *reclaim)
 {
-	return r->total_bytes;
+	return reclaim->total_bytes;
 }

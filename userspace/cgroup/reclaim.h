@@ -25,19 +25,19 @@ struct reclaim_settings {
 /* The caller owns *out. -ENOMEM, logged. */
 int reclaim_new(struct reclaim **out, struct event_base *base,
 		const struct reclaim_settings *settings);
-void reclaim_free(struct reclaim **r);
+void reclaim_free(struct reclaim **reclaim);
 
 /* One more cgroup, by its directory in cgroup v2. Copied. -ENOMEM; -ENODEV: no memory.reclaim. */
-int reclaim_add(struct reclaim *r, const char *dir);
+int reclaim_add(struct reclaim *reclaim, const char *dir);
 
 /* The target sleeps; it wakes, and nothing more is taken. */
-void reclaim_start(struct reclaim *r);
-void reclaim_stop(struct reclaim *r);
+void reclaim_start(struct reclaim *reclaim);
+void reclaim_stop(struct reclaim *reclaim);
 
 /* What has been given back so far, in all of its sleeps. */
-uint64_t reclaim_total_bytes(const struct reclaim *r);
+uint64_t reclaim_total_bytes(const struct reclaim *reclaim);
 
-/* Pure: how long to wait after a step, which the caller's other work has waited for so long. */
+/* How long to wait after a step that took so long: the rest of the daemon has waited for it. */
 uint64_t reclaim_pause_ns(uint64_t took_ns);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "cgroup/cgroup.h"
+#include "cgroup/cgroup_mounts.h"
 #include "command/privilege.h"
 #include "command/process.h"
 #include "config/config.h"
@@ -151,7 +152,7 @@ static int run_open_backend(struct run *run)
 		.asleep_millicpu = run->config.asleep_millicpu,
 	};
 	_cleanup_(freep) struct cgroup_mounts *mounts = calloc(1, sizeof(*mounts));
-	int r = mounts ? cgroup_find_mounts(mounts, "/") : -ENOMEM;
+	int r = mounts ? cgroup_mounts_find(mounts, "/") : -ENOMEM;
 
 	if (r < 0)
 		return r;
@@ -287,6 +288,7 @@ static void run_take_down(struct run *run)
 	target_seat_close(&run->seat);
 	daemon_close(&run->daemon);
 	backend_free(&run->backend);
+	cgroup_free(&run->cgroup);
 	if (run->on_exit)
 		event_free(run->on_exit);
 	daemon_free(&run->daemon);

@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/util.h"
-#include "cgroup/cgroup.h"
+#include "cgroup/cgroup_mounts.h"
 #include "cgroup/pod_place.h"
 #include "kube/kube_event.h"
 #include "kube/pod_watch.h"
@@ -188,7 +188,7 @@ static int node_open_state(struct node *n)
 static int node_find_cgroups(struct node *n)
 {
 	const char *root = n->settings.config->cgroup_root;
-	int r = cgroup_find_mounts(&n->mounts, root);
+	int r = cgroup_mounts_find(&n->mounts, root);
 
 	if (r < 0)
 		return r;

@@ -15,6 +15,7 @@
 #include "base/netns_addresses.h"
 #include "base/timer.h"
 #include "base/util.h"
+#include "cgroup/pod_cgroups_text.h"
 #include "cgroup/pod_place.h"
 #include "pod/node_plan.h"
 #include "pod/pod_target.h"
@@ -310,12 +311,7 @@ static void node_pod_read_state(const struct node_pod *r, struct node_pod_found 
 /* Whether it has put this container to sleep; -EINVAL: it cannot be told. */
 static int node_pod_was_asleep(const char *text, const struct kube_container *c)
 {
-	char id[POD_PLACE_ID_MAX];
-
-	if (!text)
-		return -EINVAL;
-	return pod_cgroups_text_has(text, c->name,
-				    pod_place_id(c->container_id, id) == 0 ? id : "");
+	return text ? pod_cgroups_text_has(text, c->name) : -EINVAL;
 }
 
 static bool node_pod_is_planned(const struct node_plan *plan, const struct kube_container *c)

@@ -13,7 +13,7 @@
 #ifndef DOZE_NODE_POD_H
 #define DOZE_NODE_POD_H
 
-#include "cgroup/cgroup.h"
+#include "cgroup/cgroup_mounts.h"
 #include "config/config.h"
 #include "kube/kube.h"
 #include "kube/kube_event.h"

@@ -3,7 +3,8 @@
  * Fuzzes the parsers of /proc/self/mountinfo and /proc/PID/cgroup: an input is the text, in which
  * a byte of 1 stands for a thousand letters, so that names become too long soon enough.
  */
-/* needs: userspace/cgroup/cgroup.c userspace/base/file.c userspace/base/log.c */
+/* needs: userspace/cgroup/cgroup_mounts.c userspace/cgroup/cgroup_file.c userspace/base/file.c
+ * userspace/base/log.c */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "cgroup/cgroup.h"
+#include "cgroup/cgroup_mounts.h"
 
 #define FUZZ_LETTER   1
 #define FUZZ_LETTERS  1000
@@ -35,7 +36,7 @@ static void fuzz_mountinfo(const char *text)
 {
 	struct cgroup_mounts mounts;
 
-	cgroup_parse_mountinfo(&mounts, text, "/");
+	cgroup_mounts_parse(&mounts, text, "/");
 	for (int c = 0; c < CGROUP_CONTROLS; c++) {
 		const struct cgroup_mount *m = &mounts.controls[c];
 
@@ -50,7 +51,7 @@ static void fuzz_mountinfo(const char *text)
 static void fuzz_path(const char *text, int version, enum cgroup_control control)
 {
 	char path[PATH_MAX] = "untouched";
-	int r = cgroup_parse_path(path, text, version, control);
+	int r = cgroup_mounts_path(path, text, version, control);
 
 	FUZZ_CHECK(r == 0 || r == -ENOENT || r == -ENAMETOOLONG);
 	FUZZ_CHECK(r == 0 || strcmp(path, "untouched") == 0);
