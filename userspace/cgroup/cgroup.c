@@ -75,7 +75,9 @@ static int cgroup_name(struct cgroup *cg, const struct cgroup_mounts *mounts, co
 
 static void cgroup_parent(char out[PATH_MAX], const char *path)
 {
-	snprintf(out, PATH_MAX, "%.*s", (int)(strrchr(path, '/') - path), path);
+	const char *slash = strrchr(path, '/');
+
+	snprintf(out, PATH_MAX, "%.*s", slash ? (int)(slash - path) : 0, path);
 }
 
 /* A directory that is there already is as good as a new one. */
@@ -142,6 +144,8 @@ static int cgroup_make_locked(struct cgroup *cg, const struct cgroup_mounts *mou
 {
 	const char *path = cg->controls[control].path;
 
+	if (!path)
+		return -ENODEV;
 	for (int i = 0; i < CGROUP_TRIES; i++) {
 		_cleanup_(closep) int fd = -1;
 		int r = cgroup_make(cg, mounts, control);

@@ -156,7 +156,7 @@ int cgroup_mounts_path(char out[PATH_MAX], const char *text, int version,
 			continue;
 		if (strlen(line) >= PATH_MAX)
 			return -ENAMETOOLONG;
-		strcpy(out, line);
+		memcpy(out, line, strlen(line) + 1);
 		return 0;
 	}
 	return -ENOENT;
