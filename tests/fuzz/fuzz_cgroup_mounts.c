@@ -3,8 +3,8 @@
  * Fuzzes the parsers of /proc/self/mountinfo and /proc/PID/cgroup: an input is the text, in which
  * a byte of 1 stands for a thousand letters, so that names become too long soon enough.
  */
-/* needs: userspace/cgroup/cgroup_mounts.c userspace/cgroup/cgroup_file.c userspace/base/file.c
- * userspace/base/log.c */
+/* needs: userspace/cgroup/cgroup_mounts.c userspace/cgroup/cgroup_file.c */
+/* needs: userspace/base/file.c userspace/base/log.c */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
