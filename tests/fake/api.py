@@ -6,7 +6,6 @@ handle() returns (code, document), or a Watch; what is refused is raised as ApiE
 import base64
 import dataclasses
 import json
-import os
 import random
 import string
 
@@ -14,11 +13,11 @@ import faults
 import objects
 import patching
 import quantity
+import recordings
 import validation
 from store import selector
 from watch import Watch, parse_version
 
-RECORDINGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recordings")
 KINDS = {"pods": "Pod", "nodes": "Node", "events": "Event"}
 EVENT_DEFAULTS = {"source": {}, "firstTimestamp": None, "lastTimestamp": None, "type": "",
                   "eventTime": None, "reportingComponent": "", "reportingInstance": ""}
@@ -31,11 +30,6 @@ class Account:
     user: str
     rules: set = None
     pod_name: str = None
-
-
-def recorded(name):
-    with open(os.path.join(RECORDINGS, name + ".json"), encoding="utf-8") as file:
-        return json.load(file)["response"]["body"]
 
 
 class Api:
@@ -84,7 +78,7 @@ class Api:
         raise faults.rbac_refusal(account, request)
 
     def _version(self):
-        version = recorded("version")
+        version = recordings.body("version")
         version.update(minor=str(self.minor), gitVersion=f"v1.{self.minor}.2")
         if self.minor == 36:
             return version
@@ -97,7 +91,7 @@ class Api:
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
 
     def _discovery(self):
-        document = recorded("discovery-core")
+        document = recordings.body("discovery-core")
         if not self.has_resize:
             document["resources"] = [r for r in document["resources"]
                                      if r["name"] != "pods/resize"]

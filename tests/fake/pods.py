@@ -9,13 +9,11 @@
     with_container(pod, "log", {...})    a second container
     with_probe(pod, {"httpGet": {...}})  another readinessProbe of a container; None for none
 """
-import json
-import os
 import secrets
 
 import objects
+import recordings
 
-RECORDINGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recordings")
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SIDECAR_RESOURCES = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "32Mi"}}
 SIDECAR_GUARANTEED = {"requests": {"cpu": "10m", "memory": "32Mi"},
@@ -36,33 +34,27 @@ PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 2, "successThreshold": 1
                   "failureThreshold": 3}
 
 
-def recorded(name):
-    """The pod of a recording, by its file name."""
-    with open(os.path.join(RECORDINGS, name + ".json"), encoding="utf-8") as file:
-        return json.load(file)["response"]["body"]
-
-
 def recorded_in_list(name):
-    items = recorded("list-node")["items"]
+    items = recordings.body("list-node")["items"]
     item = next(i for i in items if i["metadata"]["name"] == name)
     return {"kind": "Pod", "apiVersion": "v1", **objects.copy_of(item)}
 
 
 def burstable(name="web", resources=None, **options):
-    return _renamed(recorded("pod-get-awake-burstable"), name, resources, **options)
+    return _renamed(recordings.body("pod-get-awake-burstable"), name, resources, **options)
 
 
 def guaranteed(name="web", resources=None, **options):
-    return _renamed(recorded("pod-get-awake-guaranteed"), name, resources, **options)
+    return _renamed(recordings.body("pod-get-awake-guaranteed"), name, resources, **options)
 
 
 def requests_only(name="web", **options):
-    return _renamed(recorded("pod-get-awake-burstable"), name, {"requests": {"cpu": "100m"}},
+    return _renamed(recordings.body("pod-get-awake-burstable"), name, {"requests": {"cpu": "100m"}},
                     **options)
 
 
 def best_effort(name="web", **options):
-    return _renamed(recorded("pod-get-no-resources"), name, None, **options)
+    return _renamed(recordings.body("pod-get-no-resources"), name, None, **options)
 
 
 def asleep(pod, request="1m", limit="10m"):
@@ -165,7 +157,7 @@ def _status_like(pod, name):
 
 def complete(pod, minor=36):
     """Fills in what the API server and the kubelet would add to a manifest, by version."""
-    model = recorded("pod-get-awake-burstable")
+    model = recordings.body("pod-get-awake-burstable")
     metadata = {"namespace": "default", "uid": objects.new_uid(), "generation": 1,
                 "creationTimestamp": objects.now_text(), **pod["metadata"]}
     pod = {"kind": "Pod", "apiVersion": "v1", **pod, "metadata": metadata}

@@ -20,6 +20,7 @@ import objects
 import patching
 import pods
 import quantity
+import recordings
 import tap
 import test_recordings
 from apiserver import FakeApiServer
@@ -1037,7 +1038,7 @@ def test_sample_pods_are_consistent():
 
 
 def test_the_comparison_of_recordings_notices_a_difference():
-    recorded = test_recordings.load("resize-down-200")["response"]
+    recorded = recordings.load("resize-down-200")["response"]
     headers = {**recorded["headers"], "Audit-Id": "x"}
 
     def found(change):

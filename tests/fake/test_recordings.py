@@ -8,18 +8,17 @@ Compared are the status, the recorded headers (and none that tells of another fr
 body, except for what must differ: versions, uids, times, random names.
 """
 import json
-import os
 import re
 import sys
 import threading
 
 import pods
+import recordings
 import tap
 from apiserver import FakeApiServer
 from client import Client
 from clock import ManualClock
 
-RECORDINGS = pods.RECORDINGS
 NEVER_MIND = {"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "startTime",
               "startedAt", "lastProbeTime", "lastTransitionTime", "containerID"}
 ALL_MS = 1000  # longer than any delay of the kubelet but that of a memory error
@@ -45,7 +44,7 @@ class Story:
         self.clock = ManualClock()
         self.server = FakeApiServer(clock=self.clock, service_account="rec-sa").start()
         for name in ("pod-get-awake-guaranteed", "pod-get-awake-burstable", "pod-get-no-resources"):
-            self.server.add_pod(pods.recorded(name))
+            self.server.add_pod(recordings.body(name))
         self.server.add_pod(awake_without_limit())
         self.server.add_pod(pods.recorded_in_list("web"))
         self.client = Client(self.server)
@@ -55,7 +54,7 @@ class Story:
     def tell(self, *names):
         """Sends the recorded requests, one after the other, and compares."""
         for name in names:
-            recording = load(name)
+            recording = recordings.load(name)
             self.told.add(name)
             answer = ask(self.client, recording["request"])
             self.note(name, differences(recording["response"], answer))
@@ -73,14 +72,9 @@ class Story:
         self.clock.advance(self.server.kubelet.settings.allocate_ms / 2)
 
 
-def load(name):
-    with open(os.path.join(RECORDINGS, name + ".json"), encoding="utf-8") as file:
-        return json.load(file)
-
-
 def awake_without_limit():
     """rec-n before it was given a limit: the recordings hold only the answer to that."""
-    pod = load("resize-add-limit-to-no-limit")["response"]["body"]
+    pod = recordings.body("resize-add-limit-to-no-limit")
     pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}}
     pod["metadata"]["generation"] = 1
     return pod
@@ -213,7 +207,7 @@ def the_rest(story):
 def watched(story):
     """The recorded watch saw a resize down and up, a forced delete, and a stuck memory resize."""
     name = "watch-resize-and-delete"
-    recording = load(name)
+    recording = recordings.load(name)
     path = recording["request"]["path"].replace("=1199", f"={story.server.store.version}")
     story.told.add(name)
     watcher = Client(story.server)
@@ -240,8 +234,7 @@ def tell_all(story):
 
 
 def all_are_told(story):
-    names = {name[:-len(".json")] for name in os.listdir(RECORDINGS)}
-    tap.equal(sorted(names - story.told), [], "recordings that no part of the story replays")
+    tap.equal(sorted(set(recordings.names()) - story.told), [], "recordings that no part of the story replays")
 
 
 def main():
