@@ -10,11 +10,11 @@ TEST_LIBRARY := $(B)/asan/libdoze.a
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
-TOOLS      := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
+FAKE_TOOLS := $(patsubst tests/fake/%.c,$(B)/tests/fake/%,$(wildcard tests/fake/*.c))
 E2E_TESTS  := $(wildcard tests/*/test_*.py)
 # They have API servers of their own, and no doze run among them, which cleans up after others.
-KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py) tests/e2e/test_node.py \
-	tests/e2e/test_sidecar.py
+KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py tests/e2e/test_node*.py \
+	tests/e2e/test_sidecar*.py)
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 FUZZ_SECONDS := 60
@@ -23,12 +23,12 @@ test: deps ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory run-tests
 
 .PHONY: run-tests
-run-tests: doze $(UNIT_TESTS) $(BPF_TESTS) $(TOOLS)
+run-tests: doze $(UNIT_TESTS) $(BPF_TESTS) $(FAKE_TOOLS)
 	@tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(filter-out $(KUBE_TESTS),$(E2E_TESTS)) -- $(KUBE_TESTS)
 
 demo: deps ## install what is missing, build, show a process falling asleep and waking
-	@$(MAKE) --no-print-directory doze >/dev/null
-	@python3 tests/demo/demo.py
+	@$(MAKE) --no-print-directory doze $(B)/tests/bench/client >/dev/null
+	@python3 tests/bench/demo.py
 
 check: deps ## linters and layout; silent when content
 	@$(MAKE) --no-print-directory doze >/dev/null
@@ -72,7 +72,7 @@ $(B)/tests/bpf/%: tests/bpf/%.c $(TEST_LIBRARY)
 	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MD -MP -o $@ $< $(TEST_LIBRARY) -lcmocka $(LDLIBS)
 
 # Programs that the tests in Python run.
-$(B)/tests/tools/%: tests/tools/%.c $(TEST_LIBRARY)
+$(B)/tests/fake/%: tests/fake/%.c $(TEST_LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MD -MP -o $@ $< $(TEST_LIBRARY) $(LDLIBS)
 

@@ -15,7 +15,6 @@ that is switched on and off in one run are the ones to trust.
 """
 import argparse
 import json
-import math
 import os
 import re
 import shutil
@@ -23,17 +22,16 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
-TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-DOZE = os.path.join(TOP, "doze")
-SERVER, CLIENT, BENCH_GATE, GATE_SWITCH = (
+from figures import median_interval, quantile, verdict
+from rig import (CLIENT, DOZE, HTTP_PORT, LIMIT_S, SERVER_ADDRESS, TOP, Client, Doze, Network, end,
+                 inside, progress)
+
+SERVER, BENCH_GATE, GATE_SWITCH = (
     os.path.join(TOP, "build", "tests", "bench", name)
-    for name in ("server", "client", "bench_gate", "gate_switch"))
-SERVER_ADDRESS, CLIENT_ADDRESS = "192.0.2.2", "192.0.2.1"
-HTTP_PORT, IPERF_PORT = 8080, 5201
-LIMIT_S = 30
+    for name in ("server", "bench_gate", "gate_switch"))
+IPERF_PORT = 5201
 
 IDLE_AFTER = "100ms"
 # Before each try, asleep or awake, so that the caches and the CPU's sleep are alike for both.
@@ -65,70 +63,11 @@ class Unmeasured(Exception):
     """A figure that this machine cannot give, and why."""
 
 
-def progress(text):
-    """A line that the next one overwrites; on no terminal, nothing."""
-    if sys.stderr.isatty():
-        print("\r\033[K" + text, end="", file=sys.stderr, flush=True)
-
-
-def ip(*arguments):
-    subprocess.run(["ip", *arguments], check=True)
-
-
-class Network:
-    """Two namespaces and the veth pair between them."""
-
-    def __init__(self):
-        self.server = f"doze-bench-{os.getpid()}-server"
-        self.client = f"doze-bench-{os.getpid()}-client"
-
-    def __enter__(self):
-        try:
-            self.make()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.remove()
-
-    def make(self):
-        for name in (self.server, self.client):
-            ip("netns", "add", name)
-            ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", self.server, "link", "add", "eth0", "type", "veth",
-           "peer", "name", "eth0", "netns", self.client)
-        for name, address in ((self.server, SERVER_ADDRESS), (self.client, CLIENT_ADDRESS)):
-            ip("-n", name, "address", "add", address + "/24", "dev", "eth0")
-            ip("-n", name, "link", "set", "eth0", "up")
-
-    def remove(self):
-        for name in (self.server, self.client):
-            subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, check=False)
-
-
-def inside(namespace, *command):
-    """nsenter, not ip netns exec: that would hide this machine's /sys/fs/cgroup."""
-    return ["nsenter", f"--net=/run/netns/{namespace}", *command]
-
-
 def on_cpu(number):
     """Client and server each stay on a CPU: where the scheduler happens to put them changes the
     throughput by half, and hides everything else. Empty where there is one CPU only."""
     cpus = sorted(os.sched_getaffinity(0))
     return ["taskset", "-c", str(cpus[number])] if len(cpus) > 1 else []
-
-
-def end(process):
-    """A process of ours, by its own id."""
-    if process.poll() is None:
-        process.terminate()
-    try:
-        process.wait(LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 class Bare:
@@ -143,64 +82,6 @@ class Bare:
 
     def __exit__(self, *_):
         end(self.process)
-
-
-class Doze:
-    """A server under `doze run`, and the lines of doze's log."""
-
-    def __init__(self, network, port, command, *flags):
-        self.process = subprocess.Popen(
-            inside(network.server, DOZE, "run", "-p", str(port), *flags, "--", *command),
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.lines = []
-        self.changed = threading.Condition()
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        end(self.process)
-        self.reader.join(LIMIT_S)
-
-    def read(self):
-        for line in self.process.stderr:
-            with self.changed:
-                self.lines.append(line.rstrip())
-                self.changed.notify_all()
-
-    def fields(self, message):
-        """What each line with this message says, oldest first."""
-        with self.changed:
-            return [dict(re.findall(r"(\w+)=(\S+)", line)) for line in self.lines
-                    if f'msg="{message}"' in line]
-
-    def count(self, message):
-        return len(self.fields(message))
-
-    def wait_for(self, message, more_than):
-        """Until there are more than so many such lines."""
-        until = time.monotonic() + LIMIT_S
-        while self.count(message) <= more_than:
-            if self.process.poll() is not None:
-                raise RuntimeError("doze has ended:\n" + "\n".join(self.lines))
-            if time.monotonic() > until:
-                raise RuntimeError(f"no '{message}' in {LIMIT_S} s:\n" + "\n".join(self.lines))
-            with self.changed:
-                self.changed.wait(0.05)
-
-    @property
-    def hook(self):
-        for attached in self.fields("gate attached"):
-            if attached["interface"] == "eth0":
-                return attached["hook"]
-        return None
-
-    def gated_packets(self):
-        """Once it has ended: how many packets of its target the gate saw while it was open."""
-        return sum(int(counter["packets"]) for counter in self.fields("gate counter")
-                   if counter["verdict"] == "pass_open")
 
 
 def is_listening(pid, port):
@@ -225,29 +106,6 @@ def wait_until_listening(server, port):
 
 
 # --- the table ---
-
-def quantile(values, share):
-    """The smallest value that so large a share of them does not exceed."""
-    values = sorted(values)
-    return values[max(0, -int(-share * len(values) // 1) - 1)]
-
-
-def median_interval(values, trust=0.95):
-    """Between which of the values the true median lies, whatever their distribution: each value
-    is above it as often as a coin shows heads. (None, None): too few to say."""
-    values, count = sorted(values), len(values)
-    outside, cut = 0, 0
-    while cut < count // 2:
-        outside += 2 * math.comb(count, cut) / 2 ** count
-        if outside > 1 - trust:
-            break
-        cut += 1
-    return (values[cut - 1], values[-cut]) if cut else (None, None)
-
-
-def verdict(is_met):
-    return "met" if is_met else "short"
-
 
 class Table:
     HEAD = ("", "baseline", "with doze", "difference", "aim", "")
@@ -305,27 +163,6 @@ class Table:
 
 # --- wake latency ---
 
-class Client:
-    """tests/bench/client.c in the client's namespace."""
-
-    def __init__(self, network):
-        self.process = subprocess.Popen(
-            inside(network.client, CLIENT, SERVER_ADDRESS, str(HTTP_PORT)),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        end(self.process)
-
-    def try_once(self):
-        """Milliseconds until the first byte; None: failed."""
-        self.process.stdin.write("try\n")
-        answer = self.process.stdout.readline().split()
-        return int(answer[1]) / 1e6 if answer and answer[0].isdigit() else None
-
-
 class Wakes:
     """One kind of sleep: a try asleep, a try awake, and again."""
 
@@ -357,7 +194,7 @@ class Wakes:
 
     def measure(self, network, name, count, flags):
         with Doze(network, HTTP_PORT, [SERVER, str(HTTP_PORT)], "--idle-after", IDLE_AFTER,
-                  "--min-awake=0s", f"--idle-max={IDLE_AFTER}", *flags) as doze, Client(network) as client:
+                  "--min-awake=0s", f"--idle-max={IDLE_AFTER}", *flags) as doze, Client(network.client) as client:
             falls = 0
             for number in range(count):
                 progress(f"wake, {name}: {number + 1} of {count}")
@@ -632,7 +469,7 @@ def main():
         signal.signal(number, lambda *_: sys.exit(1))
     table = Table()
     start = time.monotonic()
-    with Network() as network:
+    with Network("bench") as network:
         bench_wakes(table, network, settings)
         bench_throughput(table, network, settings)
     bench_packet(table, settings)

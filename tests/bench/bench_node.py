@@ -10,7 +10,6 @@ pods beside one.
 import concurrent.futures
 import os
 import statistics
-import subprocess
 import sys
 import time
 
@@ -18,19 +17,13 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
 # pylint: disable=wrong-import-position
 import node as nodes  # noqa: E402
+from figures import shown  # noqa: E402
 from node import Node  # noqa: E402
+from rig import Client, end  # noqa: E402
 
 REQUESTS = 100
 QUIET_S = 20
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-def percentile(values, part):
-    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
-
-
-def shown(values):
-    return f"median {statistics.median(values):6.2f} ms, p99 {percentile(values, 0.99):6.2f} ms"
 
 
 def status_of(pid, field):
@@ -49,52 +42,21 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-class Client:
-    """A process of its own: the API server of the tests is in this one, and would keep it waiting."""
-
-    PROGRAM = """
-import socket, sys, time
-for line in sys.stdin:
-    address, port = line.split()
-    start_s = time.monotonic()
-    client = socket.create_connection((address, int(port)), 30)
-    client.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
-    first = client.recv(1)
-    print((time.monotonic() - start_s) * 1000 if first else "lost", flush=True)
-    client.close()
-"""
-
-    def __init__(self, node):
-        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            ["nsenter", f"--net=/run/netns/{node.client}", sys.executable, "-S", "-c",
-             self.PROGRAM], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def first_byte_ms(self, pod):
-        self.process.stdin.write(f"{pod.address} {pod.ports[0]}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-
 def measure_wakes():
     print(f"first byte, {REQUESTS} requests each:")
     for depth in ("throttle", "freeze"):
         with Node() as node:
             pod = node.add_pod("web", {"asleep": depth, "idle-after": "100ms", "idle-max": "100ms"})
-            client = Client(node)
+            client = Client(node.client, pod.address, pod.ports[0])
             node.start_doze(level="info")
             asleep = []
             for i in range(REQUESTS):
                 pod.wait_log("asleep", count=i + 1)
-                asleep.append(client.first_byte_ms(pod))
+                asleep.append(client.try_once())
             pod.annotate(idle_after="1h", idle_max="1h")
             pod.wait_log("watching", count=2)
-            awake = [client.first_byte_ms(pod) for _ in range(REQUESTS)]
-            client.close()
+            awake = [client.try_once() for _ in range(REQUESTS)]
+            end(client.process)
             ratio = statistics.median(asleep) / statistics.median(awake)
             print(f"  {depth:8}  asleep {shown(asleep)}   awake {shown(awake)}   x{ratio:.1f}")
 

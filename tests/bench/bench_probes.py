@@ -6,7 +6,6 @@ when it is awake, and by doze when it is not, in turn; and the CPU that doze use
 usage: bench_probes.py [ROUNDS]
 """
 import os
-import statistics
 import sys
 import time
 
@@ -14,9 +13,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 # pylint: disable=wrong-import-position
 import harness  # noqa: E402
+from figures import shown  # noqa: E402
 from probers import GrpcProbe, HttpProbe, HttpsProbe, TcpProbe  # noqa: E402
 
 ROUNDS = 500
+
 
 def cpu_s(pid):
     """User and system time, to a nanosecond where the kernel keeps it so."""
@@ -31,11 +32,6 @@ def measure(probe, rounds):
         probe()
         took_ms.append((time.perf_counter() - start_s) * 1000)
     return took_ms
-
-
-def shown(took_ms):
-    return (f"median {statistics.median(took_ms):.2f} ms, "
-            f"p99 {statistics.quantiles(took_ms, n=100)[98]:.2f} ms")
 
 
 def bench(t, rounds):

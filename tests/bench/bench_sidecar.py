@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 # pylint: disable=wrong-import-position
 import pod as pods_for_tests  # noqa: E402
 import pods  # noqa: E402
+from figures import verdict  # noqa: E402
 from pod import Pod  # noqa: E402
 
 WAKES = 30
@@ -24,10 +25,6 @@ QUIET_S = 10
 AIM_RATIO = 1.1
 AIM_RESIDENT_KB = 6 * 1024
 AIM_WAKEUPS = 2.0
-
-
-def verdict(is_met):
-    return "met" if is_met else "short"
 
 
 def first_byte_ms(pod):

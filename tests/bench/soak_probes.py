@@ -7,7 +7,6 @@ may fail; at the end a client calls each.
 usage: soak_probes.py [SECONDS]       600 by default; exit status 1 if a probe failed or woke one
 """
 import os
-import statistics
 import sys
 import time
 
@@ -15,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 # pylint: disable=wrong-import-position
 import node as nodes  # noqa: E402
+from figures import shown  # noqa: E402
 from pod import Pod, pods  # noqa: E402
 from probers import HttpProbe, Kubelet  # noqa: E402
 
@@ -37,8 +37,7 @@ class Timed:
 def report(name, kubelet, wakes, answer):
     took_ms = [ms for probe in kubelet.probes for ms in probe.took_ms]
     print(f"{name}: {kubelet.passed} probes, {len(kubelet.failures)} failed, {wakes} wakes; "
-          f"median {statistics.median(took_ms):.2f} ms, "
-          f"p99 {statistics.quantiles(took_ms, n=100)[98]:.2f} ms; "
+          f"{shown(took_ms)}; "
           f"then a client: {answer.elapsed_ms:.1f} ms, "
           f"{'answered' if answer.is_ok else answer.error}", flush=True)
     for failure in kubelet.failures[:5]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """pod_watch, as doze node uses it, against the test API server: lists, watches, and everything that
-can befall them. What it tells is printed by build/tests/tools/pod_watch_print."""
+can befall them. What it tells is printed by build/tests/fake/pod_watch_print."""
 import contextlib
 import os
 import re
@@ -18,7 +18,7 @@ from apiserver import FakeApiServer
 from tap import check
 
 TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "tests",
-                    "tools", "pod_watch_print")
+                    "fake", "pod_watch_print")
 LIMIT_S = 30
 
 
