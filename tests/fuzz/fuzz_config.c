@@ -3,10 +3,11 @@
  * Fuzzes the command line and the environment. An input is a byte that chooses the command, then
  * arguments with a NUL between them; DOZE_NAME=VALUE goes to the environment.
  */
-/* needs: userspace/base/address.c userspace/probe/caller.c userspace/base/cidr.c
- * userspace/config/config.c */
-/* needs: userspace/config/config_value.c userspace/base/log.c userspace/base/quantity.c
- * userspace/target/schedule.c */
+/* clang-format off */
+/* needs: userspace/base/address.c userspace/base/cidr.c userspace/base/log.c userspace/base/quantity.c */
+/* needs: userspace/config/config.c userspace/config/config_print.c userspace/config/config_table.c */
+/* needs: userspace/config/config_value.c userspace/probe/caller.c userspace/target/schedule.c */
+/* clang-format on */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -69,15 +70,15 @@ static void fuzz_split(struct fuzz_input *in, const uint8_t *data, size_t size)
 
 static void fuzz_check_ports(const struct config *c)
 {
-	FUZZ_CHECK(c->ports_len <= CONFIG_PORTS_MAX);
-	for (size_t i = 0; i < c->ports_len; i++) {
-		const struct config_port *p = &c->ports[i];
+	FUZZ_CHECK(c->ports.len <= CONFIG_PORTS_MAX);
+	for (size_t i = 0; i < c->ports.len; i++) {
+		const struct target_port *p = &c->ports.of[i];
 
 		FUZZ_CHECK(p->port > 0);
 		FUZZ_CHECK(p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP);
 		for (size_t j = 0; j < i; j++)
-			FUZZ_CHECK(c->ports[j].port != p->port ||
-				   c->ports[j].protocol != p->protocol);
+			FUZZ_CHECK(c->ports.of[j].port != p->port ||
+				   c->ports.of[j].protocol != p->protocol);
 	}
 }
 
@@ -91,14 +92,15 @@ static void fuzz_check_names(const char *const *names, size_t len, size_t len_ma
 static void fuzz_check_config(const struct config *c, const struct fuzz_input *in)
 {
 	fuzz_check_ports(c);
-	fuzz_check_names(c->interfaces, c->interfaces_len, CONFIG_INTERFACES_MAX);
-	fuzz_check_names(c->containers, c->containers_len, CONFIG_CONTAINERS_MAX);
-	FUZZ_CHECK(c->idle_ns >= 100 * NS_PER_MS && c->wake_timeout_ns >= 10 * NS_PER_MS);
+	fuzz_check_names(c->interfaces.of, c->interfaces.len, CONFIG_INTERFACES_MAX);
+	fuzz_check_names(c->containers.of, c->containers.len, CONFIG_CONTAINERS_MAX);
+	FUZZ_CHECK(c->target.idle_ns >= 100 * NS_PER_MS &&
+		   c->target.wake_timeout_ns >= 10 * NS_PER_MS);
 	FUZZ_CHECK(c->asleep_millicpu >= 10 && c->asleep_millicpu <= 1024000);
-	FUZZ_CHECK(c->ready != CONFIG_READY_HTTP || *c->ready_path == '/');
+	FUZZ_CHECK(c->target.ready.kind != READY_HTTP || *c->target.ready.path == '/');
 	FUZZ_CHECK(c->pid >= 0);
 	if (in->command == CONFIG_RUN) {
-		FUZZ_CHECK(c->ports_len > 0);
+		FUZZ_CHECK(c->ports.len > 0);
 		FUZZ_CHECK(!c->command != !c->pid);
 		FUZZ_CHECK(!c->command || (c->command > in->argv && *c->command &&
 					   c->command < in->argv + in->argc));
@@ -116,7 +118,7 @@ static int fuzz_parse(struct fuzz_input *in, char error[CONFIG_ERROR_MAX])
 
 	FUZZ_CHECK(r == 0 || r == -EINVAL);
 	FUZZ_CHECK(r == 0 || (*error && memchr(error, '\0', CONFIG_ERROR_MAX)));
-	if (r == 0 && !config.wants_help)
+	if (r == 0 && !config.wants_help && !config.wants_all_help)
 		fuzz_check_config(&config, in);
 	config_free(&config);
 	return r;

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "config/config.h"
+#include "config/config_print.h"
 #include "lib/test.h"
 
 #define ARGS_MAX 80
@@ -151,17 +152,17 @@ TEST(a_port_and_a_command_are_enough)
 
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
-	assert_int_equal(c->ports_len, 1);
-	assert_int_equal(c->ports[0].port, 8080);
-	assert_int_equal(c->ports[0].protocol, IPPROTO_TCP);
-	assert_int_equal(c->interfaces_len, 0);
-	assert_true(c->idle_ns == 300 * NS_PER_S);
-	assert_true(c->wake_timeout_ns == 30 * NS_PER_S);
+	assert_int_equal(c->ports.len, 1);
+	assert_int_equal(c->ports.of[0].port, 8080);
+	assert_int_equal(c->ports.of[0].protocol, IPPROTO_TCP);
+	assert_int_equal(c->interfaces.len, 0);
+	assert_true(c->target.idle_ns == 300 * NS_PER_S);
+	assert_true(c->target.wake_timeout_ns == 30 * NS_PER_S);
 	assert_int_equal(c->asleep, CONFIG_ASLEEP_DEFAULT);
 	assert_int_equal(c->asleep_millicpu, 10);
-	assert_int_equal(c->hook, CONFIG_HOOK_AUTO);
-	assert_true(c->can_replay);
-	assert_int_equal(c->ready, CONFIG_READY_TCP);
+	assert_int_equal(c->gate.hook, HOOKS_AUTO);
+	assert_true(c->gate.can_replay);
+	assert_int_equal(c->target.ready.kind, READY_TCP);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_int_equal(c->pid, 0);
 	assert_string_equal(c->command[0], "sleep");
@@ -173,19 +174,19 @@ TEST(a_port_and_a_command_are_enough)
 /* As run_variables and sidecar_variables have it; what both have. */
 static void expect_shared_settings(const struct config *c)
 {
-	assert_int_equal(c->ports_len, 2);
-	assert_int_equal(c->ports[0].port, 8080);
-	assert_int_equal(c->ports[0].protocol, IPPROTO_TCP);
-	assert_int_equal(c->ports[1].port, 53);
-	assert_int_equal(c->ports[1].protocol, IPPROTO_UDP);
-	assert_int_equal(c->interfaces_len, 2);
-	assert_string_equal(c->interfaces[0], "eth0");
-	assert_string_equal(c->interfaces[1], "lo");
-	assert_true(c->idle_ns == 500 * NS_PER_MS);
-	assert_true(c->wake_timeout_ns == 5 * NS_PER_S);
+	assert_int_equal(c->ports.len, 2);
+	assert_int_equal(c->ports.of[0].port, 8080);
+	assert_int_equal(c->ports.of[0].protocol, IPPROTO_TCP);
+	assert_int_equal(c->ports.of[1].port, 53);
+	assert_int_equal(c->ports.of[1].protocol, IPPROTO_UDP);
+	assert_int_equal(c->interfaces.len, 2);
+	assert_string_equal(c->interfaces.of[0], "eth0");
+	assert_string_equal(c->interfaces.of[1], "lo");
+	assert_true(c->target.idle_ns == 500 * NS_PER_MS);
+	assert_true(c->target.wake_timeout_ns == 5 * NS_PER_S);
 	assert_int_equal(c->asleep_millicpu, 20);
-	assert_int_equal(c->hook, CONFIG_HOOK_TC);
-	assert_false(c->can_replay);
+	assert_int_equal(c->gate.hook, HOOKS_TC);
+	assert_false(c->gate.can_replay);
 	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
 	assert_null(c->command);
 }
@@ -194,17 +195,17 @@ static void expect_run_settings(const struct config *c)
 {
 	expect_shared_settings(c);
 	assert_int_equal(c->asleep, CONFIG_ASLEEP_THROTTLE);
-	assert_int_equal(c->ready, CONFIG_READY_HTTP);
-	assert_string_equal(c->ready_path, "/healthz?full=1");
+	assert_int_equal(c->target.ready.kind, READY_HTTP);
+	assert_string_equal(c->target.ready.path, "/healthz?full=1");
 	assert_int_equal(c->pid, 1234);
 }
 
 static void expect_sidecar_settings(const struct config *c)
 {
 	expect_shared_settings(c);
-	assert_int_equal(c->containers_len, 2);
-	assert_string_equal(c->containers[0], "app");
-	assert_string_equal(c->containers[1], "cache");
+	assert_int_equal(c->containers.len, 2);
+	assert_string_equal(c->containers.of[0], "app");
+	assert_string_equal(c->containers.of[1], "cache");
 	assert_string_equal(c->own_container, "sleeper");
 	assert_string_equal(c->pod_name, "web-0");
 	assert_string_equal(c->pod_namespace, "shop");
@@ -280,8 +281,8 @@ TEST(a_sidecar_needs_only_the_names_of_its_pod)
 	expect_ok(&p);
 	assert_string_equal(c->pod_name, "web-0");
 	assert_string_equal(c->pod_namespace, "shop");
-	assert_int_equal(c->ports_len, 0);
-	assert_int_equal(c->containers_len, 0);
+	assert_int_equal(c->ports.len, 0);
+	assert_int_equal(c->containers.len, 0);
 	assert_int_equal(c->asleep_millicpu, 10);
 	assert_string_equal(c->own_container, "doze");
 	assert_string_equal(c->state_file, "/var/lib/doze/state.json");
@@ -300,10 +301,10 @@ TEST(a_flag_wins_over_its_variable)
 	setenv("DOZE_HOOK", "xdp", 1);
 	PARSE(&p, PORT, "--idle-after", "2m", "--replay", "on", "--ready", "none", COMMAND);
 	expect_ok(&p);
-	assert_true(p.config.idle_ns == 120 * NS_PER_S);
-	assert_true(p.config.can_replay);
-	assert_int_equal(p.config.ready, CONFIG_READY_NONE);
-	assert_int_equal(p.config.hook, CONFIG_HOOK_XDP);
+	assert_true(p.config.target.idle_ns == 120 * NS_PER_S);
+	assert_true(p.config.gate.can_replay);
+	assert_int_equal(p.config.target.ready.kind, READY_NONE);
+	assert_int_equal(p.config.gate.hook, HOOKS_XDP);
 }
 
 TEST(a_list_of_flags_replaces_that_of_the_environment)
@@ -317,13 +318,13 @@ TEST(a_list_of_flags_replaces_that_of_the_environment)
 	PARSE_SIDECAR(&q, POD, "--containers", "cache");
 	expect_ok(&p);
 	expect_ok(&q);
-	assert_int_equal(p.config.ports_len, 2);
-	assert_int_equal(p.config.ports[0].port, 81);
-	assert_int_equal(p.config.ports[1].port, 90);
-	assert_int_equal(p.config.interfaces_len, 2);
-	assert_int_equal(q.config.ports_len, 3);
-	assert_int_equal(q.config.containers_len, 1);
-	assert_string_equal(q.config.containers[0], "cache");
+	assert_int_equal(p.config.ports.len, 2);
+	assert_int_equal(p.config.ports.of[0].port, 81);
+	assert_int_equal(p.config.ports.of[1].port, 90);
+	assert_int_equal(p.config.interfaces.len, 2);
+	assert_int_equal(q.config.ports.len, 3);
+	assert_int_equal(q.config.containers.len, 1);
+	assert_string_equal(q.config.containers.of[0], "cache");
 }
 
 TEST(an_empty_variable_is_none)
@@ -334,8 +335,8 @@ TEST(an_empty_variable_is_none)
 		setenv(run_variables[i].name, "", 1);
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
-	assert_true(p.config.idle_ns == 300 * NS_PER_S);
-	assert_int_equal(p.config.ports_len, 1);
+	assert_true(p.config.target.idle_ns == 300 * NS_PER_S);
+	assert_int_equal(p.config.ports.len, 1);
 }
 
 TEST(a_list_in_a_variable_may_have_spaces_and_empty_items)
@@ -345,8 +346,8 @@ TEST(a_list_in_a_variable_may_have_spaces_and_empty_items)
 	setenv("DOZE_PORT", " 80, 81 ,,82,", 1);
 	PARSE(&p, COMMAND);
 	expect_ok(&p);
-	assert_int_equal(p.config.ports_len, 3);
-	assert_int_equal(p.config.ports[2].port, 82);
+	assert_int_equal(p.config.ports.len, 3);
+	assert_int_equal(p.config.ports.of[2].port, 82);
 }
 
 TEST(the_last_of_a_repeated_flag_counts)
@@ -355,7 +356,7 @@ TEST(the_last_of_a_repeated_flag_counts)
 
 	PARSE(&p, PORT, "--idle-after", "1s", "--idle-after", "2s", COMMAND);
 	expect_ok(&p);
-	assert_true(p.config.idle_ns == 2 * NS_PER_S);
+	assert_true(p.config.target.idle_ns == 2 * NS_PER_S);
 }
 
 TEST(a_port_may_be_watched_for_tcp_and_udp)
@@ -364,11 +365,11 @@ TEST(a_port_may_be_watched_for_tcp_and_udp)
 
 	PARSE(&p, "-p", "53/tcp", "-p", "53/udp", COMMAND);
 	expect_ok(&p);
-	assert_int_equal(p.config.ports_len, 2);
-	assert_int_equal(p.config.ports[0].protocol, IPPROTO_TCP);
-	assert_int_equal(p.config.ports[1].protocol, IPPROTO_UDP);
-	assert_string_equal(config_protocol_name(p.config.ports[0].protocol), "tcp");
-	assert_string_equal(config_protocol_name(p.config.ports[1].protocol), "udp");
+	assert_int_equal(p.config.ports.len, 2);
+	assert_int_equal(p.config.ports.of[0].protocol, IPPROTO_TCP);
+	assert_int_equal(p.config.ports.of[1].protocol, IPPROTO_UDP);
+	assert_string_equal(config_protocol_name(p.config.ports.of[0].protocol), "tcp");
+	assert_string_equal(config_protocol_name(p.config.ports.of[1].protocol), "udp");
 }
 
 /* clang-format off */
@@ -398,7 +399,7 @@ TEST(what_follows_the_command_belongs_to_it)
 
 		parse(&p, CONFIG_RUN, commands[i].args);
 		expect_ok(&p);
-		assert_int_equal(p.config.ports_len, 1);
+		assert_int_equal(p.config.ports.len, 1);
 		for (; expected[n] && p.config.command[n]; n++)
 			assert_string_equal(p.config.command[n], expected[n]);
 		assert_ptr_equal(expected[n], p.config.command[n]);
@@ -430,9 +431,9 @@ TEST(one_parse_leaves_nothing_for_the_next)
 		assert_int_equal(q.r, -EINVAL);
 		PARSE(&r, "-p", "81", "-i", "lo", COMMAND);
 		expect_ok(&r);
-		assert_int_equal(r.config.ports_len, 1);
-		assert_int_equal(r.config.ports[0].port, 81);
-		assert_int_equal(r.config.interfaces_len, 1);
+		assert_int_equal(r.config.ports.len, 1);
+		assert_int_equal(r.config.ports.of[0].port, 81);
+		assert_int_equal(r.config.interfaces.len, 1);
 		assert_string_equal(r.config.command[0], "sleep");
 	}
 }
@@ -635,12 +636,12 @@ TEST(a_list_holds_as_many_as_there_is_room_for)
 	port_args[CONFIG_PORTS_MAX] = "sleep";
 	parse(&r, CONFIG_RUN, port_args);
 	expect_ok(&r);
-	assert_int_equal(r.config.ports_len, CONFIG_PORTS_MAX);
+	assert_int_equal(r.config.ports.len, CONFIG_PORTS_MAX);
 	name_args[CONFIG_INTERFACES_MAX] = "-p80";
 	name_args[CONFIG_INTERFACES_MAX + 1] = "sleep";
 	parse(&s, CONFIG_RUN, name_args);
 	expect_ok(&s);
-	assert_int_equal(s.config.interfaces_len, CONFIG_INTERFACES_MAX);
+	assert_int_equal(s.config.interfaces.len, CONFIG_INTERFACES_MAX);
 }
 
 TEST(a_value_that_is_too_long_for_the_error_is_cut)
@@ -684,13 +685,13 @@ TEST(idleness_has_its_defaults)
 
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
-	assert_true(p.config.busy_max_ns == 900 * NS_PER_S);
-	assert_true(p.config.sleeps_with_connections);
-	assert_true(p.config.awake_min_ns == 10 * NS_PER_S);
-	assert_true(p.config.idle_max_ns == 2400 * NS_PER_S);
-	assert_int_equal(p.config.probes, CONFIG_PROBES_ANSWER);
-	assert_int_equal(p.config.schedules_len + p.config.probe_sources.len +
-				 p.config.ignored_sources.len + p.config.ignored_http_len +
+	assert_true(p.config.target.activity.busy.max_ms == 900 * 1000);
+	assert_true(p.config.target.activity.busy.sleeps_with_connections);
+	assert_true(p.config.target.awake_min_ns == 10 * NS_PER_S);
+	assert_true(p.config.target.idle_max_ns == 2400 * NS_PER_S);
+	assert_int_equal(p.config.target.probes, GATE_PROBES_ANSWER);
+	assert_int_equal(p.config.schedules.len + p.config.probe_sources.len +
+				 p.config.ignored_sources.len + p.config.ignored_http.len +
 				 p.config.probe_ports.len + p.config.https_ports.len,
 			 0);
 	assert_null(p.config.listen);
@@ -698,7 +699,7 @@ TEST(idleness_has_its_defaults)
 	/* An idle time of hours needs no other flag beside it. */
 	PARSE(&patient, PORT, "--idle-after=2h", COMMAND);
 	expect_ok(&patient);
-	assert_true(patient.config.busy_max_ns == 7200 * NS_PER_S);
+	assert_true(patient.config.target.activity.busy.max_ms == 7200 * 1000);
 }
 
 TEST(probes_are_named_by_flags)
@@ -711,18 +712,18 @@ TEST(probes_are_named_by_flags)
 	      "--probe-port=9000", "--probe-https=8443", "--busy-max=0s", "--listen=[::1]:9090",
 	      "--socket=/run/d.sock", COMMAND);
 	expect_ok(&p);
-	assert_int_equal(c->probes, CONFIG_PROBES_PASS);
+	assert_int_equal(c->target.probes, GATE_PROBES_PASS);
 	assert_int_equal(c->probe_sources.len, 2);
 	assert_int_equal(c->probe_sources.of[0].prefix_len, 128);
 	assert_int_equal(c->probe_sources.of[1].prefix_len, 8);
 	assert_int_equal(c->ignored_sources.len, 1);
 	assert_int_equal(c->ignored_sources.of[0].prefix_len, 104);
-	assert_int_equal(c->ignored_http_len, 2);
-	assert_string_equal(c->ignored_http[0].prefix, "/healthz");
-	assert_int_equal(c->ignored_http[1].method_len, 4);
+	assert_int_equal(c->ignored_http.len, 2);
+	assert_string_equal(c->ignored_http.of[0].prefix, "/healthz");
+	assert_int_equal(c->ignored_http.of[1].method_len, 4);
 	assert_int_equal(c->probe_ports.of[0], 9000);
 	assert_int_equal(c->https_ports.of[0], 8443);
-	assert_true(c->busy_max_ns == 0);
+	assert_true(c->target.activity.busy.max_ms == 0);
 	assert_string_equal(c->listen, "[::1]:9090");
 	assert_string_equal(c->socket, "/run/d.sock");
 }
@@ -736,10 +737,10 @@ TEST(lists_of_idleness_have_separators_of_their_own)
 	setenv("DOZE_PROBE_SOURCE", "10.0.0.1, 10.0.0.2 10.0.0.3", 1);
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
-	assert_int_equal(p.config.schedules_len, 2);
-	assert_int_equal(p.config.schedules[0].days, 3);
-	assert_int_equal(p.config.ignored_http_len, 2);
-	assert_string_equal(p.config.ignored_http[1].prefix, "/b");
+	assert_int_equal(p.config.schedules.len, 2);
+	assert_int_equal(p.config.schedules.of[0].days, 3);
+	assert_int_equal(p.config.ignored_http.len, 2);
+	assert_string_equal(p.config.ignored_http.of[1].prefix, "/b");
 	assert_int_equal(p.config.probe_sources.len, 3);
 }
 
@@ -789,7 +790,9 @@ TEST(what_is_wrong_with_idleness_is_said_with_its_value)
 /* As a node's flags have it: the rest is every pod's own. */
 static void defaults_of_a_node(struct parsed *p)
 {
-	PARSE(p, PORT, "--idle-after=1m", "--busy-max=20m", "--probe-source=10.0.0.1", COMMAND);
+	parse(p, CONFIG_NODE,
+	      ARGS("--node-name=n1", "--idle-after=1m", "--busy-max=20m",
+		   "--probe-source=10.0.0.1"));
 	expect_ok(p);
 }
 
@@ -824,18 +827,18 @@ TEST(an_annotation_wins_over_the_nodes_flag)
 						 ARRAY_LEN(annotations), error),
 			 0);
 	memset(list, 'x', sizeof(list) - 1); /* it may be gone by now */
-	assert_true(pod.idle_ns == 5 * NS_PER_S);
-	assert_true(pod.idle_max_ns == 40 * NS_PER_S);
-	assert_true(pod.busy_max_ns == 1200 * NS_PER_S);
-	assert_int_equal(pod.ports_len, 2);
-	assert_int_equal(pod.ports[1].port, 53);
+	assert_true(pod.target.idle_ns == 5 * NS_PER_S);
+	assert_true(pod.target.idle_max_ns == 40 * NS_PER_S);
+	assert_true(pod.target.activity.busy.max_ms == 1200 * 1000);
+	assert_int_equal(pod.ports.len, 2);
+	assert_int_equal(pod.ports.of[1].port, 53);
 	assert_int_equal(pod.asleep, CONFIG_ASLEEP_THROTTLE);
-	assert_int_equal(pod.containers_len, 2);
-	assert_string_equal(pod.containers[1], "cache");
-	assert_int_equal(pod.schedules_len, 2);
+	assert_int_equal(pod.containers.len, 2);
+	assert_string_equal(pod.containers.of[1], "cache");
+	assert_int_equal(pod.schedules.len, 2);
 	assert_int_equal(pod.probe_sources.len, 1);
 	/* And the node's are as they were. */
-	assert_true(node.config.idle_ns == 60 * NS_PER_S);
+	assert_true(node.config.target.idle_ns == 60 * NS_PER_S);
 	assert_int_equal(node.config.probe_sources.len, 1);
 }
 
@@ -847,8 +850,9 @@ TEST(without_annotations_the_nodes_flags_count)
 
 	defaults_of_a_node(&node);
 	assert_int_equal(config_from_annotations(&pod, &node.config, NULL, 0, error), 0);
-	assert_true(pod.idle_ns == 60 * NS_PER_S && pod.idle_max_ns == 480 * NS_PER_S);
-	assert_true(pod.busy_max_ns == 1200 * NS_PER_S);
+	assert_true(pod.target.idle_ns == 60 * NS_PER_S &&
+		    pod.target.idle_max_ns == 480 * NS_PER_S);
+	assert_true(pod.target.activity.busy.max_ms == 1200 * 1000);
 }
 
 /* clang-format off */

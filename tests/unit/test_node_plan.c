@@ -108,10 +108,10 @@ TEST(annotations_come_before_the_defaults)
 	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
 
 	node_plan_read(plan, pod, &defaults);
-	assert_int_equal(plan->config.idle_ns / NS_PER_S, 42);
+	assert_int_equal(plan->config.target.idle_ns / NS_PER_S, 42);
 	assert_int_equal(plan->config.asleep, CONFIG_ASLEEP_RECLAIM);
 	assert_string_equal(plan->config.group, "shop");
-	assert_int_equal(plan->config.wake_timeout_ns, defaults.wake_timeout_ns);
+	assert_int_equal(plan->config.target.wake_timeout_ns, defaults.target.wake_timeout_ns);
 	assert_int_equal(pod->priority, 7);
 	config_free(&plan->config);
 }

@@ -14,6 +14,7 @@
 #include "cgroup/watchdog.h"
 #include "command/privilege.h"
 #include "config/config.h"
+#include "config/config_print.h"
 #include "config/target_config.h"
 #include "kube/kube.h"
 #include "kube/kubeconfig.h"
@@ -95,7 +96,7 @@ static void node_leave_when_settled(struct node_command *c, uint64_t limit_ns)
 static void node_on_signal(void *arg, const struct signalfd_siginfo *info)
 {
 	struct node_command *c = arg;
-	bool wakes = c->config.on_exit == CONFIG_ON_EXIT_WAKE || c->config.uninstalls;
+	bool wakes = c->config.wakes_on_exit || c->config.uninstalls;
 
 	log_info("stopping", "signal=%u asleep=%s", info->ssi_signo, wakes ? "wake" : "keep");
 	if (c->is_stopping || !c->node) {
@@ -132,7 +133,7 @@ static int node_check_privileges(struct node_command *c)
 	const struct privilege_needs needs = {
 		.enters_netns = true,
 		.opens_others = true,
-		.replays_on_lo = c->config.can_replay,
+		.replays_on_lo = c->config.gate.can_replay,
 	};
 
 	return privilege_check(&needs);
@@ -165,8 +166,8 @@ static int node_open_loop(struct node_command *c)
 static int node_open_gate(struct node_command *c)
 {
 	const struct daemon_gate_settings settings = {
-		.hook = target_config_hook(&c->config),
-		.can_replay = c->config.can_replay,
+		.hook = c->config.gate.hook,
+		.can_replay = c->config.gate.can_replay,
 		.has_udp = true,
 		.has_namespaces = true,
 		.tc_handle = NODE_TC_HANDLE,
@@ -278,7 +279,7 @@ int cmd_node(int argc, char **argv)
 		config_free(&c.config);
 		return NODE_EXIT_USAGE;
 	}
-	if (c.config.wants_help) {
+	if (c.config.wants_help || c.config.wants_all_help) {
 		node_print_help();
 		config_free(&c.config);
 		return 0;

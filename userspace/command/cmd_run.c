@@ -17,6 +17,7 @@
 #include "command/privilege.h"
 #include "command/process.h"
 #include "config/config.h"
+#include "config/config_print.h"
 #include "config/target_config.h"
 #include "report/server.h"
 #include "target/daemon.h"
@@ -105,7 +106,7 @@ static int run_check_privileges(struct run *run)
 {
 	const struct privilege_needs needs = {
 		.enters_netns = run->config.pid != 0,
-		.replays_on_lo = run->config.can_replay,
+		.replays_on_lo = run->config.gate.can_replay,
 	};
 
 	return privilege_check(&needs);
@@ -175,18 +176,16 @@ static int run_open_gate(struct run *run)
 	const struct target_seat_settings target_seat_settings = {
 		.netns_pid = run->config.pid,
 		.ports = run->target.ports,
-		.ports_len = run->config.ports_len,
+		.ports_len = run->config.ports.len,
 	};
 	struct daemon_gate_settings settings = {
-		.hook = target_config_hook(&run->config),
-		.can_replay = run->config.can_replay,
+		.hook = run->config.gate.hook,
+		.can_replay = run->config.gate.can_replay,
 		.watchdog = run->watchdog,
 	};
 	int r;
 
-	for (size_t i = 0; i < run->config.ports_len; i++)
-		target_config_add_port(&run->target, run->config.ports[i].port,
-				       run->config.ports[i].protocol);
+	target_config_add_ports(&run->target, &run->config);
 	settings.has_udp = target_config_has_udp(&run->target);
 	settings.tc_handle = target_config_tc_handle(&run->target);
 	r = daemon_open_gate(&run->daemon, &settings);
@@ -195,24 +194,14 @@ static int run_open_gate(struct run *run)
 
 static int run_open_target(struct run *run)
 {
-	static const enum ready_kind kinds[] = {
-		[CONFIG_READY_TCP] = READY_TCP,
-		[CONFIG_READY_HTTP] = READY_HTTP,
-		[CONFIG_READY_NONE] = READY_NONE,
-	};
-
 	const struct target_seat_target what = {
 		.backend = run->backend,
 		.settings = &run->target.settings,
-		.interfaces = run->config.interfaces,
-		.interfaces_len = run->config.interfaces_len,
+		.interfaces = run->config.interfaces.of,
+		.interfaces_len = run->config.interfaces.len,
 	};
 
 	target_config_fill(&run->target, &run->config);
-	run->target.settings.ready = (struct ready_spec){
-		.kind = kinds[run->config.ready],
-		.path = run->config.ready_path,
-	};
 	return target_seat_open_target(&run->seat, &what);
 }
 
@@ -303,8 +292,9 @@ static void run_log_watching(const struct run *run)
 
 	log_info("watching",
 		 "port=%u/%s idle_after_ms=%" PRIu64 " asleep=%s cgroup_version=%d pid=%d",
-		 run->config.ports[0].port, config_protocol_name(run->config.ports[0].protocol),
-		 run->config.idle_ns / NS_PER_MS, freezes ? "freeze" : "throttle",
+		 run->config.ports.of[0].port,
+		 config_protocol_name(run->config.ports.of[0].protocol),
+		 run->config.target.idle_ns / NS_PER_MS, freezes ? "freeze" : "throttle",
 		 run->cgroup.controls[freezes ? CGROUP_FREEZER : CGROUP_CPU].version,
 		 (int)run->process.pid);
 }
@@ -339,7 +329,7 @@ int cmd_run(int argc, char **argv)
 		config_free(&run.config);
 		return RUN_EXIT_USAGE;
 	}
-	if (run.config.wants_help) {
+	if (run.config.wants_help || run.config.wants_all_help) {
 		run_print_help();
 		config_free(&run.config);
 		return 0;

@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "command/privilege.h"
 #include "config/config.h"
+#include "config/config_print.h"
 #include "kube/kube.h"
 #include "kube/kubeconfig.h"
 #include "pod/pod_target.h"
@@ -160,8 +161,8 @@ static int sidecar_open_access(struct sidecar *s)
 static struct kube_size_choice sidecar_choice(const struct sidecar *s)
 {
 	return (struct kube_size_choice){
-		.names = s->config.containers,
-		.names_len = s->config.containers_len,
+		.names = s->config.containers.of,
+		.names_len = s->config.containers.len,
 		.own_name = s->config.own_container,
 		.asleep_millicpu = s->config.asleep_millicpu,
 	};
@@ -237,8 +238,8 @@ static int sidecar_open_gate(struct sidecar *s)
 		.ports_len = s->target.config.ports_len,
 	};
 	const struct daemon_gate_settings settings = {
-		.hook = target_config_hook(&s->config),
-		.can_replay = s->config.can_replay,
+		.hook = s->config.gate.hook,
+		.can_replay = s->config.gate.can_replay,
 		.has_udp = target_config_has_udp(&s->target.config),
 		.tc_handle = target_config_tc_handle(&s->target.config),
 	};
@@ -252,8 +253,8 @@ static int sidecar_open_target(struct sidecar *s)
 	const struct target_seat_target what = {
 		.backend = s->backend,
 		.settings = &s->target.config.settings,
-		.interfaces = s->config.interfaces,
-		.interfaces_len = s->config.interfaces_len,
+		.interfaces = s->config.interfaces.of,
+		.interfaces_len = s->config.interfaces.len,
 	};
 
 	pod_target_fill(&s->target, &s->seat.ns, &s->config);
@@ -300,7 +301,8 @@ static int sidecar_set_up(struct sidecar *s)
 static void sidecar_main(struct sidecar *s)
 {
 	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config.pod_namespace,
-		 s->config.pod_name, s->target.config.ports[0].port, s->config.idle_ns / NS_PER_MS);
+		 s->config.pod_name, s->target.config.ports[0].port,
+		 s->config.target.idle_ns / NS_PER_MS);
 	target_start(s->seat.target);
 	/* We were here before: nobody has watched the gate since, so the pod does not sleep on. */
 	if (!backend_kube_is_full(s->backend)) {
@@ -338,7 +340,7 @@ int cmd_sidecar(int argc, char **argv)
 		config_free(&s.config);
 		return SIDECAR_EXIT_USAGE;
 	}
-	if (s.config.wants_help) {
+	if (s.config.wants_help || s.config.wants_all_help) {
 		sidecar_print_help();
 		config_free(&s.config);
 		return 0;

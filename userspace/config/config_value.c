@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* One function for each setting, in the order of the table in config.c. */
+/* A parser for each type of value. */
 #include "config/config_value.h"
 
 #include <arpa/inet.h>
@@ -7,144 +7,134 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/quantity.h"
 #include "base/util.h"
+#include "config/config.h"
 
-#define CONFIG_IDLE_MIN_NS	   (100 * NS_PER_MS)
-#define CONFIG_WAKE_TIMEOUT_MIN_NS (10 * NS_PER_MS)
+#define CONFIG_VALUE_MILLICPU_MIN 10
+#define CONFIG_VALUE_WORDS_MAX	  256
 
-const char *config_set_port(struct config *c, char *value)
+int config_value_refuse(char *wrong, const char *format, ...)
 {
-	struct config_port port;
+	va_list args;
 
-	switch (quantity_parse_port(value, &port.port, &port.protocol)) {
-	case 0:
-		break;
-	case -ERANGE:
-		return "is not a port from 1 to 65535";
-	default:
-		return "is not a port such as 8080 or 53/udp";
-	}
-	for (size_t i = 0; i < c->ports_len; i++) {
-		if (c->ports[i].port == port.port && c->ports[i].protocol == port.protocol)
-			return "is given twice; name each port once";
-	}
-	if (c->ports_len == CONFIG_PORTS_MAX)
-		return "is one port too many; at most 64 are possible";
-	c->ports[c->ports_len++] = port;
-	return NULL;
+	va_start(args, format);
+	vsnprintf(wrong, CONFIG_ERROR_MAX, format, args);
+	va_end(args);
+	return -EINVAL;
 }
 
-const char *config_set_interface(struct config *c, char *value)
+static int config_value_parse_switch(const struct config_setting *s, char *text, void *out,
+				     char *wrong)
 {
-	if (*value == '\0' || strlen(value) >= IFNAMSIZ)
-		return "is not the name of an interface, such as eth0";
-	for (size_t i = 0; i < c->interfaces_len; i++) {
-		if (strcmp(c->interfaces[i], value) == 0)
-			return "is given twice; name each interface once";
-	}
-	if (c->interfaces_len == CONFIG_INTERFACES_MAX)
-		return "is one interface too many; at most 64 are possible";
-	c->interfaces[c->interfaces_len++] = value;
-	return NULL;
+	(void)s;
+	(void)text;
+	(void)wrong;
+	*(bool *)out = true;
+	return 0;
 }
 
-static const char *config_duration(const char *value, uint64_t min_ns, const char *too_short,
-				   uint64_t *out)
+static int config_value_parse_duration(const struct config_setting *s, char *text, void *out,
+				       char *wrong)
 {
-	uint64_t ns;
+	uint64_t least_ns = 0;
+	int r = quantity_parse_duration(text, out);
 
-	switch (quantity_parse_duration(value, &ns)) {
-	case 0:
-		break;
-	case -ERANGE:
-		return "is longer than 1000 days";
-	default:
-		return "is not a duration such as 30s or 5m";
-	}
-	if (ns < min_ns)
-		return too_short;
-	*out = ns;
-	return NULL;
+	if (r == -ERANGE)
+		return config_value_refuse(wrong, "is longer than 1000 days");
+	if (r < 0)
+		return config_value_refuse(wrong, "is not a duration such as 30s or 5m");
+	if (s->least)
+		quantity_parse_duration(s->least, &least_ns);
+	if (*(uint64_t *)out < least_ns)
+		return config_value_refuse(wrong, "is too short; %s is the least", s->least);
+	return 0;
 }
 
-const char *config_set_idle_after(struct config *c, char *value)
+static int config_value_parse_duration_ms(const struct config_setting *s, char *text, void *out,
+					  char *wrong)
 {
-	return config_duration(value, CONFIG_IDLE_MIN_NS, "is too short; 100ms is the least",
-			       &c->idle_ns);
+	int r = config_value_parse_duration(s, text, out, wrong);
+
+	*(uint64_t *)out /= NS_PER_MS;
+	return r;
 }
 
-const char *config_set_wake_timeout(struct config *c, char *value)
+static int config_value_parse_cpu(const struct config_setting *s, char *text, void *out,
+				  char *wrong)
 {
-	return config_duration(value, CONFIG_WAKE_TIMEOUT_MIN_NS, "is too short; 10ms is the least",
-			       &c->wake_timeout_ns);
+	int r = quantity_parse_cpu(text, out);
+
+	(void)s;
+	if (r == -ERANGE)
+		return config_value_refuse(wrong, "is out of range; zero would mean no limit, and "
+						  "1024 CPUs are the most");
+	if (r < 0)
+		return config_value_refuse(wrong, "is not an amount of CPU such as 10m or 0.5");
+	if (*(uint32_t *)out < CONFIG_VALUE_MILLICPU_MIN)
+		return config_value_refuse(wrong, "is too little; the kernel's smallest quota is "
+						  "10m");
+	return 0;
 }
 
-const char *config_set_asleep(struct config *c, char *value)
+static int config_value_parse_number(const struct config_setting *s, char *text, void *out,
+				     char *wrong)
 {
-	if (strcmp(value, "freeze") == 0)
-		c->asleep = CONFIG_ASLEEP_FREEZE;
-	else if (strcmp(value, "throttle") == 0)
-		c->asleep = CONFIG_ASLEEP_THROTTLE;
-	else
-		return "is neither freeze nor throttle";
-	return NULL;
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (errno || *end || !isdigit((unsigned char)*text) || number < s->least_number ||
+	    number > s->most_number)
+		return config_value_refuse(wrong, "is not a %s", s->noun);
+	*(uint32_t *)out = (uint32_t)number;
+	return 0;
 }
 
-const char *config_set_asleep_cpu(struct config *c, char *value)
+/* "is neither on nor off", "is none of auto, tcx, tc, xdp". */
+static int config_value_refuse_word(const struct config_word *words, char *wrong)
 {
-	switch (quantity_parse_cpu(value, &c->asleep_millicpu)) {
-	case 0:
-		break;
-	case -ERANGE:
-		return "is out of range; zero would mean no limit, and 1024 CPUs are the most";
-	default:
-		return "is not an amount of CPU such as 10m or 0.5";
-	}
-	if (c->asleep_millicpu < 10)
-		return "is too little; the kernel's smallest quota is 10m";
-	return NULL;
+	char list[CONFIG_VALUE_WORDS_MAX] = "";
+	size_t len = 0, count = 0;
+
+	while (words[count].name)
+		count++;
+	for (size_t i = 0; i < count; i++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+					i == 0 ? "" : (count == 2 ? " nor " : ", "), words[i].name);
+	return config_value_refuse(wrong, "is %s %s", count == 2 ? "neither" : "none of", list);
 }
 
-const char *config_set_hook(struct config *c, char *value)
+static int config_value_parse_choice(const struct config_setting *s, char *text, void *out,
+				     char *wrong)
 {
-	static const char *const names[] = {
-		[CONFIG_HOOK_AUTO] = "auto",
-		[CONFIG_HOOK_TCX] = "tcx",
-		[CONFIG_HOOK_TC] = "tc",
-		[CONFIG_HOOK_XDP] = "xdp",
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcmp(value, names[i]) == 0) {
-			c->hook = (enum config_hook)i;
-			return NULL;
+	for (const struct config_word *w = s->words; w->name; w++) {
+		if (strcmp(text, w->name) == 0) {
+			*(unsigned int *)out = w->value;
+			return 0;
 		}
 	}
-	return "is none of auto, tcx, tc, xdp";
+	return config_value_refuse_word(s->words, wrong);
 }
 
-const char *config_set_replay(struct config *c, char *value)
+static int config_value_parse_choice_bool(const struct config_setting *s, char *text, void *out,
+					  char *wrong)
 {
-	c->can_replay = strcmp(value, "on") == 0;
-	return c->can_replay || strcmp(value, "off") == 0 ? NULL : "is neither on nor off";
-}
+	unsigned int value = 0;
+	int r = config_value_parse_choice(s, text, &value, wrong);
 
-/* RFC 1123 labels and subdomains, which every name of Kubernetes is. */
-bool config_is_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	if (len == 0 || len > 253 || !isalnum((unsigned char)*name))
-		return false;
-	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len;
+	*(bool *)out = value;
+	return r;
 }
 
 /* What a URL path may hold unescaped, so that nothing can leave the request line. */
-static bool config_is_path(const char *path)
+static bool config_value_is_url_path(const char *path)
 {
 	if (*path != '/')
 		return false;
@@ -155,319 +145,254 @@ static bool config_is_path(const char *path)
 	return true;
 }
 
-const char *config_set_ready(struct config *c, char *value)
+static int config_value_parse_ready(const struct config_setting *s, char *text, void *out,
+				    char *wrong)
 {
-	if (strcmp(value, "tcp") == 0) {
-		c->ready = CONFIG_READY_TCP;
-	} else if (strcmp(value, "none") == 0) {
-		c->ready = CONFIG_READY_NONE;
-	} else if (strncmp(value, "http:", 5) == 0 && config_is_path(value + 5)) {
-		c->ready = CONFIG_READY_HTTP;
-		c->ready_path = value + 5;
-	} else {
-		return "is none of tcp, none, or http:/PATH such as http:/healthz";
-	}
-	return NULL;
-}
+	struct ready_spec *ready = out;
 
-const char *config_set_pid(struct config *c, char *value)
-{
-	char *end;
-	long pid;
-
-	errno = 0;
-	pid = strtol(value, &end, 10);
-	if (errno || *end || !isdigit((unsigned char)*value) || pid < 1 || pid > INT32_MAX)
-		return "is not a process id such as 1234";
-	c->pid = (pid_t)pid;
-	return NULL;
-}
-
-const char *config_set_log_level(struct config *c, char *value)
-{
-	return log_parse_level(value, &c->log_level) == 0 ? NULL
-							  : "is none of debug, info, warn, error";
-}
-
-const char *config_set_container(struct config *c, char *value)
-{
-	if (!config_is_name(value))
-		return "is not the name of a container";
-	for (size_t i = 0; i < c->containers_len; i++) {
-		if (strcmp(c->containers[i], value) == 0)
-			return "is given twice; name each container once";
-	}
-	if (c->containers_len == CONFIG_CONTAINERS_MAX)
-		return "is one container too many; at most 32 are possible";
-	c->containers[c->containers_len++] = value;
-	return NULL;
-}
-
-const char *config_set_pod_name(struct config *c, char *value)
-{
-	c->pod_name = value;
-	return config_is_name(value) ? NULL : "is not the name of a pod";
-}
-
-const char *config_set_pod_namespace(struct config *c, char *value)
-{
-	c->pod_namespace = value;
-	return config_is_name(value) ? NULL : "is not the name of a namespace";
-}
-
-const char *config_set_own_container(struct config *c, char *value)
-{
-	c->own_container = value;
-	return config_is_name(value) ? NULL : "is not the name of a container";
-}
-
-const char *config_set_state_file(struct config *c, char *value)
-{
-	c->state_file = value;
-	return *value == '/' ? NULL : "is not an absolute path";
-}
-
-const char *config_set_kubeconfig(struct config *c, char *value)
-{
-	c->kubeconfig = value;
-	return *value ? NULL : "is not a path";
-}
-
-const char *config_set_service_account_dir(struct config *c, char *value)
-{
-	c->service_account_dir = value;
-	return *value == '/' ? NULL : "is not an absolute path";
-}
-
-static const char *config_set_flag(char *value, bool *out)
-{
-	*out = strcmp(value, "yes") == 0;
-	return *out || strcmp(value, "no") == 0 ? NULL : "is neither yes nor no";
-}
-
-const char *config_set_busy_max(struct config *c, char *value)
-{
-	return config_duration(value, 0, NULL, &c->busy_max_ns);
-}
-
-const char *config_set_sleep_with_connections(struct config *c, char *value)
-{
-	return config_set_flag(value, &c->sleeps_with_connections);
-}
-
-const char *config_set_min_awake(struct config *c, char *value)
-{
-	return config_duration(value, 0, NULL, &c->awake_min_ns);
-}
-
-const char *config_set_idle_max(struct config *c, char *value)
-{
-	return config_duration(value, CONFIG_IDLE_MIN_NS, "is too short; 100ms is the least",
-			       &c->idle_max_ns);
-}
-
-const char *config_set_stay_awake(struct config *c, char *value)
-{
-	if (c->schedules_len == CONFIG_SCHEDULES_MAX)
-		return "is one schedule too many; at most 16 are possible";
-	return schedule_parse(value, &c->schedules[c->schedules_len++]);
-}
-
-const char *config_set_probes(struct config *c, char *value)
-{
-	if (strcmp(value, "answer") == 0)
-		c->probes = CONFIG_PROBES_ANSWER;
-	else if (strcmp(value, "pass") == 0)
-		c->probes = CONFIG_PROBES_PASS;
-	else if (strcmp(value, "wake") == 0)
-		c->probes = CONFIG_PROBES_WAKE;
+	(void)s;
+	if (strcmp(text, "tcp") == 0)
+		ready->kind = READY_TCP;
+	else if (strcmp(text, "none") == 0)
+		ready->kind = READY_NONE;
+	else if (strncmp(text, "http:", 5) == 0 && config_value_is_url_path(text + 5))
+		*ready = (struct ready_spec){ .kind = READY_HTTP, .path = text + 5 };
 	else
-		return "is none of answer, pass, wake";
-	return NULL;
+		return config_value_refuse(wrong, "is none of tcp, none, or http:/PATH such as "
+						  "http:/healthz");
+	return 0;
 }
 
-static bool config_has_source(const struct config_sources *sources, const struct cidr *from)
+bool config_value_is_name(const char *name)
 {
-	for (size_t i = 0; i < sources->len; i++) {
-		if (memcmp(&sources->of[i], from, sizeof(*from)) == 0)
+	size_t len = strlen(name);
+
+	if (len == 0 || len > 253 || !isalnum((unsigned char)*name))
+		return false;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len;
+}
+
+static int config_value_take(char *text, bool is_right, void *out)
+{
+	*(const char **)out = text;
+	return is_right ? 0 : -EINVAL;
+}
+
+static int config_value_parse_name(const struct config_setting *s, char *text, void *out,
+				   char *wrong)
+{
+	if (config_value_take(text, config_value_is_name(text), out) == 0)
+		return 0;
+	return config_value_refuse(wrong, "is not the name of a %s", s->noun);
+}
+
+static int config_value_parse_interface(const struct config_setting *s, char *text, void *out,
+					char *wrong)
+{
+	(void)s;
+	if (config_value_take(text, *text && strlen(text) < IFNAMSIZ, out) == 0)
+		return 0;
+	return config_value_refuse(wrong, "is not the name of an interface, such as eth0");
+}
+
+static int config_value_parse_file(const struct config_setting *s, char *text, void *out,
+				   char *wrong)
+{
+	(void)s;
+	if (config_value_take(text, *text, out) == 0)
+		return 0;
+	return config_value_refuse(wrong, "is not a path");
+}
+
+static int config_value_parse_path(const struct config_setting *s, char *text, void *out,
+				   char *wrong)
+{
+	(void)s;
+	if (config_value_take(text, *text == '/', out) == 0)
+		return 0;
+	return config_value_refuse(wrong, "is not an absolute path");
+}
+
+static int config_value_parse_path_or_none(const struct config_setting *s, char *text, void *out,
+					   char *wrong)
+{
+	(void)s;
+	if (config_value_take(text, *text == '/' || strcmp(text, "none") == 0, out) == 0)
+		return 0;
+	return config_value_refuse(wrong, "is neither an absolute path nor none");
+}
+
+/* 127.0.0.1:9090, [::1]:9090, or :9090. */
+static bool config_value_is_listen(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	char host[INET6_ADDRSTRLEN + 2];
+	size_t len = colon ? (size_t)(colon - text) : sizeof(host);
+	struct in6_addr addr;
+	uint8_t protocol;
+	uint16_t port;
+
+	if (len >= sizeof(host) || strchr(colon, '/') ||
+	    quantity_parse_port(colon + 1, &port, &protocol) < 0)
+		return false;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	if (len == 0 || inet_pton(AF_INET, host, &addr) == 1)
+		return true;
+	if (*host != '[' || host[len - 1] != ']')
+		return false;
+	host[len - 1] = '\0';
+	return inet_pton(AF_INET6, host + 1, &addr) == 1;
+}
+
+static int config_value_parse_listen(const struct config_setting *s, char *text, void *out,
+				     char *wrong)
+{
+	(void)s;
+	if (config_value_take(text, config_value_is_listen(text), out) == 0)
+		return 0;
+	return config_value_refuse(wrong, "is not an address and a port, such as 127.0.0.1:9090 or "
+					  ":9090");
+}
+
+static int config_value_parse_port(const struct config_setting *s, char *text, void *out,
+				   char *wrong)
+{
+	struct target_port *port = out;
+	int r = quantity_parse_port(text, &port->port, &port->protocol);
+
+	(void)s;
+	if (r == -ERANGE)
+		return config_value_refuse(wrong, "is not a port from 1 to 65535");
+	if (r < 0)
+		return config_value_refuse(wrong, "is not a port such as 8080 or 53/udp");
+	return 0;
+}
+
+static int config_value_parse_tcp_port(const struct config_setting *s, char *text, void *out,
+				       char *wrong)
+{
+	uint8_t protocol;
+
+	(void)s;
+	if (quantity_parse_port(text, out, &protocol) == 0 && protocol == IPPROTO_TCP)
+		return 0;
+	return config_value_refuse(wrong, "is not a TCP port from 1 to 65535");
+}
+
+static int config_value_parse_source(const struct config_setting *s, char *text, void *out,
+				     char *wrong)
+{
+	const char *why = cidr_parse(text, out);
+
+	(void)s;
+	return why ? config_value_refuse(wrong, "%s", why) : 0;
+}
+
+static int config_value_parse_http_path(const struct config_setting *s, char *text, void *out,
+					char *wrong)
+{
+	(void)s;
+	if (caller_parse_path(text, out) == 0)
+		return 0;
+	return config_value_refuse(wrong, "is not a method and a path such as GET /healthz");
+}
+
+static int config_value_parse_schedule(const struct config_setting *s, char *text, void *out,
+				       char *wrong)
+{
+	const char *why = schedule_parse(text, out);
+
+	(void)s;
+	return why ? config_value_refuse(wrong, "%s", why) : 0;
+}
+
+#define TYPE(name, ctype, arg, between, ...)                                                       \
+	const struct config_type config_value_##name = { .parse = config_value_parse_##name,       \
+							 .size = sizeof(ctype),                    \
+							 .argument = (arg),                        \
+							 .separators = (between),                  \
+							 __VA_ARGS__ };
+
+/* clang-format off */
+TYPE(switch, bool, NULL, NULL)
+TYPE(duration, uint64_t, "DURATION", NULL)
+TYPE(duration_ms, uint64_t, "DURATION", NULL)
+TYPE(cpu, uint32_t, "CPU", NULL)
+TYPE(number, uint32_t, "NUMBER", NULL)
+TYPE(choice, unsigned int, NULL, NULL)
+TYPE(choice_bool, bool, NULL, NULL)
+TYPE(ready, struct ready_spec, "tcp|http:/PATH|none", NULL)
+TYPE(name, const char *, "NAME", ", ", .is_text = true)
+TYPE(interface, const char *, "NAME", ", ", .is_text = true)
+TYPE(file, const char *, "PATH", NULL)
+TYPE(path, const char *, "PATH", NULL)
+TYPE(path_or_none, const char *, "PATH|none", NULL)
+TYPE(listen, const char *, "ADDR:PORT", NULL)
+TYPE(port, struct target_port, "PORT", ", ")
+TYPE(tcp_port, uint16_t, "PORT", ", ")
+TYPE(source, struct cidr, "CIDR", ", ")
+TYPE(http_path, struct caller_path, "'METHOD /PATH'", ",", .may_repeat = true)
+TYPE(schedule, struct schedule, "SCHEDULE", ";", .may_repeat = true)
+/* clang-format on */
+
+/* As CONFIG_LIST() has it. */
+struct config_value_list {
+	size_t len;
+	char items[];
+};
+
+static struct config_value_list *config_value_list(struct config *c, size_t offset)
+{
+	return (struct config_value_list *)((char *)c + offset);
+}
+
+static bool config_value_is_listed(struct config *c, size_t offset, const struct config_type *type,
+				   const void *item)
+{
+	const struct config_value_list *list = config_value_list(c, offset);
+
+	for (size_t i = 0; i < list->len; i++) {
+		const void *other = list->items + i * type->size;
+
+		if (type->is_text ? strcmp(*(char *const *)other, *(char *const *)item) == 0
+				  : memcmp(other, item, type->size) == 0)
 			return true;
 	}
 	return false;
 }
 
-static const char *config_set_source(struct config_sources *sources,
-				     const struct config_sources *others, char *value)
+/* The items are compared with their padding, which is zero. */
+static int config_value_append(struct config *c, const struct config_setting *s, char *text,
+			       char *wrong)
 {
-	struct cidr from = { 0 };
-	const char *wrong = cidr_parse(value, &from);
+	struct config_value_list *list = config_value_list(c, s->offset);
+	_Alignas(uint64_t) char item[sizeof(struct schedule)] = { 0 };
+	int r = s->type->parse(s, text, item, wrong);
 
-	if (wrong)
-		return wrong;
-	if (config_has_source(others, &from))
-		return "is both a --probe-source and an --ignore-source";
-	if (config_has_source(sources, &from))
-		return "is given twice; name each source once";
-	if (sources->len == CONFIG_SOURCES_MAX)
-		return "is one source too many; at most 64 are possible";
-	sources->of[sources->len++] = from;
-	return NULL;
+	if (r < 0)
+		return r;
+	if (s->rival && config_value_is_listed(c, s->rival, s->type, item))
+		return config_value_refuse(wrong, "is both a --probe-source and an "
+						  "--ignore-source");
+	if (!s->type->may_repeat && config_value_is_listed(c, s->offset, s->type, item))
+		return config_value_refuse(wrong, "is given twice; name each %s once", s->noun);
+	if (list->len == s->max)
+		return config_value_refuse(wrong, "is one %s too many; at most %zu are possible",
+					   s->noun, s->max);
+	memcpy(list->items + list->len++ * s->type->size, item, s->type->size);
+	return 0;
 }
 
-const char *config_set_probe_source(struct config *c, char *value)
+int config_value_set(struct config *c, const struct config_setting *s, char *text, char *wrong)
 {
-	return config_set_source(&c->probe_sources, &c->ignored_sources, value);
+	if (s->max)
+		return config_value_append(c, s, text, wrong);
+	return s->type->parse(s, text, (char *)c + s->offset, wrong);
 }
 
-const char *config_set_ignore_source(struct config *c, char *value)
+void config_value_forget(struct config *c, const struct config_setting *s)
 {
-	return config_set_source(&c->ignored_sources, &c->probe_sources, value);
-}
-
-const char *config_set_ignore_http(struct config *c, char *value)
-{
-	if (c->ignored_http_len == CONFIG_PATHS_MAX)
-		return "is one path too many; at most 16 are possible";
-	if (caller_parse_path(value, &c->ignored_http[c->ignored_http_len]) < 0)
-		return "is not a method and a path such as GET /healthz";
-	c->ignored_http_len++;
-	return NULL;
-}
-
-static const char *config_set_tcp_port(struct config_tcp_ports *ports, char *value)
-{
-	uint8_t protocol;
-	uint16_t port;
-
-	if (quantity_parse_port(value, &port, &protocol) < 0 || protocol != IPPROTO_TCP)
-		return "is not a TCP port from 1 to 65535";
-	for (size_t i = 0; i < ports->len; i++) {
-		if (ports->of[i] == port)
-			return "is given twice; name each port once";
-	}
-	if (ports->len == CONFIG_PORTS_MAX)
-		return "is one port too many; at most 64 are possible";
-	ports->of[ports->len++] = port;
-	return NULL;
-}
-
-const char *config_set_probe_port(struct config *c, char *value)
-{
-	return config_set_tcp_port(&c->probe_ports, value);
-}
-
-const char *config_set_probe_https(struct config *c, char *value)
-{
-	return config_set_tcp_port(&c->https_ports, value);
-}
-
-/* 127.0.0.1:9090, [::1]:9090, or :9090. */
-static bool config_is_listen(const char *value)
-{
-	const char *colon = strrchr(value, ':');
-	char text[INET6_ADDRSTRLEN + 2];
-	size_t len = colon ? (size_t)(colon - value) : sizeof(text);
-	struct in6_addr addr;
-	uint8_t protocol;
-	uint16_t port;
-
-	if (len >= sizeof(text) || strchr(colon, '/') ||
-	    quantity_parse_port(colon + 1, &port, &protocol) < 0)
-		return false;
-	memcpy(text, value, len);
-	text[len] = '\0';
-	if (len == 0 || inet_pton(AF_INET, text, &addr) == 1)
-		return true;
-	if (*text != '[' || text[len - 1] != ']')
-		return false;
-	text[len - 1] = '\0';
-	return inet_pton(AF_INET6, text + 1, &addr) == 1;
-}
-
-const char *config_set_listen(struct config *c, char *value)
-{
-	c->listen = value;
-	return config_is_listen(value) ? NULL
-				       : "is not an address and a port, such as "
-					 "127.0.0.1:9090 or :9090";
-}
-
-const char *config_set_socket(struct config *c, char *value)
-{
-	c->socket = value;
-	return *value == '/' || strcmp(value, "none") == 0 ? NULL
-							   : "is neither an absolute path nor none";
-}
-
-const char *config_set_asleep_pod(struct config *c, char *value)
-{
-	if (strcmp(value, "throttle") == 0)
-		c->asleep = CONFIG_ASLEEP_THROTTLE;
-	else if (strcmp(value, "freeze") == 0)
-		c->asleep = CONFIG_ASLEEP_FREEZE;
-	else if (strcmp(value, "reclaim") == 0)
-		c->asleep = CONFIG_ASLEEP_RECLAIM;
-	else
-		return "is none of throttle, freeze, reclaim";
-	return NULL;
-}
-
-const char *config_set_reclaim_after(struct config *c, char *value)
-{
-	return config_duration(value, 0, NULL, &c->reclaim_after_ns);
-}
-
-const char *config_set_group(struct config *c, char *value)
-{
-	c->group = value;
-	return config_is_name(value) ? NULL : "is not the name of a group, such as shop";
-}
-
-const char *config_set_node_name(struct config *c, char *value)
-{
-	c->node_name = value;
-	return config_is_name(value) ? NULL : "is not the name of a node";
-}
-
-static const char *config_set_directory(const char **out, const char *value)
-{
-	*out = value;
-	return *value == '/' ? NULL : "is not an absolute path";
-}
-
-const char *config_set_state_dir(struct config *c, char *value)
-{
-	return config_set_directory(&c->state_dir, value);
-}
-
-const char *config_set_cgroup_root(struct config *c, char *value)
-{
-	return config_set_directory(&c->cgroup_root, value);
-}
-
-const char *config_set_kubelet_cgroup(struct config *c, char *value)
-{
-	c->kubelet_cgroup = value;
-	return *value == '/' || strcmp(value, "none") == 0 ? NULL
-							   : "is neither an absolute path nor none";
-}
-
-const char *config_set_max_wakes(struct config *c, char *value)
-{
-	char *end;
-	unsigned long number;
-
-	errno = 0;
-	number = strtoul(value, &end, 10);
-	if (errno || *end || !isdigit((unsigned char)*value) || number > UINT32_MAX)
-		return "is not a number of pods such as 20";
-	c->wakes_max = (uint32_t)number;
-	return NULL;
-}
-
-const char *config_set_on_exit(struct config *c, char *value)
-{
-	c->on_exit = strcmp(value, "wake") == 0 ? CONFIG_ON_EXIT_WAKE : CONFIG_ON_EXIT_KEEP;
-	return c->on_exit == CONFIG_ON_EXIT_WAKE || strcmp(value, "keep") == 0
-		       ? NULL
-		       : "is neither keep nor wake";
+	if (s->max)
+		config_value_list(c, s->offset)->len = 0;
 }

@@ -1,55 +1,71 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The value of each setting: taken into the configuration, or refused with what it should have
- * been, as a sentence that follows the value. Strings are borrowed: value outlives c.
+ * The types of settings: each takes text into a value, or refuses it with what it should have been,
+ * as a sentence that follows the text. Strings are borrowed: the text outlives the value.
  */
 #ifndef DOZE_CONFIG_VALUE_H
 #define DOZE_CONFIG_VALUE_H
 
-#include "config/config.h"
+#include <stdbool.h>
+#include <stddef.h>
 
-const char *config_set_port(struct config *c, char *value);
-const char *config_set_interface(struct config *c, char *value);
-const char *config_set_idle_after(struct config *c, char *value);
-const char *config_set_wake_timeout(struct config *c, char *value);
-const char *config_set_asleep_pod(struct config *c, char *value);
-const char *config_set_reclaim_after(struct config *c, char *value);
-const char *config_set_group(struct config *c, char *value);
-const char *config_set_node_name(struct config *c, char *value);
-const char *config_set_state_dir(struct config *c, char *value);
-const char *config_set_cgroup_root(struct config *c, char *value);
-const char *config_set_kubelet_cgroup(struct config *c, char *value);
-const char *config_set_max_wakes(struct config *c, char *value);
-const char *config_set_on_exit(struct config *c, char *value);
-const char *config_set_asleep(struct config *c, char *value);
-const char *config_set_asleep_cpu(struct config *c, char *value);
-const char *config_set_hook(struct config *c, char *value);
-const char *config_set_replay(struct config *c, char *value);
-const char *config_set_ready(struct config *c, char *value);
-const char *config_set_pid(struct config *c, char *value);
-const char *config_set_log_level(struct config *c, char *value);
-const char *config_set_container(struct config *c, char *value);
-const char *config_set_pod_name(struct config *c, char *value);
-const char *config_set_pod_namespace(struct config *c, char *value);
-const char *config_set_own_container(struct config *c, char *value);
-const char *config_set_state_file(struct config *c, char *value);
-const char *config_set_kubeconfig(struct config *c, char *value);
-const char *config_set_service_account_dir(struct config *c, char *value);
-const char *config_set_busy_max(struct config *c, char *value);
-const char *config_set_sleep_with_connections(struct config *c, char *value);
-const char *config_set_min_awake(struct config *c, char *value);
-const char *config_set_idle_max(struct config *c, char *value);
-const char *config_set_stay_awake(struct config *c, char *value);
-const char *config_set_probes(struct config *c, char *value);
-const char *config_set_probe_source(struct config *c, char *value);
-const char *config_set_ignore_source(struct config *c, char *value);
-const char *config_set_ignore_http(struct config *c, char *value);
-const char *config_set_probe_port(struct config *c, char *value);
-const char *config_set_probe_https(struct config *c, char *value);
-const char *config_set_listen(struct config *c, char *value);
-const char *config_set_socket(struct config *c, char *value);
+struct config;
+struct config_setting;
+
+struct config_type {
+	/* 0; or -EINVAL and the sentence. */
+	int (*parse)(const struct config_setting *setting, char *text, void *out, char *wrong);
+	size_t size;		/* of a value; of a list, one of its items */
+	const char *argument;	/* as the help calls it; NULL: a switch, which has none */
+	const char *separators; /* between the items of a list in the environment */
+	bool is_text;		/* the value is a string */
+	bool may_repeat;	/* a list may have the same item twice */
+};
+
+extern const struct config_type config_value_switch, config_value_duration,
+	config_value_duration_ms, config_value_cpu, config_value_number, config_value_choice,
+	config_value_choice_bool, config_value_ready, config_value_name, config_value_file,
+	config_value_path, config_value_path_or_none, config_value_listen, config_value_interface,
+	config_value_port, config_value_tcp_port, config_value_source, config_value_http_path,
+	config_value_schedule;
+
+/* Of config_value_choice and config_value_choice_bool; the last has no name. */
+struct config_word {
+	const char *name;
+	unsigned int value;
+};
+
+/* One row of the table: what a setting is called, what it takes, and where in struct config. */
+struct config_setting {
+	const char *name;      /* the flag without its dashes */
+	char letter;	       /* a short flag, or 0 */
+	unsigned int commands; /* bits of enum config_command */
+	const struct config_type *type;
+	size_t offset;
+	size_t max;   /* of a list: how many it may hold; 0: it is no list */
+	size_t rival; /* of a list: the offset of another that may not have the same items, or 0 */
+	const struct config_word *words;
+	const char *noun;  /* what the error calls it */
+	const char *least; /* of a duration; NULL: 0 */
+	unsigned long least_number;
+	unsigned long most_number;
+	const char *fallback; /* without it; NULL: the help tells */
+	bool is_common;	      /* most people need it: --help has it */
+	const char *section;  /* of the reference, which begins with this setting */
+	const char *help;     /* its first sentence is all that --help says */
+};
+
+/* wrong has room for CONFIG_ERROR_MAX. A list has one item more. */
+int config_value_set(struct config *c, const struct config_setting *setting, char *text,
+		     char *wrong);
+
+/* A list is empty afterwards; any other value stays. */
+void config_value_forget(struct config *c, const struct config_setting *setting);
 
 /* A name as Kubernetes has them: an RFC 1123 label or subdomain. */
-bool config_is_name(const char *name);
+bool config_value_is_name(const char *name);
+
+/* Writes a sentence to a buffer of CONFIG_ERROR_MAX; returns -EINVAL. */
+int config_value_refuse(char *wrong, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -68,8 +68,8 @@ static bool node_read_config(struct node_plan *out, const struct node_annotation
 struct kube_size_choice node_plan_choice(const struct config *config)
 {
 	return (struct kube_size_choice){
-		.names = config->containers,
-		.names_len = config->containers_len,
+		.names = config->containers.of,
+		.names_len = config->containers.len,
 		.asleep_millicpu = config->asleep_millicpu,
 	};
 }

@@ -24,9 +24,7 @@ struct pod_target_from {
 static int pod_target_find_ports(struct pod_target *t, const struct pod_target_from *from,
 				 const struct config *config, char error[POD_TARGET_ERROR_MAX])
 {
-	for (size_t i = 0; i < config->ports_len; i++)
-		target_config_add_port(&t->config, config->ports[i].port,
-				       config->ports[i].protocol);
+	target_config_add_ports(&t->config, config);
 	if (t->config.ports_len)
 		return 0;
 	for (size_t i = 0; i < from->containers_len; i++) {

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+/* Wraps and marks up the texts of the table. */
+#include "config/config_print.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "config/config_table.h"
+
+#define CONFIG_PRINT_WIDTH	  90
+#define CONFIG_PRINT_COLUMN	  28 /* of the sentences of --help */
+#define CONFIG_PRINT_INDENT	  8  /* of the texts of --help-all */
+#define CONFIG_PRINT_ARGUMENT_MAX 64
+#define CONFIG_PRINT_TEXT_MAX	  1024
+
+const char *config_print_env_name(const struct config_setting *s, char out[CONFIG_PRINT_NAME_MAX])
+{
+	snprintf(out, CONFIG_PRINT_NAME_MAX, "DOZE_%s", s->name);
+	for (char *at = out; *at; at++)
+		*at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+	return out;
+}
+
+/* "-p, --port PORT". */
+static void config_print_flag(const struct config_setting *s, char out[CONFIG_PRINT_ARGUMENT_MAX])
+{
+	size_t room = CONFIG_PRINT_ARGUMENT_MAX, len = 0;
+
+	if (s->letter)
+		len += (size_t)snprintf(out, room, "-%c, ", s->letter);
+	len += (size_t)snprintf(out + len, room - len, "--%s", s->name);
+	if (s->type->argument)
+		snprintf(out + len, room - len, " %s", s->type->argument);
+	for (const struct config_word *w = s->words; w && w->name; w++)
+		len += (size_t)snprintf(out + len, room - len, "%c%s", w == s->words ? ' ' : '|',
+					w->name);
+}
+
+/* The whole text, or its first sentence; and the default. */
+static void config_print_help(const struct config_setting *s, bool is_whole,
+			      char out[CONFIG_PRINT_TEXT_MAX])
+{
+	const char *end = is_whole ? NULL : strstr(s->help, ". ");
+	size_t len = end ? (size_t)(end + 1 - s->help) : strlen(s->help);
+
+	snprintf(out, CONFIG_PRINT_TEXT_MAX, "%.*s%s%s%s", (int)len, s->help,
+		 s->fallback ? " Default " : "", s->fallback ? s->fallback : "",
+		 s->fallback ? "." : "");
+}
+
+/* Lines of CONFIG_PRINT_WIDTH, indented; column: where the first one begins already. */
+static void config_print_wrapped(FILE *out, const char *text, size_t indent, size_t column)
+{
+	while (*text) {
+		size_t len = strcspn(text, " ");
+
+		if (column > indent && column + 1 + len > CONFIG_PRINT_WIDTH) {
+			fputc('\n', out);
+			column = 0;
+		}
+		if (column < indent)
+			fprintf(out, "%*s", (int)(indent - column), "");
+		else if (column > indent)
+			fputc(' ', out);
+		column = (column < indent ? indent : column + (column > indent)) + len;
+		fwrite(text, 1, len, out);
+		text += len + (text[len] == ' ');
+	}
+	fputc('\n', out);
+}
+
+void config_print_common(FILE *out, enum config_command command)
+{
+	for (size_t i = 0; i < config_table_len; i++) {
+		const struct config_setting *s = &config_table[i];
+		char flag[CONFIG_PRINT_ARGUMENT_MAX], help[CONFIG_PRINT_TEXT_MAX];
+		int len;
+
+		if (!s->is_common || !(s->commands & command))
+			continue;
+		config_print_flag(s, flag);
+		config_print_help(s, false, help);
+		len = fprintf(out, "  %s%s", s->letter ? "" : "    ", flag);
+		if (len >= CONFIG_PRINT_COLUMN)
+			fputc('\n', out);
+		config_print_wrapped(out, help, CONFIG_PRINT_COLUMN,
+				     len < CONFIG_PRINT_COLUMN ? (size_t)len : 0);
+	}
+}
+
+static const char *config_print_list_hint(const struct config_setting *s)
+{
+	if (!s->max)
+		return "";
+	return *s->type->separators == ';' ? ", separated by semicolons" : ", separated by commas";
+}
+
+void config_print_flags(FILE *out, enum config_command command)
+{
+	for (size_t i = 0; i < config_table_len; i++) {
+		const struct config_setting *s = &config_table[i];
+		char flag[CONFIG_PRINT_ARGUMENT_MAX], help[CONFIG_PRINT_TEXT_MAX];
+		char env[CONFIG_PRINT_NAME_MAX];
+
+		if (!(s->commands & command))
+			continue;
+		config_print_flag(s, flag);
+		config_print_help(s, true, help);
+		fprintf(out, "    %s", flag);
+		if (s->type != &config_value_switch)
+			fprintf(out, "   (%s%s)", config_print_env_name(s, env),
+				config_print_list_hint(s));
+		fputc('\n', out);
+		config_print_wrapped(out, help, CONFIG_PRINT_INDENT, 0);
+	}
+}
+
+/* --- the reference --- */
+
+/* roff takes - for a hyphen, \ for its own, and a line that begins with . or ' for a request. */
+static void config_print_roff(FILE *out, const char *text)
+{
+	if (*text == '.' || *text == '\'')
+		fputs("\\&", out);
+	for (; *text; text++) {
+		if (*text == '-' || *text == '\\')
+			fputc('\\', out);
+		fputs(*text == '\'' ? "\\(aq" : (char[]){ *text, '\0' }, out);
+	}
+	fputc('\n', out);
+}
+
+void config_print_section(FILE *out, enum config_print_format format, const char *title)
+{
+	if (format == CONFIG_PRINT_MARKDOWN)
+		fprintf(out, "\n## %s\n", title);
+	else
+		fprintf(out, ".SH \"%s\"\n", title);
+}
+
+void config_print_text(FILE *out, enum config_print_format format, const char *text)
+{
+	if (format == CONFIG_PRINT_MARKDOWN) {
+		fputc('\n', out);
+		config_print_wrapped(out, text, 0, 0);
+	} else {
+		config_print_roff(out, text);
+	}
+}
+
+/* "run, sidecar, annotation doze.dev/port; DOZE_PORT, separated by commas". */
+static void config_print_where(const struct config_setting *s, char out[CONFIG_PRINT_TEXT_MAX])
+{
+	static const struct {
+		enum config_command command;
+		const char *name;
+	} commands[] = {
+		{ CONFIG_RUN, "doze run" },
+		{ CONFIG_SIDECAR, "doze sidecar" },
+		{ CONFIG_NODE, "doze node" },
+		{ CONFIG_STATUS, "doze status" },
+	};
+	size_t len = 0, room = CONFIG_PRINT_TEXT_MAX;
+	char env[CONFIG_PRINT_NAME_MAX];
+
+	*out = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (s->commands & commands[i].command)
+			len += (size_t)snprintf(out + len, room - len, "%s%s", len ? ", " : "",
+						commands[i].name);
+	}
+	if (s->commands & CONFIG_POD)
+		len += (size_t)snprintf(out + len, room - len,
+					"%sannotation " CONFIG_ANNOTATION_PREFIX "%s",
+					len ? ", " : "", s->name);
+	if (s->type != &config_value_switch && s->commands != CONFIG_POD)
+		snprintf(out + len, room - len, "; %s%s", config_print_env_name(s, env),
+			 config_print_list_hint(s));
+}
+
+void config_print_reference(FILE *out, enum config_print_format format)
+{
+	for (size_t i = 0; i < config_table_len; i++) {
+		const struct config_setting *s = &config_table[i];
+		char flag[CONFIG_PRINT_ARGUMENT_MAX], text[CONFIG_PRINT_TEXT_MAX];
+
+		if (s->section)
+			config_print_section(out, format, s->section);
+		config_print_flag(s, flag);
+		if (format == CONFIG_PRINT_MARKDOWN) {
+			fprintf(out, "\n### `%s`\n", flag);
+		} else {
+			fputs(".TP\n.B ", out);
+			config_print_roff(out, flag);
+		}
+		config_print_help(s, true, text);
+		config_print_text(out, format, text);
+		if (format == CONFIG_PRINT_MAN)
+			fputs(".br\n", out);
+		config_print_where(s, text);
+		config_print_text(out, format, text);
+	}
+}
