@@ -41,4 +41,5 @@ check_shell
 check_python
 check_licences
 python3 tests/check/includes.py || fail
+python3 tests/check/links.py || fail
 exit $failed
