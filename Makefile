@@ -20,7 +20,7 @@ SOURCES := $(wildcard userspace/*.c userspace/*/*.c)
 OBJECTS := $(SOURCES:userspace/%.c=$(B)/userspace/%.o)
 LIBRARY := $(B)/libdoze.a
 SKELS   := $(B)/bpf/gate.skel.h $(B)/bpf/replay.skel.h $(B)/bpf/steer.skel.h \
-           $(B)/bpf/answered.skel.h $(B)/bpf/kubelet.skel.h
+           $(B)/bpf/sockdiag_answered.skel.h $(B)/bpf/kubelet.skel.h
 
 .PHONY: all deps demo test check bench soak fuzz format install clean help
 .DELETE_ON_ERROR:
@@ -46,7 +46,8 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -MD -MP -c -o $@ $<
 
-$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
+# Only those: a skeleton that has another name now may still stand in the dependencies of the last build.
+$(SKELS): $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 deps: ## install the packages that are missing (Debian 12 and 13, as root)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the gate does with a packet of a target. Pure: this is where you would change the wake
- * rule. What counts as activity is said once, in gate_is_activity().
+ * rule. What counts as activity is said once, in decide_is_activity().
  */
 #ifndef DOZE_DECIDE_H
 #define DOZE_DECIDE_H
@@ -9,7 +9,7 @@
 #include "parse.h"
 
 /* What the gate knows besides the packet. */
-struct gate_view {
+struct decide_view {
 	bool is_closed;
 	bool is_stale; /* the daemon has been silent for longer than GATE_STALE_NS */
 	bool is_ready; /* doze's own question whether the target is ready */
@@ -22,18 +22,18 @@ struct gate_view {
 };
 
 /* SYN|FIN and SYN|RST open nothing: the kernel throws them away, and so they wake nobody. */
-static __always_inline bool gate_is_syn(const struct gate_packet *p)
+static __always_inline bool decide_is_syn(const struct parse_packet *p)
 {
 	return (p->tcp_flags & (PARSE_TCP_SYN | PARSE_TCP_ACK | PARSE_TCP_RST | PARSE_TCP_FIN)) ==
 	       PARSE_TCP_SYN;
 }
 
 /* Traffic that proves somebody uses the target. ACKs, TCP keep-alives, FIN and RST do not. */
-static __always_inline bool gate_is_activity(const struct gate_packet *p)
+static __always_inline bool decide_is_activity(const struct parse_packet *p)
 {
 	if (p->flow.protocol == PARSE_PROTO_UDP)
 		return true;
-	if (gate_is_syn(p))
+	if (decide_is_syn(p))
 		return true;
 	return p->payload_len > 0 && !(p->tcp_flags & (PARSE_TCP_SYN | PARSE_TCP_RST));
 }
@@ -42,25 +42,25 @@ static __always_inline bool gate_is_activity(const struct gate_packet *p)
  * The gate is open. A probe must not keep a target awake, and a client must: which of them
  * a connection is, its payload tells the daemon, and nothing is lost while it looks.
  */
-static __always_inline enum gate_verdict gate_decide_open(const struct gate_packet *p,
-							  const struct gate_view *view)
+static __always_inline enum gate_verdict decide_open(const struct parse_packet *p,
+						     const struct decide_view *view)
 {
-	bool may_be_check = view->source == GATE_SOURCE_PROBE || view->judges_all;
+	bool may_be_probe = view->source == GATE_SOURCE_PROBE || view->judges_all;
 
-	if (!may_be_check || view->is_judged || p->flow.protocol == PARSE_PROTO_UDP)
+	if (!may_be_probe || view->is_judged || p->flow.protocol == PARSE_PROTO_UDP)
 		return GATE_PASS_OPEN;
-	if (gate_is_syn(p))
+	if (decide_is_syn(p))
 		return GATE_PASS_UNPROVEN;
 	/* No probe is that long. */
 	return p->frame_len > GATE_FRAME_MAX ? GATE_PASS_OPEN : GATE_PASS_JUDGED;
 }
 
 /* The gate is closed, and the packet is of a source of probes. */
-static __always_inline enum gate_verdict gate_decide_check(const struct gate_packet *p,
-							   const struct gate_view *view)
+static __always_inline enum gate_verdict decide_probe(const struct parse_packet *p,
+						      const struct decide_view *view)
 {
 	if (view->probes == GATE_PROBES_ANSWER) {
-		if (gate_is_syn(p) || view->is_steered)
+		if (decide_is_syn(p) || view->is_steered)
 			return GATE_PASS_STEERED;
 		return view->source == GATE_SOURCE_IGNORED ? GATE_PASS_IGNORED : GATE_WAKE_PAYLOAD;
 	}
@@ -71,12 +71,12 @@ static __always_inline enum gate_verdict gate_decide_check(const struct gate_pac
 }
 
 /* The gate is closed, and the packet is of a client. */
-static __always_inline enum gate_verdict gate_decide_closed(const struct gate_packet *p,
-							    const struct gate_view *view)
+static __always_inline enum gate_verdict decide_closed(const struct parse_packet *p,
+						       const struct decide_view *view)
 {
 	bool is_udp = p->flow.protocol == PARSE_PROTO_UDP;
 
-	if (!is_udp && !gate_is_syn(p))
+	if (!is_udp && !decide_is_syn(p))
 		return GATE_WAKE_PAYLOAD;
 	if (p->is_first_fragment)
 		return GATE_WAKE_FRAGMENT;
@@ -87,33 +87,33 @@ static __always_inline enum gate_verdict gate_decide_closed(const struct gate_pa
 	return is_udp ? GATE_HOLD_DATAGRAM : GATE_HOLD_SYN;
 }
 
-static __always_inline enum gate_verdict gate_decide(const struct gate_packet *p,
-						     const struct gate_view *view)
+static __always_inline enum gate_verdict decide_verdict(const struct parse_packet *p,
+							const struct decide_view *view)
 {
 	bool is_udp = p->flow.protocol == PARSE_PROTO_UDP;
 
 	if (view->is_ready)
 		return GATE_PASS_READY;
-	if (!gate_is_activity(p))
+	if (!decide_is_activity(p))
 		return GATE_PASS_QUIET;
 	if (view->source == GATE_SOURCE_IGNORED && (is_udp || !view->is_closed))
 		return GATE_PASS_IGNORED;
 	if (!view->is_closed)
-		return gate_decide_open(p, view);
+		return decide_open(p, view);
 	if (view->is_stale)
 		return GATE_PASS_STALE;
 	if (view->source != GATE_SOURCE_CLIENT && !is_udp)
-		return gate_decide_check(p, view);
-	return gate_decide_closed(p, view);
+		return decide_probe(p, view);
+	return decide_closed(p, view);
 }
 
-static __always_inline bool gate_holds(enum gate_verdict v)
+static __always_inline bool decide_holds(enum gate_verdict v)
 {
 	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
 }
 
 /* Nobody sends a datagram again, so it goes on its way; TCP sends its SYN again. */
-static __always_inline enum gate_verdict gate_decide_unheld(enum gate_verdict verdict)
+static __always_inline enum gate_verdict decide_unheld(enum gate_verdict verdict)
 {
 	return verdict == GATE_HOLD_DATAGRAM ? GATE_WAKE_RING_FULL : GATE_DROP_RING_FULL;
 }
@@ -123,31 +123,31 @@ static __always_inline enum gate_verdict gate_decide_unheld(enum gate_verdict ve
  * not wait for this target; or its address is translated to this target's later (DNAT), and so it
  * wakes.
  */
-static __always_inline enum gate_verdict gate_decide_forwarded(enum gate_verdict verdict)
+static __always_inline enum gate_verdict decide_forwarded(enum gate_verdict verdict)
 {
-	return gate_holds(verdict) ? GATE_WAKE_FORWARDED : verdict;
+	return decide_holds(verdict) ? GATE_WAKE_FORWARDED : verdict;
 }
 
 /* What could not be shown to the daemon for a judgement is a client's. */
-static __always_inline enum gate_verdict gate_decide_unjudged(bool is_closed)
+static __always_inline enum gate_verdict decide_unjudged(bool is_closed)
 {
 	return is_closed ? GATE_WAKE_PAYLOAD : GATE_PASS_OPEN;
 }
 
 /* Nothing that proves that somebody uses the target; of pass_judged the daemon decides. */
-static __always_inline bool gate_is_quiet(enum gate_verdict v)
+static __always_inline bool decide_is_quiet(enum gate_verdict v)
 {
 	return v == GATE_PASS_QUIET || v == GATE_PASS_READY || v == GATE_PASS_IGNORED ||
 	       v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED;
 }
 
-static __always_inline bool gate_drops(enum gate_verdict v)
+static __always_inline bool decide_drops(enum gate_verdict v)
 {
-	return gate_holds(v) || v == GATE_DROP_NO_REPLAY || v == GATE_DROP_RING_FULL;
+	return decide_holds(v) || v == GATE_DROP_NO_REPLAY || v == GATE_DROP_RING_FULL;
 }
 
 /* The daemon must be told, although there is no frame to hold. */
-static __always_inline bool gate_tells(enum gate_verdict v)
+static __always_inline bool decide_tells(enum gate_verdict v)
 {
 	return v == GATE_WAKE_PAYLOAD || v == GATE_WAKE_FRAGMENT || v == GATE_WAKE_TOO_LONG ||
 	       v == GATE_WAKE_FORWARDED || v == GATE_WAKE_DATAGRAM || v == GATE_DROP_NO_REPLAY;

@@ -138,7 +138,7 @@ static __always_inline __u32 *gate_find_in_netns(const struct gate_frame *f,
 }
 
 static __always_inline __u32 *gate_search_target(const struct gate_frame *f,
-						 const struct gate_packet *p)
+						 const struct parse_packet *p)
 {
 	struct gate_target_key key = {
 		.addr = p->flow.daddr,
@@ -159,7 +159,7 @@ static __always_inline __u32 *gate_search_target(const struct gate_frame *f,
 
 /* An array lookup is a few instructions, a hash lookup is a call and a hash of 20 bytes. */
 static __always_inline bool gate_find_target(const struct gate_frame *f,
-					     const struct gate_packet *p, __u32 *target_id_out)
+					     const struct parse_packet *p, __u32 *target_id_out)
 {
 	__u32 number = PARSE_SWAP16(p->flow.dport_be);
 	const struct gate_port *port = bpf_map_lookup_elem(&gate_ports, &number);
@@ -181,7 +181,7 @@ static __always_inline bool gate_find_target(const struct gate_frame *f,
 }
 
 /* Stored at most once a GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
-static __always_inline void gate_stamp(struct gate_activity *activity, const struct gate_packet *p,
+static __always_inline void gate_stamp(struct gate_activity *activity, const struct parse_packet *p,
 				       __u64 now_ns)
 {
 	if (now_ns - activity->last_ns < GATE_STAMP_NS)
@@ -207,7 +207,7 @@ static __always_inline long gate_copy(const struct gate_frame *f, struct gate_re
 }
 
 static __always_inline struct gate_record *gate_record_new(const struct gate_frame *f,
-							   const struct gate_packet *p,
+							   const struct parse_packet *p,
 							   __u32 target_id, __u32 verdict)
 {
 	__u32 zero = 0;
@@ -234,7 +234,7 @@ static __always_inline struct gate_record *gate_record_new(const struct gate_fra
 	return record;
 }
 
-static __always_inline bool gate_hold(const struct gate_frame *f, const struct gate_packet *p,
+static __always_inline bool gate_hold(const struct gate_frame *f, const struct parse_packet *p,
 				      __u32 target_id, __u32 verdict)
 {
 	struct gate_record *record = gate_record_new(f, p, target_id, verdict);
@@ -252,7 +252,7 @@ static __always_inline bool gate_hold(const struct gate_frame *f, const struct g
 	return !bpf_ringbuf_output(&gate_ring, record, sizeof(record->event) + last + 1, 0);
 }
 
-static __always_inline void gate_tell(const struct gate_frame *f, const struct gate_packet *p,
+static __always_inline void gate_tell(const struct gate_frame *f, const struct parse_packet *p,
 				      __u32 target_id, __u32 verdict,
 				      struct gate_activity *activity, __u64 now_ns)
 {
@@ -277,9 +277,9 @@ static __always_inline bool gate_is_steered(const struct gate_connection *c, __u
  * Where the packet comes from. This is the dear part of the gate, and so it is left out for what is
  * no activity anyhow, and while one has just been stamped: another one would not be.
  */
-static __always_inline void gate_look_at_source(const struct gate_packet *p, __u32 target_id,
+static __always_inline void gate_look_at_source(const struct parse_packet *p, __u32 target_id,
 						const struct gate_control *control,
-						struct gate_view *view, __u64 now_ns)
+						struct decide_view *view, __u64 now_ns)
 {
 	const struct gate_connection connection = gate_connection_of(&p->flow);
 
@@ -288,7 +288,7 @@ static __always_inline void gate_look_at_source(const struct gate_packet *p, __u
 	view->is_judged = now_ns < control->judge_after_ns;
 	if (control->probes == GATE_PROBES_NONE)
 		return;
-	view->source = gate_source_of(target_id, &connection, gate_is_syn(p));
+	view->source = maps_source_of(target_id, &connection, decide_is_syn(p));
 	if (view->is_closed && view->source != GATE_SOURCE_CLIENT)
 		view->is_steered = gate_is_steered(&connection, control->closing);
 }
@@ -320,7 +320,7 @@ static __always_inline void gate_copy_address(__u32 out[4], const struct gate_ad
  * By the routes of the namespace that it has come to. Without IP forwarding there, never. Inlined
  * it would double what the verifier follows (all kernels).
  */
-static __noinline bool gate_is_forwarded(void *context, __u32 ifindex, const struct gate_packet *p)
+static __noinline bool gate_is_forwarded(void *context, __u32 ifindex, const struct parse_packet *p)
 {
 	__u32 is_ipv4 = gate_is_ipv4(&p->flow.daddr);
 	struct bpf_fib_lookup route = {
@@ -338,29 +338,29 @@ static __noinline bool gate_is_forwarded(void *context, __u32 ifindex, const str
 	return r == BPF_FIB_LKUP_RET_SUCCESS || r == BPF_FIB_LKUP_RET_NO_NEIGH;
 }
 
-static __always_inline void gate_carry_out(const struct gate_frame *f, const struct gate_packet *p,
+static __always_inline void gate_carry_out(const struct gate_frame *f, const struct parse_packet *p,
 					   __u32 target_id, struct gate_activity *activity,
 					   enum gate_verdict *verdict, __u64 now_ns)
 {
 	gate_stamp(activity, p, now_ns);
-	if (!gate_holds(*verdict)) {
-		if (gate_tells(*verdict))
+	if (!decide_holds(*verdict)) {
+		if (decide_tells(*verdict))
 			gate_tell(f, p, target_id, *verdict, activity, now_ns);
 	} else if (gate_is_forwarded(f->context, f->ifindex, p)) {
-		*verdict = gate_decide_forwarded(*verdict);
+		*verdict = decide_forwarded(*verdict);
 		gate_tell(f, p, target_id, *verdict, activity, now_ns);
 	} else if (!gate_hold(f, p, target_id, *verdict)) {
-		*verdict = gate_decide_unheld(*verdict);
+		*verdict = decide_unheld(*verdict);
 	}
 }
 
 /* The packet is a target's: decide, and carry it out. */
 static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
-						     const struct gate_packet *p, __u32 target_id)
+						     const struct parse_packet *p, __u32 target_id)
 {
 	struct gate_control *control = bpf_map_lookup_elem(&gate_controls, &target_id);
 	struct gate_activity *activity = bpf_map_lookup_elem(&gate_activities, &target_id);
-	struct gate_view view = { .can_replay = gate_can_replay };
+	struct decide_view view = { .can_replay = gate_can_replay };
 	enum gate_verdict verdict;
 	__u64 now_ns;
 
@@ -368,25 +368,26 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 		return GATE_PASS_OTHER;
 	now_ns = gate_now_ns();
 	view.is_closed = control->closing != 0;
-	view.is_stale = view.is_closed && gate_is_stale(now_ns);
+	view.is_stale = view.is_closed && maps_is_stale(now_ns);
 	view.is_ready = control->ready_port_be && control->ready_port_be == p->flow.sport_be;
-	if (gate_is_activity(p) && (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS))
+	if (decide_is_activity(p) &&
+	    (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS))
 		gate_look_at_source(p, target_id, control, &view, now_ns);
 
-	verdict = gate_decide(p, &view);
-	if (gate_is_quiet(verdict))
+	verdict = decide_verdict(p, &view);
+	if (decide_is_quiet(verdict))
 		return verdict;
 	if (verdict == GATE_PASS_JUDGED) {
 		if (gate_hold(f, p, target_id, verdict))
 			return verdict;
-		verdict = gate_decide_unjudged(view.is_closed);
+		verdict = decide_unjudged(view.is_closed);
 	}
 	gate_carry_out(f, p, target_id, activity, &verdict, now_ns);
 	return verdict;
 }
 
 static __always_inline enum gate_verdict
-gate_judge(const struct gate_frame *f, enum parse_result parsed, const struct gate_packet *p)
+gate_judge(const struct gate_frame *f, enum parse_result parsed, const struct parse_packet *p)
 {
 	__u32 target_id;
 
@@ -402,7 +403,7 @@ gate_judge(const struct gate_frame *f, enum parse_result parsed, const struct ga
 }
 
 static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb, bool has_ethernet,
-							struct gate_packet *p)
+							struct parse_packet *p)
 {
 	struct parse_bytes bytes = {
 		.start = (void *)(long)skb->data,
@@ -411,7 +412,7 @@ static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb, b
 		.ethertype = has_ethernet ? 0 : PARSE_SWAP16(skb->protocol),
 	};
 
-	*p = (struct gate_packet){ .is_aggregate = skb->gso_size > 0 };
+	*p = (struct parse_packet){ .is_aggregate = skb->gso_size > 0 };
 	return parse_frame(&bytes, p);
 }
 
@@ -426,7 +427,7 @@ static __always_inline long gate_pull(struct __sk_buff *skb)
 static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ethernet)
 {
 	struct gate_frame frame = { .context = skb, .is_xdp = false, .ifindex = skb->ifindex };
-	struct gate_packet packet;
+	struct parse_packet packet;
 	enum parse_result parsed;
 	enum gate_verdict verdict;
 
@@ -444,7 +445,7 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ether
 	}
 	verdict = gate_judge(&frame, parsed, &packet);
 	gate_count(verdict);
-	return gate_drops(verdict);
+	return decide_drops(verdict);
 }
 
 /*
@@ -456,7 +457,7 @@ static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethern
 	struct gate_frame frame = { .context = skb, .is_xdp = false, .ifindex = skb->ifindex };
 	struct gate_activity *activity;
 	struct gate_control *control;
-	struct gate_packet packet;
+	struct parse_packet packet;
 	__u32 target_id;
 
 	if (gate_parse_skb(skb, has_ethernet, &packet) != PARSE_OK ||
@@ -517,11 +518,11 @@ int gate_xdp(struct xdp_md *xdp)
 		.start = (void *)(long)xdp->data,
 		.end = (void *)(long)xdp->data_end,
 	};
-	struct gate_packet packet = {};
+	struct parse_packet packet = {};
 	enum gate_verdict verdict;
 
 	bytes.frame_len = (char *)bytes.end - (char *)bytes.start;
 	verdict = gate_judge(&frame, parse_frame(&bytes, &packet), &packet);
 	gate_count(verdict);
-	return gate_drops(verdict) ? XDP_DROP : XDP_PASS;
+	return decide_drops(verdict) ? XDP_DROP : XDP_PASS;
 }

@@ -37,7 +37,7 @@ struct {
 	__type(value, __u32);
 } gate_steered SEC(".maps");
 
-static __always_inline bool gate_is_stale(__u64 now_ns)
+static __always_inline bool maps_is_stale(__u64 now_ns)
 {
 	__u32 zero = 0;
 	__u64 *heartbeat_ns = bpf_map_lookup_elem(&gate_heartbeat, &zero);
@@ -61,7 +61,7 @@ struct {
 	__type(value, __u32);
 } gate_knows SEC(".maps");
 
-static __always_inline bool gate_knows_kubelet(void)
+static __always_inline bool maps_knows_kubelet(void)
 {
 	__u32 zero = 0;
 	const __u32 *knows = bpf_map_lookup_elem(&gate_knows, &zero);
@@ -70,7 +70,7 @@ static __always_inline bool gate_knows_kubelet(void)
 }
 
 /* A new connection of the kubelet's is open before its SYN: with a closed one, it is another's. */
-static __always_inline bool gate_is_kubelets(const struct gate_connection *c, bool is_syn)
+static __always_inline bool maps_is_kubelets(const struct gate_connection *c, bool is_syn)
 {
 	const __u32 *state = bpf_map_lookup_elem(&gate_kubelet, c);
 
@@ -83,7 +83,7 @@ static __always_inline bool gate_is_kubelets(const struct gate_connection *c, bo
 }
 
 /* Where a connection comes from: a client, a source of probes, or one that is ignored. */
-static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_connection *c,
+static __always_inline __u32 maps_source_of(__u32 target_id, const struct gate_connection *c,
 					    bool is_syn)
 {
 	struct gate_source_key key = {
@@ -97,7 +97,7 @@ static __always_inline __u32 gate_source_of(__u32 target_id, const struct gate_c
 		return GATE_SOURCE_CLIENT;
 	if (*kind == GATE_SOURCE_PROBE || *kind == GATE_SOURCE_IGNORED)
 		return *kind; /* without another lookup */
-	return gate_source_resolve(*kind, gate_is_kubelets(c, is_syn), gate_knows_kubelet());
+	return gate_source_resolve(*kind, maps_is_kubelets(c, is_syn), maps_knows_kubelet());
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Finds the TCP or UDP header of a frame: Ethernet, up to two VLAN tags, IPv4 with options, IPv6
- * with extension headers. Pure: bytes in, struct gate_packet out, so that the same code runs in
+ * with extension headers. Pure: bytes in, struct parse_packet out, so that the same code runs in
  * the kernel, in unit tests and under the fuzzer.
  *
  * The parser moves a cursor, checks bounds before each read, and gives up rather than guess.
@@ -115,7 +115,7 @@ struct parse_bytes {
 	__u16 ethertype; /* of a link without Ethernet header; 0: the frame begins with one */
 };
 
-struct gate_packet {
+struct parse_packet {
 	struct gate_flow flow;
 	__u32 payload_len; /* TCP only: bytes after the TCP header */
 	__u32 frame_len;
@@ -202,8 +202,8 @@ static __always_inline void parse_mapped(struct gate_addr *out, const __u8 ipv4[
 	__builtin_memcpy(out->bytes + 12, ipv4, 4);
 }
 
-static __always_inline enum parse_result parse_ipv4(const struct parse_bytes *b,
-						    struct parse_cursor *c, struct gate_packet *out)
+static __always_inline enum parse_result
+parse_ipv4(const struct parse_bytes *b, struct parse_cursor *c, struct parse_packet *out)
 {
 	const struct parse_ipv4 *ip = parse_header(b, c->offset, sizeof(*ip));
 	__u32 header_len, total_len;
@@ -251,7 +251,7 @@ static __always_inline __u32 parse_equal(__u32 a, __u32 b)
  * header, eight rounds are more paths than the verifier follows (all kernels).
  */
 static __always_inline enum parse_result
-parse_extensions(const struct parse_bytes *b, struct parse_cursor *c, struct gate_packet *out)
+parse_extensions(const struct parse_bytes *b, struct parse_cursor *c, struct parse_packet *out)
 {
 	const struct parse_extension *ext;
 	__u32 is_auth, is_fragment, fragment;
@@ -279,8 +279,8 @@ parse_extensions(const struct parse_bytes *b, struct parse_cursor *c, struct gat
 	return parse_is_extension(c->protocol) ? PARSE_MALFORMED : PARSE_OK;
 }
 
-static __always_inline enum parse_result parse_ipv6(const struct parse_bytes *b,
-						    struct parse_cursor *c, struct gate_packet *out)
+static __always_inline enum parse_result
+parse_ipv6(const struct parse_bytes *b, struct parse_cursor *c, struct parse_packet *out)
 {
 	const struct parse_ipv6 *ip = parse_header(b, c->offset, sizeof(*ip));
 	__u32 payload_len;
@@ -304,7 +304,7 @@ static __always_inline enum parse_result parse_ipv6(const struct parse_bytes *b,
 }
 
 static __always_inline enum parse_result
-parse_tcp(const struct parse_bytes *b, const struct parse_cursor *c, struct gate_packet *out)
+parse_tcp(const struct parse_bytes *b, const struct parse_cursor *c, struct parse_packet *out)
 {
 	const struct parse_tcp *tcp = parse_header(b, c->offset, sizeof(*tcp));
 	__u32 header_len;
@@ -322,7 +322,7 @@ parse_tcp(const struct parse_bytes *b, const struct parse_cursor *c, struct gate
 }
 
 static __always_inline enum parse_result
-parse_udp(const struct parse_bytes *b, const struct parse_cursor *c, struct gate_packet *out)
+parse_udp(const struct parse_bytes *b, const struct parse_cursor *c, struct parse_packet *out)
 {
 	const struct parse_udp *udp = parse_header(b, c->offset, sizeof(*udp));
 	__u32 len;
@@ -342,7 +342,7 @@ parse_udp(const struct parse_bytes *b, const struct parse_cursor *c, struct gate
 
 /* Fills *out when the answer is PARSE_OK; is_aggregate is the caller's to set, before the call. */
 static __always_inline enum parse_result parse_frame(const struct parse_bytes *b,
-						     struct gate_packet *out)
+						     struct parse_packet *out)
 {
 	struct parse_cursor c = {};
 	enum parse_result r = parse_link(b, &c);

@@ -101,9 +101,9 @@ static __always_inline bool steer_is_wanted(const struct steer_connection *c, __
 		return false;
 	if (control->ready_port_be && control->ready_port_be == c->flow.remote_port_be)
 		return false;
-	if (gate_is_stale(bpf_ktime_get_ns()))
+	if (maps_is_stale(bpf_ktime_get_ns()))
 		return false;
-	return gate_source_of(target_id, &c->flow, true) != GATE_SOURCE_CLIENT;
+	return maps_source_of(target_id, &c->flow, true) != GATE_SOURCE_CLIENT;
 }
 
 static __always_inline bool steer_assign(struct bpf_sk_lookup *ctx, __u32 target_id, __u32 family)

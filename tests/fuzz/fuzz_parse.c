@@ -16,7 +16,7 @@ enum {
 	FUZZ_TAIL_STEP = 300, /* 255 steps go beyond 64 kB, where BIG TCP begins */
 
 	/* Without the padding of the struct, in which anything may be. */
-	FUZZ_PACKET_LEN = offsetof(struct gate_packet, is_aggregate) + sizeof(bool),
+	FUZZ_PACKET_LEN = offsetof(struct parse_packet, is_aggregate) + sizeof(bool),
 };
 
 #define FUZZ_CHECK(claim)                                                                          \
@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* In a block of just that length, so that the address sanitizer sees each read beyond it. */
 static enum parse_result fuzz_parse(const uint8_t *frame, size_t readable, size_t frame_len,
-				    bool is_aggregate, struct gate_packet *out)
+				    bool is_aggregate, struct parse_packet *out)
 {
 	uint8_t *copy = malloc(readable);
 	struct parse_bytes bytes = {
@@ -42,13 +42,13 @@ static enum parse_result fuzz_parse(const uint8_t *frame, size_t readable, size_
 	FUZZ_CHECK(copy || readable == 0);
 	if (readable > 0)
 		memcpy(copy, frame, readable);
-	*out = (struct gate_packet){ .is_aggregate = is_aggregate };
+	*out = (struct parse_packet){ .is_aggregate = is_aggregate };
 	result = parse_frame(&bytes, out);
 	free(copy);
 	return result;
 }
 
-static void fuzz_check_packet(const struct gate_packet *p, size_t frame_len)
+static void fuzz_check_packet(const struct parse_packet *p, size_t frame_len)
 {
 	bool is_tcp = p->flow.protocol == PARSE_PROTO_TCP;
 	size_t ip_len = p->l4_offset - p->l3_offset;
@@ -64,20 +64,21 @@ static void fuzz_check_packet(const struct gate_packet *p, size_t frame_len)
 	FUZZ_CHECK(p->flow.pad[0] == 0 && p->flow.pad[1] == 0 && p->flow.pad[2] == 0);
 }
 
-static void fuzz_check_verdict(const struct gate_packet *p, const struct gate_view *view)
+static void fuzz_check_verdict(const struct parse_packet *p, const struct decide_view *view)
 {
-	enum gate_verdict verdict = gate_decide(p, view);
+	enum gate_verdict verdict = decide_verdict(p, view);
 
 	FUZZ_CHECK(verdict < GATE_VERDICT_COUNT);
-	FUZZ_CHECK(!gate_drops(verdict) || (view->is_closed && !view->is_stale && !view->is_ready));
-	FUZZ_CHECK(!gate_drops(verdict) || gate_is_activity(p));
-	FUZZ_CHECK(!gate_holds(verdict) || (view->can_replay && !p->is_first_fragment &&
-					    !p->is_aggregate && p->frame_len <= GATE_FRAME_MAX));
+	FUZZ_CHECK(!decide_drops(verdict) ||
+		   (view->is_closed && !view->is_stale && !view->is_ready));
+	FUZZ_CHECK(!decide_drops(verdict) || decide_is_activity(p));
+	FUZZ_CHECK(!decide_holds(verdict) || (view->can_replay && !p->is_first_fragment &&
+					      !p->is_aggregate && p->frame_len <= GATE_FRAME_MAX));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct gate_packet whole, part;
+	struct parse_packet whole, part;
 	enum parse_result whole_result, part_result;
 	const uint8_t *frame = data + FUZZ_HEAD_LEN;
 	size_t len, part_len, frame_len;
@@ -98,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	FUZZ_CHECK(part_result == PARSE_SHORT || memcmp(&part, &whole, FUZZ_PACKET_LEN) == 0);
 	fuzz_check_packet(&whole, frame_len);
-	fuzz_check_verdict(&whole, &(struct gate_view){
+	fuzz_check_verdict(&whole, &(struct decide_view){
 					   .is_closed = data[1] & 1,
 					   .is_stale = data[1] & 2,
 					   .is_ready = data[1] & 4,

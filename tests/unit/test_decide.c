@@ -29,9 +29,9 @@ static const char *const verdict_names[] = {
 #undef X
 };
 
-static struct gate_packet packet_of(__u8 protocol, __u8 tcp_flags, __u32 payload_len)
+static struct parse_packet packet_of(__u8 protocol, __u8 tcp_flags, __u32 payload_len)
 {
-	return (struct gate_packet){
+	return (struct parse_packet){
 		.flow = { .protocol = protocol },
 		.tcp_flags = tcp_flags,
 		.payload_len = payload_len,
@@ -39,27 +39,27 @@ static struct gate_packet packet_of(__u8 protocol, __u8 tcp_flags, __u32 payload
 	};
 }
 
-static const struct gate_view open_gate = { .can_replay = true };
-static const struct gate_view open_gate_stale = { .is_stale = true, .can_replay = true };
-static const struct gate_view open_to_ready = { .is_ready = true, .can_replay = true };
-static const struct gate_view closed = { .is_closed = true, .can_replay = true };
-static const struct gate_view closed_stale = {
+static const struct decide_view open_gate = { .can_replay = true };
+static const struct decide_view open_gate_stale = { .is_stale = true, .can_replay = true };
+static const struct decide_view open_to_ready = { .is_ready = true, .can_replay = true };
+static const struct decide_view closed = { .is_closed = true, .can_replay = true };
+static const struct decide_view closed_stale = {
 	.is_closed = true,
 	.is_stale = true,
 	.can_replay = true,
 };
-static const struct gate_view closed_to_ready = {
+static const struct decide_view closed_to_ready = {
 	.is_closed = true,
 	.is_ready = true,
 	.can_replay = true,
 };
-static const struct gate_view closed_stale_to_ready = {
+static const struct decide_view closed_stale_to_ready = {
 	.is_closed = true,
 	.is_stale = true,
 	.is_ready = true,
 	.can_replay = true,
 };
-static const struct gate_view no_replay = { .is_closed = true };
+static const struct decide_view no_replay = { .is_closed = true };
 
 /* Open gates, and what the gate knows of the packet's source. */
 #define AT(...)                                                                                    \
@@ -72,25 +72,25 @@ static const struct gate_view no_replay = { .is_closed = true };
 #define PASS	.probes = GATE_PROBES_PASS
 #define CLOSED	.is_closed = true
 
-static const struct gate_view open_probe = AT(PROBE, ANSWER);
-static const struct gate_view open_probe_judged = AT(PROBE, ANSWER, .is_judged = true);
-static const struct gate_view open_ignored = AT(IGNORED, ANSWER);
-static const struct gate_view open_ignored_judged = AT(IGNORED, PASS, .is_judged = true);
-static const struct gate_view open_all = AT(.judges_all = true);
-static const struct gate_view open_all_judged = AT(.judges_all = true, .is_judged = true);
-static const struct gate_view closed_all = AT(CLOSED, .judges_all = true);
-static const struct gate_view closed_answer = AT(CLOSED, PROBE, ANSWER);
-static const struct gate_view closed_steered = AT(CLOSED, PROBE, ANSWER, .is_steered = true);
-static const struct gate_view closed_pass = AT(CLOSED, PROBE, PASS);
-static const struct gate_view closed_stale_answer = AT(CLOSED, PROBE, ANSWER, .is_stale = true);
-static const struct gate_view closed_ignored = AT(CLOSED, IGNORED, ANSWER);
-static const struct gate_view closed_ignored_steered = AT(CLOSED, IGNORED, ANSWER,
-							  .is_steered = true);
-static const struct gate_view closed_ignored_pass = AT(CLOSED, IGNORED, PASS);
-static const struct gate_view closed_own_probe = AT(CLOSED, PROBE, ANSWER, .is_ready = true);
+static const struct decide_view open_probe = AT(PROBE, ANSWER);
+static const struct decide_view open_probe_judged = AT(PROBE, ANSWER, .is_judged = true);
+static const struct decide_view open_ignored = AT(IGNORED, ANSWER);
+static const struct decide_view open_ignored_judged = AT(IGNORED, PASS, .is_judged = true);
+static const struct decide_view open_all = AT(.judges_all = true);
+static const struct decide_view open_all_judged = AT(.judges_all = true, .is_judged = true);
+static const struct decide_view closed_all = AT(CLOSED, .judges_all = true);
+static const struct decide_view closed_answer = AT(CLOSED, PROBE, ANSWER);
+static const struct decide_view closed_steered = AT(CLOSED, PROBE, ANSWER, .is_steered = true);
+static const struct decide_view closed_pass = AT(CLOSED, PROBE, PASS);
+static const struct decide_view closed_stale_answer = AT(CLOSED, PROBE, ANSWER, .is_stale = true);
+static const struct decide_view closed_ignored = AT(CLOSED, IGNORED, ANSWER);
+static const struct decide_view closed_ignored_steered = AT(CLOSED, IGNORED, ANSWER,
+							    .is_steered = true);
+static const struct decide_view closed_ignored_pass = AT(CLOSED, IGNORED, PASS);
+static const struct decide_view closed_own_probe = AT(CLOSED, PROBE, ANSWER, .is_ready = true);
 
 struct decision {
-	const struct gate_view *view;
+	const struct decide_view *view;
 	__u8 protocol;
 	__u8 tcp_flags;
 	__u32 payload_len;
@@ -206,13 +206,13 @@ TEST(each_packet_gets_its_verdict)
 {
 	for (size_t i = 0; i < COUNT(decisions); i++) {
 		const struct decision *d = &decisions[i];
-		struct gate_packet p = packet_of(d->protocol, d->tcp_flags, d->payload_len);
+		struct parse_packet p = packet_of(d->protocol, d->tcp_flags, d->payload_len);
 		enum gate_verdict verdict;
 
 		p.frame_len = d->frame_len;
 		p.is_first_fragment = d->special == FRAGMENT;
 		p.is_aggregate = d->special == GLUED;
-		verdict = gate_decide(&p, d->view);
+		verdict = decide_verdict(&p, d->view);
 		if (verdict != d->verdict)
 			fail_msg("row %zu: %s, not %s", i, verdict_names[verdict],
 				 verdict_names[d->verdict]);
@@ -247,11 +247,11 @@ TEST(tcp_is_activity_by_four_flags_and_its_payload)
 {
 	for (unsigned int flags = 0; flags <= 0xff; flags++) {
 		unsigned int row = flags & (FIN | SYN | RST | ACK);
-		struct gate_packet bare = packet_of(TCP, (__u8)flags, 0);
-		struct gate_packet full = packet_of(TCP, (__u8)flags, 1);
+		struct parse_packet bare = packet_of(TCP, (__u8)flags, 0);
+		struct parse_packet full = packet_of(TCP, (__u8)flags, 1);
 
-		if (gate_is_activity(&bare) != activities[row].without_payload ||
-		    gate_is_activity(&full) != activities[row].with_payload)
+		if (decide_is_activity(&bare) != activities[row].without_payload ||
+		    decide_is_activity(&full) != activities[row].with_payload)
 			fail_msg("flags 0x%02x", flags);
 	}
 }
@@ -260,29 +260,29 @@ TEST(tcp_is_activity_by_four_flags_and_its_payload)
 TEST(every_datagram_is_activity)
 {
 	for (unsigned int flags = 0; flags <= 0xff; flags++) {
-		struct gate_packet p = packet_of(UDP, (__u8)flags, flags & 1);
+		struct parse_packet p = packet_of(UDP, (__u8)flags, flags & 1);
 
-		assert_true(gate_is_activity(&p));
+		assert_true(decide_is_activity(&p));
 	}
 }
 
 TEST(what_is_held_is_activity)
 {
 	for (unsigned int flags = 0; flags <= 0xff; flags++) {
-		struct gate_packet p = packet_of(TCP, (__u8)flags, 0);
+		struct parse_packet p = packet_of(TCP, (__u8)flags, 0);
 
-		assert_int_equal(gate_holds(gate_decide(&p, &closed)), gate_is_syn(&p));
-		if (gate_is_syn(&p))
-			assert_true(gate_is_activity(&p));
+		assert_int_equal(decide_holds(decide_verdict(&p, &closed)), decide_is_syn(&p));
+		if (decide_is_syn(&p))
+			assert_true(decide_is_activity(&p));
 	}
 }
 
 TEST(without_room_a_datagram_passes_and_a_syn_is_dropped)
 {
-	assert_int_equal(gate_decide_unheld(GATE_HOLD_DATAGRAM), GATE_WAKE_RING_FULL);
-	assert_int_equal(gate_decide_unheld(GATE_HOLD_SYN), GATE_DROP_RING_FULL);
-	assert_false(gate_drops(GATE_WAKE_RING_FULL));
-	assert_true(gate_drops(GATE_DROP_RING_FULL));
+	assert_int_equal(decide_unheld(GATE_HOLD_DATAGRAM), GATE_WAKE_RING_FULL);
+	assert_int_equal(decide_unheld(GATE_HOLD_SYN), GATE_DROP_RING_FULL);
+	assert_false(decide_drops(GATE_WAKE_RING_FULL));
+	assert_true(decide_drops(GATE_DROP_RING_FULL));
 }
 
 TEST(what_is_routed_on_is_not_held_and_wakes)
@@ -290,17 +290,17 @@ TEST(what_is_routed_on_is_not_held_and_wakes)
 	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
 		bool is_held = v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
 
-		assert_int_equal(gate_decide_forwarded((enum gate_verdict)v),
+		assert_int_equal(decide_forwarded((enum gate_verdict)v),
 				 is_held ? GATE_WAKE_FORWARDED : v);
 	}
-	assert_true(gate_tells(GATE_WAKE_FORWARDED));
-	assert_false(gate_drops(GATE_WAKE_FORWARDED));
+	assert_true(decide_tells(GATE_WAKE_FORWARDED));
+	assert_false(decide_drops(GATE_WAKE_FORWARDED));
 }
 
 TEST(what_cannot_be_shown_to_the_daemon_is_a_clients)
 {
-	assert_int_equal(gate_decide_unjudged(false), GATE_PASS_OPEN);
-	assert_int_equal(gate_decide_unjudged(true), GATE_WAKE_PAYLOAD);
+	assert_int_equal(decide_unjudged(false), GATE_PASS_OPEN);
+	assert_int_equal(decide_unjudged(true), GATE_WAKE_PAYLOAD);
 }
 
 /* A stamp would keep the target awake. */
@@ -311,7 +311,7 @@ TEST(what_proves_nothing_is_quiet)
 				v == GATE_PASS_IGNORED || v == GATE_PASS_UNPROVEN ||
 				v == GATE_PASS_STEERED;
 
-		if (v != GATE_PASS_JUDGED && gate_is_quiet(v) != is_quiet)
+		if (v != GATE_PASS_JUDGED && decide_is_quiet(v) != is_quiet)
 			fail_msg("%s", verdict_names[v]);
 	}
 }
@@ -336,8 +336,8 @@ TEST(every_verdict_does_what_its_name_says)
 		bool drops = holds || strncmp(name, "drop_", 5) == 0;
 		bool passes = strncmp(name, "pass_", 5) == 0 || strncmp(name, "wake_", 5) == 0;
 
-		if (drops == passes || gate_holds(v) != holds || gate_drops(v) != drops ||
-		    gate_tells(v) != must_tell(name))
+		if (drops == passes || decide_holds(v) != holds || decide_drops(v) != drops ||
+		    decide_tells(v) != must_tell(name))
 			fail_msg("%s", name);
 	}
 }

@@ -18,7 +18,7 @@
  * their length, so that the address sanitizer sees each read beyond them.
  */
 static enum parse_result parse_copy(const struct packet *p, size_t readable, size_t frame_len,
-				    struct gate_packet *out)
+				    struct parse_packet *out)
 {
 	__u8 *copy = malloc(readable);
 	struct parse_bytes bytes = {
@@ -36,7 +36,7 @@ static enum parse_result parse_copy(const struct packet *p, size_t readable, siz
 	return result;
 }
 
-static enum parse_result parse_whole(const struct packet *p, struct gate_packet *out)
+static enum parse_result parse_whole(const struct packet *p, struct parse_packet *out)
 {
 	return parse_copy(p, p->len, p->len, out);
 }
@@ -152,7 +152,7 @@ static const struct shape shapes[] = {
 };
 /* clang-format on */
 
-static void assert_packet_is(const struct gate_packet *packet, const struct packet *p,
+static void assert_packet_is(const struct parse_packet *packet, const struct packet *p,
 			     const struct shape *s)
 {
 	struct gate_flow flow = plain_flow(&s->spec);
@@ -170,7 +170,7 @@ TEST(every_good_shape_is_understood)
 {
 	for (size_t i = 0; i < COUNT(shapes); i++) {
 		const struct shape *s = &shapes[i];
-		struct gate_packet packet = { 0 };
+		struct parse_packet packet = { 0 };
 		struct packet p;
 
 		print_message("  %s\n", s->name);
@@ -183,7 +183,7 @@ TEST(every_good_shape_is_understood)
 TEST(every_malformed_shape_is_refused)
 {
 	for (size_t i = 0; i < packet_malformed_len; i++) {
-		struct gate_packet packet = { 0 };
+		struct parse_packet packet = { 0 };
 		struct packet p;
 
 		print_message("  %s\n", packet_malformed[i].name);
@@ -196,7 +196,7 @@ TEST(every_malformed_shape_is_refused)
 TEST(a_good_shape_cut_at_any_byte_is_malformed)
 {
 	for (size_t i = 0; i < COUNT(shapes); i++) {
-		struct gate_packet packet = { 0 };
+		struct parse_packet packet = { 0 };
 		struct packet p;
 
 		packet_build(&p, &shapes[i].spec);
@@ -215,7 +215,7 @@ TEST(a_header_outside_the_readable_part_asks_for_a_pull)
 
 		packet_build(&p, &s->spec);
 		for (size_t readable = 0; readable <= p.len; readable++) {
-			struct gate_packet packet = { 0 };
+			struct parse_packet packet = { 0 };
 			enum parse_result result = parse_copy(&p, readable, p.len, &packet);
 
 			if (readable < s->l4_offset + header_len) {
@@ -268,7 +268,7 @@ static const struct refusal refusals[] = {
 TEST(what_carries_no_port_is_left_alone)
 {
 	for (size_t i = 0; i < COUNT(refusals); i++) {
-		struct gate_packet packet = { 0 };
+		struct parse_packet packet = { 0 };
 		struct packet p;
 
 		print_message("  %s\n", refusals[i].name);
@@ -280,7 +280,7 @@ TEST(what_carries_no_port_is_left_alone)
 /* A later fragment may be shorter than a header: nothing in it is read. */
 TEST(a_short_later_fragment_is_still_a_fragment)
 {
-	struct gate_packet packet = { 0 };
+	struct parse_packet packet = { 0 };
 	struct packet p;
 
 	packet_build(&p, &(struct packet_spec){ .protocol = 1, .fragment_offset = 64 });
@@ -292,7 +292,7 @@ TEST(a_short_later_fragment_is_still_a_fragment)
 /* In the UDP header is the length of the whole datagram; its rest is in other frames. */
 TEST(a_datagram_may_be_longer_than_its_first_frame)
 {
-	struct gate_packet glued = { .is_aggregate = true }, single = { 0 }, fragment = { 0 };
+	struct parse_packet glued = { .is_aggregate = true }, single = { 0 }, fragment = { 0 };
 	struct packet p;
 
 	packet_build(&p, &(struct packet_spec){ .protocol = PACKET_UDP, .payload_len = 4 });
@@ -307,7 +307,7 @@ TEST(a_datagram_may_be_longer_than_its_first_frame)
 TEST(a_length_of_zero_is_believed_of_a_frame_beyond_64_kb_only)
 {
 	for (unsigned int ip = 4; ip <= 6; ip += 2) {
-		struct gate_packet packet = { 0 };
+		struct parse_packet packet = { 0 };
 		struct packet p;
 
 		packet_build(&p, &(struct packet_spec){ .ip = ip, .tcp_flags = PACKET_ACK });
@@ -321,7 +321,7 @@ TEST(a_length_of_zero_is_believed_of_a_frame_beyond_64_kb_only)
 /* Two extension headers of 2 kB each: what follows them begins past PARSE_OFFSET_MAX. */
 TEST(a_header_past_the_last_offset_is_not_looked_for)
 {
-	struct gate_packet packet = { 0 };
+	struct parse_packet packet = { 0 };
 	struct packet p;
 
 	packet_build(&p, &(struct packet_spec){ .ip = 6, .extensions = "d", .payload_len = 4000 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Reads the cookies that bpf/answered.bpf.c writes. */
+/* Reads the cookies that bpf/sockdiag_answered.bpf.c writes. */
 #include "activity/sockdiag_answered.h"
 
 #include <bpf/bpf.h>
@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answered.skel.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "sockdiag_answered.skel.h"
 
 #define SOCKDIAG_ANSWERED_COOKIES_MIN 512
 
 struct sockdiag_answered {
-	struct answered_bpf *skel;
+	struct sockdiag_answered_bpf *skel;
 	uint64_t *cookies; /* sorted */
 	size_t len, room;
 };
@@ -28,10 +28,10 @@ int sockdiag_answered_new(struct sockdiag_answered **out)
 
 	if (!answered)
 		return -ENOMEM;
-	answered->skel = answered_bpf__open();
-	r = answered->skel ? answered_bpf__load(answered->skel) : -errno;
+	answered->skel = sockdiag_answered_bpf__open();
+	r = answered->skel ? sockdiag_answered_bpf__load(answered->skel) : -errno;
 	if (r == 0)
-		r = answered_bpf__attach(answered->skel);
+		r = sockdiag_answered_bpf__attach(answered->skel);
 	if (r < 0) {
 		log_info("no BPF iterator over TCP sockets (kernel 5.9 with BTF, CAP_PERFMON): a "
 			 "request that was answered within a tick may keep its target awake",
@@ -46,7 +46,7 @@ void sockdiag_answered_free(struct sockdiag_answered **answered)
 {
 	if (!*answered)
 		return;
-	answered_bpf__destroy((*answered)->skel);
+	sockdiag_answered_bpf__destroy((*answered)->skel);
 	free((*answered)->cookies);
 	free(*answered);
 	*answered = NULL;
@@ -86,7 +86,8 @@ static int sockdiag_answered_compare(const void *left, const void *right)
 
 int sockdiag_answered_look(struct sockdiag_answered *answered)
 {
-	_cleanup_(closep) int fd = bpf_iter_create(bpf_link__fd(answered->skel->links.answered));
+	_cleanup_(closep) int fd =
+		bpf_iter_create(bpf_link__fd(answered->skel->links.sockdiag_answered));
 	int r = fd < 0 ? fd : sockdiag_answered_read(answered, fd);
 
 	if (r < 0) {

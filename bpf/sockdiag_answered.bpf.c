@@ -12,7 +12,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#define ANSWERED_NS_PER_US 1000
+#define SOCKDIAG_ANSWERED_NS_PER_US 1000
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -20,17 +20,18 @@ char LICENSE[] SEC("license") = "GPL";
  * Every payload is acknowledged, if not by an answer then by a bare ACK soon. So if all of it has
  * been, and the last segment that we sent carried data, that data came after it.
  */
-static __always_inline bool answered_by_last_segment(const struct tcp_sock *tcp)
+static __always_inline bool sockdiag_answered_by_last_segment(const struct tcp_sock *tcp)
 {
 	return tcp->rcv_wup == tcp->rcv_nxt &&
-	       tcp->tcp_wstamp_ns / ANSWERED_NS_PER_US == tcp->first_tx_mstamp;
+	       tcp->tcp_wstamp_ns / SOCKDIAG_ANSWERED_NS_PER_US == tcp->first_tx_mstamp;
 }
 
 /*
  * A request acknowledges all answers before it. Data that was acknowledged in a later tick was
  * sent after it: most clients delay that ACK by 40 ms. Keep-alives leave this as it is.
  */
-static __always_inline bool answered_by_late_ack(const struct tcp_sock *tcp, __u32 received)
+static __always_inline bool sockdiag_answered_by_late_ack(const struct tcp_sock *tcp,
+							  __u32 received)
 {
 	return (__s32)(tcp->chrono_start - received) > 0;
 }
@@ -39,7 +40,8 @@ static __always_inline bool answered_by_late_ack(const struct tcp_sock *tcp, __u
  * A client that did not delay its ACK: it came after the payload, within the same tick, and was
  * the last one. A later one may be the answer to a keep-alive of ours, and hides what was before.
  */
-static __always_inline bool answered_by_quick_ack(const struct tcp_sock *tcp, __u32 received)
+static __always_inline bool sockdiag_answered_by_quick_ack(const struct tcp_sock *tcp,
+							   __u32 received)
 {
 	return tcp->snd_wl1 == tcp->rcv_nxt && tcp->rcv_tstamp == received;
 }
@@ -50,14 +52,14 @@ static __always_inline bool sockdiag_answered_is(const struct tcp_sock *tcp, __u
 
 	if (tcp->lsndtime != received)
 		return false;
-	if (answered_by_last_segment(tcp) || answered_by_late_ack(tcp, received))
+	if (sockdiag_answered_by_last_segment(tcp) || sockdiag_answered_by_late_ack(tcp, received))
 		return true;
 	/* After a FIN, which comes without payload as well, a quick ACK cannot be told from it. */
-	return state == BPF_TCP_ESTABLISHED && answered_by_quick_ack(tcp, received);
+	return state == BPF_TCP_ESTABLISHED && sockdiag_answered_by_quick_ack(tcp, received);
 }
 
 SEC("iter/tcp")
-int answered(struct bpf_iter__tcp *ctx)
+int sockdiag_answered(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *common = ctx->sk_common;
 	struct tcp_sock *tcp;
