@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.retry_min_ns = (10 + data[4]) * NS_PER_MS,
 		.retry_max_ns = (10 + data[4] + 4 * data[5]) * NS_PER_MS,
 		.shrink_pause_max_ns = data[5] * 10 * NS_PER_MS,
-		.asks = data[6] & 1,
+		.looks = data[6] & 1,
 		.flap_ns = data[6] * NS_PER_MS,
 		.idle_max_ns = data[7] * 10 * NS_PER_MS,
 	};

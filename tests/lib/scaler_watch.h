@@ -85,7 +85,7 @@ static inline const char *scaler_watch_size(struct scaler_watch *w, enum scaler_
 		return "a step that shrinks does nothing else";
 	if (w->is_kept)
 		return "a target that is kept awake is not shrunk";
-	if (settings->asks && event != SCALER_QUIET)
+	if (settings->looks && event != SCALER_QUIET)
 		return "a target is shrunk after it was said to be quiet";
 	if (!w->is_closed)
 		return "only behind a closed gate a target is shrunk";
@@ -148,7 +148,7 @@ static inline const char *scaler_watch_step(struct scaler_watch *w, enum scaler_
 	*effects_out = effects;
 	if (event == SCALER_KEEP || event == SCALER_RELEASE)
 		w->is_kept = event == SCALER_KEEP;
-	if ((effects & SCALER_CHECK) && !w->scaler.settings.asks)
+	if ((effects & SCALER_LOOK) && !w->scaler.settings.looks)
 		return "nothing is asked of those who have no answer";
 	if (w->scaler.idle_ns < w->scaler.settings.idle_ns ||
 	    w->scaler.idle_ns > max_u64(w->scaler.settings.idle_ns, w->scaler.settings.idle_max_ns))
@@ -170,7 +170,7 @@ static inline const char *scaler_watch_step(struct scaler_watch *w, enum scaler_
 		w->awake_ns = now_ns;
 	if (w->is_stopped && (w->is_closed || scaler_deadline_ns(&w->scaler) != UINT64_MAX))
 		return "a stopped target is left alone, with its gate open";
-	if (event == SCALER_TICK && !(effects & SCALER_CHECK) &&
+	if (event == SCALER_TICK && !(effects & SCALER_LOOK) &&
 	    scaler_deadline_ns(&w->scaler) <= now_ns)
 		return "after a tick the next one is due later";
 	return scaler_watch_escape(w->scaler, now_ns);

@@ -448,7 +448,7 @@ static const struct scaler_settings asking = {
 	.wake_timeout_ns = 30000 * NS_PER_MS,
 	.retry_min_ns = 1000 * NS_PER_MS,
 	.retry_max_ns = 5000 * NS_PER_MS,
-	.asks = true,
+	.looks = true,
 };
 
 TEST(a_quiet_target_is_asked_twice)
@@ -456,10 +456,10 @@ TEST(a_quiet_target_is_asked_twice)
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
 		{   9999, SCALER_TICK,              0, SCALER_AWAKE,     0 },
-		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_LOOK },
 		{  10000, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 		{  10019, SCALER_TICK,              0, SCALER_SHRINKING, 0 },
-		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CHECK },
+		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_LOOK },
 		{  10020, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_SHRINK },
 		{  10030, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
 	};
@@ -472,16 +472,16 @@ TEST(a_busy_target_is_asked_again_and_stays)
 {
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
-		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_LOOK },
 		{  10000, SCALER_BUSY,              0, SCALER_AWAKE,     0 },
-		{  10001, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10001, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_LOOK },
 		{  10001, SCALER_BUSY,              0, SCALER_AWAKE,     0 },
-		{  10002, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10002, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_LOOK },
 		{  10002, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 		/* At work after all: seen when the gate had settled. */
-		{  10022, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CHECK },
+		{  10022, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_LOOK },
 		{  10022, SCALER_BUSY,              0, SCALER_AWAKE,     SCALER_OPEN_GATE },
-		{  10023, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10023, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_LOOK },
 		{  10023, SCALER_QUIET,             0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 	};
 
@@ -493,15 +493,15 @@ TEST(an_answer_that_nobody_has_asked_for_changes_nothing)
 	static const struct step story[] = {
 		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
 		{  10000, SCALER_QUIET,             0, SCALER_AWAKE,     0 },
-		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_CHECK },
+		{  10000, SCALER_TICK,              0, SCALER_AWAKE,     SCALER_LOOK },
 		/* A packet has come between the question and its answer. */
 		{  10000, SCALER_QUIET,          9999, SCALER_AWAKE,     0 },
 		{  19999, SCALER_QUIET,          9999, SCALER_AWAKE,     0 },
-		{  19999, SCALER_TICK,           9999, SCALER_AWAKE,     SCALER_CHECK },
+		{  19999, SCALER_TICK,           9999, SCALER_AWAKE,     SCALER_LOOK },
 		{  19999, SCALER_QUIET,          9999, SCALER_SHRINKING, SCALER_CLOSE_GATE },
 		{  20000, SCALER_QUIET,          9999, SCALER_SHRINKING, 0 },
 		{  20000, SCALER_BUSY,           9999, SCALER_SHRINKING, 0 },
-		{  20019, SCALER_TICK,           9999, SCALER_SHRINKING, SCALER_CHECK },
+		{  20019, SCALER_TICK,           9999, SCALER_SHRINKING, SCALER_LOOK },
 		{  20019, SCALER_TRAFFIC,       20018, SCALER_AWAKE,     SCALER_OPEN_GATE },
 		{  20019, SCALER_QUIET,         20018, SCALER_AWAKE,     0 },
 	};
@@ -753,7 +753,7 @@ static void random_step(struct random_walk *walk, size_t i)
 	if (broken)
 		fail_msg("step %zu, event %d at %llu ns, breaks: %s", i, (int)event,
 			 (unsigned long long)walk->now_ns, broken);
-	walk->was_asked = effects & SCALER_CHECK;
+	walk->was_asked = effects & SCALER_LOOK;
 	walk->is_seen[walk->watch.scaler.state] = true;
 }
 
@@ -767,7 +767,7 @@ static void random_restart(struct random_walk *walk)
 		.retry_min_ns = (1 + random_below(&walk->seed, 50)) * NS_PER_MS,
 		.retry_max_ns = (50 + random_below(&walk->seed, 500)) * NS_PER_MS,
 		.shrink_pause_max_ns = random_below(&walk->seed, 5000) * NS_PER_MS,
-		.asks = random_below(&walk->seed, 2),
+		.looks = random_below(&walk->seed, 2),
 		.flap_ns = random_below(&walk->seed, 500) * NS_PER_MS,
 		.idle_max_ns = random_below(&walk->seed, 5000) * NS_PER_MS,
 	};

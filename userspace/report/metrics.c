@@ -63,7 +63,7 @@ static void metrics_print_counts(FILE *out, const char *name, const char *target
 	}
 }
 
-static void metrics_print_checks(FILE *out, const struct status *s)
+static void metrics_print_probes(FILE *out, const struct status *s)
 {
 	metrics_begin(out, "doze_probes_answered_total", "counter",
 		      "Probes that were answered for a sleeping target.");
@@ -208,7 +208,7 @@ void metrics_print(FILE *out, const struct status *s)
 	metrics_begin(out, "doze_uptime_seconds", "gauge", "Since doze was started.");
 	fprintf(out, "doze_uptime_seconds %.15g\n", (double)s->uptime_ms / 1000);
 	metrics_print_gate(out, s);
-	metrics_print_checks(out, s);
+	metrics_print_probes(out, s);
 	metrics_print_states(out, s);
 	metrics_print_numbers(out, s);
 	metrics_print_reasons(out, s);

@@ -184,7 +184,7 @@ void daemon_add_target(struct daemon *d, uint32_t id, struct target *t)
 	d->targets[id] = t;
 }
 
-static void daemon_add_checks(struct connection_counters *to, const struct target *t)
+static void daemon_add_probes(struct connection_counters *to, const struct target *t)
 {
 	const struct connection_counters *c = target_probe_counters(t);
 
@@ -203,7 +203,7 @@ static void daemon_take_last(struct daemon *d, struct target *t)
 {
 	datapath_consume(d->datapath);
 	target_act(t);
-	daemon_add_checks(&d->past_checks, t);
+	daemon_add_probes(&d->past_probes, t);
 }
 
 void daemon_remove_target(struct daemon *d, uint32_t id)
@@ -216,13 +216,13 @@ void daemon_remove_target(struct daemon *d, uint32_t id)
 
 /* --- status --- */
 
-static void daemon_tell_checks(const struct daemon *d, struct status *out)
+static void daemon_tell_probes(const struct daemon *d, struct status *out)
 {
-	struct connection_counters sum = d->past_checks;
+	struct connection_counters sum = d->past_probes;
 
 	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
 		if (d->targets[i])
-			daemon_add_checks(&sum, d->targets[i]);
+			daemon_add_probes(&sum, d->targets[i]);
 	}
 	out->answered = (struct status_counts){
 		.of = { { "http", sum.answered_http },
@@ -260,13 +260,13 @@ static void daemon_on_snapshot(void *arg, struct status *out)
 	};
 	datapath_read_counters(d->datapath, out->verdicts);
 	daemon_tell_targets(d, out);
-	daemon_tell_checks(d, out);
+	daemon_tell_probes(d, out);
 	if (d->replay) {
-		const struct replay_counters *r = replay_program_counters(d->replay);
+		const struct replay_counters *replay = replay_program_counters(d->replay);
 
-		out->replayed = r->replayed;
-		out->replay_dropped_checksum = r->dropped_checksum;
-		out->replay_dropped_refused = r->dropped_refused;
+		out->replayed = replay->replayed;
+		out->replay_dropped_checksum = replay->dropped_checksum;
+		out->replay_dropped_refused = replay->dropped_refused;
 	}
 }
 
@@ -351,12 +351,12 @@ void daemon_log_counters(const struct daemon *d)
 				 counters[verdict]);
 	}
 	if (d->replay) {
-		const struct replay_counters *r = replay_program_counters(d->replay);
+		const struct replay_counters *replay = replay_program_counters(d->replay);
 
 		log_info("replay counters",
 			 "replayed=%" PRIu64 " dropped_checksum=%" PRIu64
 			 " dropped_refused=%" PRIu64,
-			 r->replayed, r->dropped_checksum, r->dropped_refused);
+			 replay->replayed, replay->dropped_checksum, replay->dropped_refused);
 	}
 }
 

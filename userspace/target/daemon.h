@@ -42,7 +42,7 @@ struct daemon {
 	bool has_tried_steer;
 	struct server *server;
 	struct target *targets[GATE_TARGETS_MAX]; /* by their ids */
-	struct connection_counters past_checks;	  /* of targets that are gone */
+	struct connection_counters past_probes;	  /* of targets that are gone */
 	struct status_target *told;		  /* of the last snapshot */
 	uint64_t started_ns;
 	unsigned int leaves; /* calls of daemon_leave() */

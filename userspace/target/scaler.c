@@ -13,7 +13,7 @@ static unsigned int scaler_enter_awake(struct scaler *s, uint64_t now_ns, uint64
 	s->activity_ns = activity_ns;
 	s->is_gate_closed = false;
 	s->is_settling = false;
-	s->is_checking = false;
+	s->is_looking = false;
 	s->busy_till_ns = 0;
 	return was_closed ? SCALER_OPEN_GATE : 0;
 }
@@ -60,10 +60,10 @@ static uint64_t scaler_idle_deadline_ns(const struct scaler *s)
 	return max_u64(max_u64(idle_ns, s->since_ns + s->settings.awake_min_ns), not_before_ns);
 }
 
-static unsigned int scaler_check(struct scaler *s)
+static unsigned int scaler_look(struct scaler *s)
 {
-	s->is_checking = true;
-	return SCALER_CHECK;
+	s->is_looking = true;
+	return SCALER_LOOK;
 }
 
 static unsigned int scaler_enter_settling(struct scaler *s, uint64_t now_ns)
@@ -85,19 +85,19 @@ static unsigned int scaler_shrink(struct scaler *s, uint64_t now_ns)
 
 static unsigned int scaler_step_awake(struct scaler *s, const struct scaler_input *in)
 {
-	bool was_checking = s->is_checking;
+	bool was_looking = s->is_looking;
 
 	s->activity_ns = max_u64(s->activity_ns, in->activity_ns);
-	s->is_checking = false;
-	if (in->event == SCALER_BUSY && was_checking)
+	s->is_looking = false;
+	if (in->event == SCALER_BUSY && was_looking)
 		s->busy_till_ns = in->now_ns + in->recheck_ns;
 	if (s->is_kept || in->now_ns < scaler_idle_deadline_ns(s))
 		return 0;
-	if (in->event == SCALER_QUIET && was_checking)
+	if (in->event == SCALER_QUIET && was_looking)
 		return scaler_enter_settling(s, in->now_ns);
 	if (in->event != SCALER_TICK)
 		return 0;
-	return s->settings.asks ? scaler_check(s) : scaler_enter_settling(s, in->now_ns);
+	return s->settings.looks ? scaler_look(s) : scaler_enter_settling(s, in->now_ns);
 }
 
 /* The gate is closed, the size still full: whatever comes now costs nothing but an open gate. */
@@ -109,10 +109,10 @@ static unsigned int scaler_step_settling(struct scaler *s, const struct scaler_i
 	    in->activity_ns > s->activity_ns)
 		return scaler_enter_awake(s, in->now_ns, max_u64(s->activity_ns, in->activity_ns));
 	if (in->event == SCALER_TICK && in->now_ns >= s->since_ns + s->settings.settle_ns)
-		return s->settings.asks ? scaler_check(s) : scaler_shrink(s, in->now_ns);
-	if (in->event == SCALER_QUIET && s->is_checking)
+		return s->settings.looks ? scaler_look(s) : scaler_shrink(s, in->now_ns);
+	if (in->event == SCALER_QUIET && s->is_looking)
 		return scaler_shrink(s, in->now_ns);
-	if (in->event == SCALER_BUSY && s->is_checking) {
+	if (in->event == SCALER_BUSY && s->is_looking) {
 		effects = scaler_enter_awake(s, in->now_ns, s->activity_ns);
 		s->busy_till_ns = in->now_ns + in->recheck_ns;
 		return effects;

@@ -20,7 +20,7 @@
  *
  * Packets do not tell everything: a request may be computed for longer than the idle time. So
  * before it closes the gate, and again at the end of the settle time, the scaler asks whether the
- * target is at work (CHECK), and goes on when it is told that it is not (QUIET).
+ * target is at work (LOOK), and goes on when it is told that it is not (QUIET).
  */
 #ifndef DOZE_SCALER_H
 #define DOZE_SCALER_H
@@ -44,8 +44,8 @@ enum scaler_event {
 	SCALER_GROWN, /* the backend has reached the full size */
 	SCALER_GROW_FAILED,
 	SCALER_READY,	/* the readiness probe has answered */
-	SCALER_QUIET,	/* the answer to CHECK: nothing is at work */
-	SCALER_BUSY,	/* the answer to CHECK: something is at work */
+	SCALER_QUIET,	/* the answer to LOOK: nothing is at work */
+	SCALER_BUSY,	/* the answer to LOOK: something is at work */
 	SCALER_KEEP,	/* stay awake, or wake, until RELEASE */
 	SCALER_RELEASE, /* the idle time decides again */
 	SCALER_STOP,	/* doze is about to end: the full size, and the gate open */
@@ -61,7 +61,7 @@ enum scaler_effect {
 	SCALER_ASK_READY = 1 << 4,
 	SCALER_OPEN_GATE = 1 << 5, /* then replay every held frame */
 	SCALER_TIMED_OUT = 1 << 6, /* to be said: the gate opens although nothing answered */
-	SCALER_CHECK = 1 << 7,	   /* to be answered with QUIET or BUSY */
+	SCALER_LOOK = 1 << 7,	   /* to be answered with QUIET or BUSY */
 	SCALER_FLAPPED = 1 << 8,   /* to be said: idle_ns is another now */
 };
 
@@ -78,7 +78,7 @@ struct scaler_settings {
 	 * to that; 0: always after the idle time.
 	 */
 	uint64_t shrink_pause_max_ns;
-	bool asks; /* false: no CHECK, packets alone decide */
+	bool looks; /* false: no LOOK, packets alone decide */
 	/*
 	 * Woken SCALER_FLAPS times in a row within flap_ns of falling asleep: the idle time doubles
 	 * with this and each further one, up to idle_max_ns. A longer sleep ends it.
@@ -95,7 +95,7 @@ struct scaler {
 	enum scaler_state state;
 	bool is_gate_closed;
 	bool is_settling; /* SHRINKING: the gate is closed, the size still full */
-	bool is_checking; /* CHECK has not been answered yet */
+	bool is_looking;  /* LOOK has not been answered yet */
 	bool is_kept;	  /* KEEP */
 	bool is_stopped;
 	uint64_t since_ns;    /* when the state, or the settling, was entered */
@@ -115,7 +115,7 @@ struct scaler_input {
 	enum scaler_event event;
 	uint64_t now_ns;
 	uint64_t activity_ns; /* the gate's newest stamp of this target; 0: it has none */
-	uint64_t recheck_ns;  /* of BUSY: after so long CHECK may come again */
+	uint64_t recheck_ns;  /* of BUSY: after so long LOOK may come again */
 };
 
 void scaler_init(struct scaler *s, const struct scaler_settings *settings, uint64_t now_ns);

@@ -22,6 +22,6 @@ typedef void (*schedule_timer_fn)(void *arg, bool is_active);
 int schedule_timer_new(struct schedule_timer **out, struct event_base *base,
 		       const struct schedule *schedules, size_t schedules_len,
 		       schedule_timer_fn changed, void *arg);
-void schedule_timer_free(struct schedule_timer **h);
+void schedule_timer_free(struct schedule_timer **t);
 
 #endif

@@ -60,9 +60,9 @@ struct target {
 	struct hold *hold;
 	struct ready *ready;
 	struct activity *activity;
-	struct busy_cpu computing;
+	struct busy_cpu cpu;
 	struct target_probes *probes;
-	struct schedule_timer *hours;
+	struct schedule_timer *schedules;
 	struct timer *deadline;
 	struct heartbeat_member beat; /* while the gate is closed */
 	struct wake_ticket ticket;
@@ -213,7 +213,7 @@ static int target_look(struct target *t, struct busy_verdict *v)
 	if (r == 0)
 		r = activity_look_upstream(t->activity, v);
 	if (r == 0 && t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) == 0)
-		busy_cpu_look(&t->computing, v, usage_us, monotonic_ns());
+		busy_cpu_look(&t->cpu, v, usage_us, monotonic_ns());
 	took_ms = (monotonic_ns() - begun_ns) / NS_PER_MS;
 	v->recheck_ms = max_u64(v->recheck_ms, TARGET_LOOK_PART * took_ms);
 	return r;
@@ -257,7 +257,7 @@ static const struct {
 	{ SCALER_ASK_READY, target_ask_ready },
 	{ SCALER_OPEN_GATE, target_open_gate },
 	{ SCALER_TIMED_OUT, target_say_timed_out },
-	{ SCALER_CHECK, target_check },
+	{ SCALER_LOOK, target_check },
 	{ SCALER_FLAPPED, target_say_flapped },
 };
 
@@ -425,7 +425,7 @@ static void target_on_client(void *arg, const struct gate_flow *flow, const char
 	target_dispatch(t, SCALER_TRAFFIC);
 }
 
-static void target_on_hours(void *arg, bool is_active)
+static void target_on_schedule(void *arg, bool is_active)
 {
 	struct target *t = arg;
 
@@ -521,7 +521,7 @@ bool target_is_carrying(const struct target *t)
 	return target_probes_are_busy(t->probes);
 }
 
-static void target_begin_story(struct target *t)
+static void target_begin_history(struct target *t)
 {
 	const struct target_port *first = &t->settings.ports[0];
 	char name[STATUS_NAME_MAX];
@@ -573,7 +573,7 @@ static int target_add_keys(const struct target *t)
 	return 0;
 }
 
-static int target_make_checks(struct target *t)
+static int target_make_probes(struct target *t)
 {
 	const struct target_probes_settings settings = {
 		.target_id = t->settings.id,
@@ -617,10 +617,10 @@ static int target_make_parts(struct target *t)
 		.granted = target_grow_now,
 		.arg = t,
 	};
-	r = target_make_checks(t);
+	r = target_make_probes(t);
 	if (r == 0)
-		r = schedule_timer_new(&t->hours, t->edges.base, t->settings.schedules,
-				       t->settings.schedules_len, target_on_hours, t);
+		r = schedule_timer_new(&t->schedules, t->edges.base, t->settings.schedules,
+				       t->settings.schedules_len, target_on_schedule, t);
 	if (r < 0)
 		return r;
 	return ready_new(&t->ready, t->edges.base, t->edges.http, &ready_settings);
@@ -638,7 +638,7 @@ int target_new(struct target **out, const struct target_edges *edges,
 		.retry_min_ns = TARGET_RETRY_MIN_NS,
 		.retry_max_ns = TARGET_RETRY_MAX_NS,
 		.shrink_pause_max_ns = TARGET_SHRINK_PAUSE_MAX_NS,
-		.asks = true,
+		.looks = true,
 		.flap_ns = TARGET_FLAP_NS,
 		.idle_max_ns = settings->idle_max_ns,
 	};
@@ -649,7 +649,7 @@ int target_new(struct target **out, const struct target_edges *edges,
 		return log_err(-ENOMEM, "cannot make the target");
 	t->settings = *settings;
 	t->edges = *edges;
-	target_begin_story(t);
+	target_begin_history(t);
 	t->idle_told_ns = settings->idle_ns;
 	target_choose_ready_port(t);
 	scaler_init(&t->scaler, &scaler_settings, monotonic_ns());
@@ -669,7 +669,7 @@ void target_free(struct target **t)
 {
 	if (!*t)
 		return;
-	schedule_timer_free(&(*t)->hours);
+	schedule_timer_free(&(*t)->schedules);
 	target_probes_free(&(*t)->probes);
 	activity_free(&(*t)->activity);
 	ready_free(&(*t)->ready);
@@ -728,19 +728,19 @@ static const char *target_awake_reason(const struct target *t, uint64_t now_ns, 
 void target_status(const struct target *t, struct status_target *out)
 {
 	uint64_t now_ns = monotonic_ns();
-	const struct target_history *story = &t->history;
+	const struct target_history *history = &t->history;
 
-	*out = story->told;
+	*out = history->told;
 	out->state = scaler_state_name(t->scaler.state);
-	out->state_since_ms = (now_ns - story->state_ns) / NS_PER_MS;
+	out->state_since_ms = (now_ns - history->state_ns) / NS_PER_MS;
 	out->is_gate_open = !t->scaler.is_gate_closed;
 	out->awake_reason = target_awake_reason(t, now_ns, out->awake_detail);
-	out->woke_before_ms = story->woke_ns ? (now_ns - story->woke_ns) / NS_PER_MS : 0;
+	out->woke_before_ms = history->woke_ns ? (now_ns - history->woke_ns) / NS_PER_MS : 0;
 	out->idle_after_ms = t->scaler.idle_ns / NS_PER_MS;
 	if (t->scaler.state == SCALER_AWAKE)
 		out->sleeps_in_ms = target_ms_till(scaler_deadline_ns(&t->scaler), now_ns);
-	if (story->asleep_since_ns)
-		out->asleep_ms += (now_ns - story->asleep_since_ns) / NS_PER_MS;
+	if (history->asleep_since_ns)
+		out->asleep_ms += (now_ns - history->asleep_since_ns) / NS_PER_MS;
 	if (t->edges.backend->ops->reclaimed_bytes)
 		out->reclaimed_bytes = t->edges.backend->ops->reclaimed_bytes(t->edges.backend);
 }

@@ -32,35 +32,35 @@ struct target_history {
 	struct gate_flow busy_flow;
 };
 
-void target_history_init(struct target_history *s, const char *name, uint64_t now_ns);
+void target_history_init(struct target_history *h, const char *name, uint64_t now_ns);
 
-void target_history_state(struct target_history *s, enum scaler_state before,
+void target_history_state(struct target_history *h, enum scaler_state before,
 			  enum scaler_state after, uint64_t now_ns);
 
 /* It has fallen asleep; usage_us is the CPU that it has used ever. */
-void target_history_asleep(struct target_history *s, uint64_t activity_ns, uint64_t usage_us,
+void target_history_asleep(struct target_history *h, uint64_t activity_ns, uint64_t usage_us,
 			   uint64_t now_ns);
 
 /* Something wakes it: reason is a static string. The first reason of a wake stays. */
-void target_history_wakes(struct target_history *s, const char *reason,
+void target_history_wakes(struct target_history *h, const char *reason,
 			  const struct gate_flow *flow, uint64_t seen_ns, uint64_t now_ns);
 
 /* It is on its way: its CPU until then is what it has used asleep. */
-void target_history_waking(struct target_history *s, uint64_t usage_us);
-void target_history_resized(struct target_history *s, uint64_t now_ns);
-void target_history_ready(struct target_history *s, uint64_t now_ns);
+void target_history_waking(struct target_history *h, uint64_t usage_us);
+void target_history_resized(struct target_history *h, uint64_t now_ns);
+void target_history_ready(struct target_history *h, uint64_t now_ns);
 
 /* The gate is open, and so many held frames have been replayed. */
-void target_history_awake(struct target_history *s, unsigned int replayed, uint64_t now_ns);
+void target_history_awake(struct target_history *h, unsigned int replayed, uint64_t now_ns);
 
 /* What a look at its connections has shown. */
-void target_history_looked(struct target_history *s, const struct busy_verdict *v);
+void target_history_looked(struct target_history *h, const struct busy_verdict *v);
 
 /* Who was taken for a probe was a client. */
-void target_history_misjudged(struct target_history *s, const struct gate_flow *flow);
+void target_history_misjudged(struct target_history *h, const struct gate_flow *flow);
 
 /* The idle time is another now. */
-void target_history_flapped(struct target_history *s, uint64_t idle_ns, uint64_t before_ns);
+void target_history_flapped(struct target_history *h, uint64_t idle_ns, uint64_t before_ns);
 
 /* "192.0.2.1:4242" or "[2001:db8::1]:4242", into STATUS_DETAIL_MAX bytes; "" for none. */
 void target_history_format_client(const struct gate_flow *flow, char out[STATUS_DETAIL_MAX]);

@@ -23,45 +23,45 @@ struct target_probes {
 
 static struct caller_rules target_probes_rules(void *arg, const struct gate_flow *flow)
 {
-	const struct target_probes *c = arg;
+	const struct target_probes *p = arg;
 
-	return activity_rules(c->activity, flow);
+	return activity_rules(p->activity, flow);
 }
 
 static void target_probes_on_client(void *arg, const struct gate_flow *flow)
 {
-	const struct target_probes *c = arg;
+	const struct target_probes *p = arg;
 
-	c->settings.client(c->settings.arg, flow, "handed_over");
+	p->settings.client(p->settings.arg, flow, "handed_over");
 }
 
 static void target_probes_on_waited(void *arg)
 {
-	struct target_probes *c = arg;
+	struct target_probes *p = arg;
 	struct activity_waiting waiting;
 
-	if (!c->is_closed)
+	if (!p->is_closed)
 		return;
 	/* What cannot be looked at is a client. */
-	if (activity_find_waiting(c->activity, TARGET_PROBES_WAIT_MS * NS_PER_MS, &waiting) < 0)
-		c->settings.client(c->settings.arg, NULL, "waiting");
+	if (activity_find_waiting(p->activity, TARGET_PROBES_WAIT_MS * NS_PER_MS, &waiting) < 0)
+		p->settings.client(p->settings.arg, NULL, "waiting");
 	else if (waiting.is_found)
-		c->settings.client(c->settings.arg, &waiting.flow, "waiting");
+		p->settings.client(p->settings.arg, &waiting.flow, "waiting");
 	else if (waiting.is_coming)
-		target_probes_passed(c);
+		target_probes_passed(p);
 }
 
-void target_probes_passed(struct target_probes *c)
+void target_probes_passed(struct target_probes *p)
 {
 	/* The clock of the packets may be a little ahead. */
-	if (c->is_closed && !timer_is_pending(c->wait))
-		timer_in_ns(c->wait, (TARGET_PROBES_WAIT_MS + 10) * NS_PER_MS);
+	if (p->is_closed && !timer_is_pending(p->wait))
+		timer_in_ns(p->wait, (TARGET_PROBES_WAIT_MS + 10) * NS_PER_MS);
 }
 
-static int target_probes_steer_port(struct target_probes *c, uint16_t port)
+static int target_probes_steer_port(struct target_probes *p, uint16_t port)
 {
 	static const struct gate_addr any;
-	const struct target_probes_settings *s = &c->settings;
+	const struct target_probes_settings *s = &p->settings;
 	int r = 0;
 
 	if (!s->addresses_len)
@@ -71,18 +71,18 @@ static int target_probes_steer_port(struct target_probes *c, uint16_t port)
 	return r;
 }
 
-static int target_probes_connect_steer(struct target_probes *c)
+static int target_probes_connect_steer(struct target_probes *p)
 {
-	for (size_t i = 0; i < c->settings.ports_len; i++) {
-		int r = target_probes_steer_port(c, c->settings.ports[i]);
+	for (size_t i = 0; i < p->settings.ports_len; i++) {
+		int r = target_probes_steer_port(p, p->settings.ports[i]);
 
 		if (r < 0)
 			return r;
 	}
 	for (int family = 0; family < GATE_FAMILIES; family++) {
-		int fd = responder_listen_fd(c->responder, (enum gate_family)family);
+		int fd = responder_listen_fd(p->responder, (enum gate_family)family);
 		int r = fd < 0 ? 0
-			       : steer_set_responder(c->settings.steer, c->settings.target_id,
+			       : steer_set_responder(p->settings.steer, p->settings.target_id,
 						     (enum gate_family)family, fd);
 
 		if (r < 0)
@@ -91,7 +91,7 @@ static int target_probes_connect_steer(struct target_probes *c)
 	return 0;
 }
 
-static int target_probes_open_responder(struct target_probes *c, struct event_base *base,
+static int target_probes_open_responder(struct target_probes *p, struct event_base *base,
 					const struct netns *ns)
 {
 	const struct connection_settings settings = {
@@ -99,31 +99,31 @@ static int target_probes_open_responder(struct target_probes *c, struct event_ba
 		.ns = ns,
 		.rules = target_probes_rules,
 		.client = target_probes_on_client,
-		.arg = c,
+		.arg = p,
 	};
-	int r = c->settings.steer ? steer_attach(&c->steering, c->settings.steer, ns) : -EOPNOTSUPP;
+	int r = p->settings.steer ? steer_attach(&p->steering, p->settings.steer, ns) : -EOPNOTSUPP;
 
 	if (r == -EOPNOTSUPP) {
-		c->settings.probes = GATE_PROBES_PASS;
+		p->settings.probes = GATE_PROBES_PASS;
 		return 0;
 	}
 	if (r == 0)
-		r = responder_new(&c->responder, &settings);
-	return r < 0 ? r : target_probes_connect_steer(c);
+		r = responder_new(&p->responder, &settings);
+	return r < 0 ? r : target_probes_connect_steer(p);
 }
 
-static int target_probes_tell_gate(const struct target_probes *c, struct datapath *d)
+static int target_probes_tell_gate(const struct target_probes *p, struct datapath *d)
 {
-	const struct activity_settings *a = c->settings.activity;
+	const struct activity_settings *a = p->settings.activity;
 
 	for (size_t i = 0; i < a->sources_len; i++) {
-		int r = keys_add_source(datapath_keys(d), c->settings.target_id,
+		int r = keys_add_source(datapath_keys(d), p->settings.target_id,
 					&a->sources[i].from, a->sources[i].kind);
 
 		if (r < 0)
 			return r;
 	}
-	datapath_set_probes(d, c->settings.target_id, c->settings.probes, a->paths_len > 0);
+	datapath_set_probes(d, p->settings.target_id, p->settings.probes, a->paths_len > 0);
 	return 0;
 }
 
@@ -131,62 +131,62 @@ int target_probes_new(struct target_probes **out, struct event_base *base, const
 		      struct datapath *d, struct activity *a,
 		      const struct target_probes_settings *settings)
 {
-	_cleanup_(target_probes_free) struct target_probes *c = calloc(1, sizeof(*c));
+	_cleanup_(target_probes_free) struct target_probes *p = calloc(1, sizeof(*p));
 	int r = 0;
 
-	if (!c)
+	if (!p)
 		return log_err(-ENOMEM, "cannot tell probes from clients");
-	c->settings = *settings;
-	c->activity = a;
-	c->wait = timer_new(base, target_probes_on_waited, c);
-	if (!c->wait)
+	p->settings = *settings;
+	p->activity = a;
+	p->wait = timer_new(base, target_probes_on_waited, p);
+	if (!p->wait)
 		return log_err(-ENOMEM, "cannot tell probes from clients");
 	if (!settings->activity->sources_len)
-		c->settings.probes = GATE_PROBES_NONE; /* from nowhere */
-	if (c->settings.probes == GATE_PROBES_ANSWER)
-		r = target_probes_open_responder(c, base, ns);
+		p->settings.probes = GATE_PROBES_NONE; /* from nowhere */
+	if (p->settings.probes == GATE_PROBES_ANSWER)
+		r = target_probes_open_responder(p, base, ns);
 	if (r == 0)
-		r = target_probes_tell_gate(c, d);
+		r = target_probes_tell_gate(p, d);
 	if (r < 0)
 		return r;
-	*out = TAKE_PTR(c);
+	*out = TAKE_PTR(p);
 	return 0;
 }
 
-void target_probes_free(struct target_probes **c)
+void target_probes_free(struct target_probes **p)
 {
-	if (!*c)
+	if (!*p)
 		return;
-	steer_detach(&(*c)->steering); /* nothing new arrives at the responder */
-	if ((*c)->settings.steer)
-		steer_remove_target((*c)->settings.steer, (*c)->settings.target_id);
-	responder_free(&(*c)->responder);
-	timer_free(&(*c)->wait);
-	free(*c);
-	*c = NULL;
+	steer_detach(&(*p)->steering); /* nothing new arrives at the responder */
+	if ((*p)->settings.steer)
+		steer_remove_target((*p)->settings.steer, (*p)->settings.target_id);
+	responder_free(&(*p)->responder);
+	timer_free(&(*p)->wait);
+	free(*p);
+	*p = NULL;
 }
 
-void target_probes_gate_opened(struct target_probes *c)
+void target_probes_gate_opened(struct target_probes *p)
 {
-	c->is_closed = false;
-	timer_stop(c->wait);
-	if (c->responder)
-		responder_release(c->responder, true);
+	p->is_closed = false;
+	timer_stop(p->wait);
+	if (p->responder)
+		responder_release(p->responder, true);
 }
 
-void target_probes_gate_closes(struct target_probes *c)
+void target_probes_gate_closes(struct target_probes *p)
 {
-	c->is_closed = true;
-	if (c->responder)
-		responder_release(c->responder, false);
+	p->is_closed = true;
+	if (p->responder)
+		responder_release(p->responder, false);
 }
 
-bool target_probes_are_busy(const struct target_probes *c)
+bool target_probes_are_busy(const struct target_probes *p)
 {
-	return c->responder && responder_is_busy(c->responder);
+	return p->responder && responder_is_busy(p->responder);
 }
 
-const struct connection_counters *target_probes_counters(const struct target_probes *c)
+const struct connection_counters *target_probes_counters(const struct target_probes *p)
 {
-	return c->responder ? responder_counters(c->responder) : NULL;
+	return p->responder ? responder_counters(p->responder) : NULL;
 }

@@ -44,22 +44,22 @@ struct target_probes_settings {
 int target_probes_new(struct target_probes **out, struct event_base *base, const struct netns *ns,
 		      struct datapath *d, struct activity *a,
 		      const struct target_probes_settings *settings);
-void target_probes_free(struct target_probes **c);
+void target_probes_free(struct target_probes **p);
 
 /* To be told of the gate, after it opened and before it closes. */
-void target_probes_gate_opened(struct target_probes *c);
-void target_probes_gate_closes(struct target_probes *c);
+void target_probes_gate_opened(struct target_probes *p);
+void target_probes_gate_closes(struct target_probes *p);
 
 /*
  * What may be a probe's has been passed on to the sleeping target: if that is still not told
  * in half a second, it is a client's, who waits.
  */
-void target_probes_passed(struct target_probes *c);
+void target_probes_passed(struct target_probes *p);
 
 /* A client's connection that is carried on to the target is at work. */
-bool target_probes_are_busy(const struct target_probes *c);
+bool target_probes_are_busy(const struct target_probes *p);
 
 /* NULL: none are answered. */
-const struct connection_counters *target_probes_counters(const struct target_probes *c);
+const struct connection_counters *target_probes_counters(const struct target_probes *p);
 
 #endif
