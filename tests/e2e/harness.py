@@ -147,7 +147,8 @@ class Process:
         return status if status >= 0 else 128 - status
 
     def wait_for_output(self):
-        """Until nobody has its stderr open any longer."""
+        """Until nobody has its output open any longer."""
+        self.stdout.thread.join(EVENT_LIMIT_S)
         self.stderr.thread.join(EVENT_LIMIT_S)
 
     def end(self):
