@@ -23,42 +23,43 @@
 
 struct row {
 	const char *story, *pod;
-	enum node_wish wish;
+	enum node_plan_wish wish;
 	size_t containers_len;
 	const char *error; /* a part of it */
 };
 
 static const struct row rows[] = {
-	{ "ours, running and ready", POD(ENABLED, "Running", "True", ""), NODE_SEAT, 2, "" },
-	{ "without an annotation", POD("", "Running", "True", ""), NODE_LEAVE_ALONE, 0, "" },
+	{ "ours, running and ready", POD(ENABLED, "Running", "True", ""), NODE_PLAN_SEAT, 2, "" },
+	{ "without an annotation", POD("", "Running", "True", ""), NODE_PLAN_LEAVE_ALONE, 0, "" },
 	{ "said not to be ours", POD("\"doze.dev/enabled\":\"false\"", "Running", "True", ""),
-	  NODE_LEAVE_ALONE, 0, "" },
+	  NODE_PLAN_LEAVE_ALONE, 0, "" },
 	{ "settings alone do not make it ours",
-	  POD("\"doze.dev/idle-after\":\"5m\"", "Running", "True", ""), NODE_LEAVE_ALONE, 0, "" },
-	{ "neither true nor false", POD("\"doze.dev/enabled\":\"True\"", "Running", "True", ""),
-	  NODE_REFUSE, 0, "doze.dev/enabled: 'True'" },
-	{ "a value that is none",
-	  POD(ENABLED ",\"doze.dev/idle-after\":\"soon\"", "Running", "True", ""), NODE_REFUSE, 0,
-	  "doze.dev/idle-after: 'soon'" },
-	{ "no such setting", POD(ENABLED ",\"doze.dev/idle\":\"5m\"", "Running", "True", ""),
-	  NODE_REFUSE, 0, "doze.dev/idle: '5m'" },
-	{ "a container of another pod",
-	  POD(ENABLED ",\"doze.dev/containers\":\"app,web\"", "Running", "True", ""), NODE_REFUSE,
-	  0, "doze.dev/containers: 'web'" },
-	{ "one container alone",
-	  POD(ENABLED ",\"doze.dev/containers\":\"log\"", "Running", "True", ""), NODE_SEAT, 1,
+	  POD("\"doze.dev/idle-after\":\"5m\"", "Running", "True", ""), NODE_PLAN_LEAVE_ALONE, 0,
 	  "" },
-	{ "not ready", POD(ENABLED, "Running", "False", ""), NODE_WAIT, 2, "" },
-	{ "not running yet", POD(ENABLED, "Pending", "True", ""), NODE_WAIT, 2, "" },
-	{ "over", POD(ENABLED, "Succeeded", "False", ""), NODE_LEAVE_ALONE, 0, "" },
-	{ "failed", POD(ENABLED, "Failed", "False", ""), NODE_LEAVE_ALONE, 0, "" },
+	{ "neither true nor false", POD("\"doze.dev/enabled\":\"True\"", "Running", "True", ""),
+	  NODE_PLAN_REFUSE, 0, "doze.dev/enabled: 'True'" },
+	{ "a value that is none",
+	  POD(ENABLED ",\"doze.dev/idle-after\":\"soon\"", "Running", "True", ""), NODE_PLAN_REFUSE,
+	  0, "doze.dev/idle-after: 'soon'" },
+	{ "no such setting", POD(ENABLED ",\"doze.dev/idle\":\"5m\"", "Running", "True", ""),
+	  NODE_PLAN_REFUSE, 0, "doze.dev/idle: '5m'" },
+	{ "a container of another pod",
+	  POD(ENABLED ",\"doze.dev/containers\":\"app,web\"", "Running", "True", ""),
+	  NODE_PLAN_REFUSE, 0, "doze.dev/containers: 'web'" },
+	{ "one container alone",
+	  POD(ENABLED ",\"doze.dev/containers\":\"log\"", "Running", "True", ""), NODE_PLAN_SEAT, 1,
+	  "" },
+	{ "not ready", POD(ENABLED, "Running", "False", ""), NODE_PLAN_WAIT, 2, "" },
+	{ "not running yet", POD(ENABLED, "Pending", "True", ""), NODE_PLAN_WAIT, 2, "" },
+	{ "over", POD(ENABLED, "Succeeded", "False", ""), NODE_PLAN_LEAVE_ALONE, 0, "" },
+	{ "failed", POD(ENABLED, "Failed", "False", ""), NODE_PLAN_LEAVE_ALONE, 0, "" },
 	{ "being deleted",
 	  POD(ENABLED, "Running", "True", "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\","),
-	  NODE_LET_GO, 0, "" },
+	  NODE_PLAN_LET_GO, 0, "" },
 	{ "being deleted, and its annotation is wrong",
 	  POD("\"doze.dev/enabled\":\"?\"", "Running", "True",
 	      "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\","),
-	  NODE_LET_GO, 0, "" },
+	  NODE_PLAN_LET_GO, 0, "" },
 };
 
 static struct config defaults;
@@ -94,7 +95,7 @@ TEST(each_pod_gets_its_wish)
 		if (rows[i].containers_len)
 			assert_int_equal(plan->containers_len, rows[i].containers_len);
 		assert_non_null(strstr(plan->error, rows[i].error));
-		assert_int_equal(*plan->error != '\0', rows[i].wish == NODE_REFUSE);
+		assert_int_equal(*plan->error != '\0', rows[i].wish == NODE_PLAN_REFUSE);
 		config_free(&plan->config);
 	}
 }

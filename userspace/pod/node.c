@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A table of residents, and what the watch tells of them. */
+/* A table of pods, and what the watch tells of them. */
 #include "pod/node.h"
 
 #include <dirent.h>
@@ -24,7 +24,7 @@
 
 struct node_entry {
 	char uid[NODE_POD_UID_MAX];
-	struct node_pod *resident;
+	struct node_pod *pod;
 	UT_hash_handle hh;
 };
 
@@ -35,7 +35,7 @@ struct node {
 	struct kube_events *events;
 	struct kubelet *kubelet; /* NULL: its connections cannot be known */
 	struct pod_watch *watch;
-	struct node_pod_node shared;
+	struct node_pod_shared shared;
 	struct node_entry *entries;
 	int lock_fd; /* on the state directory; -1: not locked */
 	bool has_listed;
@@ -60,8 +60,8 @@ static void node_on_woke(void *arg, struct node_pod *woken)
 		return;
 	HASH_ITER(hh, n->entries, entry, next)
 	{
-		if (entry->resident != woken && node_is_same_group(woken, entry->resident))
-			node_pod_wake(entry->resident, "group");
+		if (entry->pod != woken && node_is_same_group(woken, entry->pod))
+			node_pod_wake(entry->pod, "group");
 	}
 }
 
@@ -71,7 +71,7 @@ static struct node_entry *node_add(struct node *n, const char *uid)
 {
 	struct node_entry *entry = calloc(1, sizeof(*entry));
 
-	if (!entry || node_pod_new(&entry->resident, &n->shared, uid) < 0) {
+	if (!entry || node_pod_new(&entry->pod, &n->shared, uid) < 0) {
 		free(entry);
 		return NULL;
 	}
@@ -89,7 +89,7 @@ static void node_on_put(void *arg, struct kube_pod *pod)
 	if (!entry)
 		entry = node_add(n, pod->uid);
 	if (entry)
-		node_pod_put(entry->resident, pod);
+		node_pod_put(entry->pod, pod);
 	else
 		kube_pod_free(&pod);
 }
@@ -103,8 +103,8 @@ static void node_on_gone(void *arg, const char *uid)
 	if (!entry)
 		return;
 	HASH_DEL(n->entries, entry);
-	node_pod_forget(entry->resident);
-	node_pod_free(&entry->resident);
+	node_pod_forget(entry->pod);
+	node_pod_free(&entry->pod);
 	free(entry);
 }
 
@@ -234,7 +234,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		return r;
 	node_open_kubelet(n, daemon);
 	n->wakes.max = n->settings.config->wakes_max;
-	n->shared = (struct node_pod_node){
+	n->shared = (struct node_pod_shared){
 		.daemon = daemon,
 		.kube = kube,
 		.events = n->events,
@@ -277,7 +277,7 @@ void node_stop(struct node *n, bool wakes)
 	n->shared.uninstalls |= wakes; /* who is mended now is not seated */
 	HASH_ITER(hh, n->entries, entry, next)
 	{
-		node_pod_stop(entry->resident, wakes);
+		node_pod_stop(entry->pod, wakes);
 	}
 }
 
@@ -286,7 +286,7 @@ bool node_is_settled(const struct node *n)
 	const struct node_entry *entry;
 
 	for (entry = n->entries; entry; entry = entry->hh.next) {
-		if (!node_pod_is_settled(entry->resident))
+		if (!node_pod_is_settled(entry->pod))
 			return false;
 	}
 	return true;
@@ -302,7 +302,7 @@ void node_free(struct node **n)
 	HASH_ITER(hh, (*n)->entries, entry, next)
 	{
 		HASH_DEL((*n)->entries, entry);
-		node_pod_free(&entry->resident);
+		node_pod_free(&entry->pod);
 		free(entry);
 	}
 	kubelet_free(&(*n)->kubelet);

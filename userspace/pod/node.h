@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pods of one node: who of those that the API server tells of is a resident, and which of them
- * wake together.
+ * The pods of one node: those that the API server tells of, each a node_pod; and which of them wake
+ * together.
  */
 #ifndef DOZE_NODE_H
 #define DOZE_NODE_H
@@ -16,7 +16,7 @@ struct watchdog;
 struct node_settings {
 	const struct config *config; /* also the defaults of every pod; borrowed */
 	struct watchdog *watchdog;   /* borrowed */
-	/* The first list of pods is complete, and so is what it has led to. May be NULL. */
+	/* Every pod of the first list has been put to its node_pod. May be NULL. */
 	void (*listed)(void *arg);
 	void *arg;
 };
@@ -25,7 +25,7 @@ struct node_settings {
 int node_new(struct node **out, struct daemon *daemon, struct kube *kube,
 	     const struct node_settings *settings);
 
-/* No pod is taken in any more; who sleeps sleeps on, or wakes, which takes its time. */
+/* No pod is taken in any more. Pods that sleep wake, which takes time, or sleep on. */
 void node_stop(struct node *n, bool wakes);
 
 /* Whether nothing is under way. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What doze node does with a pod, as the API server has it now. Pure.
- */
+/* What doze node does with a pod, as the API server has it now. Pure. */
 #ifndef DOZE_NODE_PLAN_H
 #define DOZE_NODE_PLAN_H
 
@@ -11,28 +9,30 @@
 
 #define NODE_PLAN_ERROR_MAX 1024
 
-enum node_wish {
-	NODE_LEAVE_ALONE, /* it is not ours: no annotation, or it has ended */
-	NODE_LET_GO,	  /* it is being deleted: its full size, at once */
-	NODE_WAIT,	  /* it is ours, and not ready */
-	NODE_REFUSE,	  /* it is ours, and something about it is wrong */
-	NODE_SEAT,
+enum node_plan_wish {
+	NODE_PLAN_LEAVE_ALONE, /* it is not ours, or has ended */
+	NODE_PLAN_LET_GO,      /* it is being deleted: its full size, at once */
+	NODE_PLAN_WAIT,	       /* it is ours, and not ready */
+	NODE_PLAN_REFUSE,      /* it is ours, and its annotations are wrong */
+	NODE_PLAN_SEAT,	       /* it is ours, and ready: the gate goes in front of it */
 };
 
 struct node_plan {
-	enum node_wish wish;
-	struct config config; /* of NODE_SEAT and NODE_WAIT; config_free() in any case */
+	enum node_plan_wish wish;
+	struct config config; /* of NODE_PLAN_SEAT and NODE_PLAN_WAIT; config_free() in any case */
 	const struct kube_container *containers[KUBE_CONTAINERS_MAX]; /* those to put to sleep */
 	size_t containers_len;
-	char error[NODE_PLAN_ERROR_MAX]; /* of NODE_REFUSE: a sentence that quotes the value */
+	char error[NODE_PLAN_ERROR_MAX]; /* of NODE_PLAN_REFUSE: a sentence that quotes the value */
 };
 
 /* What defaults points to, and the pod, outlive *out. */
 void node_plan_read(struct node_plan *out, const struct kube_pod *pod,
 		    const struct config *defaults);
 
-/* The choice of containers that the settings make, for backend/backend_kube.h. Points into config.
- */
+/* Whether it is one of those to put to sleep; c points into the pod of the plan. */
+bool node_plan_has(const struct node_plan *plan, const struct kube_container *c);
+
+/* The containers that the settings choose, for backend/backend_kube.h. Points into config. */
 struct kube_size_choice node_plan_choice(const struct config *config);
 
 /*

@@ -8,29 +8,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/backend_kube.h"
 #include "backend/backend_pod.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/netns_addresses.h"
 #include "base/timer.h"
 #include "base/util.h"
-#include "cgroup/pod_cgroups_text.h"
 #include "cgroup/pod_place.h"
 #include "pod/node_plan.h"
-#include "pod/pod_target.h"
-#include "target/target_seat.h"
+#include "pod/pod_seat.h"
+#include "pod/pod_size.h"
 
-/* How often it is looked at, whether a pod that leaves has its full size: growing. */
+/* The pauses in which a pod that leaves is asked whether it has its full size. */
 #define NODE_POD_POLL_MIN_NS (10 * NS_PER_MS)
 #define NODE_POD_POLL_MAX_NS (2 * NS_PER_S)
 
-/* How often a pod is tried again that was refused for a reason that may pass: growing. */
+/* The pauses in which a pod is tried again that was refused for a reason that may pass. */
 #define NODE_POD_RETRY_MIN_NS (1 * NS_PER_S)
 #define NODE_POD_RETRY_MAX_NS (60 * NS_PER_S)
-
-/* More than a pod's namespace has, whatever its CNI plugins add. */
-#define NODE_POD_ADDRESSES_MAX 256
 
 #define NODE_POD_ERROR_MAX NODE_PLAN_ERROR_MAX
 
@@ -41,82 +34,70 @@ enum node_pod_state {
 };
 
 struct node_pod {
-	const struct node_pod_node *node;
+	const struct node_pod_shared *shared;
 	enum node_pod_state state;
 	char uid[NODE_POD_UID_MAX];
 	char *namespace, *name, *full_name; /* "namespace/name" */
-	char *fingerprint;		    /* of what it is seated with, or was refused with */
+	char *fingerprint;		    /* of the pod that is seated, or was refused */
 	char *told;			    /* the last event's message: it is not sent twice */
-	char *size_file, *quota_file;	    /* of the state directory */
+	char *spec_file, *quota_file;	    /* in the state directory */
 	struct config config;
-	struct pod_target target;
-	struct target_seat seat;
+	struct pod_seat seat;
 	struct backend *backend;
 	struct kube_pod *next; /* LEAVING: the pod as it is by now; OUT: to be tried again */
-	struct timer *poll;    /* LEAVING: whether it has its full size; OUT: to try again */
+	struct timer *timer;   /* LEAVING: looks at its size; OUT: tries again */
 	uint64_t poll_ns;      /* the next pause of LEAVING */
 	uint64_t retry_ns;     /* the next pause of OUT */
 };
 
-static void node_pod_take(struct node_pod *r, struct kube_pod *pod);
+static void node_pod_take(struct node_pod *np, struct kube_pod *pod);
 
-/* --- events on the pod --- */
+/* --- what it tells --- */
 
-static void node_pod_tell(struct node_pod *r, const char *reason, const char *message)
+static void node_pod_tell(void *arg, const char *reason, const char *message)
 {
+	struct node_pod *np = arg;
 	const struct kube_event event = {
-		.namespace = r->namespace,
-		.name = r->name,
-		.uid = r->uid,
+		.namespace = np->namespace,
+		.name = np->name,
+		.uid = np->uid,
 		.is_warning = true,
 		.reason = reason,
 		.message = message,
 	};
 
-	if (r->told && strcmp(r->told, message) == 0)
+	if (np->told && strcmp(np->told, message) == 0)
 		return;
-	free(r->told);
-	r->told = strdup(message);
-	kube_events_send(r->node->events, &event);
+	free(np->told);
+	np->told = strdup(message);
+	kube_events_send(np->shared->events, &event);
 }
 
-static void node_pod_refuse(struct node_pod *r, const char *reason, const char *message)
+static void node_pod_refuse(struct node_pod *np, const char *reason, const char *message)
 {
-	bool is_new = !r->told || strcmp(r->told, message) != 0;
-
-	if (is_new)
-		log_err(0, "leaving the pod '%s' alone: %s", r->full_name, message);
-	node_pod_tell(r, reason, message);
+	if (!np->told || strcmp(np->told, message) != 0)
+		log_err(0, "leaving the pod '%s' alone: %s", np->full_name, message);
+	node_pod_tell(np, reason, message);
 }
 
-static void node_pod_on_problem(void *arg, const char *reason, const char *message)
+static void node_pod_on_woke(void *arg)
 {
-	node_pod_tell(arg, reason, message);
+	struct node_pod *np = arg;
+
+	np->shared->woke(np->shared->arg, np);
 }
 
 static void node_pod_on_restarted(void *arg)
 {
-	struct node_pod *r = arg;
+	struct node_pod *np = arg;
 
-	if (r->seat.target)
-		target_restarted(r->seat.target);
+	if (np->seat.target)
+		target_restarted(np->seat.target);
 }
 
-/* --- names --- */
+/* --- making --- */
 
-static int node_pod_name(struct node_pod *r, const struct kube_pod *pod)
-{
-	if (r->name)
-		return 0;
-	r->namespace = strdup(pod->namespace);
-	r->name = strdup(pod->name);
-	if (!r->namespace || !r->name ||
-	    asprintf(&r->full_name, "%s/%s", pod->namespace, pod->name) < 0)
-		return -ENOMEM;
-	return 0;
-}
-
-/* A uid goes into the name of a file: what is none is refused. */
+/* A uid becomes part of a file's name. */
 static bool node_pod_is_uid(const char *uid)
 {
 	size_t len = strlen(uid);
@@ -124,572 +105,247 @@ static bool node_pod_is_uid(const char *uid)
 	return len > 0 && len < NODE_POD_UID_MAX && strspn(uid, "0123456789abcdefABCDEF-") == len;
 }
 
-int node_pod_new(struct node_pod **out, const struct node_pod_node *node, const char *uid)
+int node_pod_new(struct node_pod **out, const struct node_pod_shared *shared, const char *uid)
 {
-	static const struct target_seat closed = TARGET_SEAT_CLOSED;
-	_cleanup_(node_pod_free) struct node_pod *r = calloc(1, sizeof(*r));
-	const char *directory = node->defaults->state_dir;
+	static const struct pod_seat closed = POD_SEAT_CLOSED;
+	_cleanup_(node_pod_free) struct node_pod *np = calloc(1, sizeof(*np));
+	const char *directory = shared->defaults->state_dir;
 
+	if (np)
+		np->seat = closed;
 	if (!node_pod_is_uid(uid))
 		return log_err(-EINVAL, "'%s' is not the uid of a pod", uid);
-	if (!r || asprintf(&r->size_file, "%s/%s.size", directory, uid) < 0 ||
-	    asprintf(&r->quota_file, "%s/%s.quota", directory, uid) < 0)
+	if (!np || asprintf(&np->spec_file, "%s/%s.size", directory, uid) < 0 ||
+	    asprintf(&np->quota_file, "%s/%s.quota", directory, uid) < 0)
 		return log_err(-ENOMEM, "cannot take a pod in");
-	r->node = node;
-	r->seat = closed;
-	snprintf(r->uid, sizeof(r->uid), "%s", uid);
-	*out = TAKE_PTR(r);
+	np->shared = shared;
+	snprintf(np->uid, sizeof(np->uid), "%s", uid);
+	*out = TAKE_PTR(np);
 	return 0;
 }
 
-/* --- out --- */
-
-static void node_pod_free_backend(struct node_pod *r)
+static int node_pod_set_names(struct node_pod *np, const struct kube_pod *pod)
 {
-	backend_free(&r->backend);
-	pod_target_free(&r->target);
-	config_free(&r->config);
+	if (np->full_name)
+		return 0;
+	np->namespace = strdup(pod->namespace);
+	np->name = strdup(pod->name);
+	if (!np->namespace || !np->name ||
+	    asprintf(&np->full_name, "%s/%s", pod->namespace, pod->name) < 0)
+		return -ENOMEM;
+	return 0;
 }
 
-void node_pod_free(struct node_pod **r)
+static void node_pod_free_backend(struct node_pod *np)
 {
-	if (!*r)
+	backend_free(&np->backend);
+	config_free(&np->config);
+}
+
+void node_pod_free(struct node_pod **np)
+{
+	if (!*np)
 		return;
-	target_seat_close(&(*r)->seat);
-	node_pod_free_backend(*r);
-	kube_pod_free(&(*r)->next);
-	timer_free(&(*r)->poll);
-	free((*r)->namespace);
-	free((*r)->name);
-	free((*r)->full_name);
-	free((*r)->fingerprint);
-	free((*r)->told);
-	free((*r)->size_file);
-	free((*r)->quota_file);
-	free(*r);
-	*r = NULL;
+	pod_seat_close(&(*np)->seat);
+	node_pod_free_backend(*np);
+	kube_pod_free(&(*np)->next);
+	timer_free(&(*np)->timer);
+	free((*np)->namespace);
+	free((*np)->name);
+	free((*np)->full_name);
+	free((*np)->fingerprint);
+	free((*np)->told);
+	free((*np)->spec_file);
+	free((*np)->quota_file);
+	free(*np);
+	*np = NULL;
 }
 
-static bool node_pod_has_state(const struct node_pod *r)
+/* --- what is kept of it --- */
+
+static bool node_pod_is_kept(const struct node_pod *np)
 {
-	return access(r->quota_file, F_OK) == 0;
+	return access(np->quota_file, F_OK) == 0;
 }
 
-static void node_pod_drop_state(const struct node_pod *r)
+static void node_pod_drop_kept(const struct node_pod *np)
 {
-	unlink(r->quota_file);
-	unlink(r->size_file);
+	unlink(np->quota_file);
+	unlink(np->spec_file);
 }
 
 /* --- leaving --- */
 
-static void node_pod_on_timer(void *arg);
-
-static void node_pod_wait(struct node_pod *r, uint64_t ns)
-{
-	if (!r->poll)
-		r->poll = timer_new(r->node->daemon->base, node_pod_on_timer, r);
-	if (r->poll)
-		timer_in_ns(r->poll, ns);
-}
-
-static void node_pod_poll_again(struct node_pod *r)
-{
-	node_pod_wait(r, r->poll_ns);
-	r->poll_ns = min_u64(2 * r->poll_ns, NODE_POD_POLL_MAX_NS);
-}
-
 /* A container that was started anew has another cgroup. */
-static void node_pod_follow(const struct node_pod *r, const struct kube_pod *pod)
+static void node_pod_follow(const struct node_pod *np, const struct kube_pod *pod)
 {
 	for (size_t i = 0; i < pod->containers_len; i++) {
 		const struct kube_container *c = &pod->containers[i];
 		char id[POD_PLACE_ID_MAX];
 
 		if (pod_place_id(c->container_id, id) == 0)
-			backend_pod_follow(r->backend, c->name, id);
+			backend_pod_follow(np->backend, c->name, id);
 	}
 }
 
-static void node_pod_on_poll(struct node_pod *r)
-{
-	struct kube_pod *next;
-
-	if (r->next)
-		node_pod_follow(r, r->next); /* its cgroup may not have been there yet */
-	if (!backend_pod_is_settled(r->backend)) {
-		node_pod_poll_again(r);
-		return;
-	}
-	node_pod_free_backend(r);
-	node_pod_drop_state(r);
-	r->state = NODE_POD_OUT;
-	log_info("the pod has its full size, and is left alone", "pod=%s", r->full_name);
-	next = TAKE_PTR(r->next);
-	if (next)
-		node_pod_take(r, next);
-}
+static void node_pod_on_poll(struct node_pod *np);
 
 static void node_pod_on_timer(void *arg)
 {
-	struct node_pod *r = arg;
+	struct node_pod *np = arg;
 
-	if (r->state == NODE_POD_LEAVING)
-		node_pod_on_poll(r);
-	else if (r->state == NODE_POD_OUT && r->next)
-		node_pod_take(r, TAKE_PTR(r->next));
+	if (np->state == NODE_POD_LEAVING)
+		node_pod_on_poll(np);
+	else if (np->state == NODE_POD_OUT && np->next)
+		node_pod_take(np, TAKE_PTR(np->next));
+}
+
+/* Waits for *pause_ns, and the next time for twice as long. */
+static void node_pod_wait(struct node_pod *np, uint64_t *pause_ns, uint64_t max_ns)
+{
+	if (!np->timer)
+		np->timer = timer_new(np->shared->daemon->base, node_pod_on_timer, np);
+	if (np->timer)
+		timer_in_ns(np->timer, *pause_ns);
+	*pause_ns = min_u64(2 * *pause_ns, max_ns);
+}
+
+static void node_pod_on_poll(struct node_pod *np)
+{
+	struct kube_pod *next;
+
+	if (np->next)
+		node_pod_follow(np, np->next); /* its cgroup may not have been there yet */
+	if (!backend_pod_is_settled(np->backend)) {
+		node_pod_wait(np, &np->poll_ns, NODE_POD_POLL_MAX_NS);
+		return;
+	}
+	node_pod_free_backend(np);
+	node_pod_drop_kept(np);
+	np->state = NODE_POD_OUT;
+	log_info("the pod has its full size, and is left alone", "pod=%s", np->full_name);
+	next = TAKE_PTR(np->next);
+	if (next)
+		node_pod_take(np, next);
 }
 
 /* Nobody waits for a resize whose target is gone, or not there yet. */
-static void node_pod_on_unwanted(void *arg, enum backend_size size, int result)
+static void node_pod_on_unwanted(void *arg, enum backend_size size, int r)
 {
 	(void)arg;
 	(void)size;
-	(void)result;
+	(void)r;
 }
 
 /* Its backend goes on until the size is full, and then it may come in again, as next. */
-static void node_pod_leave(struct node_pod *r, struct kube_pod *next)
+static void node_pod_leave(struct node_pod *np, struct kube_pod *next)
 {
-	kube_pod_free(&r->next);
-	r->next = next;
+	kube_pod_free(&np->next);
+	np->next = next;
 	if (next)
-		node_pod_follow(r, next);
-	if (r->state == NODE_POD_LEAVING)
+		node_pod_follow(np, next);
+	if (np->state == NODE_POD_LEAVING)
 		return;
-	r->state = NODE_POD_LEAVING;
-	if (r->seat.target)
-		target_stop(r->seat.target);
+	np->state = NODE_POD_LEAVING;
+	if (np->seat.target)
+		target_stop(np->seat.target);
 	else
-		r->backend->ops->resize(r->backend, BACKEND_FULL);
-	target_seat_close(&r->seat);
-	r->backend->done = node_pod_on_unwanted; /* its target is gone */
-	r->poll_ns = NODE_POD_POLL_MIN_NS;
-	node_pod_poll_again(r);
+		np->backend->ops->resize(np->backend, BACKEND_FULL);
+	pod_seat_close(&np->seat);
+	np->backend->done = node_pod_on_unwanted;
+	np->poll_ns = NODE_POD_POLL_MIN_NS;
+	node_pod_wait(np, &np->poll_ns, NODE_POD_POLL_MAX_NS);
 }
 
-static void node_pod_forget_next(struct node_pod *r)
+static void node_pod_forget_next(struct node_pod *np)
 {
-	kube_pod_free(&r->next);
-	if (r->poll)
-		timer_stop(r->poll);
+	kube_pod_free(&np->next);
+	if (np->timer)
+		timer_stop(np->timer);
 }
 
-/* The kubelet resizes no pod that is going or has ended: its cgroups are written, that is all. */
-static void node_pod_let_go(struct node_pod *r)
+/* The kubelet resizes no pod that is going or has ended: only its cgroups are written. */
+void node_pod_forget(struct node_pod *np)
 {
-	if (r->backend)
-		backend_pod_let_go(r->backend);
-	target_seat_close(&r->seat);
-	node_pod_forget_next(r);
-	node_pod_free_backend(r);
-	node_pod_drop_state(r);
-	r->state = NODE_POD_OUT;
+	if (np->backend)
+		backend_pod_let_go(np->backend);
+	pod_seat_close(&np->seat);
+	node_pod_forget_next(np);
+	node_pod_free_backend(np);
+	node_pod_drop_kept(np);
+	np->state = NODE_POD_OUT;
 }
 
 /* --- coming in --- */
 
-struct node_pod_found {
-	pid_t pid;	/* in its network namespace */
-	bool is_known;	/* an earlier doze has put it to sleep, or was about to */
-	bool is_asleep; /* and so it still is, and none of its containers was started anew */
-	bool is_small;	/* the API server still has, or may have, the asleep size */
-	bool must_mend; /* it left more asleep than is to sleep now, or less is known of it */
-	char *text;	/* what that doze has kept of its cgroups; NULL: nothing */
-};
-
-/* Whether an earlier doze has put it to sleep, and what it has kept. */
-static void node_pod_read_state(const struct node_pod *r, struct node_pod_found *found)
+static int node_pod_find_size(struct node_pod *np, struct pod_size *size,
+			      const struct kube_pod *pod, const struct node_plan *plan,
+			      char error[NODE_POD_ERROR_MAX])
 {
-	int result = file_read(r->quota_file, &found->text);
-
-	found->is_known = result != -ENOENT;
-	if (result < 0 && result != -ENOENT)
-		log_err(result, "cannot read the state file '%s'", r->quota_file);
-}
-
-/* Whether it has put this container to sleep; -EINVAL: it cannot be told. */
-static int node_pod_was_asleep(const char *text, const struct kube_container *c)
-{
-	return text ? pod_cgroups_text_has(text, c->name) : -EINVAL;
-}
-
-static bool node_pod_is_planned(const struct node_plan *plan, const struct kube_container *c)
-{
-	for (size_t i = 0; i < plan->containers_len; i++) {
-		if (plan->containers[i] == c)
-			return true;
-	}
-	return false;
-}
-
-static int node_pod_add_cgroup(const struct node_pod *r, struct pod_cgroups *cgroups,
-			       const struct kube_container *c, char error[NODE_POD_ERROR_MAX])
-{
-	char id[POD_PLACE_ID_MAX];
-	int result = pod_place_id(c->container_id, id);
-
-	if (result == 0)
-		result = pod_cgroups_add(cgroups, c->name, id);
-	if (result < 0)
-		snprintf(error, NODE_POD_ERROR_MAX,
-			 "container '%s': no cgroup of '%s' below '%s': %s", c->name,
-			 c->container_id, r->node->defaults->cgroup_root, strerror(-result));
-	return result;
-}
-
-/* What is gone is no reason to leave the others asleep. -ENOENT: all of them are gone. */
-static int node_pod_add_gone(struct pod_cgroups *cgroups, const struct kube_pod *pod,
-			     const bool is_gone[KUBE_CONTAINERS_MAX], bool has_any)
-{
-	for (size_t i = 0; i < pod->containers_len; i++) {
-		int result = 0;
-
-		if (is_gone[i])
-			result = has_any ? pod_cgroups_add_gone(cgroups, pod->containers[i].name)
-					 : -ENOENT;
-		if (result < 0)
-			return result;
-	}
-	return 0;
-}
-
-/* Those of the plan, and all that an earlier doze has put to sleep. */
-static int node_pod_find_cgroups(struct pod_cgroups **out, const struct node_pod *r,
-				 const struct kube_pod *pod, const struct node_plan *plan,
-				 struct node_pod_found *found, char error[NODE_POD_ERROR_MAX])
-{
-	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
-	int result = pod_cgroups_new(&cgroups, r->node->mounts, plan->config.asleep_millicpu);
-	bool is_gone[KUBE_CONTAINERS_MAX] = { false }, has_any = false;
-
-	if (result == 0)
-		pod_cgroups_watch(cgroups, r->node->watchdog);
-	for (size_t i = 0; i < pod->containers_len && result == 0; i++) {
-		const struct kube_container *c = &pod->containers[i];
-		bool is_planned = node_pod_is_planned(plan, c);
-
-		if (!is_planned && node_pod_was_asleep(found->text, c) <= 0)
-			continue;
-		result = node_pod_add_cgroup(r, cgroups, c, error);
-		has_any |= result == 0;
-		is_gone[i] = found->is_known && (result == -ENOENT || result == -EINVAL);
-		found->must_mend |= !is_planned || is_gone[i];
-		if (is_gone[i])
-			result = 0;
-	}
-	if (result == 0)
-		result = node_pod_add_gone(cgroups, pod, is_gone, has_any);
-	if (result == 0)
-		*out = TAKE_PTR(cgroups);
-	return result;
-}
-
-/* What full was. */
-static void node_pod_recall(const struct node_pod *r, struct pod_cgroups *cgroups,
-			    struct node_pod_found *found)
-{
-	int result = found->text ? pod_cgroups_parse(cgroups, found->text) : -EINVAL;
-
-	if (result < 0 && found->is_known)
-		log_warn("what the full size of the pod's cgroups was cannot be read: its spec "
-			 "tells",
-			 "pod=%s file=%s errno=%d", r->full_name, r->quota_file, -result);
-	found->is_asleep = result == 0 && pod_cgroups_are_asleep(cgroups);
-}
-
-/*
- * What is not known of the full size of the cgroups is what the API server will ask for. A limit
- * that is as small as asleep may be none that anybody has chosen.
- */
-static void node_pod_derive_full(const struct node_pod *r, struct pod_cgroups *cgroups,
-				 const struct kube_sizes *sizes, const struct kube_pod *pod)
-{
-	size_t at = 0;
-	const char *unknown;
-
-	pod_cgroups_derive_full(cgroups, NULL, kube_size_full_pod_limit(sizes, pod));
-	for (size_t i = 0; i < pod->containers_len; i++) {
-		int64_t limit = kube_size_full_limit(sizes, &pod->containers[i]);
-
-		if (limit < 0 || limit > r->config.asleep_millicpu)
-			pod_cgroups_derive_full(cgroups, pod->containers[i].name, limit);
-	}
-	while ((unknown = pod_cgroups_unknown(cgroups, &at)))
-		log_warn("what the full size of a container's cgroup was is not known: the API "
-			 "server sets it",
-			 "pod=%s container=%s", r->full_name, unknown);
-}
-
-static int node_pod_adopt(struct backend **out, struct node_pod *r, const struct kube_pod *pod,
-			  bool only_known, char error[NODE_POD_ERROR_MAX])
-{
-	struct backend_kube_settings settings = {
-		.namespace = r->namespace,
-		.name = r->name,
-		.state_file = r->size_file,
-		.is_watched = true,
-		.choice = node_plan_choice(&r->config),
+	const struct pod_size_settings settings = {
+		.base = np->shared->daemon->base,
+		.kube = np->shared->kube,
+		.mounts = np->shared->mounts,
+		.watchdog = np->shared->watchdog,
+		.config = &np->config,
+		.namespace = np->namespace,
+		.name = np->name,
+		.full_name = np->full_name,
+		.spec_file = np->spec_file,
+		.quota_file = np->quota_file,
 		.restarted = node_pod_on_restarted,
-		.problem = node_pod_on_problem,
-		.arg = r,
+		.problem = node_pod_tell,
+		.arg = np,
 	};
-	int result;
+	int r = pod_size_find(size, &settings, pod, plan, error);
 
-	settings.choice.only_known = only_known;
-	result = backend_kube_new(out, r->node->daemon->base, r->node->kube, &settings);
-	if (result < 0) {
-		snprintf(error, NODE_POD_ERROR_MAX, "no memory");
-		return result;
-	}
-	result = backend_kube_adopt(*out, pod, error);
-	if (result < 0)
-		backend_free(out);
-	return result;
+	np->backend = size->backend;
+	if (r == 0)
+		np->backend->done = node_pod_on_unwanted;
+	if (r == 0 && *error)
+		node_pod_refuse(np, "CannotSleep", error);
+	return r;
 }
 
-/* Whatever it is that is to sleep now: what was put to sleep has to be woken. */
-static bool node_pod_adopt_known(struct backend **out, struct node_pod *r,
-				 const struct kube_pod *pod)
-{
-	char error[NODE_POD_ERROR_MAX];
-
-	if (node_pod_adopt(out, r, pod, true, error) < 0)
-		return false;
-	if (backend_kube_is_full(*out))
-		backend_free(out);
-	return *out != NULL;
-}
-
-/* NULL in *out: the API server cannot resize it, and its cgroups are all that can be changed. */
-static int node_pod_make_kube(struct backend **out, struct node_pod *r, const struct kube_pod *pod,
-			      const struct node_plan *plan, struct node_pod_found *found,
-			      char error[NODE_POD_ERROR_MAX])
-{
-	bool only_known = found->is_known && plan->wish != NODE_SEAT;
-	int result = node_pod_adopt(out, r, pod, only_known, error);
-
-	if (result != -EINVAL && (result != -ENODATA || !found->is_known))
-		return result;
-	if (found->is_known && !only_known && node_pod_adopt_known(out, r, pod)) {
-		found->must_mend = true;
-	} else if (result == -ENODATA) {
-		found->must_mend = true;
-		node_pod_refuse(r, "CannotSleep", error);
-	} else {
-		log_info("the API server cannot resize the pod: it sleeps by its cgroups alone",
-			 "pod=%s why=\"%s\"", r->full_name, error);
-	}
-	return 0;
-}
-
-static enum backend_pod_depth node_pod_depth(const struct config *config)
-{
-	switch (config->asleep) {
-	case CONFIG_ASLEEP_FREEZE:
-		return BACKEND_POD_FREEZE;
-	case CONFIG_ASLEEP_RECLAIM:
-		return BACKEND_POD_RECLAIM;
-	case CONFIG_ASLEEP_DEFAULT:
-	case CONFIG_ASLEEP_THROTTLE:
-		break;
-	}
-	return BACKEND_POD_THROTTLE;
-}
-
-static int node_pod_make_backend(struct node_pod *r, const struct kube_pod *pod,
-				 const struct node_plan *plan, struct node_pod_found *found,
-				 char error[NODE_POD_ERROR_MAX])
-{
-	const struct backend_pod_settings settings = {
-		.name = r->full_name,
-		.depth = node_pod_depth(&r->config),
-		.reclaim_after_ns = r->config.reclaim_after_ns,
-		.state_file = r->quota_file,
-		.problem = node_pod_on_problem,
-		.arg = r,
-	};
-	struct pod_cgroups *cgroups = NULL;
-	struct backend *kube = NULL;
-	int result;
-
-	node_pod_read_state(r, found);
-	result = node_pod_find_cgroups(&cgroups, r, pod, plan, found, error);
-	if (result < 0)
-		return result;
-	node_pod_recall(r, cgroups, found);
-	found->pid = pod_cgroups_process(cgroups);
-	result = node_pod_make_kube(&kube, r, pod, plan, found, error);
-	if (result < 0) {
-		pod_cgroups_free(&cgroups);
-		return result;
-	}
-	found->is_small = kube && !backend_kube_is_full(kube);
-	if (found->is_known || found->is_small)
-		node_pod_derive_full(r, cgroups, kube ? backend_kube_sizes(kube) : NULL, pod);
-	result = backend_pod_new(&r->backend, r->node->daemon->base, cgroups, kube, &settings,
-				 found->is_known || found->is_small);
-	if (result < 0)
-		snprintf(error, NODE_POD_ERROR_MAX, "cannot resize it: %s", strerror(-result));
-	else
-		r->backend->done = node_pod_on_unwanted;
-	return result;
-}
-
-static void node_pod_on_woke(void *arg)
-{
-	struct node_pod *r = arg;
-
-	r->node->woke(r->node->arg, r);
-}
-
-/* Keys for its addresses, and for all else in its network namespace, such as 127.0.0.1. */
-static void node_pod_add_namespace(struct node_pod *r, bool is_nodes)
-{
-	struct steer *steer = is_nodes ? daemon_steer(r->node->daemon) : NULL;
-
-	if (steer)
-		steer_set_node(steer, r->seat.ns.id);
-	if (is_nodes)
-		datapath_is_on_node(r->node->daemon->datapath);
-	r->target.addresses[r->target.addresses_len++] =
-		gate_addr_of_netns((uint32_t)r->seat.ns.id);
-	r->target.config.settings.addresses = r->target.addresses;
-	r->target.config.settings.addresses_len = r->target.addresses_len;
-}
-
-static enum gate_source node_pod_resolve(void *arg, enum gate_source kind,
-					 const struct gate_flow *flow)
-{
-	const struct node_pod *r = arg;
-
-	return keys_source_of(datapath_keys(r->node->daemon->datapath), kind, flow);
-}
-
-static bool node_pod_has_address(const struct node_pod *r)
-{
-	struct gate_addr there[NODE_POD_ADDRESSES_MAX];
-	size_t len = netns_addresses_list(&r->seat.ns, there, ARRAY_LEN(there));
-
-	for (size_t i = 0; i < r->target.addresses_len; i++) {
-		for (size_t k = 0; k < len; k++) {
-			if (memcmp(&r->target.addresses[i], &there[k], sizeof(there[k])) == 0)
-				return true;
-		}
-	}
-	return false;
-}
-
-/*
- * A process of a container may be elsewhere: one that has just been started and is not in its
- * namespace yet, one that has made a namespace of its own, or a virtual machine's.
- */
-static int node_pod_check_namespace(const struct node_pod *r, const struct kube_pod *pod, pid_t pid,
-				    char error[NODE_POD_ERROR_MAX])
-{
-	if (pod->has_host_network || node_pod_has_address(r))
-		return 0;
-	snprintf(error, NODE_POD_ERROR_MAX,
-		 "the network namespace of its process '%d' does not have the pod's address '%s'",
-		 (int)pid, pod->pod_ips_len ? pod->pod_ips[0] : "");
-	return -EADDRNOTAVAIL;
-}
-
-static int node_pod_open_seat(struct node_pod *r, const struct kube_pod *pod, pid_t pid,
-			      char error[NODE_POD_ERROR_MAX])
-{
-	const struct target_seat_settings settings = {
-		.netns_pid = pid,
-		.ports = r->target.config.ports,
-		.ports_len = r->target.config.ports_len,
-	};
-	const struct target_seat_target what = {
-		.backend = r->backend,
-		.wakes = r->node->wakes,
-		.settings = &r->target.config.settings,
-	};
-	int result = target_seat_open(&r->seat, r->node->daemon, &settings);
-
-	if (result == 0)
-		result = node_pod_check_namespace(r, pod, pid, error);
-	if (result < 0)
-		return result;
-	pod_target_fill(&r->target, &r->seat.ns, &r->config);
-	node_pod_add_namespace(r, pod->has_host_network);
-	r->target.config.settings.activity.resolve = node_pod_resolve;
-	r->target.config.settings.activity.arg = r;
-	r->target.config.settings.name = r->full_name;
-	r->target.config.settings.priority = pod->priority;
-	r->target.config.settings.woke = node_pod_on_woke;
-	r->target.config.settings.arg = r;
-	return target_seat_open_target(&r->seat, &what);
-}
-
-static int node_pod_sit(struct node_pod *r, const struct kube_pod *pod,
-			const struct node_plan *plan, const struct node_pod_found *found,
+static int node_pod_sit(struct node_pod *np, const struct kube_pod *pod,
+			const struct node_plan *plan, const struct pod_size *size,
 			char error[NODE_POD_ERROR_MAX])
 {
-	int result = pod_target_read(&r->target, pod, plan->containers, plan->containers_len,
-				     &r->config, r->node->host_kind, error);
+	const struct pod_seat_settings settings = {
+		.daemon = np->shared->daemon,
+		.wakes = np->shared->wakes,
+		.backend = np->backend,
+		.config = &np->config,
+		.full_name = np->full_name,
+		.host_kind = np->shared->host_kind,
+		.woke = node_pod_on_woke,
+		.arg = np,
+	};
+	int r = pod_seat_open(&np->seat, &settings, pod, plan, size->pid, error);
+	struct target *target = np->seat.target;
 
-	if (result < 0)
-		return result;
-	if (found->pid < 0) {
-		snprintf(error, NODE_POD_ERROR_MAX, "none of its containers has a process");
-		return -ESRCH;
+	if (r < 0)
+		return r;
+	np->state = NODE_POD_SEATED;
+	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", np->full_name,
+		 np->seat.spec.config.ports[0].port, (int)size->pid,
+		 size->is_asleep ? "yes" : "no");
+	if (!size->is_asleep) {
+		target_start(target);
+		return 0;
 	}
-	*error = '\0';
-	result = node_pod_open_seat(r, pod, found->pid, error);
-	if (result < 0) {
-		target_seat_close(&r->seat);
-		if (!*error)
-			snprintf(error, NODE_POD_ERROR_MAX,
-				 "cannot watch its ports: %s (the log of doze on node '%s' says "
-				 "more)",
-				 strerror(-result), r->node->defaults->node_name);
-		return result;
-	}
-	r->state = NODE_POD_SEATED;
-	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", r->full_name,
-		 r->target.config.ports[0].port, (int)found->pid, found->is_asleep ? "yes" : "no");
+	target_resume(target);
+	if (target_is_asleep(target))
+		backend_pod_resume(np->backend);
 	return 0;
 }
 
-static void node_pod_begin(struct node_pod *r, const struct node_pod_found *found)
+/* A pod that is small, and cannot be taken in as it was left, gets its full size first. */
+static bool node_pod_needs_mending(const struct node_pod *np, const struct pod_size *size,
+				   const struct node_plan *plan)
 {
-	if (!found->is_asleep) {
-		target_start(r->seat.target);
-		return;
-	}
-	target_resume(r->seat.target);
-	if (target_is_asleep(r->seat.target))
-		backend_pod_resume(r->backend);
-}
-
-/*
- * What was left smaller than it should be, and is not as it was left, gets its full size before
- * anything else.
- */
-static bool node_pod_needs_mending(const struct node_pod *r, const struct node_pod_found *found,
-				   enum node_wish wish)
-{
-	if (!found->is_known && !found->is_small)
-		return false;
-	return r->node->uninstalls || wish != NODE_SEAT || !found->is_asleep || found->must_mend;
-}
-
-/* Nothing that a pod says of itself, or that is known of it: another time it may be otherwise. */
-static bool node_pod_may_pass(int result)
-{
-	return result < 0 && result != -EINVAL && result != -ENODATA;
-}
-
-/* As the pod is; should it change, it is taken as it is then. */
-static void node_pod_retry_later(struct node_pod *r, struct kube_pod *pod)
-{
-	r->next = pod;
-	node_pod_wait(r, r->retry_ns);
-	r->retry_ns = min_u64(2 * r->retry_ns, NODE_POD_RETRY_MAX_NS);
+	return size->may_be_small && (np->shared->uninstalls || plan->wish != NODE_PLAN_SEAT ||
+				      !size->is_asleep || size->must_mend);
 }
 
 static bool node_pod_is_ending(const struct kube_pod *pod)
@@ -697,188 +353,166 @@ static bool node_pod_is_ending(const struct kube_pod *pod)
 	return pod->is_terminating || pod->has_ended;
 }
 
-/* The pod is the callee's. */
-static void node_pod_come_in(struct node_pod *r, struct kube_pod *pod, struct node_plan *plan)
+/* Both are the callee's, but for the plan's own memory. */
+static void node_pod_come_in(struct node_pod *np, struct kube_pod *pod, struct node_plan *plan)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *owned = pod;
-	struct node_pod_found found = { .pid = -ESRCH };
-	char error[NODE_POD_ERROR_MAX] = "";
-	int result;
+	char error[NODE_POD_ERROR_MAX];
+	struct pod_size size;
+	int r;
 
-	r->config = plan->config;
-	plan->config.env_values_len = 0; /* they are r's now */
-	result = node_pod_make_backend(r, pod, plan, &found, error);
-	free(found.text);
-	if (result == 0 && node_pod_needs_mending(r, &found, plan->wish)) {
-		node_pod_leave(r, TAKE_PTR(owned));
+	np->config = plan->config;
+	plan->config.env_values_len = 0; /* they are np's now */
+	r = node_pod_find_size(np, &size, pod, plan, error);
+	if (r == 0 && node_pod_needs_mending(np, &size, plan)) {
+		node_pod_leave(np, TAKE_PTR(owned));
 		return;
 	}
-	if (result == 0 && plan->wish == NODE_SEAT && !r->node->uninstalls) {
-		result = node_pod_sit(r, pod, plan, &found, error);
-		if (result == 0) {
-			node_pod_begin(r, &found);
+	if (r == 0 && plan->wish == NODE_PLAN_SEAT && !np->shared->uninstalls) {
+		r = node_pod_sit(np, pod, plan, &size, error);
+		if (r == 0)
 			return;
-		}
 	}
-	if (result < 0 && !node_pod_is_ending(owned))
-		node_pod_refuse(r, "CannotSleep", error);
-	if (r->backend && (found.is_known || found.is_small)) {
-		node_pod_leave(r, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
+	if (r < 0 && !node_pod_is_ending(pod))
+		node_pod_refuse(np, "CannotSleep", error);
+	if (np->backend && size.may_be_small) {
+		node_pod_leave(np, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
 		return;
 	}
-	node_pod_free_backend(r);
-	if (node_pod_may_pass(result))
-		node_pod_retry_later(r, TAKE_PTR(owned));
+	node_pod_free_backend(np);
+	/* -EINVAL and -ENODATA are about the pod itself; all else may be different next time. */
+	if (r < 0 && r != -EINVAL && r != -ENODATA) {
+		np->next = TAKE_PTR(owned);
+		node_pod_wait(np, &np->retry_ns, NODE_POD_RETRY_MAX_NS);
+	}
 }
 
-/* Where it cannot be told, those that sleep if nobody has said which. */
-static bool node_pod_is_to_mend(const char *text, const struct kube_container *c)
+/* Its annotations are gone, or wrong, and what an earlier doze has named may still be asleep. */
+static void node_pod_mend(struct node_pod *np, struct kube_pod *pod)
 {
-	int was_asleep = node_pod_was_asleep(text, c);
-
-	return was_asleep < 0 ? *c->container_id && !c->is_sidecar : was_asleep;
-}
-
-/* Its annotations are gone, or wrong; and what an earlier doze has named may still be asleep. */
-static void node_pod_mend(struct node_pod *r, struct kube_pod *pod)
-{
-	struct node_plan plan = { .wish = NODE_WAIT, .config = *r->node->defaults };
-	_cleanup_(freep) char *text = NULL;
+	struct node_plan plan = { .wish = NODE_PLAN_WAIT, .config = *np->shared->defaults };
 
 	plan.config.env_values_len = 0;
-	if (file_read(r->quota_file, &text) < 0)
-		text = NULL;
-	for (size_t i = 0; i < pod->containers_len; i++) {
-		if (node_pod_is_to_mend(text, &pod->containers[i]))
-			plan.containers[plan.containers_len++] = &pod->containers[i];
-	}
-	node_pod_come_in(r, pod, &plan);
+	pod_size_plan_kept(&plan, pod, np->quota_file);
+	node_pod_come_in(np, pod, &plan);
 }
 
-static bool node_pod_is_as_it_was(const struct node_pod *r, const char *fingerprint)
+static bool node_pod_is_as_it_was(const struct node_pod *np, const char *fingerprint)
 {
-	return r->fingerprint && fingerprint && strcmp(r->fingerprint, fingerprint) == 0;
+	return np->fingerprint && fingerprint && strcmp(np->fingerprint, fingerprint) == 0;
 }
 
-static void node_pod_take_planned(struct node_pod *r, struct kube_pod *pod, struct node_plan *plan)
-{
-	bool has_state = node_pod_has_state(r);
-
-	if (plan->wish == NODE_REFUSE)
-		node_pod_refuse(r, "InvalidAnnotation", plan->error);
-	if (plan->wish == NODE_SEAT || (plan->wish == NODE_WAIT && has_state))
-		node_pod_come_in(r, pod, plan);
-	else if (has_state)
-		node_pod_mend(r, pod);
-	else
-		kube_pod_free(&pod);
-}
-
-/* What is tried again is tried less and less, until the pod is another. */
-static void node_pod_note_fingerprint(struct node_pod *r, const struct kube_pod *pod)
+/* A pod that is as it was when it was refused is tried again in pauses that go on growing. */
+static void node_pod_note_fingerprint(struct node_pod *np, const struct kube_pod *pod)
 {
 	char *fingerprint = node_plan_fingerprint(pod);
 
-	if (!node_pod_is_as_it_was(r, fingerprint))
-		r->retry_ns = NODE_POD_RETRY_MIN_NS;
-	free(r->fingerprint);
-	r->fingerprint = fingerprint;
+	if (!node_pod_is_as_it_was(np, fingerprint))
+		np->retry_ns = NODE_POD_RETRY_MIN_NS;
+	free(np->fingerprint);
+	np->fingerprint = fingerprint;
 }
 
 /* OUT: the pod is the callee's. */
-static void node_pod_take(struct node_pod *r, struct kube_pod *pod)
+static void node_pod_take(struct node_pod *np, struct kube_pod *pod)
 {
 	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
+	bool is_kept = node_pod_is_kept(np);
 
 	if (!plan) {
 		kube_pod_free(&pod);
 		return;
 	}
-	node_pod_note_fingerprint(r, pod);
-	node_plan_read(plan, pod, r->node->defaults);
-	node_pod_take_planned(r, pod, plan);
+	node_pod_note_fingerprint(np, pod);
+	node_plan_read(plan, pod, np->shared->defaults);
+	if (plan->wish == NODE_PLAN_REFUSE)
+		node_pod_refuse(np, "InvalidAnnotation", plan->error);
+	if (plan->wish == NODE_PLAN_SEAT || (plan->wish == NODE_PLAN_WAIT && is_kept))
+		node_pod_come_in(np, pod, plan);
+	else if (is_kept)
+		node_pod_mend(np, pod);
+	else
+		kube_pod_free(&pod);
 	config_free(&plan->config);
 }
 
-/* Whether a pod that is seated stays where it is. */
-static bool node_pod_stays(const struct node_pod *r, const struct kube_pod *pod)
+static void node_pod_end(struct node_pod *np, struct kube_pod *pod)
 {
-	_cleanup_(freep) char *fingerprint = node_plan_fingerprint(pod);
-
-	return node_pod_is_as_it_was(r, fingerprint);
+	if (np->backend)
+		node_pod_follow(np, pod);
+	if (np->state == NODE_POD_OUT && node_pod_is_kept(np))
+		node_pod_mend(np, pod); /* what is asleep is found first */
+	else
+		kube_pod_free(&pod);
+	node_pod_forget(np);
 }
 
-void node_pod_put(struct node_pod *r, struct kube_pod *pod)
+void node_pod_put(struct node_pod *np, struct kube_pod *pod)
 {
-	if (node_pod_name(r, pod) < 0) {
+	_cleanup_(freep) char *fingerprint = NULL;
+
+	if (node_pod_set_names(np, pod) < 0) {
 		kube_pod_free(&pod);
 		return;
 	}
 	if (node_pod_is_ending(pod)) {
-		if (r->backend)
-			node_pod_follow(r, pod);
-		if (r->state == NODE_POD_OUT && node_pod_has_state(r))
-			node_pod_mend(r, pod); /* what is asleep is found first */
-		else
-			kube_pod_free(&pod);
-		node_pod_let_go(r);
-	} else if (r->state == NODE_POD_OUT) {
-		node_pod_forget_next(r);
-		node_pod_take(r, pod);
-	} else if (r->state == NODE_POD_LEAVING || !node_pod_stays(r, pod)) {
-		node_pod_leave(r, pod);
-	} else {
-		kube_pod_free(&pod);
+		node_pod_end(np, pod);
+		return;
 	}
+	if (np->state == NODE_POD_OUT) {
+		node_pod_forget_next(np);
+		node_pod_take(np, pod);
+		return;
+	}
+	fingerprint = node_plan_fingerprint(pod);
+	if (np->state == NODE_POD_LEAVING || !node_pod_is_as_it_was(np, fingerprint))
+		node_pod_leave(np, pod);
+	else
+		kube_pod_free(&pod);
 }
 
-/* --- the end --- */
-
-void node_pod_forget(struct node_pod *r)
-{
-	node_pod_let_go(r);
-}
+/* --- doze ends --- */
 
 /* It was put to sleep, and cannot be reached yet: its containers are between two starts. */
-static bool node_pod_waits_to_mend(const struct node_pod *r)
+static bool node_pod_waits_to_mend(const struct node_pod *np)
 {
-	return r->state == NODE_POD_OUT && r->next && node_pod_has_state(r);
+	return np->state == NODE_POD_OUT && np->next && node_pod_is_kept(np);
 }
 
-void node_pod_stop(struct node_pod *r, bool wakes)
+void node_pod_stop(struct node_pod *np, bool wakes)
 {
-	bool was_asleep = r->seat.target && target_is_asleep(r->seat.target);
+	struct target *target = np->seat.target;
 
-	if (!wakes || !node_pod_waits_to_mend(r))
-		kube_pod_free(&r->next); /* neither taken in again, nor tried */
-	if (r->state != NODE_POD_SEATED)
+	if (!wakes || !node_pod_waits_to_mend(np))
+		kube_pod_free(&np->next); /* neither taken in again, nor tried */
+	if (np->state != NODE_POD_SEATED)
 		return;
 	if (wakes) {
-		node_pod_leave(r, NULL);
+		node_pod_leave(np, NULL);
 		return;
 	}
-	if (was_asleep)
-		backend_pod_leave_asleep(r->backend);
-	target_abandon(r->seat.target);
+	if (target_is_asleep(target))
+		backend_pod_leave_asleep(np->backend);
+	target_abandon(target);
 }
 
-bool node_pod_is_settled(const struct node_pod *r)
+bool node_pod_is_settled(const struct node_pod *np)
 {
-	return r->state != NODE_POD_LEAVING && !node_pod_waits_to_mend(r);
+	return np->state != NODE_POD_LEAVING && !node_pod_waits_to_mend(np);
 }
 
-void node_pod_wake(struct node_pod *r, const char *reason)
+void node_pod_wake(struct node_pod *np, const char *reason)
 {
-	if (r->state == NODE_POD_SEATED)
-		target_wake(r->seat.target, reason);
+	if (np->state == NODE_POD_SEATED)
+		target_wake(np->seat.target, reason);
 }
 
-const char *node_pod_group(const struct node_pod *r)
+const char *node_pod_group(const struct node_pod *np)
 {
-	return r->state == NODE_POD_SEATED ? r->config.group : NULL;
+	return np->state == NODE_POD_SEATED ? np->config.group : NULL;
 }
 
-const char *node_pod_namespace(const struct node_pod *r)
+const char *node_pod_namespace(const struct node_pod *np)
 {
-	return r->namespace ? r->namespace : "";
+	return np->namespace ? np->namespace : "";
 }

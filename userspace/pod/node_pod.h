@@ -4,11 +4,13 @@
  *
  *   OUT -----------> SEATED    it is ours and ready: the gate is in front of it
  *    ^                 |
- *    |                 | it is no longer ours, or not as it was: its containers, its annotations
- *    '--- LEAVING <----'       no gate; its full size is asked for until everybody agrees
+ *    |                 | it is not ours any more, or its containers, addresses or annotations
+ *    |                 | have changed
+ *    '--- LEAVING <----'       no gate; until its cgroups and the API server have its full size
  *
- * A pod that an earlier doze has left asleep is SEATED asleep, if nothing has happened to it, or
- * else LEAVING first. One that is refused for a reason that may pass is tried again, less and less.
+ * A pod that an earlier doze left asleep is SEATED asleep if nothing has happened to it since, and
+ * else LEAVING first. A pod that is refused for a reason that may pass is tried again, in pauses
+ * that grow.
  */
 #ifndef DOZE_NODE_POD_H
 #define DOZE_NODE_POD_H
@@ -26,8 +28,8 @@
 struct node_pod;
 struct watchdog;
 
-/* What all residents share; borrowed, and outliving them. */
-struct node_pod_node {
+/* What all pods share; borrowed, and outliving them. */
+struct node_pod_shared {
 	struct daemon *daemon;
 	struct kube *kube;
 	struct kube_events *events;
@@ -36,34 +38,34 @@ struct node_pod_node {
 	const struct config *defaults;
 	const struct cgroup_mounts *mounts;
 	enum gate_source host_kind; /* pod/pod_target.h */
-	bool uninstalls;	    /* nobody is seated: who was asleep gets the full size */
-	void (*woke)(void *arg, struct node_pod *r);
+	bool uninstalls;	    /* no pod is seated; one that is asleep gets its full size */
+	void (*woke)(void *arg, struct node_pod *np);
 	void *arg;
 };
 
-/* The caller owns *out. -ENOMEM, logged. */
-int node_pod_new(struct node_pod **out, const struct node_pod_node *node, const char *uid);
+/* The caller owns *out. -EINVAL: the uid is none; -ENOMEM. Logs its errors. */
+int node_pod_new(struct node_pod **out, const struct node_pod_shared *shared, const char *uid);
 
-/* Neither wakes nor opens anything: see node_pod_forget() and node_pod_stop(). */
-void node_pod_free(struct node_pod **r);
+/* Wakes nothing, opens no gate: see node_pod_forget() and node_pod_stop(). */
+void node_pod_free(struct node_pod **np);
 
-/* The pod as it is now; the callee's. */
-void node_pod_put(struct node_pod *r, struct kube_pod *pod);
+/* The pod as it is now; it is the callee's. */
+void node_pod_put(struct node_pod *np, struct kube_pod *pod);
 
 /* The pod is gone, and so is everything that was kept of it. */
-void node_pod_forget(struct node_pod *r);
+void node_pod_forget(struct node_pod *np);
 
-/* doze ends: wake: the full size, which takes its time; else it sleeps on (target_abandon()). */
-void node_pod_stop(struct node_pod *r, bool wakes);
+/* doze ends. wakes: the pod gets its full size, which takes time; else it sleeps on. */
+void node_pod_stop(struct node_pod *np, bool wakes);
 
 /* Whether all that was begun is over. */
-bool node_pod_is_settled(const struct node_pod *r);
+bool node_pod_is_settled(const struct node_pod *np);
 
 /* Another member of its group has woken. */
-void node_pod_wake(struct node_pod *r, const char *reason);
+void node_pod_wake(struct node_pod *np, const char *reason);
 
-/* NULL: none. */
-const char *node_pod_group(const struct node_pod *r);
-const char *node_pod_namespace(const struct node_pod *r);
+/* NULL: none, or it is not seated. */
+const char *node_pod_group(const struct node_pod *np);
+const char *node_pod_namespace(const struct node_pod *np);
 
 #endif
