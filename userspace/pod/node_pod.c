@@ -240,6 +240,8 @@ static void node_pod_on_unwanted(void *arg, enum backend_size size, int r)
 /* Its backend goes on until the size is full, and then it may come in again, as next. */
 static void node_pod_leave(struct node_pod *np, struct kube_pod *next)
 {
+	bool has_target = np->seat.target;
+
 	kube_pod_free(&np->next);
 	np->next = next;
 	if (next)
@@ -247,12 +249,10 @@ static void node_pod_leave(struct node_pod *np, struct kube_pod *next)
 	if (np->state == NODE_POD_LEAVING)
 		return;
 	np->state = NODE_POD_LEAVING;
-	if (np->seat.target)
-		target_stop(np->seat.target);
-	else
-		np->backend->ops->resize(np->backend, BACKEND_FULL);
-	pod_seat_close(&np->seat);
+	pod_seat_close(&np->seat); /* the target, if there is one, asks for the full size */
 	np->backend->done = node_pod_on_unwanted;
+	if (!has_target)
+		np->backend->ops->resize(np->backend, BACKEND_FULL);
 	np->poll_ns = NODE_POD_POLL_MIN_NS;
 	node_pod_wait(np, &np->poll_ns, NODE_POD_POLL_MAX_NS);
 }
