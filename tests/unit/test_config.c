@@ -679,6 +679,57 @@ TEST(the_help_names_every_variable)
 	expect_help(CONFIG_SIDECAR, sidecar_variables, ARRAY_LEN(sidecar_variables));
 }
 
+static size_t lines_of(void (*print)(FILE *out, enum config_command command),
+		       enum config_command command)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t len, lines = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	print(out, command);
+	fclose(out);
+	for (size_t i = 0; i < len; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+TEST(the_flags_that_most_people_need_fit_one_screen)
+{
+	/* Of 40 lines: the command and the usage need some as well. */
+	assert_in_range(lines_of(config_print_common, CONFIG_RUN), 1, 32);
+	assert_in_range(lines_of(config_print_common, CONFIG_SIDECAR), 1, 32);
+	assert_in_range(lines_of(config_print_common, CONFIG_NODE), 1, 32);
+	assert_true(lines_of(config_print_flags, CONFIG_RUN) > 60);
+}
+
+static size_t count(const char *text, const char *word)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, word)); text++)
+		n++;
+	return n;
+}
+
+TEST(the_reference_has_each_setting_with_its_variable_and_its_annotation)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	config_print_reference(out, CONFIG_PRINT_MARKDOWN);
+	fclose(out);
+	assert_int_equal(count(text, "### `-p, --port PORT`\n"), 1);
+	assert_int_equal(count(text, "### `--idle-after DURATION`\n"), 1);
+	assert_int_equal(count(text, "annotation doze.dev/idle-after;"), 1);
+	for (size_t i = 0; i < ARRAY_LEN(run_variables); i++)
+		assert_true(count(text, run_variables[i].name) > 0);
+	assert_int_equal(count(text, "DOZE_GROUP"), 0); /* it is an annotation alone */
+	assert_int_equal(count(text, "annotation doze.dev/group\n"), 1);
+}
+
 TEST(idleness_has_its_defaults)
 {
 	_cleanup_(parsed_free) struct parsed p, patient = { 0 };

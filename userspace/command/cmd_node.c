@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* `doze node`: the annotated pods of this node are the targets. */
-#include "command/cmd_node.h"
-
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -12,27 +10,24 @@
 #include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/watchdog.h"
+#include "command/command.h"
 #include "command/privilege.h"
 #include "config/config.h"
-#include "config/config_print.h"
 #include "config/target_config.h"
 #include "kube/kube.h"
-#include "kube/kubeconfig.h"
 #include "pod/node.h"
 #include "report/server.h"
 #include "target/daemon.h"
 
-#define NODE_EXIT_USAGE 2
-
 /* On SIGTERM with --on-exit=wake: so long for the API server, of Kubernetes' 30 s. */
-#define NODE_STOP_NS	  (20 * NS_PER_S)
-#define NODE_STOP_STEP_US 20000
+#define CMD_NODE_STOP_NS      (20 * NS_PER_S)
+#define CMD_NODE_STOP_STEP_US 20000
 
 /* Tells our tc filters from those of `doze run` and `doze sidecar`, whose handles name a port. */
-#define NODE_TC_HANDLE 0x646f7a65U
+#define CMD_NODE_TC_HANDLE 0x646f7a65U
 
-struct node_command {
-	struct config config;
+struct cmd_node {
+	const struct config *config;
 	struct daemon daemon;
 	struct watchdog *watchdog;
 	struct kube_access access;
@@ -45,41 +40,15 @@ struct node_command {
 	int status; /* of the process */
 };
 
-static void node_print_help(void)
-{
-	fputs("Usage: doze node [FLAG]...\n"
-	      "\n"
-	      "Runs on every node of a cluster. A pod with the annotation doze.dev/enabled: \"true\"\n"
-	      "is put to sleep when nobody calls it, and woken by the first packet: its cgroups are\n"
-	      "written at once, and the API server is told. Every flag for pods can be given for one\n"
-	      "pod as an annotation, doze.dev/idle-after for --idle-after; so can doze.dev/port,\n"
-	      "doze.dev/containers, doze.dev/probe-port, doze.dev/probe-https and doze.dev/group.\n"
-	      "\n"
-	      "Flags, each with its environment variable (a flag wins):\n\n",
-	      stdout);
-	config_print_flags(stdout, CONFIG_NODE);
-	fputs("\n"
-	      "Needs the node's PID namespace and cgroups, and CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN,\n"
-	      "CAP_NET_RAW, CAP_SYS_ADMIN and CAP_SYS_PTRACE. Of the API server it needs pods: list\n"
-	      "and watch; pods/resize: patch; pods: get; nodes: get; events: create. Kubernetes 1.33\n"
-	      "or newer.\n"
-	      "\n"
-	      "Signals: SIGTERM and SIGINT end it; what becomes of pods that sleep, --on-exit says.\n"
-	      "\n"
-	      "Exit status: 0 after a signal, or when --uninstall is done; 2 if the flags are wrong; 1\n"
-	      "if something else is.\n",
-	      stdout);
-}
-
 /* --- stopping --- */
 
-static void node_on_stopping(void *arg)
+static void cmd_node_on_stopping(void *arg)
 {
-	struct node_command *c = arg;
+	struct cmd_node *c = arg;
 	bool is_late = monotonic_ns() >= c->stop_ns;
 
 	if (!node_is_settled(c->node) && !is_late) {
-		timer_in_ns(c->stopping, NODE_STOP_STEP_US * NS_PER_US);
+		timer_in_ns(c->stopping, CMD_NODE_STOP_STEP_US * NS_PER_US);
 		return;
 	}
 	if (!node_is_settled(c->node))
@@ -87,16 +56,16 @@ static void node_on_stopping(void *arg)
 	daemon_leave(&c->daemon);
 }
 
-static void node_leave_when_settled(struct node_command *c, uint64_t limit_ns)
+static void cmd_node_leave_when_settled(struct cmd_node *c, uint64_t limit_ns)
 {
 	c->stop_ns = monotonic_ns() + limit_ns;
-	timer_in_ns(c->stopping, NODE_STOP_STEP_US * NS_PER_US);
+	timer_in_ns(c->stopping, CMD_NODE_STOP_STEP_US * NS_PER_US);
 }
 
-static void node_on_signal(void *arg, const struct signalfd_siginfo *info)
+static void cmd_node_on_signal(void *arg, const struct signalfd_siginfo *info)
 {
-	struct node_command *c = arg;
-	bool wakes = c->config.wakes_on_exit || c->config.uninstalls;
+	struct cmd_node *c = arg;
+	bool wakes = c->config->wakes_on_exit || c->config->uninstalls;
 
 	log_info("stopping", "signal=%u asleep=%s", info->ssi_signo, wakes ? "wake" : "keep");
 	if (c->is_stopping || !c->node) {
@@ -106,71 +75,64 @@ static void node_on_signal(void *arg, const struct signalfd_siginfo *info)
 	c->is_stopping = true;
 	node_stop(c->node, wakes);
 	if (wakes)
-		node_leave_when_settled(c, NODE_STOP_NS);
+		cmd_node_leave_when_settled(c, CMD_NODE_STOP_NS);
 	else
 		daemon_leave(&c->daemon);
 }
 
 /* --uninstall: who was asleep is on the way to the full size by now. */
-static void node_on_listed(void *arg)
+static void cmd_node_on_listed(void *arg)
 {
-	struct node_command *c = arg;
+	struct cmd_node *c = arg;
 
 	malloc_trim(0); /* a list of pods is large, and has been read */
-	if (c->config.uninstalls)
-		node_leave_when_settled(c, UINT64_MAX / 2);
+	if (c->config->uninstalls)
+		cmd_node_leave_when_settled(c, UINT64_MAX / 2);
 }
 
 /* --- setting up: each step logs its own failure --- */
 
-static int node_start_watchdog(struct node_command *c)
+static int cmd_node_start_watchdog(struct cmd_node *c)
 {
 	return watchdog_start(&c->watchdog);
 }
 
-static int node_check_privileges(struct node_command *c)
+static int cmd_node_check_privileges(struct cmd_node *c)
 {
 	const struct privilege_needs needs = {
 		.enters_netns = true,
 		.opens_others = true,
-		.replays_on_lo = c->config.gate.can_replay,
+		.replays_on_lo = c->config->gate.can_replay,
 	};
 
 	return privilege_check(&needs);
 }
 
-static int node_open_access(struct node_command *c)
+static int cmd_node_open_access(struct cmd_node *c)
 {
-	char error[KUBE_ERROR_MAX] = "no memory";
-	int r;
-
-	if (c->config.kubeconfig)
-		r = kubeconfig_read(&c->access, c->config.kubeconfig, error);
-	else
-		r = kube_access_in_cluster(&c->access, c->config.service_account_dir, error);
-	return r < 0 ? log_err(r == -ENOMEM ? r : 0, "%s", error), r : 0;
+	return command_open_access(&c->access, c->config);
 }
 
-static int node_open_loop(struct node_command *c)
+static int cmd_node_open_loop(struct cmd_node *c)
 {
 	int r;
 
 	daemon_raise_files();
-	r = daemon_open_loop(&c->daemon, node_on_signal, c);
+	r = daemon_open_loop(&c->daemon, cmd_node_on_signal, c);
 	if (r < 0)
 		return r;
-	c->stopping = timer_new(c->daemon.base, node_on_stopping, c);
+	c->stopping = timer_new(c->daemon.base, cmd_node_on_stopping, c);
 	return c->stopping ? 0 : log_err(-ENOMEM, "cannot wait for the end");
 }
 
-static int node_open_gate(struct node_command *c)
+static int cmd_node_open_gate(struct cmd_node *c)
 {
 	const struct daemon_gate_settings settings = {
-		.hook = c->config.gate.hook,
-		.can_replay = c->config.gate.can_replay,
+		.hook = c->config->gate.hook,
+		.can_replay = c->config->gate.can_replay,
 		.has_udp = true,
 		.has_namespaces = true,
-		.tc_handle = NODE_TC_HANDLE,
+		.tc_handle = CMD_NODE_TC_HANDLE,
 		.watchdog = c->watchdog,
 	};
 
@@ -181,9 +143,9 @@ static int node_open_gate(struct node_command *c)
 }
 
 /* A name that is no node's would give an empty list for ever. */
-static void node_on_node(void *arg, const struct kube_answer *answer)
+static void cmd_node_on_node(void *arg, const struct kube_answer *answer)
 {
-	struct node_command *c = arg;
+	struct cmd_node *c = arg;
 	char message[KUBE_ERROR_MAX];
 
 	c->looking = NULL;
@@ -193,21 +155,21 @@ static void node_on_node(void *arg, const struct kube_answer *answer)
 	if (answer->status != 404) {
 		log_warn("cannot see whether the node is there (ClusterRole: resources: [nodes], "
 			 "verbs: [get])",
-			 "node=%s message=\"%s\"", c->config.node_name, message);
+			 "node=%s message=\"%s\"", c->config->node_name, message);
 		return;
 	}
 	log_err(0, "there is no node '%s': NODE_NAME is spec.nodeName of the downward API (%s)",
-		c->config.node_name, message);
+		c->config->node_name, message);
 	c->status = 1;
 	daemon_leave(&c->daemon);
 }
 
-static int node_open_node(struct node_command *c)
+static int cmd_node_open_node(struct cmd_node *c)
 {
 	const struct node_settings settings = {
-		.config = &c->config,
+		.config = c->config,
 		.watchdog = c->watchdog,
-		.listed = node_on_listed,
+		.listed = cmd_node_on_listed,
 		.arg = c,
 	};
 	char path[512];
@@ -217,43 +179,26 @@ static int node_open_node(struct node_command *c)
 		r = node_new(&c->node, &c->daemon, c->kube, &settings);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "/api/v1/nodes/%s", c->config.node_name);
-	c->looking = kube_start(c->kube, "GET", path, NULL, node_on_node, c);
+	snprintf(path, sizeof(path), "/api/v1/nodes/%s", c->config->node_name);
+	c->looking = kube_start(c->kube, "GET", path, NULL, cmd_node_on_node, c);
 	return 0;
 }
 
-static int node_open_server(struct node_command *c)
+static int cmd_node_open_server(struct cmd_node *c)
 {
-	return daemon_open_server(&c->daemon, c->config.socket, SERVER_DIRECTORY "/node.sock",
-				  c->config.listen);
+	return daemon_open_server(&c->daemon, c->config->socket, SERVER_DIRECTORY "/node.sock",
+				  c->config->listen);
 }
 
-static int node_set_up(struct node_command *c)
+static void cmd_node_main(struct cmd_node *c)
 {
-	static int (*const steps[])(struct node_command * c) = {
-		/* Before anything is opened that the watchdog would inherit. */
-		node_start_watchdog, node_check_privileges, node_open_access, node_open_loop,
-		node_open_gate,	     node_open_node,	    node_open_server,
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		int r = steps[i](c);
-
-		if (r != 0)
-			return r;
-	}
-	return 0;
-}
-
-static void node_main(struct node_command *c)
-{
-	log_info("watching the node", "node=%s", c->config.node_name);
+	log_info("watching the node", "node=%s", c->config->node_name);
 	daemon_run(&c->daemon);
 	daemon_drain(&c->daemon);
 	daemon_log_counters(&c->daemon);
 }
 
-static void node_take_down(struct node_command *c)
+static void cmd_node_take_down(struct cmd_node *c)
 {
 	if (c->node && !c->is_stopping)
 		node_stop(c->node, false);
@@ -265,30 +210,43 @@ static void node_take_down(struct node_command *c)
 	timer_free(&c->stopping);
 	daemon_free(&c->daemon);
 	watchdog_free(&c->watchdog);
-	config_free(&c->config);
 }
 
-int cmd_node(int argc, char **argv)
+static int cmd_node_start(const struct config *config)
 {
-	static struct node_command c = { .daemon = DAEMON_CLOSED };
-	char error[CONFIG_ERROR_MAX];
+	static struct cmd_node c = { .daemon = DAEMON_CLOSED };
 	int r;
 
-	if (config_parse(&c.config, CONFIG_NODE, argc, argv, error) < 0) {
-		fprintf(stderr, "doze node: %s (doze node --help lists all flags)\n", error);
-		config_free(&c.config);
-		return NODE_EXIT_USAGE;
-	}
-	if (c.config.wants_help || c.config.wants_all_help) {
-		node_print_help();
-		config_free(&c.config);
-		return 0;
-	}
-	log_set_level(c.config.log_level);
-	srandom((unsigned int)(monotonic_ns() ^ (uint64_t)getpid()));
-	r = node_set_up(&c);
+	c.config = config;
+	r = COMMAND_STEPS(&c,
+			  /* Before anything is opened that the watchdog would inherit. */
+			  cmd_node_start_watchdog, cmd_node_check_privileges, cmd_node_open_access,
+			  cmd_node_open_loop, cmd_node_open_gate, cmd_node_open_node,
+			  cmd_node_open_server);
 	if (r == 0)
-		node_main(&c);
-	node_take_down(&c);
+		cmd_node_main(&c);
+	cmd_node_take_down(&c);
 	return r == 0 ? c.status : 1;
 }
+
+const struct command cmd_node = {
+	.name = "node",
+	.settings = CONFIG_NODE,
+	.run = cmd_node_start,
+	.brief = "run on a node, and let its annotated pods sleep when idle",
+	.usage = "[FLAG]...",
+	.about =
+		"Runs on every node of a cluster. A pod with the annotation doze.dev/enabled: "
+		"\"true\" is put to sleep when nobody calls it, and woken by the first packet: its "
+		"cgroups are written at once, and the API server is told. A pod may have flags of "
+		"its own as annotations, such as doze.dev/idle-after.",
+	.needs =
+		"Needs the node's PID namespace and cgroups, and CAP_BPF, CAP_PERFMON, "
+		"CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN and CAP_SYS_PTRACE. Of the API server it "
+		"needs pods: list and watch; pods/resize: patch; pods: get; nodes: get; events: "
+		"create. Kubernetes 1.33 or newer.",
+	.signals = "Signals: SIGTERM and SIGINT end it; what becomes of pods that sleep, --on-exit "
+		   "says.",
+	.exit_status = "Exit status: 0 after a signal, or when --uninstall is done; 2 if the flags "
+		       "are wrong; 1 if something else is.",
+};

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* `doze run`: one target on this machine, put to sleep by its cgroup. No cluster needed. */
-#include "command/cmd_run.h"
-
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
@@ -14,22 +12,20 @@
 #include "base/util.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/cgroup_mounts.h"
+#include "command/command.h"
 #include "command/privilege.h"
 #include "command/process.h"
 #include "config/config.h"
-#include "config/config_print.h"
 #include "config/target_config.h"
 #include "report/server.h"
 #include "target/daemon.h"
 #include "target/target_seat.h"
 
-#define RUN_EXIT_USAGE 2
-
 /* What is left in the cgroup when the command has ended gets this long after SIGTERM. */
-#define RUN_GRACE_MS 5000
+#define CMD_RUN_GRACE_MS 5000
 
-struct run {
-	struct config config;
+struct cmd_run {
+	const struct config *config;
 	struct target_config target;
 	char socket[64];
 	struct watchdog *watchdog;
@@ -42,36 +38,11 @@ struct run {
 	struct event *on_exit;
 };
 
-static void run_print_help(void)
-{
-	fputs("Usage: doze run -p PORT [FLAG]... -- COMMAND [ARGUMENT]...\n"
-	      "       doze run -p PORT [FLAG]... --pid PID\n"
-	      "\n"
-	      "Puts a process to sleep in place when nobody calls its ports, and wakes it on the\n"
-	      "first packet. The client's SYN is held meanwhile and delivered when the process is\n"
-	      "ready. Nothing is between client and process: no proxy, no other port.\n"
-	      "\n"
-	      "Flags, each with its environment variable (a flag wins):\n\n",
-	      stdout);
-	config_print_flags(stdout, CONFIG_RUN);
-	fputs("\n"
-	      "Needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW and write access to the cgroups\n"
-	      "(root has all of them); --pid into another network namespace needs CAP_SYS_ADMIN.\n"
-	      "\n"
-	      "Signals: SIGINT, SIGTERM and SIGHUP wake the process and are passed on to it. After\n"
-	      "SIGKILL of doze a watchdog thaws the process, and the gate is gone with doze. With\n"
-	      "--pid a signal ends doze alone: the process is left awake.\n"
-	      "\n"
-	      "Exit status: that of the command (128 + N if signal N ended it); 2 if the flags are\n"
-	      "wrong; 1 if something else is. With --pid: 0.\n",
-	      stdout);
-}
-
 /* --- events --- */
 
-static void run_on_process_exit(evutil_socket_t fd, short what, void *arg)
+static void cmd_run_on_process_exit(evutil_socket_t fd, short what, void *arg)
 {
-	struct run *run = arg;
+	struct cmd_run *run = arg;
 
 	(void)fd;
 	(void)what;
@@ -82,9 +53,9 @@ static void run_on_process_exit(evutil_socket_t fd, short what, void *arg)
  * The process is awake when the signal reaches it. A signal of the terminal (SI_KERNEL) went to
  * the whole foreground group, and so to a child of ours as well: it must not get it twice.
  */
-static void run_on_signal(void *arg, const struct signalfd_siginfo *info)
+static void cmd_run_on_signal(void *arg, const struct signalfd_siginfo *info)
 {
-	struct run *run = arg;
+	struct cmd_run *run = arg;
 	int r;
 
 	log_info("passing a signal on", "signal=%u", info->ssi_signo);
@@ -102,30 +73,35 @@ static void run_on_signal(void *arg, const struct signalfd_siginfo *info)
 
 /* --- setting up: each step logs its own failure --- */
 
-static int run_check_privileges(struct run *run)
+static int cmd_run_start_watchdog(struct cmd_run *run)
+{
+	return watchdog_start(&run->watchdog);
+}
+
+static int cmd_run_check_privileges(struct cmd_run *run)
 {
 	const struct privilege_needs needs = {
-		.enters_netns = run->config.pid != 0,
-		.replays_on_lo = run->config.gate.can_replay,
+		.enters_netns = run->config->pid != 0,
+		.replays_on_lo = run->config->gate.can_replay,
 	};
 
 	return privilege_check(&needs);
 }
 
-static int run_find_process(struct run *run)
+static int cmd_run_find_process(struct cmd_run *run)
 {
-	if (run->config.pid)
-		return process_adopt(&run->process, run->config.pid);
-	return process_find_command(run->config.command[0]);
+	if (run->config->pid)
+		return process_adopt(&run->process, run->config->pid);
+	return process_find_command(run->config->command[0]);
 }
 
 /* Freeze unless told otherwise; where nothing can freeze, what was not asked for gives way. */
-static enum backend_cgroup_mode run_choose_mode(const struct run *run,
-						const struct cgroup_mounts *mounts)
+static enum backend_cgroup_mode cmd_run_choose_mode(const struct cmd_run *run,
+						    const struct cgroup_mounts *mounts)
 {
-	if (run->config.asleep == CONFIG_ASLEEP_THROTTLE)
+	if (run->config->asleep == CONFIG_ASLEEP_THROTTLE)
 		return BACKEND_CGROUP_THROTTLE;
-	if (run->config.asleep == CONFIG_ASLEEP_DEFAULT &&
+	if (run->config->asleep == CONFIG_ASLEEP_DEFAULT &&
 	    !mounts->controls[CGROUP_FREEZER].version && mounts->controls[CGROUP_CPU].version) {
 		log_warn("no cgroup freezer on this machine", "asleep=throttle");
 		return BACKEND_CGROUP_THROTTLE;
@@ -133,8 +109,8 @@ static enum backend_cgroup_mode run_choose_mode(const struct run *run,
 	return BACKEND_CGROUP_FREEZE;
 }
 
-static int run_open_cgroup(struct run *run, const struct cgroup_mounts *mounts,
-			   enum backend_cgroup_mode mode)
+static int cmd_run_open_cgroup(struct cmd_run *run, const struct cgroup_mounts *mounts,
+			       enum backend_cgroup_mode mode)
 {
 	const struct cgroup_needs needs = {
 		.needs_freezer = mode == BACKEND_CGROUP_FREEZE,
@@ -142,23 +118,23 @@ static int run_open_cgroup(struct run *run, const struct cgroup_mounts *mounts,
 	};
 
 	cgroup_sweep(mounts);
-	if (run->config.pid)
-		return cgroup_of_pid(&run->cgroup, mounts, &needs, run->config.pid);
+	if (run->config->pid)
+		return cgroup_of_pid(&run->cgroup, mounts, &needs, run->config->pid);
 	return cgroup_create(&run->cgroup, mounts, &needs);
 }
 
-static int run_open_backend(struct run *run)
+static int cmd_run_open_backend(struct cmd_run *run)
 {
 	struct backend_cgroup_settings settings = {
-		.asleep_millicpu = run->config.asleep_millicpu,
+		.asleep_millicpu = run->config->asleep_millicpu,
 	};
 	_cleanup_(freep) struct cgroup_mounts *mounts = calloc(1, sizeof(*mounts));
 	int r = mounts ? cgroup_mounts_find(mounts, "/") : -ENOMEM;
 
 	if (r < 0)
 		return r;
-	settings.mode = run_choose_mode(run, mounts);
-	r = run_open_cgroup(run, mounts, settings.mode);
+	settings.mode = cmd_run_choose_mode(run, mounts);
+	r = cmd_run_open_cgroup(run, mounts, settings.mode);
 	if (r < 0)
 		return r;
 	run->mode = settings.mode;
@@ -166,93 +142,76 @@ static int run_open_backend(struct run *run)
 				  run->watchdog);
 }
 
-static int run_open_loop(struct run *run)
+static int cmd_run_open_loop(struct cmd_run *run)
 {
-	return daemon_open_loop(&run->daemon, run_on_signal, run);
+	return daemon_open_loop(&run->daemon, cmd_run_on_signal, run);
 }
 
-static int run_open_gate(struct run *run)
+static int cmd_run_open_gate(struct cmd_run *run)
 {
 	const struct target_seat_settings target_seat_settings = {
-		.netns_pid = run->config.pid,
+		.netns_pid = run->config->pid,
 		.ports = run->target.ports,
-		.ports_len = run->config.ports.len,
+		.ports_len = run->config->ports.len,
 	};
 	struct daemon_gate_settings settings = {
-		.hook = run->config.gate.hook,
-		.can_replay = run->config.gate.can_replay,
+		.hook = run->config->gate.hook,
+		.can_replay = run->config->gate.can_replay,
 		.watchdog = run->watchdog,
 	};
 	int r;
 
-	target_config_add_ports(&run->target, &run->config);
+	target_config_add_ports(&run->target, run->config);
 	settings.has_udp = target_config_has_udp(&run->target);
 	settings.tc_handle = target_config_tc_handle(&run->target);
 	r = daemon_open_gate(&run->daemon, &settings);
 	return r < 0 ? r : target_seat_open(&run->seat, &run->daemon, &target_seat_settings);
 }
 
-static int run_open_target(struct run *run)
+static int cmd_run_open_target(struct cmd_run *run)
 {
 	const struct target_seat_target what = {
 		.backend = run->backend,
 		.settings = &run->target.settings,
-		.interfaces = run->config.interfaces.of,
-		.interfaces_len = run->config.interfaces.len,
+		.interfaces = run->config->interfaces.of,
+		.interfaces_len = run->config->interfaces.len,
 	};
 
-	target_config_fill(&run->target, &run->config);
+	target_config_fill(&run->target, run->config);
 	return target_seat_open_target(&run->seat, &what);
 }
 
-static int run_open_server(struct run *run)
+static int cmd_run_open_server(struct cmd_run *run)
 {
 	snprintf(run->socket, sizeof(run->socket), SERVER_DIRECTORY "/run-%d.sock", (int)getpid());
-	return daemon_open_server(&run->daemon, run->config.socket, run->socket,
-				  run->config.listen);
+	return daemon_open_server(&run->daemon, run->config->socket, run->socket,
+				  run->config->listen);
 }
 
-static int run_start_process(struct run *run)
+static int cmd_run_start_process(struct cmd_run *run)
 {
-	if (run->config.pid)
+	if (run->config->pid)
 		return 0;
-	return process_start(&run->process, run->config.command, &run->cgroup);
+	return process_start(&run->process, run->config->command, &run->cgroup);
 }
 
-static int run_watch_process(struct run *run)
+static int cmd_run_watch_process(struct cmd_run *run)
 {
-	run->on_exit = event_new(run->daemon.base, run->process.pidfd, EV_READ, run_on_process_exit,
-				 run);
+	run->on_exit = event_new(run->daemon.base, run->process.pidfd, EV_READ,
+				 cmd_run_on_process_exit, run);
 	if (!run->on_exit || event_add(run->on_exit, NULL) < 0)
 		return log_err(-ENOMEM, "cannot watch pid %d", (int)run->process.pid);
-	return 0;
-}
-
-static int run_set_up(struct run *run)
-{
-	static int (*const steps[])(struct run *) = {
-		run_check_privileges, run_find_process,	 run_open_loop,
-		run_open_gate,	      run_open_backend,	 run_open_target,
-		run_open_server,      run_start_process, run_watch_process,
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		int r = steps[i](run);
-
-		if (r < 0)
-			return r;
-	}
 	return 0;
 }
 
 /* --- taking down: the reverse --- */
 
 /* The command has ended; what it left running in its cgroup ends with it. */
-static void run_end_cgroup(struct run *run)
+static void cmd_run_end_cgroup(struct cmd_run *run)
 {
 	const struct timespec pause = { .tv_nsec = 5 * (long)NS_PER_MS };
-	uint64_t kill_ns = monotonic_ns() + RUN_GRACE_MS * NS_PER_MS;
-	uint64_t give_up_ns = kill_ns + RUN_GRACE_MS * NS_PER_MS;
+	uint64_t kill_ns = monotonic_ns() + CMD_RUN_GRACE_MS * NS_PER_MS;
+	uint64_t give_up_ns = kill_ns + CMD_RUN_GRACE_MS * NS_PER_MS;
 
 	cgroup_signal(&run->cgroup, SIGTERM);
 	while (cgroup_remove(&run->cgroup) == -EBUSY) {
@@ -269,11 +228,11 @@ static void run_end_cgroup(struct run *run)
 	}
 }
 
-static void run_take_down(struct run *run)
+static void cmd_run_take_down(struct cmd_run *run)
 {
 	if (run->seat.target)
 		target_stop(run->seat.target);
-	run_end_cgroup(run);
+	cmd_run_end_cgroup(run);
 	target_seat_close(&run->seat);
 	daemon_close(&run->daemon);
 	backend_free(&run->backend);
@@ -283,27 +242,26 @@ static void run_take_down(struct run *run)
 	daemon_free(&run->daemon);
 	process_release(&run->process);
 	watchdog_free(&run->watchdog);
-	config_free(&run->config);
 }
 
-static void run_log_watching(const struct run *run)
+static void cmd_run_log_watching(const struct cmd_run *run)
 {
 	bool freezes = run->mode == BACKEND_CGROUP_FREEZE;
 
 	log_info("watching",
 		 "port=%u/%s idle_after_ms=%" PRIu64 " asleep=%s cgroup_version=%d pid=%d",
-		 run->config.ports.of[0].port,
-		 config_protocol_name(run->config.ports.of[0].protocol),
-		 run->config.target.idle_ns / NS_PER_MS, freezes ? "freeze" : "throttle",
+		 run->config->ports.of[0].port,
+		 config_protocol_name(run->config->ports.of[0].protocol),
+		 run->config->target.idle_ns / NS_PER_MS, freezes ? "freeze" : "throttle",
 		 run->cgroup.controls[freezes ? CGROUP_FREEZER : CGROUP_CPU].version,
 		 (int)run->process.pid);
 }
 
-static int run_main(struct run *run)
+static int cmd_run_main(struct cmd_run *run)
 {
 	int status = 0;
 
-	run_log_watching(run);
+	cmd_run_log_watching(run);
 	target_start(run->seat.target);
 	daemon_run(&run->daemon);
 	daemon_drain(&run->daemon);
@@ -313,31 +271,45 @@ static int run_main(struct run *run)
 	return status;
 }
 
-int cmd_run(int argc, char **argv)
+static int cmd_run_start(const struct config *config)
 {
-	static struct run run = {
+	static struct cmd_run run = {
 		.process = PROCESS_NONE,
 		.cgroup = CGROUP_EMPTY,
 		.daemon = DAEMON_CLOSED,
 		.seat = TARGET_SEAT_CLOSED,
 	};
-	char error[CONFIG_ERROR_MAX];
-	int status = 1;
+	int r, status = 1;
 
-	if (config_parse(&run.config, CONFIG_RUN, argc, argv, error) < 0) {
-		fprintf(stderr, "doze run: %s (doze run --help lists all flags)\n", error);
-		config_free(&run.config);
-		return RUN_EXIT_USAGE;
-	}
-	if (run.config.wants_help || run.config.wants_all_help) {
-		run_print_help();
-		config_free(&run.config);
-		return 0;
-	}
-	log_set_level(run.config.log_level);
-	/* Before anything is opened that the watchdog would inherit. */
-	if (watchdog_start(&run.watchdog) == 0 && run_set_up(&run) == 0)
-		status = run_main(&run);
-	run_take_down(&run);
+	run.config = config;
+	r = COMMAND_STEPS(&run,
+			  /* Before anything is opened that the watchdog would inherit. */
+			  cmd_run_start_watchdog, cmd_run_check_privileges, cmd_run_find_process,
+			  cmd_run_open_loop, cmd_run_open_gate, cmd_run_open_backend,
+			  cmd_run_open_target, cmd_run_open_server, cmd_run_start_process,
+			  cmd_run_watch_process);
+	if (r == 0)
+		status = cmd_run_main(&run);
+	cmd_run_take_down(&run);
 	return status;
 }
+
+const struct command cmd_run = {
+	.name = "run",
+	.settings = CONFIG_RUN,
+	.run = cmd_run_start,
+	.brief = "start a process, or take one that runs, and let it sleep when idle",
+	.usage = "-p PORT [FLAG]... -- COMMAND [ARGUMENT]...\n-p PORT [FLAG]... --pid PID",
+	.about =
+		"Puts a process to sleep in place when nobody calls its ports, and wakes it on the "
+		"first packet. The client's SYN is held meanwhile and delivered when the process is "
+		"ready. Nothing is between client and process: no proxy, no other port.",
+	.needs = "Needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW and write access to the "
+		 "cgroups (root has all of them); --pid into another network namespace needs "
+		 "CAP_SYS_ADMIN.",
+	.signals = "Signals: SIGINT, SIGTERM and SIGHUP wake the process and are passed on to it. "
+		   "After SIGKILL of doze a watchdog thaws the process, and the gate is gone with "
+		   "doze. With --pid a signal ends doze alone: the process is left awake.",
+	.exit_status = "Exit status: that of the command (128 + N if signal N ended it); 2 if the "
+		       "flags are wrong; 1 if something else is. With --pid: 0.",
+};

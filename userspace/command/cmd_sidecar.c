@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* `doze sidecar`: the pod that it runs in is the target, put to sleep through the API server. */
-#include "command/cmd_sidecar.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -14,28 +12,25 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
+#include "command/command.h"
 #include "command/privilege.h"
 #include "config/config.h"
-#include "config/config_print.h"
 #include "kube/kube.h"
-#include "kube/kubeconfig.h"
 #include "pod/pod_target.h"
 #include "report/server.h"
 #include "target/daemon.h"
 #include "target/target_seat.h"
 
-#define SIDECAR_EXIT_USAGE 2
-
 /* An API server that does not answer yet is asked again, in pauses from the first to the last. */
-#define SIDECAR_PAUSE_MIN_S 1
-#define SIDECAR_PAUSE_MAX_S 30
+#define CMD_SIDECAR_PAUSE_MIN_S 1
+#define CMD_SIDECAR_PAUSE_MAX_S 30
 
 /* On SIGTERM: so long for the API server to give the pod its full size, in steps of so much. */
-#define SIDECAR_STOP_NS	     (5 * NS_PER_S)
-#define SIDECAR_STOP_STEP_US 20000
+#define CMD_SIDECAR_STOP_NS	 (5 * NS_PER_S)
+#define CMD_SIDECAR_STOP_STEP_US 20000
 
-struct sidecar {
-	struct config config;
+struct cmd_sidecar {
+	const struct config *config;
 	struct daemon daemon;
 	struct target_seat seat;
 	struct kube_access access;
@@ -50,41 +45,19 @@ struct sidecar {
 	bool is_stopping;
 };
 
-static void sidecar_print_help(void)
-{
-	fputs("Usage: doze sidecar [FLAG]...\n"
-	      "\n"
-	      "Runs as a container of a pod. Takes the CPU of the pod's other containers to almost\n"
-	      "nothing when nobody calls, by pods/resize, and gives it back on the first packet. No\n"
-	      "port is changed, nothing is between client and application.\n"
-	      "\n"
-	      "Flags, each with its environment variable (a flag wins):\n\n",
-	      stdout);
-	config_print_flags(stdout, CONFIG_SIDECAR);
-	fputs("\n"
-	      "Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; CAP_NET_RAW to replay on lo. Of the API\n"
-	      "server it needs pods: get and pods/resize: patch. Kubernetes 1.33 or newer.\n"
-	      "\n"
-	      "Signals: SIGTERM and SIGINT open the gate and ask for the full size.\n"
-	      "\n"
-	      "Exit status: 0 after a signal or when the pod is gone; 2 if the flags are wrong; 1 if\n"
-	      "something else is.\n",
-	      stdout);
-}
-
 /* --- stopping --- */
 
-static void sidecar_on_stopping(void *arg)
+static void cmd_sidecar_on_stopping(void *arg)
 {
-	struct sidecar *s = arg;
+	struct cmd_sidecar *s = arg;
 
 	if (backend_kube_is_full(s->backend) || monotonic_ns() >= s->stop_ns)
 		daemon_leave(&s->daemon);
 	else
-		timer_in_ns(s->stopping, SIDECAR_STOP_STEP_US * NS_PER_US);
+		timer_in_ns(s->stopping, CMD_SIDECAR_STOP_STEP_US * NS_PER_US);
 }
 
-static void sidecar_stop(struct sidecar *s)
+static void cmd_sidecar_stop(struct cmd_sidecar *s)
 {
 	if (s->is_stopping)
 		return;
@@ -94,28 +67,28 @@ static void sidecar_stop(struct sidecar *s)
 		return;
 	}
 	target_stop(s->seat.target);
-	s->stop_ns = monotonic_ns() + SIDECAR_STOP_NS;
-	timer_in_ns(s->stopping, SIDECAR_STOP_STEP_US * NS_PER_US);
+	s->stop_ns = monotonic_ns() + CMD_SIDECAR_STOP_NS;
+	timer_in_ns(s->stopping, CMD_SIDECAR_STOP_STEP_US * NS_PER_US);
 }
 
-static void sidecar_on_signal(void *arg, const struct signalfd_siginfo *info)
+static void cmd_sidecar_on_signal(void *arg, const struct signalfd_siginfo *info)
 {
 	log_info("stopping", "signal=%u", info->ssi_signo);
-	sidecar_stop(arg);
+	cmd_sidecar_stop(arg);
 }
 
 /* Nothing is left to be resized: the gate opens, and we go as well. */
-static void sidecar_on_gone(void *arg)
+static void cmd_sidecar_on_gone(void *arg)
 {
-	struct sidecar *s = arg;
+	struct cmd_sidecar *s = arg;
 
 	s->is_stopping = true;
 	daemon_leave(&s->daemon);
 }
 
-static void sidecar_on_restarted(void *arg)
+static void cmd_sidecar_on_restarted(void *arg)
 {
-	struct sidecar *s = arg;
+	struct cmd_sidecar *s = arg;
 
 	if (s->seat.target)
 		target_restarted(s->seat.target);
@@ -123,14 +96,14 @@ static void sidecar_on_restarted(void *arg)
 
 /* --- asking the API server --- */
 
-static void sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
+static void cmd_sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
 {
-	struct sidecar *s = arg;
+	struct cmd_sidecar *s = arg;
 
 	if (r == -EAGAIN) {
 		log_info("asking the API server again", "in_s=%d", s->pause_s);
 		timer_in_ns(s->retry, (uint64_t)s->pause_s * NS_PER_S);
-		s->pause_s = (int)min_u64(2 * (uint64_t)s->pause_s, SIDECAR_PAUSE_MAX_S);
+		s->pause_s = (int)min_u64(2 * (uint64_t)s->pause_s, CMD_SIDECAR_PAUSE_MAX_S);
 		return;
 	}
 	s->pod = pod;
@@ -138,45 +111,38 @@ static void sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
 	daemon_leave(&s->daemon);
 }
 
-static void sidecar_on_retry(void *arg)
+static void cmd_sidecar_on_retry(void *arg)
 {
-	struct sidecar *s = arg;
+	struct cmd_sidecar *s = arg;
 
-	if (backend_kube_prepare(s->backend, sidecar_on_prepared, s) < 0)
+	if (backend_kube_prepare(s->backend, cmd_sidecar_on_prepared, s) < 0)
 		daemon_leave(&s->daemon);
 }
 
-static int sidecar_open_access(struct sidecar *s)
+static int cmd_sidecar_open_access(struct cmd_sidecar *s)
 {
-	char error[KUBE_ERROR_MAX] = "no memory";
-	int r;
-
-	if (s->config.kubeconfig)
-		r = kubeconfig_read(&s->access, s->config.kubeconfig, error);
-	else
-		r = kube_access_in_cluster(&s->access, s->config.service_account_dir, error);
-	return r < 0 ? log_err(r == -ENOMEM ? r : 0, "%s", error), r : 0;
+	return command_open_access(&s->access, s->config);
 }
 
-static struct kube_size_choice sidecar_choice(const struct sidecar *s)
+static struct kube_size_choice cmd_sidecar_choice(const struct cmd_sidecar *s)
 {
 	return (struct kube_size_choice){
-		.names = s->config.containers.of,
-		.names_len = s->config.containers.len,
-		.own_name = s->config.own_container,
-		.asleep_millicpu = s->config.asleep_millicpu,
+		.names = s->config->containers.of,
+		.names_len = s->config->containers.len,
+		.own_name = s->config->own_container,
+		.asleep_millicpu = s->config->asleep_millicpu,
 	};
 }
 
-static int sidecar_open_backend(struct sidecar *s)
+static int cmd_sidecar_open_backend(struct cmd_sidecar *s)
 {
 	const struct backend_kube_settings settings = {
-		.namespace = s->config.pod_namespace,
-		.name = s->config.pod_name,
-		.state_file = s->config.state_file,
-		.choice = sidecar_choice(s),
-		.restarted = sidecar_on_restarted,
-		.gone = sidecar_on_gone,
+		.namespace = s->config->pod_namespace,
+		.name = s->config->pod_name,
+		.state_file = s->config->state_file,
+		.choice = cmd_sidecar_choice(s),
+		.restarted = cmd_sidecar_on_restarted,
+		.gone = cmd_sidecar_on_gone,
 		.arg = s,
 	};
 	int r = kube_new(&s->kube, s->daemon.http, &s->access);
@@ -186,17 +152,17 @@ static int sidecar_open_backend(struct sidecar *s)
 	return backend_kube_new(&s->backend, s->daemon.base, s->kube, &settings);
 }
 
-static int sidecar_prepare(struct sidecar *s)
+static int cmd_sidecar_prepare(struct cmd_sidecar *s)
 {
 	int r;
 
-	s->pause_s = SIDECAR_PAUSE_MIN_S;
+	s->pause_s = CMD_SIDECAR_PAUSE_MIN_S;
 	s->prepared = 1;
-	s->retry = timer_new(s->daemon.base, sidecar_on_retry, s);
-	s->stopping = timer_new(s->daemon.base, sidecar_on_stopping, s);
+	s->retry = timer_new(s->daemon.base, cmd_sidecar_on_retry, s);
+	s->stopping = timer_new(s->daemon.base, cmd_sidecar_on_stopping, s);
 	if (!s->retry || !s->stopping)
 		return log_err(-ENOMEM, "cannot wait for the API server");
-	r = backend_kube_prepare(s->backend, sidecar_on_prepared, s);
+	r = backend_kube_prepare(s->backend, cmd_sidecar_on_prepared, s);
 	if (r < 0)
 		return r;
 	daemon_run(&s->daemon);
@@ -209,10 +175,10 @@ static int sidecar_prepare(struct sidecar *s)
  * The containers that are put to sleep; ports, readiness and probes are theirs. One that was
  * asleep when we came, and is no longer chosen, is only grown.
  */
-static int sidecar_read_pod(struct sidecar *s)
+static int cmd_sidecar_read_pod(struct cmd_sidecar *s)
 {
 	const struct kube_sizes *sizes = backend_kube_sizes(s->backend);
-	const struct kube_size_choice choice = sidecar_choice(s);
+	const struct kube_size_choice choice = cmd_sidecar_choice(s);
 	const struct kube_container *containers[KUBE_CONTAINERS_MAX];
 	char error[POD_TARGET_ERROR_MAX];
 	size_t len = 0;
@@ -224,22 +190,22 @@ static int sidecar_read_pod(struct sidecar *s)
 		if (c && kube_size_is_chosen(&choice, c))
 			containers[len++] = c;
 	}
-	r = pod_target_read(&s->target, s->pod, containers, len, &s->config, GATE_SOURCE_PROBE,
+	r = pod_target_read(&s->target, s->pod, containers, len, s->config, GATE_SOURCE_PROBE,
 			    error);
 	return r < 0 ? log_err(r, "%s", error) : 0;
 }
 
 /* --- the gate and the target --- */
 
-static int sidecar_open_gate(struct sidecar *s)
+static int cmd_sidecar_open_gate(struct cmd_sidecar *s)
 {
 	const struct target_seat_settings target_seat_settings = {
 		.ports = s->target.config.ports,
 		.ports_len = s->target.config.ports_len,
 	};
 	const struct daemon_gate_settings settings = {
-		.hook = s->config.gate.hook,
-		.can_replay = s->config.gate.can_replay,
+		.hook = s->config->gate.hook,
+		.can_replay = s->config->gate.can_replay,
 		.has_udp = target_config_has_udp(&s->target.config),
 		.tc_handle = target_config_tc_handle(&s->target.config),
 	};
@@ -248,32 +214,32 @@ static int sidecar_open_gate(struct sidecar *s)
 	return r < 0 ? r : target_seat_open(&s->seat, &s->daemon, &target_seat_settings);
 }
 
-static int sidecar_open_target(struct sidecar *s)
+static int cmd_sidecar_open_target(struct cmd_sidecar *s)
 {
 	const struct target_seat_target what = {
 		.backend = s->backend,
 		.settings = &s->target.config.settings,
-		.interfaces = s->config.interfaces.of,
-		.interfaces_len = s->config.interfaces.len,
+		.interfaces = s->config->interfaces.of,
+		.interfaces_len = s->config->interfaces.len,
 	};
 
-	pod_target_fill(&s->target, &s->seat.ns, &s->config);
+	pod_target_fill(&s->target, &s->seat.ns, s->config);
 	return target_seat_open_target(&s->seat, &what);
 }
 
-static int sidecar_open_server(struct sidecar *s)
+static int cmd_sidecar_open_server(struct cmd_sidecar *s)
 {
-	return daemon_open_server(&s->daemon, s->config.socket, SERVER_DIRECTORY "/sidecar.sock",
-				  s->config.listen);
+	return daemon_open_server(&s->daemon, s->config->socket, SERVER_DIRECTORY "/sidecar.sock",
+				  s->config->listen);
 }
 
-static int sidecar_open_loop(struct sidecar *s)
+static int cmd_sidecar_open_loop(struct cmd_sidecar *s)
 {
 	daemon_raise_files();
-	return daemon_open_loop(&s->daemon, sidecar_on_signal, s);
+	return daemon_open_loop(&s->daemon, cmd_sidecar_on_signal, s);
 }
 
-static int sidecar_check_privileges(struct sidecar *s)
+static int cmd_sidecar_check_privileges(struct cmd_sidecar *s)
 {
 	const struct privilege_needs needs = { 0 };
 
@@ -281,28 +247,11 @@ static int sidecar_check_privileges(struct sidecar *s)
 	return privilege_check(&needs);
 }
 
-static int sidecar_set_up(struct sidecar *s)
+static void cmd_sidecar_main(struct cmd_sidecar *s)
 {
-	static int (*const steps[])(struct sidecar * s) = {
-		sidecar_check_privileges, sidecar_open_access, sidecar_open_loop,
-		sidecar_open_backend,	  sidecar_prepare,     sidecar_read_pod,
-		sidecar_open_gate,	  sidecar_open_target, sidecar_open_server,
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		int r = steps[i](s);
-
-		if (r != 0)
-			return r;
-	}
-	return 0;
-}
-
-static void sidecar_main(struct sidecar *s)
-{
-	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config.pod_namespace,
-		 s->config.pod_name, s->target.config.ports[0].port,
-		 s->config.target.idle_ns / NS_PER_MS);
+	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config->pod_namespace,
+		 s->config->pod_name, s->target.config.ports[0].port,
+		 s->config->target.idle_ns / NS_PER_MS);
 	target_start(s->seat.target);
 	/* We were here before: nobody has watched the gate since, so the pod does not sleep on. */
 	if (!backend_kube_is_full(s->backend)) {
@@ -314,7 +263,7 @@ static void sidecar_main(struct sidecar *s)
 	daemon_log_counters(&s->daemon);
 }
 
-static void sidecar_take_down(struct sidecar *s)
+static void cmd_sidecar_take_down(struct cmd_sidecar *s)
 {
 	target_seat_close(&s->seat);
 	daemon_close(&s->daemon);
@@ -326,30 +275,38 @@ static void sidecar_take_down(struct sidecar *s)
 	timer_free(&s->retry);
 	timer_free(&s->stopping);
 	daemon_free(&s->daemon);
-	config_free(&s->config);
 }
 
-int cmd_sidecar(int argc, char **argv)
+static int cmd_sidecar_start(const struct config *config)
 {
-	static struct sidecar s = { .daemon = DAEMON_CLOSED, .seat = TARGET_SEAT_CLOSED };
-	char error[CONFIG_ERROR_MAX];
+	static struct cmd_sidecar s = { .daemon = DAEMON_CLOSED, .seat = TARGET_SEAT_CLOSED };
 	int r;
 
-	if (config_parse(&s.config, CONFIG_SIDECAR, argc, argv, error) < 0) {
-		fprintf(stderr, "doze sidecar: %s (doze sidecar --help lists all flags)\n", error);
-		config_free(&s.config);
-		return SIDECAR_EXIT_USAGE;
-	}
-	if (s.config.wants_help || s.config.wants_all_help) {
-		sidecar_print_help();
-		config_free(&s.config);
-		return 0;
-	}
-	log_set_level(s.config.log_level);
-	srandom((unsigned int)(monotonic_ns() ^ (uint64_t)getpid()));
-	r = sidecar_set_up(&s);
+	s.config = config;
+	r = COMMAND_STEPS(&s, cmd_sidecar_check_privileges, cmd_sidecar_open_access,
+			  cmd_sidecar_open_loop, cmd_sidecar_open_backend, cmd_sidecar_prepare,
+			  cmd_sidecar_read_pod, cmd_sidecar_open_gate, cmd_sidecar_open_target,
+			  cmd_sidecar_open_server);
 	if (r == 0)
-		sidecar_main(&s);
-	sidecar_take_down(&s);
+		cmd_sidecar_main(&s);
+	cmd_sidecar_take_down(&s);
 	return r == 0 || r == -ECANCELED ? 0 : 1;
 }
+
+const struct command cmd_sidecar = {
+	.name = "sidecar",
+	.settings = CONFIG_SIDECAR,
+	.run = cmd_sidecar_start,
+	.brief = "run in a pod, and let its other containers sleep when idle",
+	.usage = "[FLAG]...",
+	.about =
+		"Runs as a container of a pod. Takes the CPU of the pod's other containers to almost "
+		"nothing when nobody calls, by pods/resize, and gives it back on the first packet. "
+		"No port is changed, nothing is between client and application.",
+	.needs =
+		"Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; CAP_NET_RAW to replay on lo. Of the "
+		"API server it needs pods: get and pods/resize: patch. Kubernetes 1.33 or newer.",
+	.signals = "Signals: SIGTERM and SIGINT open the gate and ask for the full size.",
+	.exit_status = "Exit status: 0 after a signal or when the pod is gone; 2 if the flags are "
+		       "wrong; 1 if something else is.",
+};

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* `doze status`: asks every doze of this machine, or those named, what it does and why. */
-#include "command/cmd_status.h"
-
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -12,9 +10,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "command/command.h"
 #include "report/server.h"
 
-#define CMD_STATUS_EXIT_USAGE 2
 #define CMD_STATUS_TIMEOUT_S  5L
 #define CMD_STATUS_ANSWER_MAX (16 << 20)
 
@@ -22,27 +20,6 @@ struct cmd_status_answer {
 	char *text;
 	size_t len;
 };
-
-static void cmd_status_print_help(void)
-{
-	printf("Usage: doze status [--json] [SOCKET]...\n"
-	       "\n"
-	       "Tells what each doze of this machine does and why: in which state its target is, why\n"
-	       "it is awake, what woke it last, and when it will sleep.\n"
-	       "\n"
-	       "SOCKET: as --socket of doze run, sidecar or node names it. Default: every socket in\n"
-	       "%s.\n"
-	       "\n"
-	       "Flags:\n\n"
-	       "    --json\n"
-	       "        All that is known, as JSON: an object for each doze.\n"
-	       "    -h, --help\n"
-	       "        This text.\n"
-	       "\n"
-	       "Exit status: 0; 1 if there is no doze, or one does not answer; 2 if the flags are\n"
-	       "wrong.\n",
-	       SERVER_DIRECTORY);
-}
 
 static size_t cmd_status_on_bytes(char *bytes, size_t size, size_t n, void *arg)
 {
@@ -140,28 +117,29 @@ static int cmd_status_show_all(bool is_json)
 	return failed || !answered;
 }
 
-int cmd_status(int argc, char **argv)
+static int cmd_status_start(const struct config *config)
 {
-	bool is_json = false;
-	int at = 1, status = 0;
+	int status = 0;
 
-	for (; at < argc && *argv[at] == '-'; at++) {
-		if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
-			cmd_status_print_help();
-			return 0;
-		}
-		if (strcmp(argv[at], "--json") != 0) {
-			fprintf(stderr,
-				"doze status: unknown flag '%s' (doze status --help lists "
-				"all flags)\n",
-				argv[at]);
-			return CMD_STATUS_EXIT_USAGE;
-		}
-		is_json = true;
-	}
-	if (at == argc)
-		return cmd_status_show_all(is_json);
-	for (; at < argc; at++)
-		status |= cmd_status_show_named(argv[at], is_json);
+	if (!config->command)
+		return cmd_status_show_all(config->is_json);
+	for (char **path = config->command; *path; path++)
+		status |= cmd_status_show_named(*path, config->is_json);
 	return status;
 }
+
+const struct command cmd_status = {
+	.name = "status",
+	.settings = CONFIG_STATUS,
+	.run = cmd_status_start,
+	.brief = "tell what each doze of this machine does, and why",
+	.usage = "[--json] [SOCKET]...",
+	.about =
+		"Tells what each doze of this machine does and why: in which state its target is, "
+		"why it is awake, what woke it last, and when it will sleep. SOCKET is as --socket of "
+		"doze run, sidecar or node names it. Default: every socket in " SERVER_DIRECTORY
+		".",
+	.exit_status =
+		"Exit status: 0; 1 if there is no doze, or one does not answer; 2 if the flags "
+		"are wrong.",
+};

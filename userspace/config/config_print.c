@@ -8,8 +8,8 @@
 #include "base/util.h"
 #include "config/config_table.h"
 
-#define CONFIG_PRINT_WIDTH	  90
-#define CONFIG_PRINT_COLUMN	  28 /* of the sentences of --help */
+#define CONFIG_PRINT_WIDTH	  80
+#define CONFIG_PRINT_COLUMN	  30 /* of the sentences of --help */
 #define CONFIG_PRINT_INDENT	  8  /* of the texts of --help-all */
 #define CONFIG_PRINT_ARGUMENT_MAX 64
 #define CONFIG_PRINT_TEXT_MAX	  1024
@@ -30,8 +30,9 @@ static void config_print_flag(const struct config_setting *s, char out[CONFIG_PR
 	if (s->letter)
 		len += (size_t)snprintf(out, room, "-%c, ", s->letter);
 	len += (size_t)snprintf(out + len, room - len, "--%s", s->name);
-	if (s->type->argument)
-		snprintf(out + len, room - len, " %s", s->type->argument);
+	if (s->argument || s->type->argument)
+		snprintf(out + len, room - len, " %s",
+			 s->argument ? s->argument : s->type->argument);
 	for (const struct config_word *w = s->words; w && w->name; w++)
 		len += (size_t)snprintf(out + len, room - len, "%c%s", w == s->words ? ' ' : '|',
 					w->name);
@@ -82,10 +83,10 @@ void config_print_common(FILE *out, enum config_command command)
 		config_print_flag(s, flag);
 		config_print_help(s, false, help);
 		len = fprintf(out, "  %s%s", s->letter ? "" : "    ", flag);
-		if (len >= CONFIG_PRINT_COLUMN)
+		if (len > CONFIG_PRINT_COLUMN - 2)
 			fputc('\n', out);
 		config_print_wrapped(out, help, CONFIG_PRINT_COLUMN,
-				     len < CONFIG_PRINT_COLUMN ? (size_t)len : 0);
+				     len > CONFIG_PRINT_COLUMN - 2 ? 0 : (size_t)len);
 	}
 }
 
@@ -133,19 +134,42 @@ static void config_print_roff(FILE *out, const char *text)
 
 void config_print_section(FILE *out, enum config_print_format format, const char *title)
 {
-	if (format == CONFIG_PRINT_MARKDOWN)
-		fprintf(out, "\n## %s\n", title);
-	else
-		fprintf(out, ".SH \"%s\"\n", title);
+	fprintf(out, format == CONFIG_PRINT_MAN ? ".SH \"%s\"\n" : "\n## %s\n", title);
+}
+
+void config_print_usage(FILE *out, enum config_print_format format, const char *command,
+			const char *usage)
+{
+	static const struct {
+		const char *before, *first, *next, *after;
+	} formats[] = {
+		[CONFIG_PRINT_HELP] = { "", "Usage: ", "       ", "" },
+		[CONFIG_PRINT_MARKDOWN] = { "\n```\n", "", "", "```\n" },
+		[CONFIG_PRINT_MAN] = { ".nf\n", ".B ", ".B ", ".fi\n" },
+	};
+	const char *first = formats[format].first;
+
+	fputs(formats[format].before, out);
+	for (; *usage; usage += *usage == '\n') {
+		int len = (int)strcspn(usage, "\n");
+
+		fprintf(out, "%sdoze %s %.*s\n", first, command, len, usage);
+		first = formats[format].next;
+		usage += len;
+	}
+	fputs(formats[format].after, out);
 }
 
 void config_print_text(FILE *out, enum config_print_format format, const char *text)
 {
-	if (format == CONFIG_PRINT_MARKDOWN) {
+	if (!text)
+		return;
+	if (format == CONFIG_PRINT_MAN) {
+		fputs(".PP\n", out);
+		config_print_roff(out, text);
+	} else {
 		fputc('\n', out);
 		config_print_wrapped(out, text, 0, 0);
-	} else {
-		config_print_roff(out, text);
 	}
 }
 
@@ -179,6 +203,17 @@ static void config_print_where(const struct config_setting *s, char out[CONFIG_P
 			 config_print_list_hint(s));
 }
 
+/* Two paragraphs of an item are one of man's, with a break between them. */
+static void config_print_item(FILE *out, enum config_print_format format, const char *text)
+{
+	if (format != CONFIG_PRINT_MAN) {
+		config_print_text(out, format, text);
+		return;
+	}
+	config_print_roff(out, text);
+	fputs(".br\n", out);
+}
+
 void config_print_reference(FILE *out, enum config_print_format format)
 {
 	for (size_t i = 0; i < config_table_len; i++) {
@@ -195,10 +230,8 @@ void config_print_reference(FILE *out, enum config_print_format format)
 			config_print_roff(out, flag);
 		}
 		config_print_help(s, true, text);
-		config_print_text(out, format, text);
-		if (format == CONFIG_PRINT_MAN)
-			fputs(".br\n", out);
+		config_print_item(out, format, text);
 		config_print_where(s, text);
-		config_print_text(out, format, text);
+		config_print_item(out, format, text);
 	}
 }

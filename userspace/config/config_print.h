@@ -19,13 +19,18 @@ void config_print_common(FILE *out, enum config_command command);
 /* Every flag of a command with its environment variable and its meaning. */
 void config_print_flags(FILE *out, enum config_command command);
 
-/* How a text is marked up that is written once for a reader on the web and once for man(1). */
+/* A text is written once, and shown in a terminal, on the web and by man(1). */
 enum config_print_format {
+	CONFIG_PRINT_HELP,
 	CONFIG_PRINT_MARKDOWN,
 	CONFIG_PRINT_MAN,
 };
 
 void config_print_section(FILE *out, enum config_print_format format, const char *title);
+/* A line for each of usage's, which begins behind the name of the command. */
+void config_print_usage(FILE *out, enum config_print_format format, const char *command,
+			const char *usage);
+/* A paragraph; NULL: none. */
 void config_print_text(FILE *out, enum config_print_format format, const char *text);
 
 /* Every setting once: its flag, the commands and the annotation that have it, its variable. */

@@ -45,12 +45,12 @@ const struct config_setting config_table[] = {
 	{ "own-container", 0, CONFIG_SIDECAR, VALUE(name, const char *, own_container),
 	  .noun = "container", .fallback = "doze",
 	  .help = "The container that doze runs in, which never sleeps." },
-	{ "pid", 0, CONFIG_RUN, VALUE(number, pid_t, pid), .noun = "process id such as 1234",
+	{ "pid", 0, CONFIG_RUN, VALUE(number, pid_t, pid), .noun = "process id such as 1234", .argument = "PID",
 	  .least_number = 1, .most_number = INT32_MAX, .is_common = true,
 	  .help = "Instead of a command: a process that runs already, with all of its cgroup, in "
 	  "its own network namespace." },
 	{ "interface", 'i', CONFIG_BOTH, LIST(interface, const char *, interfaces),
-	  .noun = "interface", .is_common = true,
+	  .noun = "interface",
 	  .help = "Put the gate on this interface only. Repeat it for more. Default: every interface "
 	  "that has an address, also those that come later." },
 	{ "hook", 0, CONFIG_ANY, VALUE(choice, enum hooks_kind, gate.hook),

@@ -45,8 +45,9 @@ struct config_setting {
 	size_t max;   /* of a list: how many it may hold; 0: it is no list */
 	size_t rival; /* of a list: the offset of another that may not have the same items, or 0 */
 	const struct config_word *words;
-	const char *noun;  /* what the error calls it */
-	const char *least; /* of a duration; NULL: 0 */
+	const char *argument; /* NULL: as the type has it */
+	const char *noun;     /* what the error calls it */
+	const char *least;    /* of a duration; NULL: 0 */
 	unsigned long least_number;
 	unsigned long most_number;
 	const char *fallback; /* without it; NULL: the help tells */
