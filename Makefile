@@ -22,7 +22,7 @@ LIBRARY := $(B)/libdoze.a
 SKELS   := $(B)/bpf/gate.skel.h $(B)/bpf/replay.skel.h $(B)/bpf/steer.skel.h \
            $(B)/bpf/sockdiag_answered.skel.h $(B)/bpf/kubelet.skel.h
 
-.PHONY: all deps demo test check bench soak fuzz format install clean help
+.PHONY: all deps demo test check bench soak fuzz format reference install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -58,8 +58,15 @@ include tests/tests.mk
 format: ## lay out the code as .clang-format says
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-install: doze ## install doze into PREFIX/bin (/usr/local)
+reference: doze ## write deploy/reference.md, as the settings are
+	./doze help --markdown > deploy/reference.md
+
+$(B)/doze.8: doze
+	./doze help --man > $@
+
+install: doze $(B)/doze.8 ## install doze and its man page under PREFIX (/usr/local)
 	install -D -m 755 doze $(DESTDIR)$(PREFIX)/bin/doze
+	install -D -m 644 $(B)/doze.8 $(DESTDIR)$(PREFIX)/share/man/man8/doze.8
 
 clean: ## remove what was built
 	rm -rf $(B) doze

@@ -35,11 +35,20 @@ check_licences() {
 	done | grep . && fail
 }
 
+# The reference and the man page are what the table of settings says.
+check_reference() {
+	./doze help --markdown | cmp -s deploy/reference.md - ||
+		{ echo "deploy/reference.md: is not as the settings are: make reference"; fail; }
+	command -v groff >/dev/null || return
+	./doze help --man | groff -man -ww -z 2>&1 | grep . && fail
+}
+
 check_layout
 check_c "$@"
 check_shell
 check_python
 check_licences
+check_reference
 python3 tests/check/includes.py || fail
 python3 tests/check/links.py || fail
 exit $failed
