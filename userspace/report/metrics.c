@@ -143,7 +143,7 @@ static void metrics_print_numbers(FILE *out, const struct status *s)
 	}
 }
 
-/* 1 for what is the case; what is not has no line. */
+/* Only the state that a target is in has a line. */
 static void metrics_print_states(FILE *out, const struct status *s)
 {
 	metrics_begin(out, "doze_target_state", "gauge", "The state that the target is in.");

@@ -177,7 +177,7 @@ static int server_listen_tcp(struct server *s)
 	len = colon ? (size_t)(colon - listen_at) : sizeof(host);
 	if (len >= sizeof(host))
 		return log_err(-EINVAL, "--listen: '%s' is not an address and a port", listen_at);
-	/* Brackets are not the address's; without an address it is every one. */
+	/* An IPv6 address stands in brackets; without an address, it is every address. */
 	if (len && *listen_at == '[')
 		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen_at + 1);
 	else

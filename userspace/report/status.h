@@ -40,9 +40,8 @@ struct status_target {
 	uint64_t state_since_ms;    /* for how long it has been in it */
 	bool is_gate_open;
 	/*
-	 * Why it is awake: "client", "client_among_probes" (first taken for one),
-	 * "schedule", "min_awake", "unanswered" and the other reasons of activity/busy.h, ...; ""
-	 * while asleep.
+	 * Why it is awake: "client", "client_among_probes" (first taken for a probe), "schedule",
+	 * "min_awake", "unanswered" and the other reasons of activity/busy.h, ...; "" while asleep.
 	 */
 	const char *awake_reason;
 	char awake_detail[STATUS_DETAIL_MAX]; /* a client's address, "unanswered 192.0.2.1:4242" */
@@ -57,9 +56,10 @@ struct status_target {
 	uint64_t reclaimed_bytes; /* memory given back, in all */
 	struct status_counts wakes;
 	struct status_counts busy; /* looks at the connections that kept it awake */
-	uint64_t misjudged;	   /* connections of a probe's source that were a client's */
+	uint64_t misjudged;	   /* clients that came from a source of probes */
 	uint64_t flaps;		   /* how often the idle time was made longer */
-	uint64_t wake_buckets[STATUS_WAKE_BUCKETS + 1]; /* first packet to open gate; not summed */
+	/* From the first packet to the open gate; each bucket without those below it. */
+	uint64_t wake_buckets[STATUS_WAKE_BUCKETS + 1];
 	uint64_t wake_sum_us;
 };
 

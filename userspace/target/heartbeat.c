@@ -34,7 +34,7 @@ static void heartbeat_on_timer(void *arg)
 
 	timer_in_ns(h->timer, NS_PER_S);
 	heartbeat_beat(h);
-	/* One that leaves meanwhile still knows who comes after it. */
+	/* A member that leaves keeps its next, so the walk goes on also from one that has left. */
 	DL_FOREACH_SAFE(h->members, m, next)
 	{
 		if (m->has_joined)

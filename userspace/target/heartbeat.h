@@ -14,15 +14,15 @@
 struct event_base;
 struct heartbeat;
 
-/* It belongs to who joins, and stays where it is until it has left. */
+/* Owned by whoever joins; its memory stays in place until it has left. */
 struct heartbeat_member {
 	/*
-	 * Called with each beat; it may leave, or let others leave. was_silent: for so long before
-	 * it that the watchdog may have taken us for dead.
+	 * Called with each beat; it may leave, or let others leave. was_silent: the beat before was
+	 * so long ago that the watchdog may have taken us for dead.
 	 */
 	void (*beat)(void *arg, bool was_silent);
 	void *arg;
-	struct heartbeat_member *prev, *next; /* the heart's */
+	struct heartbeat_member *prev, *next; /* in the heartbeat's list */
 	bool has_joined;
 };
 
@@ -31,7 +31,7 @@ int heartbeat_new(struct heartbeat **out, struct event_base *base, struct datapa
 		  struct watchdog *watchdog);
 void heartbeat_free(struct heartbeat **h);
 
-/* To join beats at once. Joining twice is joining once; so is leaving. */
+/* Joining beats at once. A second join or leave changes nothing. */
 void heartbeat_join(struct heartbeat *h, struct heartbeat_member *m);
 void heartbeat_leave(struct heartbeat *h, struct heartbeat_member *m);
 

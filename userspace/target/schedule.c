@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A wall clock shows hours of the schedule, or it does not; so an hour that the clock skips is
- * skipped, and one that it shows twice counts twice.
+ * A schedule is active while a wall clock shows its hours. So an hour that the clock skips in
+ * spring is skipped, and one that it shows twice in autumn counts twice.
  */
 #include "target/schedule.h"
 
@@ -18,7 +18,7 @@
 #define SCHEDULE_DAY_S	   86400
 #define SCHEDULE_ZONES_DIR "/usr/share/zoneinfo"
 
-/* The only hours of a week may be skipped with the clock: two weeks, and a day that shifts. */
+/* If the clock skips the only hours of a week, the next are two weeks away; a day to be safe. */
 #define SCHEDULE_HORIZON_S (15 * SCHEDULE_DAY_S)
 
 /* --- the text --- */
@@ -36,7 +36,7 @@ static int schedule_parse_day(const char *text)
 	return -1;
 }
 
-/* "Mon", "Mon-Fri" or "Fri-Mon"; moves *text behind it. 0: it is none of them. */
+/* "Mon", "Mon-Fri" or "Fri-Mon"; moves *text behind it. 0: *text is no such range. */
 static uint8_t schedule_parse_range(const char **text)
 {
 	int first = schedule_parse_day(*text), last = first;
@@ -74,7 +74,7 @@ static const char *schedule_parse_days(const char *text, struct schedule *out)
 	}
 }
 
-/* "HH:MM" as minutes of the day, INT_MAX with digits that no clock shows, -1 without the digits. */
+/* "HH:MM" as minutes of the day; INT_MAX: the minutes exceed 59; -1: it is not HH:MM. */
 static int schedule_parse_time(const char *text)
 {
 	int hour, minute;
@@ -118,7 +118,7 @@ static bool schedule_zone_path(char *out, size_t room, const char *zone)
 	return len >= 0 && (size_t)len < room;
 }
 
-/* Whether it is a file of rules: for anything else the C library would quietly take UTC. */
+/* Whether the zone has a file of rules: without one the C library would quietly take UTC. */
 static bool schedule_has_rules(const char *zone)
 {
 	char path[PATH_MAX], magic[4] = "";
@@ -208,13 +208,13 @@ const char *schedule_parse(const char *text, struct schedule *out)
 /*
  * The C library has one zone, which it takes from the environment. While a schedule is looked at,
  * the environment is this one: setenv() would move the real one, and libcurl asks for a host's
- * address in a thread, whose resolver reads variables. One that it misses here changes nothing of
- * note.
+ * address in a thread, whose resolver reads variables. A variable that it misses meanwhile changes
+ * nothing of note.
  */
 static char schedule_zone[sizeof("TZ=") + PATH_MAX];
 static char *schedule_environment[] = { schedule_zone, NULL };
 
-extern char **environ; /* unistd.h, which is for those who do */
+extern char **environ; /* from unistd.h, which a pure file does not include */
 
 /* The process's own environment, to be given to schedule_leave_zone(). */
 static char **schedule_enter_zone(const struct schedule *s)

@@ -30,7 +30,7 @@ const char *schedule_parse(const char *text, struct schedule *out);
 /* Daylight saving time is respected: an hour that does not exist is skipped. */
 bool schedule_is_active(const struct schedule *s, time_t now);
 
-/* When schedule_is_active() will be another; (time_t)-1: never. */
+/* When schedule_is_active() changes next; (time_t)-1: never. */
 time_t schedule_next_change(const struct schedule *s, time_t now);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tells when one of several schedules begins, and when none is left: the clock beside
- * target/schedule.h.
- */
+/* Tells when the first of several schedules begins, and when the last ends (target/schedule.h). */
 #ifndef DOZE_SCHEDULE_TIMER_H
 #define DOZE_SCHEDULE_TIMER_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A line of the log for each turn, and the sums for the status. */
+/* A line of the log for each event, and the sums for the status. */
 #include "target/target_history.h"
 
 #include <inttypes.h>
@@ -95,7 +95,7 @@ static void target_history_log_awake(const struct target_history *h, unsigned in
 		 replayed);
 }
 
-/* Silent when it had not fallen asleep yet. */
+/* Logs nothing if the target had not fallen asleep. */
 void target_history_awake(struct target_history *h, unsigned int replayed, uint64_t now_ns)
 {
 	if (h->asleep_since_ns && h->wake.reason) {
@@ -128,13 +128,13 @@ static void target_history_say_busy(const struct target_history *h, const struct
 			 busy_reason_name(v->reason), client);
 }
 
-/* Looked at again and again, said once. */
+/* The same verdict look after look is logged once. */
 void target_history_looked(struct target_history *h, const struct busy_verdict *v)
 {
 	bool is_new = v->reason != h->busy || memcmp(&v->flow, &h->busy_flow, sizeof(v->flow)) != 0;
 
 	if (v->reason == BUSY_MEASURING)
-		return; /* nothing to be told yet */
+		return; /* there is no verdict yet */
 	h->busy = v->reason;
 	h->busy_flow = v->flow;
 	if (v->reason != BUSY_NOT)

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What happened to a target, and why: as the log tells it at once, and the status when asked. It
- * is told everything, and changes nothing.
- */
+/* What happened to a target, and why: logged at once, and kept for the status. */
 #ifndef DOZE_TARGET_HISTORY_H
 #define DOZE_TARGET_HISTORY_H
 
@@ -41,11 +38,11 @@ void target_history_state(struct target_history *h, enum scaler_state before,
 void target_history_asleep(struct target_history *h, uint64_t activity_ns, uint64_t usage_us,
 			   uint64_t now_ns);
 
-/* Something wakes it: reason is a static string. The first reason of a wake stays. */
+/* reason, a static string, wakes it. Only the first reason of a wake is kept. */
 void target_history_wakes(struct target_history *h, const char *reason,
 			  const struct gate_flow *flow, uint64_t seen_ns, uint64_t now_ns);
 
-/* It is on its way: its CPU until then is what it has used asleep. */
+/* It begins to wake. What it has used of the CPU since it fell asleep, it has used asleep. */
 void target_history_waking(struct target_history *h, uint64_t usage_us);
 void target_history_resized(struct target_history *h, uint64_t now_ns);
 void target_history_ready(struct target_history *h, uint64_t now_ns);
@@ -56,10 +53,10 @@ void target_history_awake(struct target_history *h, unsigned int replayed, uint6
 /* What a look at its connections has shown. */
 void target_history_looked(struct target_history *h, const struct busy_verdict *v);
 
-/* Who was taken for a probe was a client. */
+/* A client was taken for a probe first. */
 void target_history_misjudged(struct target_history *h, const struct gate_flow *flow);
 
-/* The idle time is another now. */
+/* The idle time has changed. */
 void target_history_flapped(struct target_history *h, uint64_t idle_ns, uint64_t before_ns);
 
 /* "192.0.2.1:4242" or "[2001:db8::1]:4242", into STATUS_DETAIL_MAX bytes; "" for none. */

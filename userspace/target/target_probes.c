@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Only puts together what others do. */
+/* Ties the gate, the responder and the activity together. */
 #include "target/target_probes.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ static void target_probes_on_waited(void *arg)
 
 	if (!p->is_closed)
 		return;
-	/* What cannot be looked at is a client. */
+	/* In doubt it is a client. */
 	if (activity_find_waiting(p->activity, TARGET_PROBES_WAIT_MS * NS_PER_MS, &waiting) < 0)
 		p->settings.client(p->settings.arg, NULL, "waiting");
 	else if (waiting.is_found)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of a target's probes: tells the gate where they come from, and while the
- * target is asleep has them answered, or passed on to it (gate/datapath.h, gate/steer.h,
- * probe/responder.h).
+ * What becomes of a target's probes: tells the gate where they come from, and while the target is
+ * asleep has them answered, or passed on to it (gate/keys.h, gate/steer.h, probe/responder.h).
  */
 #ifndef DOZE_TARGET_PROBES_H
 #define DOZE_TARGET_PROBES_H
@@ -30,8 +29,8 @@ struct target_probes_settings {
 	size_t ports_len;
 	const struct activity_settings *activity; /* sources and paths; borrowed */
 	/*
-	 * Who may have been a probe is a client: wake the target. flow is NULL if it is not
-	 * known whose; reason is a static string.
+	 * Called when a connection taken for a probe's is a client's: wake the target. flow is
+	 * NULL if the client is not known; reason is a static string.
 	 */
 	void (*client)(void *arg, const struct gate_flow *flow, const char *reason);
 	void *arg;
@@ -51,12 +50,12 @@ void target_probes_gate_opened(struct target_probes *p);
 void target_probes_gate_closes(struct target_probes *p);
 
 /*
- * What may be a probe's has been passed on to the sleeping target: if that is still not told
- * in half a second, it is a client's, who waits.
+ * A packet that may be a probe's has been passed on to the sleeping target. If its connection still
+ * waits after half a second, it is a client's.
  */
 void target_probes_passed(struct target_probes *p);
 
-/* A client's connection that is carried on to the target is at work. */
+/* We carry a client's connection on to the target. */
 bool target_probes_are_busy(const struct target_probes *p);
 
 /* NULL: none are answered. */

@@ -35,15 +35,17 @@ struct target_seat {
 		.ns = {.fd = -1, .home_fd = -1, .is_home = true }                                  \
 	}
 
-/* Log their errors, -errno; after a failure target_seat_close() undoes what was done. d is
- * borrowed. */
+/*
+ * Both steps log their errors, -errno; after a failure target_seat_close() undoes what was done. d
+ * is borrowed.
+ */
 int target_seat_open(struct target_seat *s, struct daemon *d,
 		     const struct target_seat_settings *settings);
 
 struct target_seat_target {
 	struct backend *backend;		/* borrowed */
 	struct wake_queue *wakes;		/* borrowed; NULL: nobody waits */
-	const struct target_settings *settings; /* but for its id, which it is given */
+	const struct target_settings *settings; /* its id is ignored: the seat chooses one */
 	const char *const *interfaces;		/* none: every one with an address; borrowed */
 	size_t interfaces_len;
 };

@@ -2,7 +2,7 @@
 /*
  * How many targets wake at the same time. Pure. The others wait their turn, those with the highest
  * priority first, and of the same priority in the order in which they have asked; their packets
- * are held meanwhile. Who asks again while it wakes, or waits, changes nothing.
+ * are held meanwhile.
  */
 #ifndef DOZE_WAKE_QUEUE_H
 #define DOZE_WAKE_QUEUE_H
@@ -17,13 +17,13 @@ enum wake_turn {
 	WAKE_TURN_WAKES,
 };
 
-/* Of one target, which owns it; it stays where it is until wake_queue_end(). */
+/* Owned by a target; its memory stays in place until wake_queue_end(). */
 struct wake_ticket {
 	int32_t priority;
 	/* Its turn has come: from within wake_queue_ask(), or another's wake_queue_end(). */
 	void (*granted)(void *arg);
 	void *arg;
-	enum wake_turn turn; /* the queue's, as all that follows */
+	enum wake_turn turn; /* this and all that follows is the queue's */
 	struct wake_ticket *prev, *next;
 };
 
@@ -33,7 +33,10 @@ struct wake_queue {
 	struct wake_ticket *waiting;
 };
 
-/* granted() is called again if it is its turn already: to try once more. */
+/*
+ * Asking again changes nothing while it waits. While it wakes, granted() is called once more, so
+ * that a resize that failed is tried again.
+ */
 void wake_queue_ask(struct wake_queue *q, struct wake_ticket *t);
 
 /* It is awake, or gives up; the next one's turn comes. Returns whether it was still waiting. */
