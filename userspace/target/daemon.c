@@ -16,8 +16,9 @@
 #include "base/util.h"
 #include "base/version.h"
 #include "report/server.h"
+#include "target/target_status.h"
 
-/* For the requests that we carry, when we end. */
+/* When we end, the requests that we carry have so long to be answered. */
 #define DAEMON_DRAIN_NS	     (5 * NS_PER_S)
 #define DAEMON_DRAIN_STEP_US 20000
 
@@ -32,27 +33,13 @@ static void daemon_on_ring(evutil_socket_t fd, short what, void *arg)
 	datapath_consume(d->datapath);
 }
 
-/* What the ring had for a target, whoever has read it, the target acts on soon. */
 static void daemon_on_gate_event(void *arg, const struct gate_event *event, const void *frame)
 {
 	struct daemon *d = arg;
 
-	if (event->target_id >= GATE_TARGETS_MAX || !d->targets[event->target_id])
-		return; /* it has just been removed */
-	target_take(d->targets[event->target_id], event, frame);
-	event_active(d->on_taken, 0, 0);
-}
-
-static void daemon_on_taken(evutil_socket_t fd, short what, void *arg)
-{
-	struct daemon *d = arg;
-
-	(void)fd;
-	(void)what;
-	for (size_t i = 0; i < GATE_TARGETS_MAX; i++) {
-		if (d->targets[i])
-			target_act(d->targets[i]);
-	}
+	/* Without a target the record is of one that has just been removed. */
+	if (event->target_id < GATE_TARGETS_MAX && d->targets[event->target_id])
+		target_take(d->targets[event->target_id], event, frame);
 }
 
 static void daemon_on_signal(evutil_socket_t fd, short what, void *arg)
@@ -118,7 +105,7 @@ int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg)
 	return http_new(&d->http, d->base, NULL);
 }
 
-/* A kernel that cannot replay is no reason to stop: it has said so, and SYNs are only dropped. */
+/* On a kernel that cannot replay, which is logged, SYNs are dropped instead. */
 static int daemon_load_replay(struct daemon *d, bool can_replay)
 {
 	int r = can_replay ? replay_program_new(&d->replay) : 0;
@@ -152,10 +139,9 @@ int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settin
 		r = daemon_load_gate(d, settings);
 	if (r < 0)
 		return r;
-	sockdiag_answered_new(&d->answered); /* it can be done without, which is said */
+	sockdiag_answered_new(&d->answered); /* logs its failure; d->answered may be NULL */
 	d->on_ring = daemon_watch(d, datapath_ring_fd(d->datapath), daemon_on_ring);
-	d->on_taken = event_new(d->base, -1, 0, daemon_on_taken, d);
-	return d->on_ring && d->on_taken ? 0 : log_err(-ENOMEM, "cannot watch the ring");
+	return d->on_ring ? 0 : log_err(-ENOMEM, "cannot watch the ring");
 }
 
 struct steer *daemon_steer(struct daemon *d)
@@ -186,7 +172,7 @@ void daemon_add_target(struct daemon *d, uint32_t id, struct target *t)
 
 static void daemon_add_probes(struct connection_counters *to, const struct target *t)
 {
-	const struct connection_counters *c = target_probe_counters(t);
+	const struct connection_counters *c = target_status_probes(t);
 
 	if (!c)
 		return;
@@ -198,7 +184,7 @@ static void daemon_add_probes(struct connection_counters *to, const struct targe
 	to->failed += c->failed;
 }
 
-/* What the ring still has for it is its own, and not the next one's that gets the id. */
+/* Its records are taken out of the ring before another target gets its id. */
 static void daemon_take_last(struct daemon *d, struct target *t)
 {
 	datapath_consume(d->datapath);
@@ -234,7 +220,6 @@ static void daemon_tell_probes(const struct daemon *d, struct status *out)
 	out->handed_over = sum.handed_over;
 }
 
-/* Those that there is memory for. */
 static void daemon_tell_targets(struct daemon *d, struct status *out)
 {
 	size_t len = 0;
@@ -374,7 +359,6 @@ void daemon_close(struct daemon *d)
 	d->told = NULL;
 	daemon_free_event(&d->on_signal);
 	daemon_free_event(&d->on_ring);
-	daemon_free_event(&d->on_taken);
 	steer_free(&d->steer);
 	heartbeat_free(&d->heartbeat);
 	datapath_free(&d->datapath);

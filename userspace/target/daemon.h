@@ -15,6 +15,7 @@
 #include "gate/datapath.h"
 #include "gate/replay.h"
 #include "gate/steer.h"
+#include "probe/responder.h"
 #include "report/status.h"
 #include "target/heartbeat.h"
 #include "target/target.h"
@@ -47,7 +48,7 @@ struct daemon {
 	uint64_t started_ns;
 	unsigned int leaves; /* calls of daemon_leave() */
 	int signal_fd;
-	struct event *on_signal, *on_ring, *on_taken;
+	struct event *on_signal, *on_ring;
 	daemon_signal_fn signalled;
 	void *signal_arg;
 };
@@ -60,8 +61,8 @@ struct daemon {
 /* All log their errors, -errno; after a failure closing undoes what was done. */
 
 /*
- * As many files as the kernel lets us have: some for each pod, two for each client that is carried
- * on. Not where a command is started, which would inherit that.
+ * As many files as the kernel lets us have: we need some for each pod, and two for each client that
+ * is carried on. Not for doze run, whose command would inherit the limit.
  */
 void daemon_raise_files(void);
 
@@ -71,19 +72,19 @@ int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg);
 /* The gate and what belongs to it is loaded, and attached to nothing. */
 int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings);
 
-/* Loaded when it is asked for first. NULL: this kernel or these rights have none, which is said. */
+/* Loaded by the first call. NULL, logged: not on this kernel, or not with these rights. */
 struct steer *daemon_steer(struct daemon *d);
 
 /* A number that no target has. -ENOSPC, logged. */
 int daemon_find_id(const struct daemon *d, uint32_t *out);
 
-/* From now on the gate's records of that id are t's; or nobody's. */
+/* The gate's records of that id go to t, until it is removed. */
 void daemon_add_target(struct daemon *d, uint32_t id, struct target *t);
 void daemon_remove_target(struct daemon *d, uint32_t id);
 
 /*
- * Serves the status (report/server.h): on the socket that --socket names ("none": on none), else on
- * the default one, without which doze can do; and on --listen, unless that is NULL.
+ * Serves the status (report/server.h): on socket, the value of --socket ("none": on none). If it is
+ * NULL, on default_socket, whose failure is only logged. And on listen, unless that is NULL.
  */
 int daemon_open_server(struct daemon *d, const char *socket, const char *default_socket,
 		       const char *listen);

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: MIT
-/* Carries out the scaler's effects, in the order of target_effects[]. */
+/* Each event goes to the scaler, and its effects to target_effects.c. */
 #include "target/target.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "activity/busy_cpu.h"
 #include "base/log.h"
-#include "base/netns_addresses.h"
-#include "base/timer.h"
 #include "base/util.h"
-#include "gate/hold.h"
-#include "target/scaler.h"
-#include "target/schedule_timer.h"
-#include "target/target_history.h"
-#include "target/target_probes.h"
+#include "target/target_effects.h"
+#include "target/target_inner.h"
 
 #define TARGET_SETTLE_NS    (20 * NS_PER_MS) /* > the 10 ms that the coarse clock may lag */
 #define TARGET_RETRY_MIN_NS (10 * NS_PER_MS)
@@ -27,13 +20,6 @@
 /* What cannot be put to sleep is not tried at each idle time. */
 #define TARGET_SHRINK_PAUSE_MAX_NS (600 * NS_PER_S)
 
-/*
- * Where SYNs are dropped instead of replayed, the target must still be awake when they are sent
- * again: after 1 s (RFC 6298, 2.1), or 3 s by older stacks. Else an idle time as long as that
- * would put it to sleep each time just before the client tries again, for ever.
- */
-#define TARGET_RESEND_NS (4 * NS_PER_S)
-
 /* 4096 clients that connect while one sleeps; of UDP a burst each. */
 #define TARGET_FRAMES_MAX    4096
 #define TARGET_DATAGRAMS_MAX 64
@@ -41,40 +27,11 @@
 /* A sleep this short was not worth it. */
 #define TARGET_FLAP_NS (10 * NS_PER_S)
 
-/* After a look at the connections that has failed: it may never succeed. */
-#define TARGET_LOOK_AGAIN_NS (30 * NS_PER_S)
-
 /* With its CPU back for so long, it no longer counts as one that wakes (--max-wakes). */
 #define TARGET_TURN_NS (2 * NS_PER_S)
 
-/* A look at many connections takes its time: so much of the time goes into looking, at most. */
-#define TARGET_LOOK_PART 20
-
 /* So much of the idle time after a client was recognized nobody is judged: its traffic counts. */
 #define TARGET_JUDGED_PART 8
-
-struct target {
-	struct target_settings settings;
-	struct target_edges edges;
-	struct scaler scaler;
-	struct hold *hold;
-	struct ready *ready;
-	struct activity *activity;
-	struct busy_cpu cpu;
-	struct target_probes *probes;
-	struct schedule_timer *schedules;
-	struct timer *deadline;
-	struct heartbeat_member beat; /* while the gate is closed */
-	struct wake_ticket ticket;
-	unsigned int pending; /* events that wait, as bits of enum scaler_event */
-	bool is_dispatching;
-	uint64_t judged_ns; /* when a client was recognized last, among probes */
-	struct gate_flow judged_flow;
-	uint64_t idle_told_ns;
-	uint64_t recheck_ns; /* after the last look at the connections */
-	struct target_history history;
-	struct target_port ready_port;
-};
 
 static uint64_t target_activity_ns(const struct target *t)
 {
@@ -90,178 +47,6 @@ static void target_arm_deadline(struct target *t, uint64_t now_ns)
 	else
 		timer_in_ns(t->deadline, deadline_ns - min_u64(deadline_ns, now_ns));
 }
-
-/* --- effects --- */
-
-static void target_close_gate(struct target *t)
-{
-	target_probes_gate_closes(t->probes);
-	heartbeat_join(t->edges.heartbeat, &t->beat);
-	datapath_close_gate(t->edges.datapath, t->settings.id);
-}
-
-static void target_shrink(struct target *t)
-{
-	t->edges.backend->ops->resize(t->edges.backend, BACKEND_ASLEEP);
-}
-
-static void target_grow_now(void *arg)
-{
-	const struct target *t = arg;
-
-	t->edges.backend->ops->resize(t->edges.backend, BACKEND_FULL);
-}
-
-/* Behind an open gate nobody waits: that takes no turn from those who do. */
-static void target_grow(struct target *t)
-{
-	if (t->edges.wakes && t->scaler.is_gate_closed)
-		wake_queue_ask(t->edges.wakes, &t->ticket);
-	else
-		target_grow_now(t);
-}
-
-/* One that still waits for its turn has waited long enough: it is open, and so it grows. */
-static void target_end_wake(struct target *t)
-{
-	if (t->edges.wakes && wake_queue_end(t->edges.wakes, &t->ticket))
-		target_grow_now(t);
-}
-
-static void target_stop_asking(struct target *t)
-{
-	ready_stop(t->ready);
-}
-
-static void target_raise(struct target *t, enum scaler_event event)
-{
-	t->pending |= 1U << event;
-}
-
-/*
- * Where the newest client wanted to go is where readiness matters. Else the loopback addresses,
- * and for an application that is bound to another address alone, every one that there is.
- */
-static size_t target_ready_addresses(struct target *t,
-				     struct ready_address out[READY_ADDRESSES_MAX])
-{
-	const struct hold_frame *newest = hold_newest(t->hold);
-	struct gate_addr addrs[READY_ADDRESSES_MAX];
-	uint16_t port = t->ready_port.port;
-	size_t n = 0, addrs_len;
-
-	if (newest && newest->event.flow.protocol == IPPROTO_TCP) {
-		port = ntohs(newest->event.flow.dport_be);
-		addrs[n++] = newest->event.flow.daddr;
-	}
-	addrs_len = n + netns_addresses_list(t->edges.ns, addrs + n, READY_ADDRESSES_MAX - n);
-	for (size_t i = 0; i < addrs_len; i++)
-		out[i] = (struct ready_address){ addrs[i], port };
-	return addrs_len;
-}
-
-static void target_ask_ready(struct target *t)
-{
-	struct ready_address addresses[READY_ADDRESSES_MAX];
-
-	if (t->settings.ready.kind == READY_NONE)
-		target_raise(t, SCALER_READY);
-	else
-		ready_start(t->ready, addresses, target_ready_addresses(t, addresses));
-}
-
-static unsigned int target_replay(struct target *t)
-{
-	unsigned int replayed;
-
-	if (!t->edges.replay)
-		return 0;
-	replayed = replay_all(t->edges.replay, t->hold);
-	if (replay_counters(t->edges.replay)->dropped_refused)
-		scaler_raise_awake_min(&t->scaler, TARGET_RESEND_NS);
-	return replayed;
-}
-
-/* Open, then drain the ring: a frame that was copied before the gate opened is in it by now. */
-static void target_open_gate(struct target *t)
-{
-	unsigned int replayed;
-
-	datapath_open_gate(t->edges.datapath, t->settings.id);
-	heartbeat_leave(t->edges.heartbeat, &t->beat);
-	datapath_consume(t->edges.datapath);
-	replayed = target_replay(t);
-	if (!target_is_asleep(t)) /* else it is abandoned */
-		target_history_awake(&t->history, replayed, monotonic_ns());
-	target_probes_gate_opened(t->probes);
-	target_end_wake(t);
-}
-
-static void target_say_timed_out(struct target *t)
-{
-	log_warn("not ready in time: letting the traffic through",
-		 "target=%s wake_timeout_ms=%" PRIu64 " state=%s", t->history.told.name,
-		 t->settings.wake_timeout_ns / NS_PER_MS, scaler_state_name(t->scaler.state));
-}
-
-/* The connections first; then what they cannot tell. */
-static int target_look(struct target *t, struct busy_verdict *v)
-{
-	uint64_t begun_ns = monotonic_ns(), usage_us, took_ms;
-	int r = activity_look(t->activity, v);
-
-	if (r == 0)
-		r = activity_look_upstream(t->activity, v);
-	if (r == 0 && t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) == 0)
-		busy_cpu_look(&t->cpu, v, usage_us, monotonic_ns());
-	took_ms = (monotonic_ns() - begun_ns) / NS_PER_MS;
-	v->recheck_ms = max_u64(v->recheck_ms, TARGET_LOOK_PART * took_ms);
-	return r;
-}
-
-/*
- * A packet that the gate has seen is known before its connection is looked at: what is in the ring
- * is taken first.
- */
-static void target_check(struct target *t)
-{
-	struct busy_verdict v;
-
-	datapath_consume(t->edges.datapath);
-	if (!t->scaler.is_gate_closed)
-		target_replay(t); /* late, as in target_act() */
-	if (target_look(t, &v) < 0) {
-		t->recheck_ns = TARGET_LOOK_AGAIN_NS;
-		target_raise(t, SCALER_BUSY);
-		return;
-	}
-	target_history_looked(&t->history, &v);
-	t->recheck_ns = max_u64(v.recheck_ms, 1) * NS_PER_MS;
-	target_raise(t, v.reason == BUSY_NOT ? SCALER_QUIET : SCALER_BUSY);
-}
-
-static void target_say_flapped(struct target *t)
-{
-	target_history_flapped(&t->history, t->scaler.idle_ns, t->idle_told_ns);
-	t->idle_told_ns = t->scaler.idle_ns;
-}
-
-static const struct {
-	enum scaler_effect effect;
-	void (*carry_out)(struct target *t);
-} target_effects[] = {
-	{ SCALER_CLOSE_GATE, target_close_gate },
-	{ SCALER_SHRINK, target_shrink },
-	{ SCALER_GROW, target_grow },
-	{ SCALER_STOP_ASKING, target_stop_asking },
-	{ SCALER_ASK_READY, target_ask_ready },
-	{ SCALER_OPEN_GATE, target_open_gate },
-	{ SCALER_TIMED_OUT, target_say_timed_out },
-	{ SCALER_LOOK, target_check },
-	{ SCALER_FLAPPED, target_say_flapped },
-};
-
-/* --- events --- */
 
 static void target_read_usage(const struct target *t, uint64_t *out)
 {
@@ -294,6 +79,11 @@ static void target_note_state(struct target *t, enum scaler_state before, enum s
 		target_history_resized(&t->history, now_ns);
 }
 
+void target_raise(struct target *t, enum scaler_event event)
+{
+	t->pending |= 1U << event;
+}
+
 static void target_step(struct target *t, enum scaler_event event)
 {
 	enum scaler_state before = t->scaler.state;
@@ -306,10 +96,7 @@ static void target_step(struct target *t, enum scaler_event event)
 	unsigned int effects = scaler_step(&t->scaler, &in);
 
 	target_note_state(t, before, event);
-	for (size_t i = 0; i < ARRAY_LEN(target_effects); i++) {
-		if (effects & target_effects[i].effect)
-			target_effects[i].carry_out(t);
-	}
+	target_effects_carry_out(t, effects);
 }
 
 /*
@@ -332,7 +119,7 @@ static void target_dispatch(struct target *t, enum scaler_event event)
 	target_arm_deadline(t, monotonic_ns());
 }
 
-/* Something other than a packet, or one that the gate did not judge. */
+/* For a reason that is no record of the gate. */
 static void target_wakes(struct target *t, const char *reason, const struct gate_flow *flow)
 {
 	uint64_t now_ns = monotonic_ns();
@@ -361,7 +148,7 @@ static void target_give_turn_back(struct target *t)
 {
 	if (t->scaler.state == SCALER_UNREADY &&
 	    monotonic_ns() - t->scaler.since_ns >= TARGET_TURN_NS)
-		target_end_wake(t);
+		target_effects_end_wake(t);
 }
 
 static void target_on_beat(void *arg, bool was_silent)
@@ -414,7 +201,7 @@ static void target_note_client(struct target *t, const struct gate_flow *flow, u
 	target_history_misjudged(&t->history, flow);
 }
 
-/* Of the probes, one was none. */
+/* Who was taken for a probe is a client. */
 static void target_on_client(void *arg, const struct gate_flow *flow, const char *reason)
 {
 	struct target *t = arg;
@@ -436,7 +223,7 @@ static void target_on_schedule(void *arg, bool is_active)
 	target_dispatch(t, is_active ? SCALER_KEEP : SCALER_RELEASE);
 }
 
-/* A frame that was passed on to be judged is not replayed. */
+/* The gate has passed this frame on, to be judged here: it is not replayed. */
 static void target_judge(struct target *t, const struct gate_event *event, const void *frame)
 {
 	if (!activity_is_client(t->activity, event, frame)) {
@@ -450,6 +237,8 @@ static void target_judge(struct target *t, const struct gate_event *event, const
 
 void target_take(struct target *t, const struct gate_event *event, const void *frame)
 {
+	if (!timer_is_pending(t->taken))
+		timer_in_ns(t->taken, 0);
 	if (event->verdict == GATE_PASS_JUDGED) {
 		target_judge(t, event, frame);
 		return;
@@ -466,25 +255,30 @@ void target_act(struct target *t)
 {
 	if (t->pending)
 		target_dispatch(t, SCALER_TRAFFIC);
-	/* Late: copied while the gate was still closed, read when it is open again. */
+	/* Late frames: copied while the gate was still closed, read when it is open again. */
 	if (!t->scaler.is_gate_closed && hold_len(t->hold))
-		target_replay(t);
+		target_effects_replay(t);
+}
+
+static void target_on_taken(void *arg)
+{
+	target_act(arg);
 }
 
 void target_start(struct target *t)
 {
-	target_ask_ready(t);
+	target_effects_carry_out(t, SCALER_ASK_READY);
 	target_dispatch(t, SCALER_TICK);
 }
 
 void target_resume(struct target *t)
 {
 	enum scaler_state before = t->scaler.state;
+	unsigned int effects = scaler_resume_asleep(&t->scaler, monotonic_ns());
 	struct busy_verdict v;
 
-	scaler_resume_asleep(&t->scaler, monotonic_ns());
 	target_note_state(t, before, SCALER_SHRUNK);
-	target_close_gate(t);
+	target_effects_carry_out(t, effects);
 	if (activity_look(t->activity, &v) < 0 || v.reason != BUSY_NOT)
 		target_wake(t, "called_meanwhile");
 }
@@ -609,12 +403,13 @@ static int target_make_parts(struct target *t)
 	if (hold_new(&t->hold, TARGET_FRAMES_MAX, TARGET_DATAGRAMS_MAX) < 0)
 		return -ENOMEM;
 	t->deadline = timer_new(t->edges.base, target_on_deadline, t);
-	if (!t->deadline)
+	t->taken = timer_new(t->edges.base, target_on_taken, t);
+	if (!t->deadline || !t->taken)
 		return -ENOMEM;
 	t->beat = (struct heartbeat_member){ .beat = target_on_beat, .arg = t };
 	t->ticket = (struct wake_ticket){
 		.priority = t->settings.priority,
-		.granted = target_grow_now,
+		.granted = target_effects_grow_now,
 		.arg = t,
 	};
 	r = target_make_probes(t);
@@ -675,77 +470,10 @@ void target_free(struct target **t)
 	ready_free(&(*t)->ready);
 	hold_free(&(*t)->hold);
 	timer_free(&(*t)->deadline);
+	timer_free(&(*t)->taken);
 	heartbeat_leave((*t)->edges.heartbeat, &(*t)->beat);
 	if ((*t)->edges.wakes)
 		wake_queue_end((*t)->edges.wakes, &(*t)->ticket);
 	free(*t);
 	*t = NULL;
-}
-
-/* --- status --- */
-
-static uint64_t target_ms_till(uint64_t then_ns, uint64_t now_ns)
-{
-	return then_ns != UINT64_MAX && then_ns > now_ns ? (then_ns - now_ns) / NS_PER_MS : 0;
-}
-
-/* Who called last, and by which of two ways that is known; NULL: nobody has. */
-static const char *target_last_client(const struct target *t, char *detail)
-{
-	uint64_t gate_ns = datapath_activity_ns(t->edges.datapath, t->settings.id);
-	struct gate_flow seen = datapath_last_client(t->edges.datapath, t->settings.id);
-	bool is_judged = t->judged_ns > gate_ns;
-
-	target_history_format_client(is_judged ? &t->judged_flow : &seen, detail);
-	if (!*detail)
-		return NULL;
-	return is_judged ? "client_among_probes" : "client";
-}
-
-static const char *target_awake_reason(const struct target *t, uint64_t now_ns, char *detail)
-{
-	const struct scaler *s = &t->scaler;
-	const char *client;
-
-	if (s->state == SCALER_ASLEEP)
-		return "";
-	if (s->state == SCALER_SHRINKING)
-		return "falling_asleep";
-	if (s->state != SCALER_AWAKE)
-		return t->history.told.sleeps ? "waking" : "starting";
-	if (s->is_kept)
-		return "schedule";
-	if (now_ns < s->busy_till_ns && t->history.busy != BUSY_NOT) {
-		target_history_format_client(&t->history.busy_flow, detail);
-		return busy_reason_name(t->history.busy);
-	}
-	client = target_last_client(t, detail);
-	if (now_ns >= s->activity_ns + s->idle_ns)
-		return "min_awake";
-	return client ? client : "started";
-}
-
-void target_status(const struct target *t, struct status_target *out)
-{
-	uint64_t now_ns = monotonic_ns();
-	const struct target_history *history = &t->history;
-
-	*out = history->told;
-	out->state = scaler_state_name(t->scaler.state);
-	out->state_since_ms = (now_ns - history->state_ns) / NS_PER_MS;
-	out->is_gate_open = !t->scaler.is_gate_closed;
-	out->awake_reason = target_awake_reason(t, now_ns, out->awake_detail);
-	out->woke_before_ms = history->woke_ns ? (now_ns - history->woke_ns) / NS_PER_MS : 0;
-	out->idle_after_ms = t->scaler.idle_ns / NS_PER_MS;
-	if (t->scaler.state == SCALER_AWAKE)
-		out->sleeps_in_ms = target_ms_till(scaler_deadline_ns(&t->scaler), now_ns);
-	if (history->asleep_since_ns)
-		out->asleep_ms += (now_ns - history->asleep_since_ns) / NS_PER_MS;
-	if (t->edges.backend->ops->reclaimed_bytes)
-		out->reclaimed_bytes = t->edges.backend->ops->reclaimed_bytes(t->edges.backend);
-}
-
-const struct connection_counters *target_probe_counters(const struct target *t)
-{
-	return target_probes_counters(t->probes);
 }

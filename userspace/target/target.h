@@ -17,8 +17,6 @@
 #include "gate/replay.h"
 #include "gate/steer.h"
 #include "probe/ready.h"
-#include "probe/responder.h"
-#include "report/status.h"
 #include "target/heartbeat.h"
 #include "target/schedule.h"
 #include "target/wake_queue.h"
@@ -33,10 +31,7 @@ struct target_settings {
 	const char *name;		 /* copied; NULL: it is called after its first port */
 	const struct target_port *ports; /* borrowed, not empty */
 	size_t ports_len;
-	/*
-	 * Its keys' (gate.h); borrowed. None: every address of the interfaces that the gate is
-	 * attached to.
-	 */
+	/* Of its keys (gate.h); borrowed. None: every address of the gate's interfaces. */
 	const struct gate_addr *addresses;
 	size_t addresses_len;
 	uint64_t idle_ns;
@@ -51,7 +46,7 @@ struct target_settings {
 	const uint16_t *probe_ports; /* of TCP; borrowed */
 	size_t probe_ports_len;
 	int32_t priority; /* among those that wait for a wake: the highest first */
-	/* It was asleep, and wakes; NULL: nobody wants to know. */
+	/* Called when it was asleep and wakes; may be NULL. */
 	void (*woke)(void *arg);
 	void *arg;
 };
@@ -81,8 +76,8 @@ void target_free(struct target **t);
 void target_start(struct target *t);
 
 /*
- * The same for one that sleeps already, put to sleep by a doze before us: its gate closes. It is
- * woken if its connections show that somebody has called meanwhile.
+ * Instead of target_start(), for a target that a doze before us has put to sleep: its gate closes.
+ * It is woken if its connections show that somebody has called meanwhile.
  */
 void target_resume(struct target *t);
 
@@ -99,24 +94,21 @@ bool target_is_asleep(const struct target *t);
 void target_stop(struct target *t);
 
 /*
- * The same, but one that is asleep stays so: the gate is open before this returns, and who calls is
+ * As target_stop(), but a target that is asleep stays asleep behind its open gate: who calls is
  * served slowly.
  */
 void target_abandon(struct target *t);
 
-/* A client's connection is at work that doze itself carries, and that ends with the target. */
+/* doze itself carries a client's connection, which would end with the target. */
 bool target_is_carrying(const struct target *t);
 
-/* A record of the gate's ring for this target, as datapath_consume() hands it over. */
+/*
+ * A record of the gate's ring for this target, as datapath_consume() hands it over. The target acts
+ * on it from the loop, when the ring has been read.
+ */
 void target_take(struct target *t, const struct gate_event *event, const void *frame);
 
-/* After datapath_consume(): acts on what target_take() has taken. */
+/* Acts now on what target_take() has taken. */
 void target_act(struct target *t);
-
-/* What it does and why; the strings are static. */
-void target_status(const struct target *t, struct status_target *out);
-
-/* NULL: none are answered. */
-const struct connection_counters *target_probe_counters(const struct target *t);
 
 #endif

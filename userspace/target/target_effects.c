@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+/* What the scaler's effects are, in the order in which they are carried out. */
+#include "target/target_effects.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/netns_addresses.h"
+#include "base/util.h"
+#include "target/target_inner.h"
+
+/* After a look at the connections that has failed: it may never succeed. */
+#define TARGET_LOOK_AGAIN_NS (30 * NS_PER_S)
+
+/* A look at many connections takes long: at most one part in so many of the time goes into it. */
+#define TARGET_LOOK_PART 20
+
+static void target_effects_close_gate(struct target *t)
+{
+	target_probes_gate_closes(t->probes);
+	heartbeat_join(t->edges.heartbeat, &t->beat);
+	datapath_close_gate(t->edges.datapath, t->settings.id);
+}
+
+static void target_effects_shrink(struct target *t)
+{
+	t->edges.backend->ops->resize(t->edges.backend, BACKEND_ASLEEP);
+}
+
+void target_effects_grow_now(void *arg)
+{
+	const struct target *t = arg;
+
+	t->edges.backend->ops->resize(t->edges.backend, BACKEND_FULL);
+}
+
+/* Behind an open gate no client waits: such a target takes no turn from those behind closed ones.
+ */
+static void target_effects_grow(struct target *t)
+{
+	if (t->edges.wakes && t->scaler.is_gate_closed)
+		wake_queue_ask(t->edges.wakes, &t->ticket);
+	else
+		target_effects_grow_now(t);
+}
+
+void target_effects_end_wake(struct target *t)
+{
+	if (t->edges.wakes && wake_queue_end(t->edges.wakes, &t->ticket))
+		target_effects_grow_now(t);
+}
+
+static void target_effects_stop_asking(struct target *t)
+{
+	ready_stop(t->ready);
+}
+
+/*
+ * The address that the newest client wants comes first. Then the loopback addresses, and all others
+ * for an application that is bound to one of them alone.
+ */
+static size_t target_effects_ready_addresses(struct target *t,
+					     struct ready_address out[READY_ADDRESSES_MAX])
+{
+	const struct hold_frame *newest = hold_newest(t->hold);
+	struct gate_addr addrs[READY_ADDRESSES_MAX];
+	uint16_t port = t->ready_port.port;
+	size_t n = 0, addrs_len;
+
+	if (newest && newest->event.flow.protocol == IPPROTO_TCP) {
+		port = ntohs(newest->event.flow.dport_be);
+		addrs[n++] = newest->event.flow.daddr;
+	}
+	addrs_len = n + netns_addresses_list(t->edges.ns, addrs + n, READY_ADDRESSES_MAX - n);
+	for (size_t i = 0; i < addrs_len; i++)
+		out[i] = (struct ready_address){ addrs[i], port };
+	return addrs_len;
+}
+
+static void target_effects_ask_ready(struct target *t)
+{
+	struct ready_address addresses[READY_ADDRESSES_MAX];
+
+	if (t->settings.ready.kind == READY_NONE)
+		target_raise(t, SCALER_READY);
+	else
+		ready_start(t->ready, addresses, target_effects_ready_addresses(t, addresses));
+}
+
+unsigned int target_effects_replay(struct target *t)
+{
+	unsigned int replayed;
+
+	if (!t->edges.replay)
+		return 0;
+	replayed = replay_all(t->edges.replay, t->hold);
+	if (replay_counters(t->edges.replay)->dropped_refused)
+		scaler_raise_awake_min(&t->scaler, TARGET_RESEND_NS);
+	return replayed;
+}
+
+/* Open, then drain the ring: a frame that was copied before the gate opened is in it by now. */
+static void target_effects_open_gate(struct target *t)
+{
+	unsigned int replayed;
+
+	datapath_open_gate(t->edges.datapath, t->settings.id);
+	heartbeat_leave(t->edges.heartbeat, &t->beat);
+	datapath_consume(t->edges.datapath);
+	replayed = target_effects_replay(t);
+	if (!target_is_asleep(t)) /* else it is abandoned */
+		target_history_awake(&t->history, replayed, monotonic_ns());
+	target_probes_gate_opened(t->probes);
+	target_effects_end_wake(t);
+}
+
+static void target_effects_say_timed_out(struct target *t)
+{
+	log_warn("not ready in time: letting the traffic through",
+		 "target=%s wake_timeout_ms=%" PRIu64 " state=%s", t->history.told.name,
+		 t->settings.wake_timeout_ns / NS_PER_MS, scaler_state_name(t->scaler.state));
+}
+
+/* The connections first; then what they cannot tell. */
+static int target_effects_find_busy(struct target *t, struct busy_verdict *v)
+{
+	uint64_t begun_ns = monotonic_ns(), usage_us, took_ms;
+	int r = activity_look(t->activity, v);
+
+	if (r == 0)
+		r = activity_look_upstream(t->activity, v);
+	if (r == 0 && t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) == 0)
+		busy_cpu_look(&t->cpu, v, usage_us, monotonic_ns());
+	took_ms = (monotonic_ns() - begun_ns) / NS_PER_MS;
+	v->recheck_ms = max_u64(v->recheck_ms, TARGET_LOOK_PART * took_ms);
+	return r;
+}
+
+/*
+ * A packet that the gate has seen is known before its connection is looked at: what is in the ring
+ * is taken first.
+ */
+static void target_effects_look(struct target *t)
+{
+	struct busy_verdict v;
+
+	datapath_consume(t->edges.datapath);
+	if (!t->scaler.is_gate_closed)
+		target_effects_replay(t); /* late, as in target_act() */
+	if (target_effects_find_busy(t, &v) < 0) {
+		t->recheck_ns = TARGET_LOOK_AGAIN_NS;
+		target_raise(t, SCALER_BUSY);
+		return;
+	}
+	target_history_looked(&t->history, &v);
+	t->recheck_ns = max_u64(v.recheck_ms, 1) * NS_PER_MS;
+	target_raise(t, v.reason == BUSY_NOT ? SCALER_QUIET : SCALER_BUSY);
+}
+
+static void target_effects_say_flapped(struct target *t)
+{
+	target_history_flapped(&t->history, t->scaler.idle_ns, t->idle_told_ns);
+	t->idle_told_ns = t->scaler.idle_ns;
+}
+
+static const struct {
+	enum scaler_effect effect;
+	void (*carry_out)(struct target *t);
+} target_effects_order[] = {
+	{ SCALER_CLOSE_GATE, target_effects_close_gate },
+	{ SCALER_SHRINK, target_effects_shrink },
+	{ SCALER_GROW, target_effects_grow },
+	{ SCALER_STOP_ASKING, target_effects_stop_asking },
+	{ SCALER_ASK_READY, target_effects_ask_ready },
+	{ SCALER_OPEN_GATE, target_effects_open_gate },
+	{ SCALER_TIMED_OUT, target_effects_say_timed_out },
+	{ SCALER_LOOK, target_effects_look },
+	{ SCALER_FLAPPED, target_effects_say_flapped },
+};
+
+void target_effects_carry_out(struct target *t, unsigned int effects)
+{
+	for (size_t i = 0; i < ARRAY_LEN(target_effects_order); i++) {
+		if (effects & target_effects_order[i].effect)
+			target_effects_order[i].carry_out(t);
+	}
+}
