@@ -7,7 +7,8 @@
  * its bytes.
  */
 /* needs: userspace/base/address.c userspace/base/log.c userspace/base/netns.c */
-/* needs: userspace/base/timer.c userspace/probe/caller.c userspace/probe/connection.c */
+/* needs: userspace/base/timer.c userspace/probe/caller.c userspace/probe/caller_h2.c */
+/* needs: userspace/probe/caller_http.c userspace/probe/caller_tls.c userspace/probe/connection.c */
 /* needs: userspace/probe/relay.c userspace/probe/reply.c userspace/probe/responder.c */
 /* needs: userspace/probe/selfcert.c */
 #include <arpa/inet.h>
@@ -24,6 +25,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "probe/caller_h2.h"
 #include "probe/reply.h"
 #include "probe/responder.h"
 
@@ -193,7 +195,7 @@ static size_t fuzz_step(const uint8_t *data, size_t size)
 /* Of HTTP/2 an acknowledgement is taken out, and within TLS there is something else. */
 static void fuzz_check_arrived(void)
 {
-	if (caller_is_http2(fuzz.sent, min_u64(fuzz.sent_len, REPLY_H2_PREFACE)) ||
+	if (caller_h2_begins(fuzz.sent, min_u64(fuzz.sent_len, REPLY_H2_PREFACE)) ||
 	    (fuzz.rules.has_https && fuzz.sent_len && fuzz.sent[0] == 22))
 		return;
 	fuzz_check(fuzz.arrived_len <= fuzz.sent_len);

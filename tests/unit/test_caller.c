@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "lib/test.h"
 #include "probe/caller.h"
+#include "probe/caller_h2.h"
 
 #define AGENT "User-Agent: kube-probe/1.30\r\n"
 #define REST  "Accept: */*\r\nConnection: close\r\n\r\n"
@@ -627,13 +628,13 @@ TEST(http2_is_told_by_its_preface)
 {
 	static const char preface[] = PREFACE;
 
-	assert_false(caller_is_http2((const uint8_t *)preface, 0));
+	assert_false(caller_h2_begins((const uint8_t *)preface, 0));
 	for (size_t len = 1; len < sizeof(preface) - 1; len++)
-		assert_true(caller_is_http2((const uint8_t *)preface, len));
-	assert_true(caller_is_http2((const uint8_t *)PREFACE "more", sizeof(PREFACE "more") - 1));
-	assert_false(caller_is_http2((const uint8_t *)"PO", 2));
-	assert_false(caller_is_http2((const uint8_t *)"GET", 3));
-	assert_false(caller_is_http2((const uint8_t *)"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", 24));
+		assert_true(caller_h2_begins((const uint8_t *)preface, len));
+	assert_true(caller_h2_begins((const uint8_t *)PREFACE "more", sizeof(PREFACE "more") - 1));
+	assert_false(caller_h2_begins((const uint8_t *)"PO", 2));
+	assert_false(caller_h2_begins((const uint8_t *)"GET", 3));
+	assert_false(caller_h2_begins((const uint8_t *)"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", 24));
 }
 
 /* --- TLS --- */

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
+#include "probe/caller_h2.h"
 #include "probe/relay.h"
 #include "probe/reply.h"
 #include "probe/selfcert.h"
@@ -422,7 +423,7 @@ static void connection_go_on(struct connection *connection, const uint8_t *bytes
 	const int low = (int)len + 1;
 	uint8_t settings[REPLY_MAX];
 
-	if (caller_is_http2(bytes, len) && len >= REPLY_H2_PREFACE && !connection->has_settings) {
+	if (caller_h2_begins(bytes, len) && len >= REPLY_H2_PREFACE && !connection->has_settings) {
 		size_t n = reply_h2_settings(settings);
 
 		connection->has_settings = send(connection->fd, settings, n, MSG_NOSIGNAL) ==

@@ -32,18 +32,18 @@ struct responder {
 
 /* --- accepting --- */
 
-static int responder_read_flow(int fd, struct gate_flow *out)
+static bool responder_read_flow(int fd, struct gate_flow *out)
 {
 	union address_sockaddr local = { 0 }, remote = { 0 };
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
 
 	if (getsockname(fd, &local.any, &local_len) < 0 ||
 	    getpeername(fd, &remote.any, &remote_len) < 0)
-		return -errno;
+		return false;
 	*out = (struct gate_flow){ .protocol = IPPROTO_TCP };
 	out->saddr = address_from_sockaddr(&remote, &out->sport_be);
 	out->daddr = address_from_sockaddr(&local, &out->dport_be);
-	return 0;
+	return true;
 }
 
 /* Somebody has found our own port: to carry that on to the same port would go in circles. */
@@ -64,7 +64,7 @@ void responder_adopt(struct responder *responder, int fd)
 
 	if (!connection)
 		return;
-	if (responder_read_flow(fd, &flow) < 0 || responder_is_own_port(responder, flow.dport_be))
+	if (!responder_read_flow(fd, &flow) || responder_is_own_port(responder, flow.dport_be))
 		connection_fail(connection, "not a connection to the application");
 	else
 		connection_start(connection, &flow);

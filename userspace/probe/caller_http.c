@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/* A request line and headers (RFC 9112), read as strictly as probes are written. */
+#include "probe/caller_http.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+#include "base/util.h"
+#include "probe/caller_text.h"
+
+/* What the head of a request has said so far. */
+struct caller_http_head {
+	const struct caller_rules *rules;
+	bool is_whole; /* the empty line was there */
+	bool is_odd;   /* no probe writes this */
+	bool has_agent, is_kubelet;
+	bool has_connection, closes;
+};
+
+/* Without its LF. false: its end is not there yet. */
+static bool caller_http_take_line(struct caller_text *left, struct caller_text *line)
+{
+	const char *lf = memchr(left->at, '\n', left->len);
+
+	if (!lf)
+		return false;
+	*line = (struct caller_text){ left->at, (size_t)(lf - left->at) };
+	left->len -= line->len + 1;
+	left->at = lf + 1;
+	return true;
+}
+
+/* Cuts the CR off; false if the line ends by LF alone, or holds what no line may. */
+static bool caller_http_is_clean(struct caller_text *line)
+{
+	if (!line->len || line->at[line->len - 1] != '\r')
+		return false;
+	line->len--;
+	for (size_t i = 0; i < line->len; i++) {
+		unsigned char c = (unsigned char)line->at[i];
+
+		if ((c < ' ' && c != '\t') || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static bool caller_http_is_name(struct caller_text text, const char *wanted)
+{
+	return text.len == strlen(wanted) && strncasecmp(text.at, wanted, text.len) == 0;
+}
+
+/*
+ * Whether the request has a body, or asks for more than an answer. may_wish: it may ask for another
+ * protocol, because the answer may come in this one.
+ */
+static bool caller_http_is_odd_name(struct caller_text name, bool may_wish)
+{
+	static const struct {
+		const char *name;
+		bool is_wish;
+	} odd[] = {
+		{ "Content-Length", false }, { "Transfer-Encoding", false }, { "Expect", false },
+		{ "Upgrade", true },	     { "HTTP2-Settings", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		if (caller_http_is_name(name, odd[i].name))
+			return !(odd[i].is_wish && may_wish);
+	}
+	return false;
+}
+
+/* An empty agent is not sent at all, so an empty entry of the rules matches nothing. */
+static bool caller_http_is_kubelet(struct caller_text agent, const struct caller_rules *rules)
+{
+	if (caller_text_begins(agent, CALLER_AGENT))
+		return true;
+	for (size_t i = 0; agent.len && i < rules->agents_len; i++) {
+		if (caller_text_is(agent, rules->agents[i]))
+			return true;
+	}
+	return false;
+}
+
+static void caller_http_read_header(struct caller_http_head *head, struct caller_text line)
+{
+	const char *colon = memchr(line.at, ':', line.len);
+	struct caller_text name = { line.at, colon ? (size_t)(colon - line.at) : 0 };
+	struct caller_text value = { line.at + name.len + 1, line.len - name.len - 1 };
+
+	/* Without a colon, folded, or "Content-Length : 5": RFC 9112, 5.1 and 5.2. */
+	if (!name.len || memchr(name.at, ' ', name.len) || memchr(name.at, '\t', name.len) ||
+	    caller_http_is_odd_name(name, head->rules->is_ignored)) {
+		head->is_odd = true;
+		return;
+	}
+	for (; value.len && (*value.at == ' ' || *value.at == '\t'); value.len--)
+		value.at++;
+	if (caller_http_is_name(name, "User-Agent")) {
+		head->is_odd |= head->has_agent;
+		head->has_agent = true;
+		head->is_kubelet = caller_http_is_kubelet(value, head->rules);
+	} else if (caller_http_is_name(name, "Connection")) {
+		head->is_odd |= head->has_connection;
+		head->has_connection = true;
+		head->closes = caller_http_is_name(value, "close");
+	}
+}
+
+static void caller_http_read_head(struct caller_http_head *head, struct caller_text *left)
+{
+	struct caller_text line;
+
+	while (!head->is_odd && !head->is_whole && caller_http_take_line(left, &line)) {
+		if (!caller_http_is_clean(&line))
+			head->is_odd = true;
+		else if (line.len == 0)
+			head->is_whole = true;
+		else
+			caller_http_read_header(head, line);
+	}
+}
+
+/* Leaves "GET PATH" of "GET PATH HTTP/1.1"; false: it is no version that probes have. */
+static bool caller_http_cut_version(struct caller_text *line, const struct caller_rules *rules)
+{
+	static const char newer[] = " HTTP/1.1", older[] = " HTTP/1.0";
+	struct caller_text version = { .len = sizeof(newer) - 1 };
+
+	if (line->len < version.len)
+		return false;
+	line->len -= version.len;
+	version.at = line->at + line->len;
+	return caller_text_is(version, newer) ||
+	       (rules->is_ignored && caller_text_is(version, older));
+}
+
+/* The method and the path, each up to its space. OPTIONS may be of the server as a whole, "*". */
+static bool caller_http_split(struct caller_text line, struct caller_text *method,
+			      struct caller_text *path)
+{
+	const char *space = memchr(line.at, ' ', line.len);
+
+	if (!space || space + 1 == line.at + line.len)
+		return false;
+	*method = (struct caller_text){ line.at, (size_t)(space - line.at) };
+	*path = (struct caller_text){ space + 1, line.len - method->len - 1 };
+	if (caller_text_is(*path, "*"))
+		return caller_text_is(*method, "OPTIONS");
+	return *path->at == '/' && !memchr(path->at, ' ', path->len);
+}
+
+static bool caller_http_is_probe(struct caller_text method, struct caller_text path,
+				 const struct caller_http_head *head)
+{
+	const struct caller_rules *rules = head->rules;
+	bool is_get = caller_text_is(method, "GET");
+
+	for (size_t i = 0; i < rules->paths_len; i++) {
+		const struct caller_path *ignored = &rules->paths[i];
+
+		if (method.len == ignored->method_len &&
+		    memcmp(method.at, ignored->method, method.len) == 0 &&
+		    caller_text_begins(path, ignored->prefix))
+			return true;
+	}
+	if (rules->is_ignored)
+		return is_get || caller_text_is(method, "HEAD") ||
+		       caller_text_is(method, "OPTIONS");
+	return rules->knows_kubelet && is_get && head->is_kubelet && head->closes;
+}
+
+/* Whether a request line that is not whole yet may become one that we look for. */
+static bool caller_http_may_be_request(struct caller_text text)
+{
+	size_t method_len = 0;
+
+	while (method_len < text.len && isupper((unsigned char)text.at[method_len]))
+		method_len++;
+	if (method_len > CALLER_METHOD_MAX)
+		return false;
+	return method_len == text.len || (method_len && text.at[method_len] == ' ');
+}
+
+enum caller_kind caller_http_judge(const uint8_t *bytes, size_t len,
+				   const struct caller_rules *rules)
+{
+	struct caller_text left = { (const char *)bytes, len }, line, method, path;
+	struct caller_http_head head = { .rules = rules };
+
+	if (!caller_http_may_be_request(left))
+		return CALLER_CLIENT;
+	if (!caller_http_take_line(&left, &line))
+		return CALLER_UNDECIDED;
+	if (!caller_http_is_clean(&line))
+		return CALLER_CLIENT;
+	/* HTTP/0.9: "GET PATH", and that is all. */
+	if (rules->is_ignored && caller_text_begins(line, "GET /") &&
+	    caller_http_split(line, &method, &path))
+		return left.len ? CALLER_CLIENT : CALLER_HTTP;
+	if (!caller_http_cut_version(&line, rules) || !caller_http_split(line, &method, &path))
+		return CALLER_CLIENT;
+	caller_http_read_head(&head, &left);
+	/* Behind the head there is a second request, or a body: a client. */
+	if (head.is_odd || (head.is_whole && left.len))
+		return CALLER_CLIENT;
+	if (!head.is_whole)
+		return CALLER_UNDECIDED;
+	return caller_http_is_probe(method, path, &head) ? CALLER_HTTP : CALLER_CLIENT;
+}
