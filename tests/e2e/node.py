@@ -481,7 +481,7 @@ class Node:
             lines.append(f"{pod.name} {pod.size() if pod.object() else None}")
         for process in [*self.old_doze, self.doze]:
             lines += ["doze:"] + [line for line in process.lines.all()
-                                  if "readiness probe" not in line][-60:] if process else []
+                                  if "asked for readiness" not in line][-60:] if process else []
         return "\n".join(lines)
 
 

@@ -446,7 +446,7 @@ class Pod:
                  f"quota {self.quota_us()}"]
         for process in [*self.old_doze, self.doze]:
             lines += ["doze:"] + [line for line in process.lines.all()
-                                  if "readiness probe" not in line][-40:] if process else []
+                                  if "asked for readiness" not in line][-40:] if process else []
         first_s = self.server.requests[0].time_s if len(self.server.requests) else 0
         lines.append("the API server:")
         for r in list(self.server.requests)[-30:]:

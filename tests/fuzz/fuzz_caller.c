@@ -47,7 +47,7 @@ static const struct {
 	{ FUZZ_START("\x16\3\1\0\x57\1\0\0\x53\3\3"
 		     "0123456789abcdef0123456789abcdef\0\0\2\x13\1\1\0\0\x28"),
 	  false },
-	/* A check by gRPC up to its DATA frame. */
+	/* A probe by gRPC up to its DATA frame. */
 	{ FUZZ_START(FUZZ_PREFACE FUZZ_SETTINGS "\0\0\x55\1\4\0\0\0\1\x83\x86\1\1a"
 						"\x04\x1c/grpc.health.v1.Health/Check"
 						"\x0f\x10\x10"

@@ -41,18 +41,18 @@ static bool fuzz_take_bytes(struct caller_records *h, uint32_t ack, const uint8_
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct caller_records whole = { 0 }, parts = { 0 };
-	bool is_check = true;
+	bool is_probe = true;
 	size_t step;
 
 	if (size < 1)
 		return 0;
 	step = 2 + (size_t)data[0];
-	for (size_t at = 1; is_check && at < size; at += step) {
+	for (size_t at = 1; is_probe && at < size; at += step) {
 		size_t len = min_u64(step, size - at) - 1;
 
-		is_check = fuzz_take(&whole, data[at], data + at + 1, len);
+		is_probe = fuzz_take(&whole, data[at], data + at + 1, len);
 		/* However it is cut, it is the same. */
-		FUZZ_CHECK(fuzz_take_bytes(&parts, data[at], data + at + 1, len) == is_check);
+		FUZZ_CHECK(fuzz_take_bytes(&parts, data[at], data + at + 1, len) == is_probe);
 		FUZZ_CHECK(whole.len <= CALLER_RECORDS_BYTES_MAX &&
 			   whole.head_len < sizeof(whole.head));
 	}

@@ -453,7 +453,7 @@ static enum caller_kind judge_call(const struct call *call, const struct caller_
 	return judge(w.bytes, w.len, rules);
 }
 
-TEST(a_grpc_check_is_told_by_its_last_byte)
+TEST(a_grpc_probe_is_told_by_its_last_byte)
 {
 	static const char *const agents[] = { "kube-probe/1.30", "kube-probe/1.30 grpc-go/1.65.0" };
 
@@ -576,7 +576,7 @@ TEST(settings_of_the_server_are_acknowledged_a_few_times)
 }
 
 /* nghttp2 would take no more notice of what follows such a frame. */
-TEST(what_is_no_http2_behind_a_check_is_a_clients)
+TEST(what_is_no_http2_behind_a_probe_is_a_clients)
 {
 	static const struct {
 		uint8_t type, flags, stream;

@@ -25,7 +25,7 @@ struct record {
 
 struct target_history {
 	const char *name;
-	bool is_check;
+	bool is_probe;
 	struct record records[RECORDS_MAX];
 };
 
@@ -79,25 +79,25 @@ static bool take_record(struct caller_records *h, const struct record *r, size_t
 {
 	static uint8_t bytes[5 + 5000];
 	size_t len = 5 + (size_t)r->len;
-	bool is_check = true;
+	bool is_probe = true;
 
 	bytes[0] = r->type;
 	bytes[1] = bytes[2] = 3;
 	bytes[3] = (uint8_t)(r->len >> 8);
 	bytes[4] = (uint8_t)r->len;
-	for (size_t at = 0; is_check && at < len; at += step)
-		is_check = take(h, r->ack, bytes + at, min_u64(step, len - at));
-	return is_check;
+	for (size_t at = 0; is_probe && at < len; at += step)
+		is_probe = take(h, r->ack, bytes + at, min_u64(step, len - at));
+	return is_probe;
 }
 
 static bool tell(const struct target_history *story, size_t step)
 {
 	struct caller_records h = { 0 };
-	bool is_check = true;
+	bool is_probe = true;
 
-	for (size_t i = 0; is_check && i < RECORDS_MAX && story->records[i].type; i++)
-		is_check = take_record(&h, &story->records[i], step);
-	return is_check;
+	for (size_t i = 0; is_probe && i < RECORDS_MAX && story->records[i].type; i++)
+		is_probe = take_record(&h, &story->records[i], step);
+	return is_probe;
 }
 
 TEST(a_second_request_is_a_clients)
@@ -106,7 +106,7 @@ TEST(a_second_request_is_a_clients)
 
 	for (size_t i = 0; i < ARRAY_LEN(stories); i++) {
 		for (size_t n = 0; n < ARRAY_LEN(steps); n++) {
-			if (tell(&stories[i], steps[n]) != stories[i].is_check)
+			if (tell(&stories[i], steps[n]) != stories[i].is_probe)
 				fail_msg("%s, by %zu bytes", stories[i].name, steps[n]);
 		}
 	}

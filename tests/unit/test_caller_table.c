@@ -23,7 +23,7 @@
 
 #define START_SEQ UINT32_C(1000)
 #define START_NS  (77 * NS_PER_S)
-#define CHECK_NS  (2 * NS_PER_S)
+#define PROBE_NS  (2 * NS_PER_S)
 
 static const char probe[] = PROBE, hello[] = HELLO;
 
@@ -79,7 +79,7 @@ static void expect_rows(const char *name, uint32_t start, const char *stream,
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	for (size_t i = 0; i < len; i++) {
 		enum caller_kind kind = take(c, 1, start + (uint32_t)rows[i].from,
 					     stream + rows[i].from, rows[i].to - rows[i].from,
@@ -123,7 +123,7 @@ TEST(a_probe_by_the_byte_is_one)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	for (size_t i = 0; i < N; i++)
 		assert_int_equal(take(c, 1, START_SEQ + (uint32_t)i, probe + i, 1, START_NS),
 				 i < N - 1 ? UNDECIDED : HTTP);
@@ -158,7 +158,7 @@ TEST(a_second_request_makes_it_a_clients_for_good)
 		    { 0, N, HTTP }, { N, 2 * N, CLIENT }, { 0, N, CLIENT });
 	EXPECT_ROWS("a byte of it", PROBE PROBE, { 0, N, HTTP }, { N, N + 1, CLIENT });
 	EXPECT_ROWS("within one segment", PROBE PROBE, { 0, N + 1, CLIENT });
-	EXPECT_ROWS("a client's, then a check", "x\r\n" PROBE, { 0, 3, CLIENT }, { 3, N, CLIENT });
+	EXPECT_ROWS("a client's, then a probe", "x\r\n" PROBE, { 0, 3, CLIENT }, { 3, N, CLIENT });
 }
 /* clang-format on */
 
@@ -168,7 +168,7 @@ TEST(other_bytes_are_not_the_same_sent_again)
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	static const char post[] = "POST / HTTP/1.1\r\n";
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
 	assert_int_equal(take(c, 1, START_SEQ, post, sizeof(post) - 1, START_NS), CLIENT);
 	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
@@ -186,7 +186,7 @@ TEST(what_is_hidden_is_judged_by_its_records)
 	const size_t len = sizeof(finished) - 1;
 	uint32_t seq = START_SEQ + HELLO_LEN;
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, 10, START_NS), UNDECIDED);
 	assert_int_equal(take(c, 1, START_SEQ + 10, hello + 10, H - 10, START_NS), TLS);
 	assert_int_equal(take(c, 1, seq, finished, len, START_NS), TLS);
@@ -205,14 +205,14 @@ TEST(who_stays_by_tls_is_a_client)
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	struct gate_flow flow = flow_of(1), other = flow_of(2);
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, HELLO, H, START_NS), TLS);
 	assert_int_equal(take(c, 2, START_SEQ, PROBE, N, START_NS), HTTP);
-	assert_int_equal(caller_table_kind(c, &flow, START_NS + CHECK_NS - 1), TLS);
-	assert_int_equal(caller_table_kind(c, &flow, START_NS + CHECK_NS), CLIENT);
-	assert_int_equal(caller_table_kind(c, &other, START_NS + CHECK_NS), HTTP);
+	assert_int_equal(caller_table_kind(c, &flow, START_NS + PROBE_NS - 1), TLS);
+	assert_int_equal(caller_table_kind(c, &flow, START_NS + PROBE_NS), CLIENT);
+	assert_int_equal(caller_table_kind(c, &other, START_NS + PROBE_NS), HTTP);
 	/* What it says then is activity. */
-	assert_int_equal(take(c, 1, START_SEQ + H, "\x17", 1, START_NS + CHECK_NS), CLIENT);
+	assert_int_equal(take(c, 1, START_SEQ + H, "\x17", 1, START_NS + PROBE_NS), CLIENT);
 }
 
 static enum caller_kind take_syn(struct caller_table *c, uint16_t port, uint32_t seq,
@@ -243,7 +243,7 @@ TEST(what_is_not_told_yet_has_an_age)
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	uint64_t now = START_NS;
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_false(is_unproven(c, 1, now, 0));
 	/* From its SYN on, also if that is sent again. */
 	assert_int_equal(take_syn(c, 1, START_SEQ, now), UNDECIDED);
@@ -264,7 +264,7 @@ TEST(a_syn_with_the_ports_of_another_begins_anew)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, "x", 1, START_NS), CLIENT);
 	assert_int_equal(take_syn(c, 1, START_SEQ + 5000, START_NS + 5), UNDECIDED);
 	assert_true(is_unproven(c, 1, START_NS + 5, 0));
@@ -278,7 +278,7 @@ TEST(more_bytes_than_a_probe_has_are_a_clients)
 
 	memset(bytes, 'x', sizeof(bytes));
 	memcpy(bytes, "GET /", 5);
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
 	assert_int_equal(take(c, 1, START_SEQ + CALLER_BYTES_MAX - 1, "x", 1, START_NS), CLIENT);
 	assert_int_equal(take(c, 2, START_SEQ, bytes, CALLER_BYTES_MAX - 1, START_NS), UNDECIDED);
@@ -293,7 +293,7 @@ TEST(of_a_connection_that_is_not_known_nothing_is_thought)
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	struct gate_flow back = flow_of(1);
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_int_equal(kind_of(c, 1), CLIENT);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, N, START_NS), HTTP);
 	assert_int_equal(kind_of(c, 2), CLIENT);
@@ -309,7 +309,7 @@ TEST(a_full_table_forgets_the_one_that_was_silent_longest)
 {
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	for (uint16_t i = 1; i <= CALLER_TABLE_MAX; i++)
 		assert_int_equal(take(c, i, START_SEQ, PROBE, 20, START_NS + i), UNDECIDED);
 	/* The first one speaks, and so the second was silent longest. */
@@ -326,7 +326,7 @@ TEST(a_full_table_forgets_the_one_that_was_silent_longest)
 		assert_int_equal(take(c, i, START_SEQ + 20, probe + 20, N - 20, START_NS + 1004),
 				 HTTP);
 	assert_int_equal(kind_of(c, 1000), HTTP);
-	/* The middle of a check is none. */
+	/* The middle of a probe is none. */
 	assert_int_equal(take(c, 2, START_SEQ + 20, probe + 20, N - 20, START_NS + 1005), CLIENT);
 }
 
@@ -335,7 +335,7 @@ TEST(a_connection_that_was_silent_for_long_is_forgotten)
 	_cleanup_(caller_table_free) struct caller_table *c = NULL;
 	uint64_t now = START_NS;
 
-	assert_int_equal(caller_table_new(&c, CHECK_NS), 0);
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
 	assert_int_equal(take(c, 1, START_SEQ, PROBE, 20, now), UNDECIDED);
 	now += CALLER_TABLE_FORGET_NS - 1;
 	assert_int_equal(take(c, 1, START_SEQ + 20, probe + 20, 20, now), UNDECIDED);

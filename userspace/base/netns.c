@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -80,4 +82,16 @@ void netns_leave(const struct netns *ns)
 	 */
 	log_err(-errno, "cannot return from the target's network namespace");
 	abort();
+}
+
+int netns_socket(const struct netns *ns, int family)
+{
+	int fd, r = netns_enter(ns);
+
+	if (r < 0)
+		return r;
+	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+	r = fd < 0 ? -errno : fd;
+	netns_leave(ns);
+	return r;
 }

@@ -27,4 +27,7 @@ void netns_close(struct netns *ns);
 int netns_enter(const struct netns *ns);
 void netns_leave(const struct netns *ns);
 
+/* A TCP socket made inside, which does not block. -errno. */
+int netns_socket(const struct netns *ns, int family);
+
 #endif

@@ -16,25 +16,25 @@ struct caller_table_connection {
 	uint64_t first_ns, seen_ns;
 	uint32_t first_seq, next_seq;
 	enum caller_kind kind;
-	struct caller_records hidden; /* CALLER_TLS: what is behind the ClientHello */
-	/* As long as they are of use: to be judged, and compared with what is sent again. */
+	struct caller_records records; /* CALLER_TLS: behind the ClientHello */
+	/* To be judged, and compared with what is sent again; kept as long as that is of use. */
 	size_t len;
 	uint8_t *bytes;
 };
 
 struct caller_table {
-	struct caller_table_connection *table;
+	struct caller_table_connection *connections;
 	uint64_t probe_ns;
 };
 
 int caller_table_new(struct caller_table **out, uint64_t probe_ns)
 {
-	struct caller_table *c = calloc(1, sizeof(*c));
+	struct caller_table *table = calloc(1, sizeof(*table));
 
-	if (!c)
+	if (!table)
 		return -ENOMEM;
-	c->probe_ns = probe_ns;
-	*out = c;
+	table->probe_ns = probe_ns;
+	*out = table;
 	return 0;
 }
 
@@ -45,45 +45,47 @@ static void caller_table_drop_bytes(struct caller_table_connection *connection)
 	connection->len = 0;
 }
 
-static void caller_table_forget(struct caller_table *c, struct caller_table_connection *connection)
+static void caller_table_forget(struct caller_table *table,
+				struct caller_table_connection *connection)
 {
-	HASH_DEL(c->table, connection);
+	HASH_DEL(table->connections, connection);
 	caller_table_drop_bytes(connection);
 	free(connection);
 }
 
-void caller_table_free(struct caller_table **c)
+void caller_table_free(struct caller_table **table)
 {
 	struct caller_table_connection *connection, *next;
 
-	if (!*c)
+	if (!*table)
 		return;
-	HASH_ITER(hh, (*c)->table, connection, next)
+	HASH_ITER(hh, (*table)->connections, connection, next)
 	{
-		caller_table_forget(*c, connection);
+		caller_table_forget(*table, connection);
 	}
-	free(*c);
-	*c = NULL;
+	free(*table);
+	*table = NULL;
 }
 
-static struct caller_table_connection *caller_table_find(const struct caller_table *c,
+static struct caller_table_connection *caller_table_find(const struct caller_table *table,
 							 const struct gate_flow *flow)
 {
 	struct caller_table_connection *connection;
 
-	HASH_FIND(hh, c->table, flow, sizeof(*flow), connection);
+	HASH_FIND(hh, table->connections, flow, sizeof(*flow), connection);
 	return connection;
 }
 
-/* uthash keeps the order in which they came, so the oldest is at the head. */
-static void caller_table_make_room(struct caller_table *c, uint64_t now_ns)
+/* uthash keeps the order of HASH_ADD, so the one that was silent longest is at the head. */
+static void caller_table_make_room(struct caller_table *table, uint64_t now_ns)
 {
-	while (c->table && (HASH_COUNT(c->table) >= CALLER_TABLE_MAX ||
-			    now_ns - c->table->seen_ns >= CALLER_TABLE_FORGET_NS))
-		caller_table_forget(c, c->table);
+	while (table->connections &&
+	       (HASH_COUNT(table->connections) >= CALLER_TABLE_MAX ||
+		now_ns - table->connections->seen_ns >= CALLER_TABLE_FORGET_NS))
+		caller_table_forget(table, table->connections);
 }
 
-static struct caller_table_connection *caller_table_add(struct caller_table *c,
+static struct caller_table_connection *caller_table_add(struct caller_table *table,
 							const struct gate_flow *flow,
 							const struct caller_table_segment *segment)
 {
@@ -95,7 +97,7 @@ static struct caller_table_connection *caller_table_add(struct caller_table *c,
 	connection->first_seq = segment->seq;
 	connection->next_seq = segment->seq;
 	connection->first_ns = segment->seen_ns;
-	HASH_ADD(hh, c->table, flow, sizeof(connection->flow), connection);
+	HASH_ADD(hh, table->connections, flow, sizeof(connection->flow), connection);
 	return connection;
 }
 
@@ -122,19 +124,20 @@ static enum caller_kind caller_table_judge(struct caller_table_connection *conne
 					   const struct caller_table_segment *segment,
 					   const struct caller_rules *rules)
 {
-	if (connection->kind == CALLER_TLS)
-		return caller_records_take(&connection->hidden, segment->ack, segment->payload,
-					   segment->len)
-			       ? CALLER_TLS
+	if (connection->kind != CALLER_TLS)
+		return caller_table_append(connection, segment->payload, segment->len)
+			       ? caller_judge(connection->bytes, connection->len, rules)
 			       : CALLER_CLIENT;
-	if (!caller_table_append(connection, segment->payload, segment->len))
-		return CALLER_CLIENT;
-	return caller_judge(connection->bytes, connection->len, rules);
+	return caller_records_take(&connection->records, segment->ack, segment->payload,
+				   segment->len)
+		       ? CALLER_TLS
+		       : CALLER_CLIENT;
 }
 
 /*
- * All of it, and as it was before: what begins in front of the first byte, or says something else,
- * is another connection by the same ports. Hidden bytes are not kept, and so not compared.
+ * Whether all of the segment has come before. A segment that begins in front of the first byte, or
+ * says something else, belongs to another connection by the same ports. The bytes of TLS records
+ * are not kept, and so not compared.
  */
 static bool caller_table_is_sent_again(const struct caller_table_connection *connection,
 				       uint32_t seq, const uint8_t *payload, size_t len)
@@ -149,21 +152,21 @@ static bool caller_table_is_sent_again(const struct caller_table_connection *con
 	return kept == 0 || memcmp(connection->bytes + offset, payload, kept) == 0;
 }
 
-static enum caller_kind caller_table_kind_by(const struct caller_table *c,
+static enum caller_kind caller_table_kind_at(const struct caller_table *table,
 					     const struct caller_table_connection *connection,
 					     uint64_t now_ns)
 {
-	if (connection->kind == CALLER_TLS && now_ns - connection->first_ns >= c->probe_ns)
+	if (connection->kind == CALLER_TLS && now_ns - connection->first_ns >= table->probe_ns)
 		return CALLER_CLIENT;
 	return connection->kind;
 }
 
-static enum caller_kind caller_table_kind_with(const struct caller_table *c,
-					       struct caller_table_connection *connection,
-					       const struct caller_table_segment *segment,
-					       const struct caller_rules *rules)
+static enum caller_kind caller_table_kind_after(const struct caller_table *table,
+						struct caller_table_connection *connection,
+						const struct caller_table_segment *segment,
+						const struct caller_rules *rules)
 {
-	enum caller_kind kind = caller_table_kind_by(c, connection, segment->seen_ns);
+	enum caller_kind kind = caller_table_kind_at(table, connection, segment->seen_ns);
 
 	if (kind == CALLER_CLIENT ||
 	    caller_table_is_sent_again(connection, segment->seq, segment->payload, segment->len))
@@ -174,7 +177,7 @@ static enum caller_kind caller_table_kind_with(const struct caller_table *c,
 	return caller_table_judge(connection, segment, rules);
 }
 
-/* It has the ports of one that is over. */
+/* Whether the segment is of a new connection, by the ports of one that is over. */
 static bool caller_table_is_another(const struct caller_table_connection *connection,
 				    const struct caller_table_segment *segment)
 {
@@ -182,44 +185,44 @@ static bool caller_table_is_another(const struct caller_table_connection *connec
 	       (segment->is_syn && segment->seq != connection->first_seq);
 }
 
-enum caller_kind caller_table_take(struct caller_table *c, const struct gate_flow *flow,
+enum caller_kind caller_table_take(struct caller_table *table, const struct gate_flow *flow,
 				   const struct caller_table_segment *segment,
 				   const struct caller_rules *rules)
 {
-	struct caller_table_connection *connection = caller_table_find(c, flow);
+	struct caller_table_connection *connection = caller_table_find(table, flow);
 
 	if (connection && caller_table_is_another(connection, segment)) {
-		caller_table_forget(c, connection);
+		caller_table_forget(table, connection);
 		connection = NULL;
 	}
 	if (!connection) {
-		caller_table_make_room(c, segment->seen_ns);
-		connection = caller_table_add(c, flow, segment);
+		caller_table_make_room(table, segment->seen_ns);
+		connection = caller_table_add(table, flow, segment);
 	}
 	if (!connection)
 		return CALLER_CLIENT;
 	/* Move it to the end of the order. */
-	HASH_DEL(c->table, connection);
-	HASH_ADD(hh, c->table, flow, sizeof(connection->flow), connection);
+	HASH_DEL(table->connections, connection);
+	HASH_ADD(hh, table->connections, flow, sizeof(connection->flow), connection);
 	connection->seen_ns = segment->seen_ns;
-	connection->kind = caller_table_kind_with(c, connection, segment, rules);
+	connection->kind = caller_table_kind_after(table, connection, segment, rules);
 	if (connection->kind == CALLER_CLIENT || connection->kind == CALLER_TLS)
 		caller_table_drop_bytes(connection);
 	return connection->kind;
 }
 
-enum caller_kind caller_table_kind(const struct caller_table *c, const struct gate_flow *flow,
+enum caller_kind caller_table_kind(const struct caller_table *table, const struct gate_flow *flow,
 				   uint64_t now_ns)
 {
-	const struct caller_table_connection *connection = caller_table_find(c, flow);
+	const struct caller_table_connection *connection = caller_table_find(table, flow);
 
-	return connection ? caller_table_kind_by(c, connection, now_ns) : CALLER_CLIENT;
+	return connection ? caller_table_kind_at(table, connection, now_ns) : CALLER_CLIENT;
 }
 
-bool caller_table_is_unproven(const struct caller_table *c, const struct gate_flow *flow,
+bool caller_table_is_unproven(const struct caller_table *table, const struct gate_flow *flow,
 			      uint64_t now_ns, uint64_t *age_ns)
 {
-	const struct caller_table_connection *connection = caller_table_find(c, flow);
+	const struct caller_table_connection *connection = caller_table_find(table, flow);
 
 	if (!connection || (connection->kind != CALLER_UNDECIDED && connection->kind != CALLER_TLS))
 		return false;

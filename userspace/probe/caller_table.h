@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connections from sources of probes that reach the awake application: what each has
- * sent so far, and what that makes it. Pure. It sees segments as the gate does; one that it cannot
- * put in order makes its connection a client's.
+ * The connections from sources of probes that reach the awake application: what each has sent so
+ * far, and whose that makes it. Pure. It sees segments as the gate does; one that it cannot put in
+ * order makes its connection a client's.
  */
 #ifndef DOZE_CALLER_TABLE_H
 #define DOZE_CALLER_TABLE_H
@@ -10,7 +10,7 @@
 #include "gate.h"
 #include "probe/caller.h"
 
-/* Remembered at most; the one that was silent longest is forgotten first. */
+/* Connections at most; the one that was silent longest is forgotten first. */
 #define CALLER_TABLE_MAX 256
 
 /* A connection that was silent for so long is forgotten: its port may be another's by now. */
@@ -26,24 +26,24 @@ struct caller_table_segment {
 	uint64_t seen_ns;
 };
 
-/* The caller owns *out. By TLS, who is there for probe_ns is a client. -ENOMEM. */
+/* The caller owns *out. A connection by TLS that lasts for probe_ns is a client's. -ENOMEM. */
 int caller_table_new(struct caller_table **out, uint64_t probe_ns);
-void caller_table_free(struct caller_table **c);
+void caller_table_free(struct caller_table **table);
 
-/* What the connection is by now, with this segment. */
-enum caller_kind caller_table_take(struct caller_table *c, const struct gate_flow *flow,
+/* Whose the connection is by now, with this segment. */
+enum caller_kind caller_table_take(struct caller_table *table, const struct gate_flow *flow,
 				   const struct caller_table_segment *segment,
 				   const struct caller_rules *rules);
 
-/* What it was by the last segment, and by now; CALLER_CLIENT if nothing is known of it. */
-enum caller_kind caller_table_kind(const struct caller_table *c, const struct gate_flow *flow,
+/* Whose it is by the segments so far, and now; CALLER_CLIENT if nothing is known of it. */
+enum caller_kind caller_table_kind(const struct caller_table *table, const struct gate_flow *flow,
 				   uint64_t now_ns);
 
 /*
- * Whether it is not told by now whether it is a probe's: it has said nothing since its SYN,
- * half of something, or speaks TLS. *age_ns: since it is there.
+ * Whether the connection may still be a probe's or a client's: it has said nothing since its SYN,
+ * half of something, or speaks TLS. *age_ns: since its first segment.
  */
-bool caller_table_is_unproven(const struct caller_table *c, const struct gate_flow *flow,
+bool caller_table_is_unproven(const struct caller_table *table, const struct gate_flow *flow,
 			      uint64_t now_ns, uint64_t *age_ns);
 
 #endif

@@ -167,12 +167,8 @@ static void connection_on_end(struct bufferevent *client, short what, void *arg)
 static void connection_on_answered(struct bufferevent *client, void *arg)
 {
 	struct connection *connection = arg;
-	SSL *ssl = bufferevent_openssl_get_ssl(client);
 
-	/* The answer has left us: our end is closed, in order. */
-	if (ssl)
-		SSL_shutdown(ssl);
-	shutdown(bufferevent_getfd(client), SHUT_WR);
+	relay_shut_down(client);
 	connection_arm(connection, CONNECTION_CLOSE_MS);
 }
 
@@ -267,19 +263,14 @@ static void connection_on_connected(struct bufferevent *application, short what,
 
 static void connection_connect(struct connection *connection)
 {
-	const struct netns *ns = connection->set->settings.ns;
 	const int one = 1;
 	union address_sockaddr address;
 	socklen_t len = address_to_sockaddr(&connection->flow.daddr, connection->flow.dport_be,
 					    &address);
-	int fd = -1;
+	int fd = netns_socket(connection->set->settings.ns, address.any.sa_family);
 
 	connection->state = CONNECTION_CONNECTING;
 	timer_stop(connection->timer);
-	if (netns_enter(ns) == 0) {
-		fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		netns_leave(ns);
-	}
 	if (fd >= 0)
 		connection->application = connection_wrap(connection, fd, false);
 	if (!connection->application) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Our own readiness probe: asks the application, again and again, whether it is ready. It tries
- * every address in turn, then pauses, a little longer each time. The gate lets it through while
- * closed, because it is told the probe's local port before the probe connects.
+ * Asks the application, again and again, whether it is ready. It tries every address in turn, then
+ * pauses, a little longer each time. The gate lets the question through while it is closed, because
+ * it is told the local port before the connect.
  */
 #ifndef DOZE_READY_H
 #define DOZE_READY_H
@@ -41,7 +41,7 @@ struct ready_spec {
 	const char *service; /* of READY_GRPC, "" for the server as a whole */
 };
 
-/* The local port of a probe that is about to connect; 0: it is over. */
+/* The local port from which a try is about to connect; 0: there is no try any more. */
 typedef void (*ready_port_fn)(void *arg, uint16_t port);
 typedef void (*ready_fn)(void *arg);
 
@@ -55,13 +55,13 @@ struct ready_settings {
 
 struct ready;
 
-/* http is borrowed, and outlives the probe. -ENOMEM, logged. */
+/* http is borrowed, and outlives *out. -ENOMEM, logged. */
 int ready_new(struct ready **out, struct event_base *base, struct http *http,
 	      const struct ready_settings *settings);
-void ready_free(struct ready **p);
+void ready_free(struct ready **ready);
 
 /* Starts afresh with at most READY_ADDRESSES_MAX addresses; ends with ready() or ready_stop(). */
-void ready_start(struct ready *p, const struct ready_address *addresses, size_t len);
-void ready_stop(struct ready *p);
+void ready_start(struct ready *ready, const struct ready_address *addresses, size_t len);
+void ready_stop(struct ready *ready);
 
 #endif

@@ -23,7 +23,7 @@
 
 struct relay_end {
 	struct relay *relay;
-	struct bufferevent *connection;
+	struct bufferevent *stream;
 	struct relay_end *other;
 	bool has_ended;	   /* it sends nothing more */
 	bool is_shut_down; /* it is sent nothing more */
@@ -37,66 +37,67 @@ struct relay {
 	void *arg;
 };
 
-void relay_reset(struct bufferevent **connection)
+void relay_reset(struct bufferevent **stream)
 {
 	const struct linger at_once = { .l_onoff = 1 };
 	int fd;
 
-	if (!*connection)
+	if (!*stream)
 		return;
-	fd = bufferevent_getfd(*connection);
+	fd = bufferevent_getfd(*stream);
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-	bufferevent_free(*connection);
-	*connection = NULL;
+	bufferevent_free(*stream);
+	*stream = NULL;
 }
 
-void relay_free(struct relay **r)
+void relay_free(struct relay **relay)
 {
-	if (!*r)
+	if (!*relay)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN((*r)->ends); i++)
-		relay_reset(&(*r)->ends[i].connection);
-	free(*r);
-	*r = NULL;
+	for (size_t i = 0; i < ARRAY_LEN((*relay)->ends); i++)
+		relay_reset(&(*relay)->ends[i].stream);
+	free(*relay);
+	*relay = NULL;
 }
 
 /* Both have said all they had: closed without a reset. */
-static void relay_end_well(struct relay *r)
+static void relay_end_well(struct relay *relay)
 {
-	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++)
-		bufferevent_free(r->ends[i].connection);
-	r->done(r->arg);
-	free(r);
+	for (size_t i = 0; i < ARRAY_LEN(relay->ends); i++)
+		bufferevent_free(relay->ends[i].stream);
+	relay->done(relay->arg);
+	free(relay);
 }
 
-static void relay_end_badly(struct relay *r)
+static void relay_end_badly(struct relay *relay)
 {
-	relay_done_fn done = r->done;
-	void *arg = r->arg;
+	relay_done_fn done = relay->done;
+	void *arg = relay->arg;
 
-	relay_free(&r);
+	relay_free(&relay);
 	done(arg);
 }
 
-static void relay_shut_down(struct relay_end *end)
+void relay_shut_down(struct bufferevent *stream)
 {
-	SSL *ssl = bufferevent_openssl_get_ssl(end->connection);
+	SSL *ssl = bufferevent_openssl_get_ssl(stream);
 
-	end->is_shut_down = true;
 	if (ssl)
 		SSL_shutdown(ssl);
-	shutdown(bufferevent_getfd(end->connection), SHUT_WR);
+	shutdown(bufferevent_getfd(stream), SHUT_WR);
 }
 
 /* true: the relay is gone. */
 static bool relay_settle(struct relay_end *end)
 {
 	struct relay_end *to = end->other;
-	struct evbuffer *pending = bufferevent_get_output(to->connection);
+	struct evbuffer *pending = bufferevent_get_output(to->stream);
 
-	if (end->has_ended && !to->is_shut_down && evbuffer_get_length(pending) == 0)
-		relay_shut_down(to);
+	if (end->has_ended && !to->is_shut_down && evbuffer_get_length(pending) == 0) {
+		to->is_shut_down = true;
+		relay_shut_down(to->stream);
+	}
 	if (!end->is_shut_down || !to->is_shut_down)
 		return false;
 	relay_end_well(end->relay);
@@ -106,50 +107,50 @@ static bool relay_settle(struct relay_end *end)
 /* As much as there is room for, beside what the other end has yet to take. */
 static void relay_read_on(struct relay_end *end)
 {
-	size_t pending = evbuffer_get_length(bufferevent_get_output(end->other->connection));
+	size_t pending = evbuffer_get_length(bufferevent_get_output(end->other->stream));
 
 	if (end->has_ended || pending >= RELAY_BUFFER_MAX) {
-		bufferevent_disable(end->connection, EV_READ);
+		bufferevent_disable(end->stream, EV_READ);
 		return;
 	}
-	bufferevent_setwatermark(end->connection, EV_READ, 0, RELAY_BUFFER_MAX - pending);
-	bufferevent_enable(end->connection, EV_READ);
+	bufferevent_setwatermark(end->stream, EV_READ, 0, RELAY_BUFFER_MAX - pending);
+	bufferevent_enable(end->stream, EV_READ);
 }
 
 static void relay_pass_on(struct relay_end *end)
 {
-	struct evbuffer *input = bufferevent_get_input(end->connection);
+	struct evbuffer *input = bufferevent_get_input(end->stream);
 
 	if (evbuffer_get_length(input)) {
 		end->relay->last = end;
 		end->relay->last_ns = monotonic_ns();
 	}
-	evbuffer_add_buffer(bufferevent_get_output(end->other->connection), input);
+	evbuffer_add_buffer(bufferevent_get_output(end->other->stream), input);
 	relay_read_on(end);
 }
 
-static void relay_on_read(struct bufferevent *connection, void *arg)
+static void relay_on_read(struct bufferevent *stream, void *arg)
 {
-	(void)connection;
+	(void)stream;
 	relay_pass_on(arg);
 }
 
 /* All has been written: there is room again. */
-static void relay_on_written(struct bufferevent *connection, void *arg)
+static void relay_on_written(struct bufferevent *stream, void *arg)
 {
 	struct relay_end *end = arg;
 
-	(void)connection;
+	(void)stream;
 	if (relay_settle(end->other))
 		return;
 	relay_read_on(end->other);
 }
 
-static void relay_on_event(struct bufferevent *connection, short what, void *arg)
+static void relay_on_event(struct bufferevent *stream, short what, void *arg)
 {
 	struct relay_end *end = arg;
 
-	(void)connection;
+	(void)stream;
 	if (what & BEV_EVENT_CONNECTED)
 		return; /* the handshake of TLS is over */
 	if (!(what & BEV_EVENT_EOF)) {
@@ -161,54 +162,49 @@ static void relay_on_event(struct bufferevent *connection, short what, void *arg
 	relay_settle(end);
 }
 
-static void relay_keep_alive(int fd)
+static void relay_take(struct relay *relay, size_t i, struct bufferevent *stream)
 {
 	const int on = 1, idle_s = RELAY_ALIVE_IDLE_S, interval_s = RELAY_ALIVE_INTERVAL_S;
+	int fd = bufferevent_getfd(stream);
+	struct relay_end *end = &relay->ends[i];
 
+	*end = (struct relay_end){
+		.relay = relay,
+		.stream = stream,
+		.other = &relay->ends[1 - i],
+	};
+	bufferevent_setcb(stream, relay_on_read, relay_on_written, relay_on_event, end);
+	bufferevent_set_timeouts(stream, NULL, NULL);
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
 }
 
-static void relay_take(struct relay *r, size_t i, struct bufferevent *connection)
-{
-	struct relay_end *end = &r->ends[i];
-
-	*end = (struct relay_end){
-		.relay = r,
-		.connection = connection,
-		.other = &r->ends[1 - i],
-	};
-	bufferevent_setcb(connection, relay_on_read, relay_on_written, relay_on_event, end);
-	bufferevent_set_timeouts(connection, NULL, NULL);
-	relay_keep_alive(bufferevent_getfd(connection));
-}
-
 int relay_start(struct relay **out, struct bufferevent *client, struct bufferevent *application,
 		relay_done_fn done, void *arg)
 {
-	struct relay *r = calloc(1, sizeof(*r));
+	struct relay *relay = calloc(1, sizeof(*relay));
 
-	if (!r)
+	if (!relay)
 		return -ENOMEM;
-	r->done = done;
-	r->arg = arg;
-	r->last = &r->ends[0];
-	relay_take(r, 0, client);
-	relay_take(r, 1, application);
-	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++) {
-		bufferevent_enable(r->ends[i].connection, EV_WRITE);
-		relay_pass_on(&r->ends[i]);
+	relay->done = done;
+	relay->arg = arg;
+	relay->last = &relay->ends[0];
+	relay_take(relay, 0, client);
+	relay_take(relay, 1, application);
+	for (size_t i = 0; i < ARRAY_LEN(relay->ends); i++) {
+		bufferevent_enable(relay->ends[i].stream, EV_WRITE);
+		relay_pass_on(&relay->ends[i]);
 	}
-	*out = r;
+	*out = relay;
 	return 0;
 }
 
-bool relay_is_busy(const struct relay *r)
+bool relay_is_busy(const struct relay *relay)
 {
-	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++) {
-		if (evbuffer_get_length(bufferevent_get_output(r->ends[i].connection)))
+	for (size_t i = 0; i < ARRAY_LEN(relay->ends); i++) {
+		if (evbuffer_get_length(bufferevent_get_output(relay->ends[i].stream)))
 			return true;
 	}
-	return r->last == &r->ends[0] || monotonic_ns() - r->last_ns < RELAY_REST_NS;
+	return relay->last == &relay->ends[0] || monotonic_ns() - relay->last_ns < RELAY_REST_NS;
 }

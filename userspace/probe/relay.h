@@ -24,12 +24,15 @@ typedef void (*relay_done_fn)(void *arg);
  */
 int relay_start(struct relay **out, struct bufferevent *client, struct bufferevent *application,
 		relay_done_fn done, void *arg);
-void relay_free(struct relay **r);
+void relay_free(struct relay **relay);
 
-/* The client waits for an answer, for all that can be seen, or for the rest of one. */
-bool relay_is_busy(const struct relay *r);
+/* The client waits for an answer or for the rest of one, as far as can be seen. */
+bool relay_is_busy(const struct relay *relay);
 
-/* Closed with a reset: the peer must not take it for a proper end. Frees it. */
-void relay_reset(struct bufferevent **connection);
+/* Tells the peer, in order, that nothing more comes from us. */
+void relay_shut_down(struct bufferevent *stream);
+
+/* Closes with a reset: the peer must not take it for a proper end. Frees it. */
+void relay_reset(struct bufferevent **stream);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Written out: nothing in these answers depends on what was asked, but for the stream. */
+/* Written out: only the version and the stream of an answer depend on what was asked. */
 #include "probe/reply.h"
 
 #include <string.h>
@@ -46,7 +46,7 @@ static size_t reply_put(uint8_t *out, const char *text, size_t len)
 	return len;
 }
 
-/* At the end of the first line, before its CR; NULL: of HTTP/0.9, which has none. */
+/* The version stands before the CR of the first line. NULL: HTTP/0.9 has none. */
 static const uint8_t *reply_find_version(const uint8_t *request, size_t len)
 {
 	const size_t version_len = sizeof(reply_http_version) - 1;
@@ -111,49 +111,34 @@ size_t reply_grpc(uint32_t stream_id, uint8_t out[REPLY_MAX])
 				   reply_grpc_trailer, sizeof(reply_grpc_trailer) - 1);
 }
 
-struct reply_frame {
-	uint8_t type, flags;
-	uint32_t stream_id;
-	size_t len; /* with its header */
-};
-
-/* false: the header is not there yet. */
-static bool reply_read_frame(const uint8_t *at, size_t left, struct reply_frame *out)
+/* Where the first frame of that type with these flags begins; 0: it has not come yet. */
+static size_t reply_find_frame(const uint8_t *bytes, size_t len, uint8_t type, uint8_t flags)
 {
-	if (left < REPLY_H2_HEADER)
-		return false;
-	*out = (struct reply_frame){
-		.type = at[3],
-		.flags = at[4],
-		.stream_id = (uint32_t)(at[5] & 0x7f) << 24 | (uint32_t)at[6] << 16 |
-			     (uint32_t)at[7] << 8 | at[8],
-		.len = REPLY_H2_HEADER + ((size_t)at[0] << 16 | (size_t)at[1] << 8 | at[2]),
-	};
-	return true;
+	size_t at = REPLY_H2_PREFACE;
+
+	while (at < len && len - at >= REPLY_H2_HEADER) {
+		const uint8_t *header = bytes + at;
+
+		if (header[3] == type && (header[4] & flags) == flags)
+			return at;
+		at += REPLY_H2_HEADER +
+		      ((size_t)header[0] << 16 | (size_t)header[1] << 8 | header[2]);
+	}
+	return 0;
 }
 
 uint32_t reply_h2_stream(const uint8_t *bytes, size_t len)
 {
-	struct reply_frame frame;
+	size_t at = reply_find_frame(bytes, len, REPLY_H2_HEADERS, 0);
+	const uint8_t *id = bytes + at + 5;
 
-	for (size_t at = REPLY_H2_PREFACE; at < len; at += frame.len) {
-		if (!reply_read_frame(bytes + at, len - at, &frame))
-			return 0;
-		if (frame.type == REPLY_H2_HEADERS)
-			return frame.stream_id;
-	}
-	return 0;
+	if (!at)
+		return 0;
+	return (uint32_t)(id[0] & 0x7f) << 24 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 8 |
+	       id[3];
 }
 
 size_t reply_h2_find_ack(const uint8_t *bytes, size_t len)
 {
-	struct reply_frame frame;
-
-	for (size_t at = REPLY_H2_PREFACE; at < len; at += frame.len) {
-		if (!reply_read_frame(bytes + at, len - at, &frame))
-			return 0;
-		if (frame.type == REPLY_H2_SETTINGS && (frame.flags & REPLY_H2_ACK))
-			return at;
-	}
-	return 0;
+	return reply_find_frame(bytes, len, REPLY_H2_SETTINGS, REPLY_H2_ACK);
 }

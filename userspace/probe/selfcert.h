@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS without anybody's trust: the kubelet does not look at the certificate of an HTTPS probe
- * (https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/). An end of
- * the connection without a close_notify is an end: many servers do it that way.
+ * TLS without trust: the kubelet does not look at the certificate of an HTTPS probe
+ * (https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/). A
+ * connection may end without a close_notify, because many servers end it so.
  */
 #ifndef DOZE_SELFCERT_H
 #define DOZE_SELFCERT_H
@@ -10,7 +10,7 @@
 #include <openssl/ssl.h>
 
 /*
- * A server's context with a new P-256 key and a certificate that it has signed itself; of what the
+ * A server's context with a new P-256 key and a certificate that it has signed itself. Of what the
  * client offers by ALPN it takes HTTP/1.1. The caller owns *out. -EIO, logged.
  */
 int selfcert_new_server(SSL_CTX **out);
