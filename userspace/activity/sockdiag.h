@@ -26,9 +26,9 @@ int sockdiag_new(struct sockdiag **out, const struct netns *ns, struct sockdiag_
 void sockdiag_free(struct sockdiag **sockdiag);
 
 /*
- * Calls each() once for every connection whose local port is one of ports (host order): both
- * families, the states SYN_RECV, ESTABLISHED, CLOSE_WAIT, FIN_WAIT1 and FIN_WAIT2. Does not wait
- * for longer than a second. Logs its errors, -errno; each() has not been called then.
+ * Calls each() for every connection whose local port is one of ports (host order): both families,
+ * the states SYN_RECV, ESTABLISHED, CLOSE_WAIT, FIN_WAIT1 and FIN_WAIT2. Waits for one second at
+ * most for each answer of the kernel. Logs its errors, -errno; each() has not been called then.
  */
 int sockdiag_list(struct sockdiag *sockdiag, const uint16_t *ports, size_t ports_len,
 		  sockdiag_fn each, void *arg);

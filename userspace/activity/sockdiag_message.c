@@ -3,7 +3,6 @@
 #include "activity/sockdiag_message.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/bpf.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -13,6 +12,7 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "base/netlink.h"
 
 /* tcp_info has grown at its end; all kernels that we run on have as much of it. */
 #define SOCKDIAG_MESSAGE_INFO_LEN                                                                  \
@@ -44,7 +44,7 @@ int sockdiag_message_parse(const struct nlmsghdr *message, struct busy_socket *o
 			   uint64_t *cookie)
 {
 	const struct inet_diag_msg *diag = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attribute;
+	const void *bytes;
 	struct tcp_info info = { 0 };
 
 	if (message->nlmsg_len < MNL_NLMSG_HDRLEN + sizeof(*diag) ||
@@ -65,14 +65,11 @@ int sockdiag_message_parse(const struct nlmsghdr *message, struct busy_socket *o
 		.unacked = diag->idiag_wqueue,
 		.answer = BUSY_ANSWER_UNKNOWN,
 	};
-	mnl_attr_for_each(attribute, message, sizeof(*diag))
-	{
-		if (mnl_attr_get_type(attribute) != INET_DIAG_INFO ||
-		    mnl_attr_get_payload_len(attribute) < SOCKDIAG_MESSAGE_INFO_LEN)
-			continue;
-		memcpy(&info, mnl_attr_get_payload(attribute), SOCKDIAG_MESSAGE_INFO_LEN);
+	bytes = netlink_attribute(message, sizeof(*diag), INET_DIAG_INFO,
+				  SOCKDIAG_MESSAGE_INFO_LEN);
+	if (bytes) {
+		memcpy(&info, bytes, SOCKDIAG_MESSAGE_INFO_LEN);
 		sockdiag_message_copy_info(&info, out);
-		break;
 	}
 	return 0;
 }

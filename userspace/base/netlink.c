@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "base/util.h"
+
 /* The kernel fills no more than this in one datagram of a dump. */
 #define NETLINK_BUFFER_LEN 32768
 
@@ -15,6 +17,8 @@
 #define NETLINK_SEQ	  1
 
 struct netlink_dump {
+	int protocol;
+	uint16_t type;
 	const void *header;
 	size_t header_len;
 	mnl_cb_t each;
@@ -30,12 +34,31 @@ static int netlink_on_message(const struct nlmsghdr *message, void *arg)
 	return d->each(message, d->arg);
 }
 
-static int netlink_request(struct mnl_socket *nl, uint16_t type, const struct netlink_dump *d)
+/*
+ * The verdict on the request, or on the list at its end: an int, 0 or -errno. libmnl does not look
+ * at the one at the end.
+ */
+static int netlink_on_end(const struct nlmsghdr *message, void *arg)
+{
+	int status = 0;
+
+	(void)arg;
+	if (mnl_nlmsg_get_payload_len(message) >= sizeof(status))
+		memcpy(&status, mnl_nlmsg_get_payload(message), sizeof(status));
+	else if (message->nlmsg_type == NLMSG_ERROR)
+		status = -EBADMSG;
+	if (status >= 0)
+		return MNL_CB_STOP;
+	errno = -status;
+	return MNL_CB_ERROR;
+}
+
+static int netlink_request(struct mnl_socket *nl, const struct netlink_dump *d)
 {
 	_Alignas(struct nlmsghdr) char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 
-	request->nlmsg_type = type;
+	request->nlmsg_type = d->type;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	request->nlmsg_seq = NETLINK_SEQ;
 	memcpy(mnl_nlmsg_put_extra_header(request, d->header_len), d->header, d->header_len);
@@ -44,6 +67,10 @@ static int netlink_request(struct mnl_socket *nl, uint16_t type, const struct ne
 
 static int netlink_receive(struct mnl_socket *nl, struct netlink_dump *d)
 {
+	static mnl_cb_t on_control[] = {
+		[NLMSG_ERROR] = netlink_on_end,
+		[NLMSG_DONE] = netlink_on_end,
+	};
 	_Alignas(struct nlmsghdr) char buffer[NETLINK_BUFFER_LEN];
 	int r;
 
@@ -51,15 +78,16 @@ static int netlink_receive(struct mnl_socket *nl, struct netlink_dump *d)
 		ssize_t n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
 
 		r = n < 0 ? MNL_CB_ERROR
-			  : mnl_cb_run(buffer, (size_t)n, NETLINK_SEQ, 0, netlink_on_message, d);
+			  : mnl_cb_run2(buffer, (size_t)n, NETLINK_SEQ, 0, netlink_on_message, d,
+					on_control, ARRAY_LEN(on_control));
 	} while (r > MNL_CB_STOP);
 	return r < 0 ? -errno : 0;
 }
 
-static int netlink_dump_once(uint16_t type, struct netlink_dump *d)
+static int netlink_dump_once(struct netlink_dump *d)
 {
 	const struct timeval timeout = { .tv_sec = NETLINK_TIMEOUT_S };
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct mnl_socket *nl = mnl_socket_open2(d->protocol, SOCK_CLOEXEC);
 	int r;
 
 	if (!nl)
@@ -67,20 +95,21 @@ static int netlink_dump_once(uint16_t type, struct netlink_dump *d)
 	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	r = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
 	if (r == 0)
-		r = netlink_request(nl, type, d);
+		r = netlink_request(nl, d);
 	if (r == 0)
 		r = netlink_receive(nl, d);
 	mnl_socket_close(nl);
 	return r;
 }
 
-int netlink_dump(uint16_t type, const void *header, size_t header_len, mnl_cb_t each, void *arg)
+int netlink_dump(int protocol, uint16_t type, const void *header, size_t header_len, mnl_cb_t each,
+		 void *arg)
 {
-	struct netlink_dump d = { header, header_len, each, arg };
+	struct netlink_dump d = { protocol, type, header, header_len, each, arg };
 	int r, tries = 0;
 
 	do { /* EINTR: the list has changed meanwhile (NLM_F_DUMP_INTR) */
-		r = netlink_dump_once(type, &d);
+		r = netlink_dump_once(&d);
 	} while (r == -EINTR && ++tries < NETLINK_TRIES);
 	return r;
 }

@@ -56,7 +56,8 @@ size_t netns_addresses_list(const struct netns *ns, struct gate_addr *out, size_
 	netns_addresses_add(&a, AF_INET6, &in6addr_loopback);
 	if (r < 0)
 		return a.len;
-	r = netlink_dump(RTM_GETADDR, &wanted, sizeof(wanted), netns_addresses_on_address, &a);
+	r = netlink_dump(NETLINK_ROUTE, RTM_GETADDR, &wanted, sizeof(wanted),
+			 netns_addresses_on_address, &a);
 	netns_leave(ns);
 	if (r < 0)
 		log_warn_err(r, "cannot list the addresses: only those of lo are tried");

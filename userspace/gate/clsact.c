@@ -31,8 +31,8 @@ static bool clsact_has_filter(unsigned int ifindex, unsigned int direction)
 		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, direction),
 	};
 	bool has_filter = false;
-	int r = netlink_dump(RTM_GETTFILTER, &wanted, sizeof(wanted), clsact_on_filter,
-			     &has_filter);
+	int r = netlink_dump(NETLINK_ROUTE, RTM_GETTFILTER, &wanted, sizeof(wanted),
+			     clsact_on_filter, &has_filter);
 
 	return has_filter || r < 0;
 }

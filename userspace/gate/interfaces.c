@@ -84,10 +84,10 @@ static int interfaces_list(struct interfaces *i)
 	{
 		link->is_listed = link->has_address = false;
 	}
-	r = netlink_dump(RTM_GETLINK, &links, sizeof(links), interfaces_on_link, i);
+	r = netlink_dump(NETLINK_ROUTE, RTM_GETLINK, &links, sizeof(links), interfaces_on_link, i);
 	if (r == 0)
-		r = netlink_dump(RTM_GETADDR, &addresses, sizeof(addresses), interfaces_on_address,
-				 i);
+		r = netlink_dump(NETLINK_ROUTE, RTM_GETADDR, &addresses, sizeof(addresses),
+				 interfaces_on_address, i);
 	return r < 0 ? log_err(r, "cannot list the interfaces") : 0;
 }
 

@@ -64,8 +64,8 @@ size_t netns_gateways_list(const struct netns *ns, struct gate_addr *out, size_t
 	for (size_t i = 0; i < ARRAY_LEN(families) && r == 0; i++) {
 		const struct rtmsg wanted = { .rtm_family = families[i] };
 
-		r = netlink_dump(RTM_GETROUTE, &wanted, sizeof(wanted), netns_gateways_on_route,
-				 &g);
+		r = netlink_dump(NETLINK_ROUTE, RTM_GETROUTE, &wanted, sizeof(wanted),
+				 netns_gateways_on_route, &g);
 	}
 	netns_leave(ns);
 	if (r < 0)
