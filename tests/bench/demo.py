@@ -5,7 +5,6 @@
 A client and a server live in network namespaces of their own, joined by a veth pair, so that
 nothing of this machine's network is touched. The server is python3 -m http.server, unchanged.
 """
-import os
 import re
 import shutil
 import signal

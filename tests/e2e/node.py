@@ -26,6 +26,7 @@ import time
 
 import netns
 import pod as podlib
+from harness import Skip, note
 from pod import HERE, Process, ask, check, doze_binary, in_background, pods, stamp, wait_until
 from apiserver import FakeApiServer
 
@@ -34,6 +35,7 @@ NODE = "node1"
 PORT = 8080
 PREFIX = "doze.dev/"
 ASLEEP_QUOTA_US = 1000
+LONG_MS = 10000  # where it is not the time that matters
 QUIET = {"min-awake": "0s", "idle-max": "300ms"}
 
 _numbers = itertools.count(1)
@@ -512,3 +514,34 @@ def seconds_of(function):
     start_s = time.monotonic()
     function()
     return time.monotonic() - start_s
+
+
+# --- what a test begins with, and what it waits for ---
+
+
+def make_node(t, **options):
+    why = reason_to_skip()
+    if why:
+        raise Skip(why)
+    node = t.stack.enter_context(Node(**options))
+
+    def show(kind, *_):
+        if kind:
+            note(node.report())
+    t.stack.push(show)
+    return node
+
+
+def asleep_pod(t, annotations=None, manifest=None, flags=(), **options):
+    """A node with one pod, which sleeps."""
+    node = make_node(t, **options)
+    pod = node.add_pod("web", annotations or {}, manifest)
+    node.start_doze(*flags)
+    pod.wait_asleep()
+    return node, pod
+
+
+def expect_full_cgroups(pod):
+    wait_until(lambda: (pod.quota_us(), pod.pod_quota_us(), pod.weights())
+               == (pod.full_quota_us, pod.full_quota_us, pod.full_weights),
+               "the full size of its cgroups")

@@ -40,6 +40,7 @@ PORT = 8080
 ASLEEP_QUOTA_US = 1000
 EXEC_QUOTA_US = 10000  # of a pod with an exec probe
 LIMIT_S = 20
+PROMPT_MS = 1000  # sooner than a client's kernel sends a SYN again
 QUIET_S = 0.4
 TCP_TOTAL_RETRANS = 100  # offset in struct tcp_info
 

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`doze node`: flags, rights, and what `doze status` tells.
+
+usage: test_node_flags.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
+"""
+import os
+import subprocess
+
+import node as nodes
+from harness import check, equal, main, test
+from node import PodPath, make_node
+from pod import PROMPT_MS
+from probers import HttpProbe
+
+
+@test([("", "no node: set NODE_NAME"), ("no/node", "no node: set NODE_NAME")])
+def node_name_that_is_wrong_is_said(t, name, text):
+    node = make_node(t)
+    doze = node.launch_doze(NODE_NAME=name)
+    equal(doze.wait(), 2, "status")
+    check(doze.lines.matching(text), f"said: {doze.lines.all()}")
+
+
+@test([("--cgroup-root=/nowhere", 1, "'/nowhere'"), ("--max-wakes=many", 2, "'many'"),
+       ("--on-exit=stay", 2, "'stay'"), ("--asleep=snore", 2, "'snore'"),
+       ("--state-dir=relative", 2, "'relative'"), ("--state-dir=/proc/none/at/all", 1, "/proc/none"),
+       ("--group=x", 2, "--group"), ("--asleep-cpu=15m", 2, "'15m'"),
+       ("--node-name=a/b", 2, "'a/b'"), ("extra", 2, "takes no command")])
+def flag_that_is_wrong_is_said(t, flag, status, text):
+    node = make_node(t)
+    doze = node.launch_doze(flag)
+    equal(doze.wait(), status, "status")
+    check(doze.lines.matching(text), f"said: {doze.lines.all()}")
+
+
+CAPABILITIES = "bpf,perfmon,net_admin,net_raw,sys_admin,sys_ptrace"  # of deploy/node
+
+
+@test()
+def capabilities_of_the_daemonset_suffice(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"}, uid=65534)
+    kept = ",".join(f"+{name}" for name in CAPABILITIES.split(","))
+    node.start_doze(wrap=("setpriv", "--no-new-privs", f"--bounding-set=-all,{kept}",
+                          f"--inh-caps=-all,{kept}"))
+    pod.wait_asleep()
+    HttpProbe(PodPath(node, pod), nodes.PORT, "/")()
+    pod.expect_answer(PROMPT_MS, namespace=pod.netns)
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test([("net_admin",), ("sys_admin",), ("sys_ptrace",)])
+def capability_that_is_missing_is_said(t, name):
+    node = make_node(t)
+    doze = node.launch_doze(wrap=("setpriv", f"--bounding-set=-{name}", f"--inh-caps=-{name}"))
+    equal(doze.wait(), 1, "status")
+    check(doze.lines.matching(f"CAP_{name.upper()}"), f"said: {doze.lines.all()}")
+
+
+@test()
+def status_tells_of_each_pod(t):
+    node = make_node(t)
+    first, second = node.add_pod("web", {}), node.add_pod("api", {"idle-after": "1h",
+                                                                  "idle-max": "1h"})
+    node.start_doze()
+    first.wait_asleep()
+    second.wait_log("watching")
+    socket = os.path.join(node.directory, "doze.sock")
+    told = subprocess.run([nodes.doze_binary(), "status", socket], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    for text in ("default/web", "asleep", "default/api", "awake"):
+        check(text in told, f"'{text}' is not told:\n{told}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`doze node`: doze ends or is killed, and the next one goes on with what it finds.
+
+usage: test_node_state.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
+"""
+import os
+import signal
+import socket
+
+import netns
+import node as nodes
+from harness import check, equal, main, test
+from node import ASLEEP_QUOTA_US, asleep_pod, expect_full_cgroups, make_node, wait_until
+from pod import PROMPT_MS, pods
+
+
+@test()
+def pod_left_asleep_that_cannot_be_watched_gets_its_full_size(t):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    with netns.inside(pod.netns):
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with lock:
+        lock.bind(f"\0doze/port/{nodes.PORT}/tcp")
+        node.start_doze()
+        pod.until_full()
+        wait_until(lambda: pod.events("CannotSleep"), "an event")
+    pod.wait_asleep()
+
+
+@test([("SIGTERM",), ("SIGKILL",)])
+def container_that_starts_anew_between_two_dozes_gets_the_full_size(t, how):
+    node, pod = asleep_pod(t)
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    node.server.faults.add({"method": "PATCH", "size": "up"}, "hang")
+    pod.restart(ready_ms=None)
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota in between")
+    node.start_doze()
+    expect_full_cgroups(pod)
+
+
+@test([("throttle", "SIGTERM"), ("freeze", "SIGTERM"), ("throttle", "SIGKILL"),
+       ("freeze", "SIGKILL")])
+def next_doze_finds_the_pod_asleep_and_wakes_nothing(t, depth, how):
+    node, pod = asleep_pod(t, {"asleep": depth, "idle-after": "300ms"})
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota in between")
+    wait_until(lambda: not pod.is_frozen, "thawed, with nobody else to do it")
+    node.start_doze()
+    pod.wait_log("watching", "asleep=yes")
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota afterwards")
+    wait_until(lambda: depth == "throttle" or pod.is_frozen, "as deep as it was")
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test([("SIGTERM",), ("SIGKILL",)])
+def who_calls_in_between_is_answered_slowly(t, how):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    check(pod.request().is_ok, "lost, although it is only slow")
+
+
+@test()
+def pod_that_the_watchdog_has_thawed_is_frozen_again_when_doze_goes_on(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.signal(signal.SIGSTOP)
+    wait_until(lambda: not pod.is_frozen, "the watchdog has thawed it")
+    node.doze.signal(signal.SIGCONT)
+    wait_until(lambda: pod.is_frozen, "it is frozen again")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test()
+def who_calls_in_between_is_found_by_the_next_doze(t):
+    """When its watchdog was killed as well, as by the out-of-memory killer."""
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    with open(f"/proc/{node.doze.pid}/task/{node.doze.pid}/children", encoding="ascii") as file:
+        watchdog = int(file.read())
+    os.kill(watchdog, signal.SIGKILL)
+    node.doze.kill()
+    answer = pod.begin_request()
+    node.start_doze()
+    check(answer().is_ok, "lost")
+    pod.wait_log("awake", "reason=called_meanwhile")
+
+
+@test()
+def on_exit_wake_gives_everything_back(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"}, flags=("--on-exit=wake",))
+    equal(node.stop_doze(), 0, "status")
+    check(pod.is_full, f"left at {pod.size()}, quota {pod.quota_us()}")
+    equal(node.state(), [], "state")
+
+
+@test([("SIGTERM",), ("SIGKILL",)])
+def uninstall_gives_everything_back(t, how):
+    node = make_node(t)
+    all_pods = [node.add_pod(f"web{i}", {"asleep": depth})
+                for i, depth in enumerate(("throttle", "freeze", "throttle"))]
+    bare = node.add_pod("bare", {"asleep": "freeze"}, pods.best_effort("bare"))
+    node.start_doze()
+    for pod in (*all_pods, bare):
+        pod.wait_asleep()
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    all_pods[2].annotate(enabled=None)
+    doze = node.launch_doze("--uninstall")
+    equal(doze.wait(), 0, "status")
+    for pod in (*all_pods, bare):
+        check(pod.is_full, f"{pod.name} left at {pod.size()}, quota {pod.quota_us()}")
+    equal(node.state(), [], "state")
+
+
+@test([(), ("--uninstall",)])
+def second_doze_on_a_node_says_that_there_is_one(t, *flags):
+    node, pod = asleep_pod(t)
+    second = node.spare_doze(*flags)
+    second.lines.wait("another doze node is at work here", node.state_directory)
+    equal(second.wait(), 1, "status")
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota")
+
+
+@test()
+def pod_deleted_while_nobody_watched_is_forgotten(t):
+    node, pod = asleep_pod(t)
+    node.stop_doze()
+    check(node.state(), "no state is kept")
+    pod.delete(grace_s=0)
+    pod.end()
+    node.start_doze()
+    wait_until(lambda: not node.state(), "the state is gone")
+
+
+@test()
+def list_without_a_pod_that_has_a_cgroup_here_is_no_reason_to_forget_it(t):
+    """As that of another node or another cluster is."""
+    node, pod = asleep_pod(t)
+    node.stop_doze()
+    state = node.state()
+    node.start_doze(NODE_NAME="node2")
+    node.stop_doze()
+    equal(node.state(), state, "state")
+    node.start_doze()
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test()
+def pod_that_is_disabled_while_nobody_watched_gets_its_full_size(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.kill()
+    pod.annotate(enabled=None)
+    node.start_doze()
+    pod.until_full()
+    wait_until(lambda: not node.state(), "the state is gone")
+
+
+@test([("10m", "20m"), ("20m", "10m")])
+def pod_that_fell_asleep_at_another_size_gets_its_full_size(t, then, now):
+    node, pod = asleep_pod(t, {"asleep-cpu": then, "idle-after": "300ms"})
+    equal(pod.size()[1], then, "the limit asleep")
+    node.doze.kill()
+    pod.annotate(asleep_cpu=now, idle_after="1h", idle_max="1h")
+    node.start_doze()
+    pod.until_full()
+
+
+@test()
+def container_that_has_ended_meanwhile_leaves_no_other_asleep(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"asleep": "freeze"}, log="containers")
+    node.start_doze()
+    pod.wait_asleep()
+    node.doze.kill()
+    pod.remove_log_cgroup()
+    node.start_doze()
+    pod.until_full()
+
+
+@test([("containers", {"containers": "app"}), ("initContainers", {"enabled": None})])
+def container_that_is_no_longer_chosen_gets_its_full_size(t, where, then):
+    node = make_node(t)
+    pod = node.add_pod("web", {"containers": "app,log"}, log=where)
+    node.start_doze()
+    pod.wait_asleep()
+    equal(pod.log_quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    node.doze.kill()
+    pod.annotate(idle_after="1h", idle_max="1h", **then)
+    node.start_doze()
+    pod.until_full()
+    wait_until(lambda: pod.log_quota_us() == pod.full_quota_us, "the other one's, too")
+    limits = [c["resources"]["limits"]["cpu"] for c in pod.object()["spec"][where]]
+    check("10m" not in limits, f"limits are {limits}")
+
+
+@test()
+def pod_whose_full_size_is_lost_keeps_its_cgroups(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.kill()
+    os.unlink(os.path.join(node.state_directory, f"{pod.uid}.size"))
+    node.start_doze()
+    wait_until(lambda: pod.quota_us() == pod.full_quota_us and not pod.is_frozen,
+               "the full size of its cgroup")
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check("doze.dev/full" in event["message"], event["message"])
+    equal(pod.size()[1], "10m", "the spec's limit")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test([("truncated",), ("garbage",), ("of another pod",)])
+def state_that_is_damaged_loses_no_request(t, how):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    path = os.path.join(node.state_directory, f"{pod.uid}.quota")
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    with open(path, "w", encoding="ascii") as file:
+        file.write({"truncated": text[:20], "garbage": "\0\1{]", "of another pod":
+                    text.replace("cri-containerd", "cri-x")}[how])
+    node.start_doze()
+    answer = pod.request()
+    check(answer.is_ok, f"lost: {answer}")
+    pod.until_full()
+
+
+if __name__ == "__main__":
+    main()
