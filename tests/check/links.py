@@ -48,7 +48,7 @@ def main():
     files = [pathlib.Path(f) for f in
              subprocess.run(["git", "ls-files"], check=True, capture_output=True,
                             text=True).stdout.split()]
-    sources = "".join(f.read_text() for f in files if f.suffix in (".c", ".h") and f.exists())
+    sources = "".join(f.read_text() for f in files if f.suffix in (".c", ".h", ".py") and f.exists())
     wrong = []
     for readme in (f for f in files if f.suffix == ".md" and f.exists()):
         text = readme.read_text()
