@@ -25,14 +25,14 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "tests", "fake"))  # its cgroups, not the ones beside us
+sys.path.insert(0, os.path.join(ROOT, "tests", "fake"))
 # pylint: disable=wrong-import-position
 import http2  # noqa: E402
 import netns  # noqa: E402
 import pods  # noqa: E402
 from apiserver import FakeApiServer  # noqa: E402
-from cgroups import Cgroup  # noqa: E402
 from harness import Skip, restless  # noqa: E402
+from kubelet_cgroups import Cgroup  # noqa: E402
 
 DOZE = os.environ.get("E2E_DOZE", os.path.join(ROOT, "doze"))
 POD_ADDRESS, CLIENT_ADDRESS = "192.0.2.2", "192.0.2.1"
@@ -69,7 +69,7 @@ def answer(conn):
         return
     path = text.split(" ", 2)[1]
     wanted = options.get("wants")
-    if "probe" in text or path != "/":
+    if "doze-ready" in text or path != "/":
         print(json.dumps({"port": conn.getsockname()[1], "request": text}), flush=True)
     asked += host != options["client"]
     is_ready = (not wanted or wanted in text) and asked <= options.get("unready_after", 1 << 30)

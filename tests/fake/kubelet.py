@@ -15,7 +15,7 @@ import secrets
 
 import objects
 import quantity
-from cgroups import Cgroup
+from kubelet_cgroups import Cgroup
 
 NO_MEMORY_LIMIT = "9007199254740988Ki"  # what cgroups call unlimited, as the kubelet reports it
 SMALLEST_CPU_LIMIT_SHOWN_M = 10  # a pod's own limit or request up to these is not reported

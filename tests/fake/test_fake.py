@@ -24,9 +24,9 @@ import recordings
 import tap
 import test_recordings
 from apiserver import FakeApiServer
-from cgroups import Cgroup
 from client import Client
 from clock import ManualClock
+from kubelet_cgroups import Cgroup
 from tap import check, equal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
