@@ -31,11 +31,16 @@ struct kube_events {
 
 /* --- the body --- */
 
-static void kube_event_add_pod(cJSON *root, const struct kube_event *event)
+char *kube_event_format(const struct kube_event *event, const char *node, long long now)
 {
+	cJSON *root = cJSON_CreateObject();
 	cJSON *metadata = cJSON_AddObjectToObject(root, "metadata");
 	cJSON *pod = cJSON_AddObjectToObject(root, "involvedObject");
-	char name[256];
+	cJSON *source = cJSON_AddObjectToObject(root, "source");
+	char name[256], message[KUBE_EVENT_MESSAGE_MAX + 1], when[32];
+	time_t seconds = (time_t)now;
+	struct tm utc;
+	char *text;
 
 	snprintf(name, sizeof(name), "%.250s.", event->name);
 	cJSON_AddStringToObject(metadata, "generateName", name);
@@ -45,30 +50,12 @@ static void kube_event_add_pod(cJSON *root, const struct kube_event *event)
 	cJSON_AddStringToObject(pod, "namespace", event->namespace);
 	cJSON_AddStringToObject(pod, "name", event->name);
 	cJSON_AddStringToObject(pod, "uid", event->uid);
-}
-
-static void kube_event_add_source(cJSON *root, const char *node)
-{
-	cJSON *source = cJSON_AddObjectToObject(root, "source");
-
 	cJSON_AddStringToObject(source, "component", "doze");
 	cJSON_AddStringToObject(source, "host", node);
 	cJSON_AddStringToObject(root, "reportingComponent", "doze.dev/doze");
 	cJSON_AddStringToObject(root, "reportingInstance", node);
-}
-
-char *kube_event_format(const struct kube_event *event, const char *node, long long now)
-{
-	cJSON *root = cJSON_CreateObject();
-	time_t seconds = (time_t)now;
-	char message[KUBE_EVENT_MESSAGE_MAX + 1], when[32];
-	struct tm utc;
-	char *text;
-
 	snprintf(message, sizeof(message), "%s", event->message);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
-	kube_event_add_pod(root, event);
-	kube_event_add_source(root, node);
 	cJSON_AddStringToObject(root, "type", event->is_warning ? "Warning" : "Normal");
 	cJSON_AddStringToObject(root, "reason", event->reason);
 	cJSON_AddStringToObject(root, "message", message);

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,54 +13,62 @@
 
 #include "base/util.h"
 
-static yaml_node_t *kubeconfig_get(yaml_document_t *doc, yaml_node_t *map, const char *key)
+struct kubeconfig {
+	const char *path;
+	char *error; /* KUBE_ERROR_MAX */
+	yaml_document_t doc;
+};
+
+static int kubeconfig_fail(struct kubeconfig *k, const char *what)
+{
+	snprintf(k->error, KUBE_ERROR_MAX, "kubeconfig: '%s' %s", k->path, what);
+	return -EINVAL;
+}
+
+static yaml_node_t *kubeconfig_get(struct kubeconfig *k, yaml_node_t *map, const char *key)
 {
 	if (!map || map->type != YAML_MAPPING_NODE)
 		return NULL;
 	for (yaml_node_pair_t *pair = map->data.mapping.pairs.start;
 	     pair < map->data.mapping.pairs.top; pair++) {
-		yaml_node_t *name = yaml_document_get_node(doc, pair->key);
+		yaml_node_t *name = yaml_document_get_node(&k->doc, pair->key);
 
 		if (name && name->type == YAML_SCALAR_NODE &&
 		    strcmp((const char *)name->data.scalar.value, key) == 0)
-			return yaml_document_get_node(doc, pair->value);
+			return yaml_document_get_node(&k->doc, pair->value);
 	}
 	return NULL;
 }
 
 /* What is empty is not there, as kubectl writes and reads it. */
-static const char *kubeconfig_text(yaml_document_t *doc, yaml_node_t *map, const char *key)
+static const char *kubeconfig_text(struct kubeconfig *k, yaml_node_t *map, const char *key)
 {
-	yaml_node_t *node = kubeconfig_get(doc, map, key);
+	yaml_node_t *node = kubeconfig_get(k, map, key);
 
 	if (!node || node->type != YAML_SCALAR_NODE || !node->data.scalar.length)
 		return NULL;
 	return (const char *)node->data.scalar.value;
 }
 
-/* The entry of list (clusters, users, contexts) with that name; what it holds is under kind. */
-static yaml_node_t *kubeconfig_entry(yaml_document_t *doc, const char *list, const char *kind,
-				     const char *name)
+/* What the entry with that name of the list "clusters", "users" or "contexts" has under kind. */
+static yaml_node_t *kubeconfig_entry(struct kubeconfig *k, const char *kind, const char *name)
 {
-	yaml_node_t *entries = kubeconfig_get(doc, yaml_document_get_root_node(doc), list);
+	yaml_node_t *entries;
+	char list[16];
 
+	snprintf(list, sizeof(list), "%ss", kind);
+	entries = kubeconfig_get(k, yaml_document_get_root_node(&k->doc), list);
 	if (!entries || entries->type != YAML_SEQUENCE_NODE || !name)
 		return NULL;
 	for (yaml_node_item_t *item = entries->data.sequence.items.start;
 	     item < entries->data.sequence.items.top; item++) {
-		yaml_node_t *entry = yaml_document_get_node(doc, *item);
-		const char *entry_name = kubeconfig_text(doc, entry, "name");
+		yaml_node_t *entry = yaml_document_get_node(&k->doc, *item);
+		const char *entry_name = kubeconfig_text(k, entry, "name");
 
 		if (entry_name && strcmp(entry_name, name) == 0)
-			return kubeconfig_get(doc, entry, kind);
+			return kubeconfig_get(k, entry, kind);
 	}
 	return NULL;
-}
-
-static int kubeconfig_fail(char error[KUBE_ERROR_MAX], const char *path, const char *what)
-{
-	snprintf(error, KUBE_ERROR_MAX, "kubeconfig: '%s' %s", path, what);
-	return -EINVAL;
 }
 
 /*
@@ -101,107 +108,78 @@ static int kubeconfig_path_of(char **out, const char *kubeconfig, const char *pa
 	return *out ? 0 : -ENOMEM;
 }
 
-static bool kubeconfig_is_https(const char *server)
+/* key has a path, or key-data the content itself. Neither: *out is left as it is. */
+static int kubeconfig_take_file(struct kubeconfig *k, char **out, yaml_node_t *map, const char *key)
 {
-	return server && strncmp(server, "https://", 8) == 0 && server[8] && server[8] != '/';
-}
-
-/* key holds a path, key-data the content itself. Neither: *out is left as it is. */
-static int kubeconfig_take_file(char **out, yaml_document_t *doc, yaml_node_t *map, const char *key,
-				const char *kubeconfig)
-{
-	const char *path = kubeconfig_text(doc, map, key);
-	const char *data;
+	const char *path = kubeconfig_text(k, map, key), *data;
 	char data_key[64];
 
 	snprintf(data_key, sizeof(data_key), "%s-data", key);
-	data = kubeconfig_text(doc, map, data_key);
+	data = kubeconfig_text(k, map, data_key);
 	if (data)
 		return kubeconfig_file_of(out, data);
-	return path ? kubeconfig_path_of(out, kubeconfig, path) : 0;
+	return path ? kubeconfig_path_of(out, k->path, path) : 0;
 }
 
-static int kubeconfig_take_user(struct kube_access *out, yaml_document_t *doc, yaml_node_t *user,
-				const char *path, char error[KUBE_ERROR_MAX])
+static int kubeconfig_take_user(struct kubeconfig *k, struct kube_access *out, yaml_node_t *user)
 {
-	const char *token = kubeconfig_text(doc, user, "token");
-	const char *token_file = kubeconfig_text(doc, user, "tokenFile");
+	const char *token = kubeconfig_text(k, user, "token");
+	const char *token_file = kubeconfig_text(k, user, "tokenFile");
 	int r;
 
-	if (kubeconfig_get(doc, user, "exec") || kubeconfig_get(doc, user, "auth-provider"))
-		return kubeconfig_fail(error, path,
+	if (kubeconfig_get(k, user, "exec") || kubeconfig_get(k, user, "auth-provider"))
+		return kubeconfig_fail(k,
 				       "logs in by a plugin: give a token or a client certificate");
 	if (token_file)
-		return kubeconfig_path_of(&out->token_file, path, token_file);
+		return kubeconfig_path_of(&out->token_file, k->path, token_file);
 	if (token) {
 		out->token = strdup(token);
 		return out->token ? 0 : -ENOMEM;
 	}
-	r = kubeconfig_take_file(&out->cert_file, doc, user, "client-certificate", path);
+	r = kubeconfig_take_file(k, &out->cert_file, user, "client-certificate");
 	if (r == 0)
-		r = kubeconfig_take_file(&out->key_file, doc, user, "client-key", path);
+		r = kubeconfig_take_file(k, &out->key_file, user, "client-key");
 	if (r == -EINVAL)
-		return kubeconfig_fail(error, path, "has a client certificate that is not base64");
+		return kubeconfig_fail(k, "has a client certificate that is not base64");
 	if (r == 0 && (!out->cert_file || !out->key_file))
-		return kubeconfig_fail(error, path, "has neither a token nor a client certificate");
+		return kubeconfig_fail(k, "has neither a token nor a client certificate");
 	return r;
 }
 
-static int kubeconfig_take(struct kube_access *out, yaml_document_t *doc, const char *path,
-			   char error[KUBE_ERROR_MAX])
+static int kubeconfig_take(struct kubeconfig *k, struct kube_access *out)
 {
-	const char *name = kubeconfig_text(doc, yaml_document_get_root_node(doc),
-					   "current-context");
-	yaml_node_t *context = kubeconfig_entry(doc, "contexts", "context", name);
-	yaml_node_t *cluster = kubeconfig_entry(doc, "clusters", "cluster",
-						kubeconfig_text(doc, context, "cluster"));
-	yaml_node_t *user = kubeconfig_entry(doc, "users", "user",
-					     kubeconfig_text(doc, context, "user"));
-	const char *server = kubeconfig_text(doc, cluster, "server");
+	yaml_node_t *root = yaml_document_get_root_node(&k->doc);
+	yaml_node_t *context = kubeconfig_entry(k, "context",
+						kubeconfig_text(k, root, "current-context"));
+	yaml_node_t *cluster = kubeconfig_entry(k, "cluster",
+						kubeconfig_text(k, context, "cluster"));
+	yaml_node_t *user = kubeconfig_entry(k, "user", kubeconfig_text(k, context, "user"));
+	const char *server = kubeconfig_text(k, cluster, "server");
 	int r;
 
 	if (!context)
-		return kubeconfig_fail(error, path, "has no current context");
-	if (!kubeconfig_is_https(server))
-		return kubeconfig_fail(error, path, "has no https server in its current context");
+		return kubeconfig_fail(k, "has no current context");
+	if (!server || strncmp(server, "https://", 8) != 0 || !server[8] || server[8] == '/')
+		return kubeconfig_fail(k, "has no https server in its current context");
 	if (!user)
-		return kubeconfig_fail(error, path, "has no user in its current context");
+		return kubeconfig_fail(k, "has no user in its current context");
 	out->server = strdup(server);
 	if (!out->server)
 		return -ENOMEM;
 	if (out->server[strlen(out->server) - 1] == '/')
 		out->server[strlen(out->server) - 1] = '\0';
-	r = kubeconfig_take_file(&out->ca_file, doc, cluster, "certificate-authority", path);
+	r = kubeconfig_take_file(k, &out->ca_file, cluster, "certificate-authority");
 	if (r == -EINVAL)
-		return kubeconfig_fail(error, path,
-				       "has a certificate authority that is not base64");
-	return r < 0 ? r : kubeconfig_take_user(out, doc, user, path, error);
-}
-
-static int kubeconfig_parse_stream(struct kube_access *out, FILE *stream, const char *path,
-				   char error[KUBE_ERROR_MAX])
-{
-	yaml_parser_t parser;
-	yaml_document_t doc;
-	int r;
-
-	if (!yaml_parser_initialize(&parser))
-		return -ENOMEM;
-	yaml_parser_set_input_file(&parser, stream);
-	if (!yaml_parser_load(&parser, &doc)) {
-		yaml_parser_delete(&parser);
-		return kubeconfig_fail(error, path, "is no YAML");
-	}
-	r = kubeconfig_take(out, &doc, path, error);
-	yaml_document_delete(&doc);
-	yaml_parser_delete(&parser);
-	return r;
+		return kubeconfig_fail(k, "has a certificate authority that is not base64");
+	return r < 0 ? r : kubeconfig_take_user(k, out, user);
 }
 
 int kubeconfig_read(struct kube_access *out, const char *path, char error[KUBE_ERROR_MAX])
 {
+	struct kubeconfig k = { .path = path, .error = error };
+	yaml_parser_t parser;
 	FILE *stream = fopen(path, "re");
-	int r;
+	int r = -ENOMEM;
 
 	*out = (struct kube_access){ 0 };
 	if (!stream) {
@@ -210,7 +188,16 @@ int kubeconfig_read(struct kube_access *out, const char *path, char error[KUBE_E
 			 strerror(-r));
 		return r;
 	}
-	r = kubeconfig_parse_stream(out, stream, path, error);
+	if (yaml_parser_initialize(&parser)) {
+		yaml_parser_set_input_file(&parser, stream);
+		if (yaml_parser_load(&parser, &k.doc)) {
+			r = kubeconfig_take(&k, out);
+			yaml_document_delete(&k.doc);
+		} else {
+			r = kubeconfig_fail(&k, "is no YAML");
+		}
+		yaml_parser_delete(&parser);
+	}
 	fclose(stream);
 	return r;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads a kubeconfig's current context: its cluster's server and CA, its user's token or client
- * certificate. Data that is in the file itself (…-data) is put into private temporary files, since
- * that is what libcurl takes; kube_access_free() forgets their names, the files end with us.
+ * certificate. Data that is in the file itself (…-data) is put into files in memory, since libcurl
+ * takes files; they end with the process.
  * https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
  */
 #ifndef DOZE_KUBECONFIG_H

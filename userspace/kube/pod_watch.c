@@ -49,7 +49,7 @@ struct pod_watch {
 	bool has_failed; /* and it was logged */
 };
 
-static void pod_watch_go_on(struct pod_watch *w);
+static void pod_watch_go_on(void *arg);
 
 /* --- what is known --- */
 
@@ -106,11 +106,6 @@ static void pod_watch_pause(struct pod_watch *w)
 	w->pause_ms = (unsigned int)min_u64(2ULL * w->pause_ms, POD_WATCH_PAUSE_MAX_MS);
 }
 
-static void pod_watch_on_resume(void *arg)
-{
-	pod_watch_go_on(arg);
-}
-
 static void pod_watch_say_back(struct pod_watch *w)
 {
 	if (w->has_failed)
@@ -125,13 +120,10 @@ static void pod_watch_succeed(struct pod_watch *w)
 }
 
 /* Logs the first failure, not each one. */
-static void pod_watch_fail(struct pod_watch *w, const struct kube_answer *answer)
+static void pod_watch_fail(struct pod_watch *w, const char *why)
 {
-	char message[KUBE_ERROR_MAX];
-
-	kube_answer_message(answer, message, sizeof(message));
 	if (!w->has_failed)
-		log_err(0, "cannot watch the pods of node '%s': %s", w->settings.node, message);
+		log_err(0, "cannot watch the pods of node '%s': %s", w->settings.node, why);
 	w->has_failed = true;
 	pod_watch_pause(w);
 }
@@ -172,8 +164,8 @@ static void pod_watch_shrink_page(struct pod_watch *w)
 
 static void pod_watch_on_page(void *arg, const struct kube_answer *answer)
 {
-	static const struct kube_answer none = { .transport = "the answer is no list of pods" };
 	struct pod_watch *w = arg;
+	char why[KUBE_ERROR_MAX];
 
 	w->request = NULL;
 	if (answer->is_too_long && w->page > 1) {
@@ -188,11 +180,12 @@ static void pod_watch_on_page(void *arg, const struct kube_answer *answer)
 		return;
 	}
 	if (answer->status != 200) {
-		pod_watch_fail(w, answer);
+		kube_answer_message(answer, why, sizeof(why));
+		pod_watch_fail(w, why);
 		return;
 	}
 	if (pod_watch_take_page(w, answer) < 0) {
-		pod_watch_fail(w, &none);
+		pod_watch_fail(w, "the answer is no list of pods");
 		return;
 	}
 	pod_watch_succeed(w);
@@ -264,14 +257,13 @@ static bool pod_watch_on_line(void *arg, const char *line, size_t len)
  */
 static void pod_watch_on_silence(void *arg)
 {
-	static const struct kube_answer none = { .transport = "the watch does not begin" };
 	struct pod_watch *w = arg;
 	unsigned int waited_ms = w->has_begun ? w->settings.silence_ms : POD_WATCH_BEGIN_MS;
 
 	kube_give_up(&w->request, waited_ms);
 	watch_lines_free(&w->lines);
 	if (!w->has_begun) {
-		pod_watch_fail(w, &none);
+		pod_watch_fail(w, "the watch does not begin");
 		return;
 	}
 	log_debug("the watch of pods is silent, and begins anew", "silence_ms=%u", waited_ms);
@@ -290,30 +282,24 @@ static bool pod_watch_on_bytes(void *arg, const char *bytes, size_t len)
 	return watch_lines_add(&w->lines, bytes, len, pod_watch_on_line, w);
 }
 
-static void pod_watch_say_end(const struct kube_answer *answer)
-{
-	char why[KUBE_ERROR_MAX];
-
-	log_escape(why, sizeof(why), answer->transport ? answer->transport : "its time is over");
-	log_debug("the watch of pods has ended", "why=\"%s\"", why);
-}
-
 static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
 {
 	struct pod_watch *w = arg;
+	char why[KUBE_ERROR_MAX];
 
 	w->request = NULL;
 	timer_stop(w->silence);
 	watch_lines_free(&w->lines);
-	if (answer->status == POD_WATCH_HTTP_GONE)
+	if (answer->status == POD_WATCH_HTTP_GONE) {
 		*w->version = '\0';
-	else if (!w->has_begun) {
-		pod_watch_fail(w, answer);
+	} else if (!w->has_begun) {
+		kube_answer_message(answer, why, sizeof(why));
+		pod_watch_fail(w, why);
 		return;
 	}
-	/* Its time was over, or it broke. With a pause, so that no server can make us spin. */
-	pod_watch_say_end(answer);
-	pod_watch_pause(w);
+	log_escape(why, sizeof(why), answer->transport ? answer->transport : "its time is over");
+	log_debug("the watch of pods has ended", "why=\"%s\"", why);
+	pod_watch_pause(w); /* so that no server can make us spin */
 }
 
 static struct kube_request *pod_watch_ask_watch(struct pod_watch *w, const char *node)
@@ -332,9 +318,9 @@ static struct kube_request *pod_watch_ask_watch(struct pod_watch *w, const char 
 				 pod_watch_on_end, w);
 }
 
-static void pod_watch_go_on(struct pod_watch *w)
+static void pod_watch_go_on(void *arg)
 {
-	static const struct kube_answer none = { .transport = "the request cannot be sent" };
+	struct pod_watch *w = arg;
 	char node[3 * 256];
 
 	pod_watch_escape(w->settings.node, node, sizeof(node));
@@ -343,7 +329,7 @@ static void pod_watch_go_on(struct pod_watch *w)
 	if (w->request)
 		return;
 	timer_stop(w->silence);
-	pod_watch_fail(w, &none);
+	pod_watch_fail(w, "the request cannot be sent");
 }
 
 int pod_watch_new(struct pod_watch **out, struct event_base *base, struct kube *kube,
@@ -359,7 +345,7 @@ int pod_watch_new(struct pod_watch **out, struct event_base *base, struct kube *
 	w->page = POD_WATCH_PAGE;
 	if (!w->settings.silence_ms)
 		w->settings.silence_ms = POD_WATCH_SILENCE_MS;
-	w->resume = timer_new(base, pod_watch_on_resume, w);
+	w->resume = timer_new(base, pod_watch_go_on, w);
 	w->silence = timer_new(base, pod_watch_on_silence, w);
 	if (!w->resume || !w->silence)
 		return log_err(-ENOMEM, "cannot watch pods");

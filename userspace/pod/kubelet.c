@@ -20,8 +20,8 @@
 #include "kubelet.skel.h"
 #include "pod/kubelet_place.h"
 
-#define KUBELET_SEARCH_MIN_S 1
-#define KUBELET_SEARCH_MAX_S 30
+#define KUBELET_SEARCH_MIN_NS (1 * NS_PER_S)
+#define KUBELET_SEARCH_MAX_NS (30 * NS_PER_S)
 
 #define KUBELET_UNKNOWN "probes are known by what they say"
 
@@ -31,22 +31,22 @@ struct kubelet {
 	struct datapath *datapath;
 	struct kubelet_bpf *skel;
 	struct timer *on_search;
-	int search_s; /* until the next search */
-	int said;     /* why the last search has failed */
+	uint64_t search_ns; /* until the next search */
+	int said;	    /* why the last search has failed; it is logged */
 	bool is_known;
 
-	struct bpf_link *link; /* NULL: attached nowhere, and nothing of the below */
+	struct bpf_link *link; /* NULL: attached nowhere; then the rest is not set */
 	struct kubelet_place place;
 	dev_t device;
 	ino_t inode;
 	int changes_fd; /* of its cgroup */
 	struct event *on_change;
 
-	int process_fd; /* -1: nobody knows its process */
+	int process_fd; /* -1: its process is not known */
 	struct event *on_end;
 };
 
-static void kubelet_search(struct kubelet *k);
+static void kubelet_search(void *arg);
 
 static void kubelet_unwatch(struct event **event, int *fd)
 {
@@ -74,12 +74,12 @@ static void kubelet_lose(struct kubelet *k, const char *why)
 		log_info(why, "cgroup=%s until=\"it is found again, " KUBELET_UNKNOWN "\"",
 			 k->place.directory);
 	k->is_known = false;
-	k->said = -ENOENT; /* that says it */
-	k->search_s = KUBELET_SEARCH_MIN_S;
+	k->said = -ENOENT; /* the line above says that it is not there */
+	k->search_ns = KUBELET_SEARCH_MIN_NS;
 	kubelet_search(k);
 }
 
-/* Attached it stays: who starts there again is known from the first connection on. */
+/* Stays attached: a kubelet that starts there is known from its first connection on. */
 static void kubelet_lose_process(struct kubelet *k, const char *why)
 {
 	kubelet_unwatch(&k->on_end, &k->process_fd);
@@ -93,7 +93,7 @@ static void kubelet_on_end(evutil_socket_t fd, short what, void *arg)
 	kubelet_lose_process(arg, "the kubelet has ended");
 }
 
-/* A cgroup that is made anew has the name of the old one, and is another. */
+/* A cgroup that is made anew has the same name, and another inode. */
 static bool kubelet_is_cgroup_there(const struct kubelet *k)
 {
 	struct stat now;
@@ -129,7 +129,7 @@ static struct event *kubelet_watch(struct kubelet *k, int fd, event_callback_fn 
 
 /* --- attaching --- */
 
-/* A cgroup tells nobody of its own end, but its parent; and who leaves it last, cgroup.events. */
+/* Its parent shows that the cgroup has ended, its cgroup.events that the last process has left. */
 static int kubelet_watch_cgroup(struct kubelet *k)
 {
 	char path[PATH_MAX + 32];
@@ -159,7 +159,6 @@ static int kubelet_watch_process(struct kubelet *k)
 	return k->on_end ? 0 : -ENOMEM;
 }
 
-/* It may have gone meanwhile, before anybody watched. */
 static int kubelet_attach(struct kubelet *k, const struct kubelet_place *place)
 {
 	_cleanup_(closep) int fd = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -176,7 +175,7 @@ static int kubelet_attach(struct kubelet *k, const struct kubelet_place *place)
 		return -errno;
 	r = kubelet_watch_cgroup(k);
 	if (r == 0 && !kubelet_is_cgroup_there(k))
-		r = -ENOENT;
+		r = -ENOENT; /* it has gone before it was watched */
 	if (r < 0)
 		kubelet_detach(k);
 	return r;
@@ -218,7 +217,7 @@ static int kubelet_find(const struct kubelet *k, struct kubelet_place *out)
 		       : -ENAMETOOLONG;
 }
 
-/* Once for each reason: it goes on being looked for. */
+/* Logs each reason once. */
 static void kubelet_say(struct kubelet *k, int r)
 {
 	if (r == k->said)
@@ -241,8 +240,9 @@ static void kubelet_say(struct kubelet *k, int r)
 			r, "cannot tell the kubelet's connections by its cgroup: " KUBELET_UNKNOWN);
 }
 
-static void kubelet_search(struct kubelet *k)
+static void kubelet_search(void *arg)
 {
+	struct kubelet *k = arg;
 	struct kubelet_place place;
 	int r = kubelet_find(k, &place);
 
@@ -254,14 +254,8 @@ static void kubelet_search(struct kubelet *k)
 		return;
 	}
 	kubelet_say(k, r);
-	timer_in_ns(k->on_search, (uint64_t)k->search_s * NS_PER_S);
-	k->search_s = 2 * k->search_s < KUBELET_SEARCH_MAX_S ? 2 * k->search_s
-							     : KUBELET_SEARCH_MAX_S;
-}
-
-static void kubelet_on_search(void *arg)
-{
-	kubelet_search(arg);
+	timer_in_ns(k->on_search, k->search_ns);
+	k->search_ns = min_u64(2 * k->search_ns, KUBELET_SEARCH_MAX_NS);
 }
 
 /* --- opening --- */
@@ -270,7 +264,7 @@ static int kubelet_load(struct kubelet *k)
 {
 	int r;
 
-	k->on_search = timer_new(k->base, kubelet_on_search, k);
+	k->on_search = timer_new(k->base, kubelet_search, k);
 	k->skel = kubelet_bpf__open();
 	if (!k->on_search || !k->skel)
 		return -ENOMEM;
@@ -289,7 +283,7 @@ int kubelet_new(struct kubelet **out, struct event_base *base, struct datapath *
 			.settings = *settings,
 			.base = base,
 			.datapath = d,
-			.search_s = KUBELET_SEARCH_MIN_S,
+			.search_ns = KUBELET_SEARCH_MIN_NS,
 			.changes_fd = -1,
 			.process_fd = -1,
 		};

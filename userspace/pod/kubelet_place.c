@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Looks through the tree: the path in /proc/PID/cgroup is relative to our own cgroup namespace, and
- * so may not even say that a process is a pod's.
+ * Looks through the tree of cgroups. The path in /proc/PID/cgroup is relative to our own cgroup
+ * namespace, and may not show that a process belongs to a pod.
  */
 #include "pod/kubelet_place.h"
 
@@ -14,12 +14,12 @@
 #include "base/file.h"
 #include "base/util.h"
 
-/* As the kernel has their names, 15 characters at most. */
+/* The kernel cuts names to 15 characters. */
 static const char *const kubelet_place_names[] = {
 	"kubelet", "k3s-server", "k3s-agent", "k3s", "kubelite",
 };
 
-/* As every cgroup driver has it in the name of the directory that all pods are below. */
+/* Every cgroup driver has this in the name of the directory above all pods. */
 #define KUBELET_PLACE_PODS "kubepods"
 
 struct kubelet_place_walk {
@@ -44,7 +44,7 @@ static bool kubelet_place_is_named(const char *proc, long pid)
 	return false;
 }
 
-/* pid 0: the first that has a kubelet's name. Returns 0 when there is none. */
+/* Looks for pid; 0: for the first that has a kubelet's name. Returns 0 when there is none. */
 static long kubelet_place_search(const char *directory, const char *proc, long pid)
 {
 	char path[PATH_MAX];
@@ -75,7 +75,7 @@ static bool kubelet_place_is_below(const char *path, const char *directory)
 	return strncmp(path, directory, len) == 0 && path[len] == '/';
 }
 
-/* A directory comes before those that are in it. */
+/* The walk comes to a directory before those below it. */
 static void kubelet_place_pass_pods(struct kubelet_place_walk *w, const char *path)
 {
 	if (!w->is_found || !kubelet_place_is_below(path, w->out->directory))

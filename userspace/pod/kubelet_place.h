@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the kubelet is on this node: its process, and the cgroup (v2) that it has for itself. What
- * k3s or a virtual cluster runs inside a pod is no kubelet of this node.
+ * Where the kubelet is on this node: its process, and the cgroup (v2) that it has for itself. One
+ * that runs inside a pod, as of k3s or a virtual cluster, is not this node's.
  */
 #ifndef DOZE_KUBELET_PLACE_H
 #define DOZE_KUBELET_PLACE_H

@@ -43,24 +43,19 @@ struct node {
 
 /* --- groups --- */
 
-static bool node_is_same_group(const struct node_pod *a, const struct node_pod *b)
-{
-	const char *group = node_pod_group(a), *other = node_pod_group(b);
-
-	return group && other && strcmp(group, other) == 0 &&
-	       strcmp(node_pod_namespace(a), node_pod_namespace(b)) == 0;
-}
-
 static void node_on_woke(void *arg, struct node_pod *woken)
 {
 	struct node *n = arg;
+	const char *group = node_pod_group(woken), *other;
 	struct node_entry *entry, *next;
 
-	if (!node_pod_group(woken))
+	if (!group)
 		return;
 	HASH_ITER(hh, n->entries, entry, next)
 	{
-		if (entry->pod != woken && node_is_same_group(woken, entry->pod))
+		other = node_pod_group(entry->pod);
+		if (entry->pod != woken && other && strcmp(other, group) == 0 &&
+		    strcmp(node_pod_namespace(entry->pod), node_pod_namespace(woken)) == 0)
 			node_pod_wake(entry->pod, "group");
 	}
 }
@@ -108,11 +103,12 @@ static void node_on_gone(void *arg, const char *uid)
 	free(entry);
 }
 
-/* --- what is kept of pods that are gone --- */
+/* --- state files of pods that are gone --- */
 
 /*
- * UID.size or UID.quota: of a pod that is no longer there. Its cgroup says so as well: the list of
- * another node, or of another cluster, is no reason to forget what full is.
+ * Whether it is UID.size or UID.quota of a pod that is no longer there. The pod's cgroup has to be
+ * gone as well: the list of another node, or of another cluster, is no reason to forget what full
+ * is.
  */
 static bool node_is_orphan(struct node *n, const char *file)
 {
@@ -159,11 +155,17 @@ static void node_on_listed(void *arg)
 
 /* --- opening --- */
 
-/* Two of them would fight for the size of each pod. */
-static int node_lock_state(struct node *n, const char *directory)
+/* Locked: two of us would fight for the size of each pod. */
+static int node_open_state(struct node *n)
 {
-	int r = file_lock_directory(directory, LOCK_EX | LOCK_NB);
+	const char *directory = n->settings.config->state_dir;
+	int r;
 
+	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+		return log_err(-errno, "cannot make the state directory '%s'", directory);
+	if (access(directory, W_OK | X_OK) < 0)
+		return log_err(-errno, "cannot write to the state directory '%s'", directory);
+	r = file_lock_directory(directory, LOCK_EX | LOCK_NB);
 	if (r == -EWOULDBLOCK)
 		return log_err(-EBUSY,
 			       "another doze node is at work here: it has the state directory '%s'",
@@ -172,17 +174,6 @@ static int node_lock_state(struct node *n, const char *directory)
 		return log_err(r, "cannot lock the state directory '%s'", directory);
 	n->lock_fd = r;
 	return 0;
-}
-
-static int node_open_state(struct node *n)
-{
-	const char *directory = n->settings.config->state_dir;
-
-	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-		return log_err(-errno, "cannot make the state directory '%s'", directory);
-	if (access(directory, W_OK | X_OK) < 0)
-		return log_err(-errno, "cannot write to the state directory '%s'", directory);
-	return node_lock_state(n, directory);
 }
 
 static int node_find_cgroups(struct node *n)
@@ -202,7 +193,7 @@ static int node_find_cgroups(struct node *n)
 	return 0;
 }
 
-/* Can be done without, which is said. */
+/* Works without one; kubelet_new() logs that it does. */
 static void node_open_kubelet(struct node *n, const struct daemon *daemon)
 {
 	const struct config *config = n->settings.config;
@@ -274,7 +265,7 @@ void node_stop(struct node *n, bool wakes)
 	struct node_entry *entry, *next;
 
 	pod_watch_free(&n->watch);
-	n->shared.uninstalls |= wakes; /* who is mended now is not seated */
+	n->shared.uninstalls |= wakes; /* a pod that is mended from now on is not seated */
 	HASH_ITER(hh, n->entries, entry, next)
 	{
 		node_pod_stop(entry->pod, wakes);
