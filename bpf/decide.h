@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the gate does with a packet of a target. Pure: this is where you would change the wake
- * rule. What counts as activity is said once, in decide_is_activity().
+ * The wake rule: what the gate does with a packet of a target. Pure. What counts as activity is
+ * said once, in decide_is_activity(); all else begins at decide_verdict().
  */
 #ifndef DOZE_DECIDE_H
 #define DOZE_DECIDE_H
@@ -14,14 +14,14 @@ struct decide_view {
 	bool is_stale; /* the daemon has been silent for longer than GATE_STALE_NS */
 	bool is_ready; /* doze's own question whether the target is ready */
 	bool can_replay;
-	bool judges_all; /* open: payload of any client may be a probe */
-	bool is_judged;	 /* what has to be judged was judged a moment ago: a client is here */
-	bool is_steered; /* closed: a connection to the daemon's responder */
+	bool judges_all; /* while open, payload of any client may be a probe */
+	bool is_judged;	 /* the daemon has found a client a moment ago: no judgement is needed */
+	bool is_steered; /* while closed: a connection to the daemon's responder */
 	__u8 probes;	 /* enum gate_probes */
 	__u8 source;	 /* enum gate_source */
 };
 
-/* SYN|FIN and SYN|RST open nothing: the kernel throws them away, and so they wake nobody. */
+/* SYN|FIN and SYN|RST do not count: the kernel drops them, and no connection begins. */
 static __always_inline bool decide_is_syn(const struct parse_packet *p)
 {
 	return (p->tcp_flags & (PARSE_TCP_SYN | PARSE_TCP_ACK | PARSE_TCP_RST | PARSE_TCP_FIN)) ==
@@ -39,8 +39,8 @@ static __always_inline bool decide_is_activity(const struct parse_packet *p)
 }
 
 /*
- * The gate is open. A probe must not keep a target awake, and a client must: which of them
- * a connection is, its payload tells the daemon, and nothing is lost while it looks.
+ * The gate is open. A client must keep the target awake, and a probe must not. The daemon tells
+ * them apart by their payload; the packet goes on its way meanwhile.
  */
 static __always_inline enum gate_verdict decide_open(const struct parse_packet *p,
 						     const struct decide_view *view)
@@ -66,7 +66,7 @@ static __always_inline enum gate_verdict decide_probe(const struct parse_packet 
 	}
 	if (view->source == GATE_SOURCE_IGNORED)
 		return GATE_PASS_IGNORED;
-	/* A SYN as well: who says nothing afterwards may wait for the application to speak. */
+	/* A SYN, too, is shown to the daemon: its client may wait for the application to speak. */
 	return p->frame_len > GATE_FRAME_MAX ? GATE_WAKE_PAYLOAD : GATE_PASS_JUDGED;
 }
 
@@ -112,29 +112,29 @@ static __always_inline bool decide_holds(enum gate_verdict v)
 	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
 }
 
-/* Nobody sends a datagram again, so it goes on its way; TCP sends its SYN again. */
+/* There was no room. A datagram is never sent again and so must pass; a SYN is sent again. */
 static __always_inline enum gate_verdict decide_unheld(enum gate_verdict verdict)
 {
 	return verdict == GATE_HOLD_DATAGRAM ? GATE_WAKE_RING_FULL : GATE_DROP_RING_FULL;
 }
 
 /*
- * What would be held, but the kernel would send it on: it is another machine's, whose clients must
- * not wait for this target; or its address is translated to this target's later (DNAT), and so it
- * wakes.
+ * The packet would be held, but the kernel is going to forward it. It must pass, because it may be
+ * for another machine, whose clients must not wait for this target. It wakes the target, because
+ * its address may be translated to this target's on the way (DNAT).
  */
 static __always_inline enum gate_verdict decide_forwarded(enum gate_verdict verdict)
 {
 	return decide_holds(verdict) ? GATE_WAKE_FORWARDED : verdict;
 }
 
-/* What could not be shown to the daemon for a judgement is a client's. */
+/* The packet could not be shown to the daemon for a judgement: it counts as a client's. */
 static __always_inline enum gate_verdict decide_unjudged(bool is_closed)
 {
 	return is_closed ? GATE_WAKE_PAYLOAD : GATE_PASS_OPEN;
 }
 
-/* Nothing that proves that somebody uses the target; of pass_judged the daemon decides. */
+/* The packet is no activity. Of GATE_PASS_JUDGED, which is not here, the daemon decides that. */
 static __always_inline bool decide_is_quiet(enum gate_verdict v)
 {
 	return v == GATE_PASS_QUIET || v == GATE_PASS_READY || v == GATE_PASS_IGNORED ||
@@ -146,7 +146,7 @@ static __always_inline bool decide_drops(enum gate_verdict v)
 	return decide_holds(v) || v == GATE_DROP_NO_REPLAY || v == GATE_DROP_RING_FULL;
 }
 
-/* The daemon must be told, although there is no frame to hold. */
+/* The packet is not held, and the daemon must be told to wake the target. */
 static __always_inline bool decide_tells(enum gate_verdict v)
 {
 	return v == GATE_WAKE_PAYLOAD || v == GATE_WAKE_FRAGMENT || v == GATE_WAKE_TOO_LONG ||

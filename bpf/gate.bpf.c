@@ -19,12 +19,12 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile bool gate_can_replay = true;
 const volatile bool gate_has_coarse_clock = true;     /* kernel >= 5.11 */
 const volatile bool gate_has_xdp_copy = true;	      /* bpf_xdp_load_bytes(), kernel >= 5.18 */
-const volatile bool gate_has_namespaces = false;      /* keys for network namespaces may be there */
-const volatile struct gate_offsets gate_offsets = {}; /* of gate_has_namespaces */
+const volatile bool gate_has_namespaces = false;      /* a key may be that of a namespace */
+const volatile struct gate_offsets gate_offsets = {}; /* set if gate_has_namespaces */
 
 /*
- * Set by the daemon when the gate is in the node's own network namespace as well: packets to the
- * addresses of pods cross that on their way, so that an address does not tell where a packet is.
+ * Set by the daemon when the gate is in the node's own network namespace as well. Packets to pods
+ * pass through it, so that an address no longer tells in which namespace a packet is.
  */
 volatile bool gate_is_on_node;
 
@@ -63,7 +63,10 @@ struct {
 	__uint(max_entries, GATE_RING_BYTES);
 } gate_ring SEC(".maps");
 
-/* A record is put together here: the frame's length varies, and a reservation may not. */
+/*
+ * A record is put together here, because the length of a frame varies, and the verifier wants a
+ * constant for a reservation in the ring.
+ */
 struct gate_record {
 	struct gate_event event;
 	__u8 frame[GATE_FRAME_MAX];
@@ -76,10 +79,10 @@ struct {
 	__type(value, struct gate_record);
 } gate_scratch SEC(".maps");
 
-/* The entry points differ in this only: how a frame is read, and what they return. */
+/* The entry points differ only in how a frame is read, and in what they return. */
 struct gate_frame {
 	void *context;
-	bool is_xdp; /* a constant in each entry point: the other's branch must not be verified */
+	bool is_xdp; /* a constant in each entry point, so that the other's branch is removed */
 	__u32 ifindex;
 };
 
@@ -96,16 +99,15 @@ static __always_inline void gate_count(__u32 verdict)
 		(*count)++;
 }
 
-/* What is at an offset behind a pointer of the kernel's. */
 static __always_inline bool gate_read(void *out, __u32 len, const void *from, __u32 offset)
 {
 	return bpf_probe_read_kernel(out, len, (const char *)from + offset) == 0;
 }
 
 /*
- * The kernel's own struct is behind the context. It has to be read like any of its memory: a
- * helper that tells the namespace is in tc's programs only since 6.15. The offsets are the
- * daemon's, and not relocated by libbpf, so that a kernel without BTF can still load the gate.
+ * The context points to the kernel's own struct, which we read like any kernel memory: only since
+ * 6.15 has a tc program a helper that tells the namespace. The daemon looks up the offsets instead
+ * of libbpf's relocation, so that a kernel without BTF can load the gate, too.
  */
 static __always_inline bool gate_find_device(const struct gate_frame *f, void **out)
 {
@@ -180,7 +182,7 @@ static __always_inline bool gate_find_target(const struct gate_frame *f,
 	return true;
 }
 
-/* Stored at most once a GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
+/* Stores at most once in GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
 static __always_inline void gate_stamp(struct gate_activity *activity, const struct parse_packet *p,
 				       __u64 now_ns)
 {
@@ -241,9 +243,9 @@ static __always_inline bool gate_hold(const struct gate_frame *f, const struct p
 	__u64 last = (__u64)p->frame_len - 1;
 
 	/*
-	 * Only for the verifier: the barrier keeps the compiler from comparing another register
-	 * than the one it passes on (all kernels), and before 6.8 a length that has been compared
-	 * with 0 may still be 0 to it, while one more than last cannot.
+	 * Only pleases the verifier. The barrier keeps the compiler from comparing one register and
+	 * passing on another (all kernels). Before 6.8 the verifier believes that a length may be 0
+	 * although we have compared it with 0; it knows that last + 1 is not.
 	 */
 	asm volatile("" : "+r"(last));
 	if (!record || last >= GATE_FRAME_MAX || gate_copy(f, record, last + 1))
@@ -274,8 +276,9 @@ static __always_inline bool gate_is_steered(const struct gate_connection *c, __u
 }
 
 /*
- * Where the packet comes from. This is the dear part of the gate, and so it is left out for what is
- * no activity anyhow, and while one has just been stamped: another one would not be.
+ * Looks up where the packet comes from, which is the most expensive part of the gate. The caller
+ * leaves it out where it cannot matter: for a packet that is no activity, and while the gate is
+ * open and activity has been stored a moment ago.
  */
 static __always_inline void gate_look_at_source(const struct parse_packet *p, __u32 target_id,
 						const struct gate_control *control,
@@ -293,7 +296,7 @@ static __always_inline void gate_look_at_source(const struct parse_packet *p, __
 		view->is_steered = gate_is_steered(&connection, control->closing);
 }
 
-/* 1 for ::ffff:a.b.c.d, else 0; without a branch, as in parse_extensions(). */
+/* 1 for ::ffff:a.b.c.d, else 0. Without a branch: see parse_extensions(). */
 static __always_inline __u32 gate_is_ipv4(const struct gate_addr *addr)
 {
 	__u32 words[4], differs;
@@ -317,8 +320,8 @@ static __always_inline void gate_copy_address(__u32 out[4], const struct gate_ad
 }
 
 /*
- * By the routes of the namespace that it has come to. Without IP forwarding there, never. Inlined
- * it would double what the verifier follows (all kernels).
+ * Whether the kernel is going to forward the packet, by the routes of the namespace that it has
+ * come to. Not inlined, because that would double what the verifier follows (all kernels).
  */
 static __noinline bool gate_is_forwarded(void *context, __u32 ifindex, const struct parse_packet *p)
 {
@@ -416,7 +419,7 @@ static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb, b
 	return parse_frame(&bytes, p);
 }
 
-/* A length of 0 would be the linear part's, and so pull nothing; one beyond the skb's fails. */
+/* The helper fails for a length beyond the skb's, and takes 0 for what is readable already. */
 static __always_inline long gate_pull(struct __sk_buff *skb)
 {
 	__u32 len = skb->len;
@@ -431,12 +434,12 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ether
 	enum parse_result parsed;
 	enum gate_verdict verdict;
 
-	/* PACKET_OTHERHOST: a promiscuous interface sees what is not for this machine. */
+	/* PACKET_OTHERHOST: a promiscuous interface sees packets that are not for this machine. */
 	if (skb->pkt_type == 3) {
 		gate_count(GATE_PASS_OTHER);
 		return false;
 	}
-	/* A loop halves what the verifier has to follow, and doze's start with it (all kernels). */
+	/* As a loop it takes the verifier, and so doze's start, half the time (all kernels). */
 #pragma clang loop unroll(disable)
 	for (int tries = 0; tries < 2; tries++) {
 		parsed = gate_parse_skb(skb, has_ethernet, &packet);
@@ -449,8 +452,8 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ether
 }
 
 /*
- * UDP knows no connections, and so nobody but this tells that an application is at work that sends
- * datagrams without being asked again. What it sends by itself while asleep is not counted.
+ * An application that sends datagrams is in use, even if its client says no more. UDP has no
+ * connections, so only this shows it. What a sleeping application sends does not count.
  */
 static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethernet)
 {
@@ -474,9 +477,9 @@ static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethern
 }
 
 /*
- * For tcx and tc alike. TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs
- * as well. The section is not "tcx/ingress" because Debian 12's bpftool does not know it;
- * datapath.c sets the type.
+ * For tcx and tc alike: TC_ACT_UNSPEC is also TCX_NEXT, and lets the programs run that others have
+ * attached. The section is not "tcx/ingress" because Debian 12's bpftool does not know it; hooks.c
+ * sets the type.
  */
 SEC("tc")
 int gate_skb(struct __sk_buff *skb)
@@ -491,7 +494,7 @@ int gate_skb_ip(struct __sk_buff *skb)
 	return gate_drops_skb(skb, false) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
-/* At egress, for targets with UDP ports: they stand in no packet's way. */
+/* At egress, for targets with UDP ports. It lets every packet pass. */
 SEC("tc")
 int gate_skb_sent(struct __sk_buff *skb)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Remembers the connections that the kubelet opens: attached to its cgroup, and so run for each
- * socket of it that connects, before the SYN is sent, and that closes. Probes are among
- * them. Whoever else has an address of the node's, such as an ingress controller in the host's
- * network, is not; it may get a port that the kubelet has used.
+ * Remembers the connections that the kubelet opens, among them its probes. The program is attached
+ * to the kubelet's cgroup, and the kernel calls it when one of the kubelet's sockets connects,
+ * before the SYN is sent, and when it closes. Other programs with an address of the node, such as
+ * an ingress controller in the host's network, are not in that cgroup; but one of them may later
+ * get a port that the kubelet has used.
  */
 #include "gate.h"
 #include "maps.h"
@@ -11,7 +12,7 @@
 #define KUBELET_AF_INET	 2
 #define KUBELET_AF_INET6 10
 
-/* Of <linux/bpf.h>: BPF_SOCK_OPS_TCP_CONNECT_CB and so on, and BPF_TCP_CLOSE. */
+/* <linux/bpf.h> names them BPF_SOCK_OPS_TCP_CONNECT_CB and so on, and BPF_TCP_CLOSE. */
 #define KUBELET_TCP_CONNECT_CB 3
 #define KUBELET_STATE_CB       10
 #define KUBELET_STATE_CB_FLAG  (1 << 2)
@@ -19,13 +20,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-static __always_inline void kubelet_copy_ipv4(struct gate_addr *out, __u32 ipv4_be)
-{
-	*out = (struct gate_addr){ .bytes = { [10] = 0xff, 0xff } };
-	__builtin_memcpy(out->bytes + 12, &ipv4_be, sizeof(ipv4_be));
-}
-
-/* The context has the peer's port in the upper half of a word in network order. */
+/* In the context remote_port is a 32-bit word in network order, and local_port in host order. */
 static __always_inline void kubelet_read_ports(const struct bpf_sock_ops *ctx,
 					       struct gate_connection *c)
 {
@@ -33,12 +28,15 @@ static __always_inline void kubelet_read_ports(const struct bpf_sock_ops *ctx,
 	c->remote_port_be = (__be16)__builtin_bswap16((__u16)ctx->local_port);
 }
 
-/* Our remote end is the kubelet's local one. Word by word: so the context has to be read. */
+/*
+ * struct gate_connection is what the target sees: its remote end is the kubelet's local one. The
+ * addresses are copied word by word because the verifier allows no larger access to the context.
+ */
 static __always_inline bool kubelet_read(const struct bpf_sock_ops *ctx, struct gate_connection *c)
 {
 	if (ctx->family == KUBELET_AF_INET) {
-		kubelet_copy_ipv4(&c->remote, ctx->local_ip4);
-		kubelet_copy_ipv4(&c->local, ctx->remote_ip4);
+		maps_copy_ipv4(&c->remote, ctx->local_ip4);
+		maps_copy_ipv4(&c->local, ctx->remote_ip4);
 	} else if (ctx->family == KUBELET_AF_INET6) {
 		__u32 remote[4] = { ctx->local_ip6[0], ctx->local_ip6[1], ctx->local_ip6[2],
 				    ctx->local_ip6[3] };

@@ -45,7 +45,7 @@ static __always_inline bool maps_is_stale(__u64 now_ns)
 	return !heartbeat_ns || now_ns > *heartbeat_ns + GATE_STALE_NS;
 }
 
-/* Every new connection of the kubelet's own cgroup is in there, before its SYN is sent. */
+/* Every new connection of the kubelet is in there, before its SYN is sent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, GATE_KUBELET_MAX);
@@ -53,7 +53,7 @@ struct {
 	__type(value, __u32);
 } gate_kubelet SEC(".maps");
 
-/* Whether that is so: a program of ours is in the cgroup that has the kubelet. */
+/* 1 while kubelet.bpf.c is attached to the kubelet's cgroup, and so gate_kubelet has them all. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -69,7 +69,10 @@ static __always_inline bool maps_knows_kubelet(void)
 	return knows && *knows;
 }
 
-/* A new connection of the kubelet's is open before its SYN: with a closed one, it is another's. */
+/*
+ * The kubelet's connections are marked open before their SYN. A SYN from a port that is marked
+ * closed is therefore another program's, which has got the port since.
+ */
 static __always_inline bool maps_is_kubelets(const struct gate_connection *c, bool is_syn)
 {
 	const __u32 *state = bpf_map_lookup_elem(&gate_kubelet, c);
@@ -82,7 +85,7 @@ static __always_inline bool maps_is_kubelets(const struct gate_connection *c, bo
 	return false;
 }
 
-/* Where a connection comes from: a client, a source of probes, or one that is ignored. */
+/* GATE_SOURCE_CLIENT, GATE_SOURCE_PROBE or GATE_SOURCE_IGNORED. */
 static __always_inline __u32 maps_source_of(__u32 target_id, const struct gate_connection *c,
 					    bool is_syn)
 {
@@ -96,8 +99,14 @@ static __always_inline __u32 maps_source_of(__u32 target_id, const struct gate_c
 	if (!kind)
 		return GATE_SOURCE_CLIENT;
 	if (*kind == GATE_SOURCE_PROBE || *kind == GATE_SOURCE_IGNORED)
-		return *kind; /* without another lookup */
+		return *kind; /* saves two lookups */
 	return gate_source_resolve(*kind, maps_is_kubelets(c, is_syn), maps_knows_kubelet());
+}
+
+static __always_inline void maps_copy_ipv4(struct gate_addr *out, __u32 ipv4_be)
+{
+	*out = (struct gate_addr){ .bytes = { [10] = 0xff, 0xff } };
+	__builtin_memcpy(out->bytes + 12, &ipv4_be, sizeof(ipv4_be));
 }
 
 #endif

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The connections whose last data came from the application, of those that took payload and sent
- * data within the same tick (jiffy), so that the times in tcp_info do not tell which came first.
+ * Lists the connections whose request has been answered although tcp_info cannot tell: they have
+ * received payload and sent data within the same tick (jiffy), and the times do not say which came
+ * first.
  *
  *   socket -> same tick? -> evidence that data was sent after the last payload? -> its cookie
  *
- * Meant for a connection that has nothing unacknowledged, and whose client sends a request only
- * when it has the whole answer before it. Whatever there is no evidence for, is not answered.
+ * It is right for a connection that has nothing unacknowledged, and whose client sends a request
+ * only when it has the whole answer to the one before. Without evidence a request counts as not
+ * answered.
  */
 #include "vmlinux.h"
 
@@ -17,8 +19,8 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /*
- * Every payload is acknowledged, if not by an answer then by a bare ACK soon. So if all of it has
- * been, and the last segment that we sent carried data, that data came after it.
+ * We acknowledge every payload, by an answer or soon by a bare ACK. So if all payload has been
+ * acknowledged, and the last segment that we sent carried data, that data was sent after it.
  */
 static __always_inline bool sockdiag_answered_by_last_segment(const struct tcp_sock *tcp)
 {
@@ -27,8 +29,9 @@ static __always_inline bool sockdiag_answered_by_last_segment(const struct tcp_s
 }
 
 /*
- * A request acknowledges all answers before it. Data that was acknowledged in a later tick was
- * sent after it: most clients delay that ACK by 40 ms. Keep-alives leave this as it is.
+ * A request acknowledges all answers before it. So data that the client acknowledged in a later
+ * tick was sent after the request; most clients delay that ACK by 40 ms. Keep-alives do not change
+ * what is compared here.
  */
 static __always_inline bool sockdiag_answered_by_late_ack(const struct tcp_sock *tcp,
 							  __u32 received)
@@ -37,8 +40,9 @@ static __always_inline bool sockdiag_answered_by_late_ack(const struct tcp_sock 
 }
 
 /*
- * A client that did not delay its ACK: it came after the payload, within the same tick, and was
- * the last one. A later one may be the answer to a keep-alive of ours, and hides what was before.
+ * The client did not delay its ACK: the last segment that it sent was an ACK, behind the payload
+ * and within the same tick. If it has sent another one later, such as its answer to a keep-alive of
+ * ours, this can no longer be seen.
  */
 static __always_inline bool sockdiag_answered_by_quick_ack(const struct tcp_sock *tcp,
 							   __u32 received)
@@ -54,7 +58,7 @@ static __always_inline bool sockdiag_answered_is(const struct tcp_sock *tcp, __u
 		return false;
 	if (sockdiag_answered_by_last_segment(tcp) || sockdiag_answered_by_late_ack(tcp, received))
 		return true;
-	/* After a FIN, which comes without payload as well, a quick ACK cannot be told from it. */
+	/* Not after a FIN: a FIN without payload looks like a quick ACK here. */
 	return state == BPF_TCP_ESTABLISHED && sockdiag_answered_by_quick_ack(tcp, received);
 }
 

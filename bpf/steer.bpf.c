@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * While a target's gate is closed, its probes are answered by the daemon: a new connection
- * from a source of theirs gets the responder's socket instead of the application's. No packet is
- * rewritten, and all other connections reach the application.
+ * While a target's gate is closed, the daemon answers its probes: a new connection from a source of
+ * probes is given to the responder's socket instead of the application's. No packet is rewritten,
+ * and all other connections reach the application.
  *
  *   new connection -> which target? -> closed, and a source of probes? -> assign, remember
  *
- * The gate lets the payload of a connection that is remembered here pass without a wake. One that
- * could not be assigned is not remembered, reaches the application, and its payload wakes.
+ * Payload of a connection that is remembered here passes the gate without a wake. A connection that
+ * could not be assigned is not remembered: it reaches the application, and its payload wakes.
  */
 #include "gate.h"
 #include "maps.h"
@@ -17,7 +17,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The ports that probes come to, of each target: its own, and others of the application. */
+/* The ports that probes of a target come to: the target's own, and others of the application. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, GATE_KEYS_MAX);
@@ -42,13 +42,7 @@ struct steer_connection {
 	__u32 family;
 };
 
-static __always_inline void steer_copy_ipv4(struct gate_addr *out, __u32 ipv4_be)
-{
-	*out = (struct gate_addr){ .bytes = { [10] = 0xff, 0xff } };
-	__builtin_memcpy(out->bytes + 12, &ipv4_be, sizeof(ipv4_be));
-}
-
-/* Word by word: the context cannot be read by a larger access. */
+/* Word by word, because the verifier allows no larger access to the context. */
 static __always_inline void steer_copy_ipv6(struct gate_addr *out, const __u32 ipv6_be[4])
 {
 	__u32 words[4] = { ipv6_be[0], ipv6_be[1], ipv6_be[2], ipv6_be[3] };
@@ -66,8 +60,8 @@ static __always_inline void steer_read(const struct bpf_sk_lookup *ctx, struct s
 	};
 	c->flow.local_port_be = c->local.port_be;
 	if (ctx->family == STEER_AF_INET) {
-		steer_copy_ipv4(&c->local.addr, ctx->local_ip4);
-		steer_copy_ipv4(&c->flow.remote, ctx->remote_ip4);
+		maps_copy_ipv4(&c->local.addr, ctx->local_ip4);
+		maps_copy_ipv4(&c->flow.remote, ctx->remote_ip4);
 	} else {
 		steer_copy_ipv6(&c->local.addr, ctx->local_ip6);
 		steer_copy_ipv6(&c->flow.remote, ctx->remote_ip6);
@@ -75,8 +69,10 @@ static __always_inline void steer_read(const struct bpf_sk_lookup *ctx, struct s
 	c->flow.local = c->local.addr;
 }
 
-/* By its address, or in the node's own namespace. netns 0: any other, whose number nothing here
- * tells. */
+/*
+ * Looks for the connection's address, for its network namespace, and for any address. netns is 0
+ * unless it is the node's own namespace: this program cannot ask the kernel in which one it runs.
+ */
 static __always_inline __u32 *steer_find_target(const struct steer_connection *c, __u32 netns)
 {
 	struct gate_target_key key = c->local;
@@ -146,7 +142,7 @@ int steer(struct bpf_sk_lookup *ctx)
 	return SK_PASS;
 }
 
-/* For the node's own network namespace: a pod in there is called at 127.0.0.1 as well. */
+/* For the node's own network namespace: pods of the host's network are called at 127.0.0.1, too. */
 SEC("sk_lookup")
 int steer_node(struct bpf_sk_lookup *ctx)
 {

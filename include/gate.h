@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * The contract between the gate (bpf/) and the daemon (userspace/): every struct, constant and
- * map that crosses the border. Each map has one writer, named where the map is described. Of
- * gate_kubelet, gate and steer take out what has become another's.
+ * map that crosses the border. Each map has one writer, with one exception: gate and steer delete
+ * an entry of gate_kubelet when another program has opened a connection from the same port.
  *
  *   map              key                value                  writer     reader
  *   gate_ports       u32 port           gate_port              daemon     gate
@@ -36,7 +36,7 @@
 #define GATE_RING_BYTES	 (1 << 20)
 #define GATE_SOURCES_MAX 16384 /* prefixes that probes come from, of all targets */
 #define GATE_STEERED_MAX 8192  /* connections to the responder that the gate remembers */
-#define GATE_KUBELET_MAX 8192  /* connections that the kubelet has opened, the last ones */
+#define GATE_KUBELET_MAX 8192  /* the latest connections of the kubelet */
 
 /*
  * The longest frame that is held. A replayed frame must fit one page next to the kernel's own
@@ -45,7 +45,7 @@
  */
 #define GATE_FRAME_MAX 3072
 
-/* The activity stamp is stored, and a wake without a frame is told, at most this often. */
+/* At most this often is activity stored, and the daemon told of a wake without a frame. */
 #define GATE_STAMP_NS 1000000ULL
 
 /* A daemon that has not written its heartbeat for this long is gone or stuck: the gate opens. */
@@ -57,10 +57,10 @@ struct gate_addr {
 };
 
 /*
- * In addr instead of an address: all zero bytes, for any address of the interfaces that the gate is
- * attached to; or gate_addr_of_netns(), for any of one network namespace. The first that is found
- * counts: the packet's address, its namespace, any. Where the gate is in the node's namespace, too,
- * and packets to pods pass by, addresses do not count (gate_is_on_node).
+ * addr is one of three, and the gate looks for them in this order: the address that the packet is
+ * for; gate_addr_of_netns(), for any address in one network namespace; zeros, for any address. If
+ * the gate is in the node's namespace as well, where packets to pods pass by, it does not look for
+ * the packet's address (gate_is_on_node).
  */
 struct gate_target_key {
 	struct gate_addr addr;
@@ -71,8 +71,8 @@ struct gate_target_key {
 _Static_assert(sizeof(struct gate_target_key) == 20, "a hash key without hidden padding");
 
 /*
- * A network namespace has the number that is the inode of /proc/PID/ns/net. As an address it is of
- * 100::/64, which no packet may be sent to (RFC 6666).
+ * The number of a network namespace is the inode of /proc/PID/ns/net. It is written as an address
+ * of 100::/64, because no packet is ever sent there (RFC 6666).
  */
 static inline struct gate_addr gate_addr_of_netns(__u32 netns)
 {
@@ -85,7 +85,7 @@ static inline struct gate_addr gate_addr_of_netns(__u32 netns)
 	return addr;
 }
 
-/* Where the kernel's own structs have what leads from a packet to its network namespace. */
+/* Offsets of the members of the kernel's structs that lead from a packet to its namespace. */
 struct gate_offsets {
 	__u32 sk_buff_dev;
 	__u32 xdp_buff_rxq;
@@ -95,8 +95,8 @@ struct gate_offsets {
 };
 
 /*
- * What gate_targets has for a port, so that most packets need no search: nothing (0), one key for
- * any address (its target id + 1), or more than that (GATE_PORT_SEARCH).
+ * What gate_targets has for a port, so that most packets need no search. 0: no key. A target id +
+ * 1: a single key, for any address, of that target. GATE_PORT_SEARCH: anything else.
  */
 struct gate_port {
 	__u32 tcp;
@@ -113,34 +113,30 @@ static inline __u32 gate_port_with_key(__u32 before, _Bool is_any_address, __u32
 	return is_any_address && before == 0 ? target_id + 1 : GATE_PORT_SEARCH;
 }
 
-/*
- * Where a packet comes from, as far as it matters. Probes come from GATE_SOURCE_PROBE, and
- * other traffic may as well: what it is, its payload tells. Of GATE_SOURCE_IGNORED nothing counts.
- */
 enum gate_source {
 	GATE_SOURCE_CLIENT,
-	GATE_SOURCE_PROBE,
-	GATE_SOURCE_IGNORED,
+	GATE_SOURCE_PROBE,   /* probes and other traffic: only the payload tells which it is */
+	GATE_SOURCE_IGNORED, /* its packets are never activity */
 	/*
-	 * An address of the node's. The kubelet's connections (gate_kubelet) are as of
-	 * GATE_SOURCE_PROBE, all others as of GATE_SOURCE_CLIENT; but as of GATE_SOURCE_PROBE, too,
-	 * while the kubelet's are not known (gate_knows).
+	 * An address of the node. The kubelet's connections from there (gate_kubelet) are treated
+	 * as GATE_SOURCE_PROBE, all others as GATE_SOURCE_CLIENT. As long as we do not know the
+	 * kubelet's connections (gate_knows), all are treated as GATE_SOURCE_PROBE.
 	 */
 	GATE_SOURCE_NODE,
-	/* Any address: the kubelet may use it. As above, but never a probe without being known. */
+	/* Any address that the kubelet may use: GATE_SOURCE_PROBE only for its connections. */
 	GATE_SOURCE_ANY,
 };
 
 /*
- * A connection that the kubelet has opened. It is remembered after its end, because what it has
- * sent may be judged only then; until somebody opens another one from the same port.
+ * A connection that the kubelet has opened. It is remembered after its end, because its payload may
+ * be judged only then; and it is forgotten when another program opens one from the same port.
  */
 enum gate_kubelet {
 	GATE_KUBELET_OPEN = 1,
 	GATE_KUBELET_CLOSED,
 };
 
-/* What a connection from a source of that kind is; is_kubelets: it is in gate_kubelet. */
+/* Turns the last two kinds into one of the others; is_kubelets: it is in gate_kubelet. */
 static inline enum gate_source gate_source_resolve(enum gate_source kind, _Bool is_kubelets,
 						   _Bool knows_kubelet)
 {
@@ -151,7 +147,7 @@ static inline enum gate_source gate_source_resolve(enum gate_source kind, _Bool 
 	return GATE_SOURCE_CLIENT;
 }
 
-/* A longest-prefix match: prefix_len counts the bits of target_id as well, so it is 32 or more. */
+/* The longest prefix decides. prefix_len counts the bits of target_id, too: it is 32 or more. */
 struct gate_source_key {
 	__u32 prefix_len;
 	__u32 target_id;
@@ -161,20 +157,22 @@ _Static_assert(sizeof(struct gate_source_key) == 24, "bpf_lpm_trie_key with 20 b
 
 /* What happens to probes while the gate is closed. */
 enum gate_probes {
-	GATE_PROBES_NONE,   /* no sources are known, or none shall be told apart */
+	GATE_PROBES_NONE,   /* all packets are treated as those of clients */
 	GATE_PROBES_PASS,   /* they reach the sleeping application, and do not wake it */
 	GATE_PROBES_ANSWER, /* steered to the daemon's responder, which answers them */
 };
 
 struct gate_control {
 	/*
-	 * Until then what would have to be judged by the daemon is activity without a judgement: it
-	 * has judged a moment ago, and it was a client.
+	 * Until then payload that may be a probe is activity, and the daemon need not judge it: it
+	 * has found a client a moment ago.
 	 */
 	__u64 judge_after_ns;
 	__u32 closing; /* 0: the gate is open; else the number of this closing, never used twice */
-	/* Source port of doze's own question whether the target is ready: never held, never
-	 * activity. 0: none. */
+	/*
+	 * The source port of doze's own question whether the target is ready, which is never held
+	 * and is no activity. 0: doze does not ask now.
+	 */
 	__be16 ready_port_be;
 	__u8 probes;	 /* enum gate_probes */
 	__u8 judges_all; /* payload of any client may be a probe: --ignore-http */
@@ -203,9 +201,9 @@ static inline __u32 gate_responder_index(__u32 target_id, __u32 family)
 }
 
 struct gate_activity {
-	__u64 last_ns; /* the last SYN, payload or datagram of a client */
-	__u64 wake_ns; /* the last wake that was told without a frame */
-	/* Whose it was. Only to be shown: it may be half of one client and half of another. */
+	__u64 last_ns; /* when a client last sent a SYN, payload or a datagram */
+	__u64 wake_ns; /* when the daemon was last told of a wake without a frame */
+	/* The client. Only to be shown: it may be half of one client and half of another. */
 	struct gate_addr last_addr;
 	__be16 last_port_be;
 	__u8 pad[6];
@@ -222,7 +220,7 @@ struct gate_flow {
 };
 _Static_assert(sizeof(struct gate_flow) == 40, "flows are compared as bytes");
 
-/* A connection that a client has opened, by a packet of the client's. */
+/* The connection that a packet of the client belongs to. */
 static inline struct gate_connection gate_connection_of(const struct gate_flow *flow)
 {
 	return (struct gate_connection){
