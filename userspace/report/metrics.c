@@ -3,6 +3,7 @@
 #include "report/metrics.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -73,60 +74,26 @@ static void metrics_print_probes(FILE *out, const struct status *s)
 	fprintf(out, "doze_handed_over_total %" PRIu64 "\n", s->handed_over);
 }
 
-static uint64_t metrics_is_open(const struct status_target *t)
-{
-	return t->is_gate_open;
-}
-
-static uint64_t metrics_sleeps(const struct status_target *t)
-{
-	return t->sleeps;
-}
-
-static uint64_t metrics_asleep_ms(const struct status_target *t)
-{
-	return t->asleep_ms;
-}
-
-static uint64_t metrics_reclaimed_bytes(const struct status_target *t)
-{
-	return t->reclaimed_bytes;
-}
-
-static uint64_t metrics_misjudged(const struct status_target *t)
-{
-	return t->misjudged;
-}
-
-static uint64_t metrics_flaps(const struct status_target *t)
-{
-	return t->flaps;
-}
-
-static uint64_t metrics_idle_after_ms(const struct status_target *t)
-{
-	return t->idle_after_ms;
-}
-
 /* A number of each target. */
 static const struct metrics_number {
 	const char *name, *type, *help;
-	uint64_t (*value)(const struct status_target *t);
-	double unit; /* of the value, in the metric's */
+	size_t offset; /* of a uint64_t in struct status_target */
+	double unit;   /* of the field, in the metric's */
 } metrics_numbers[] = {
-	{ "doze_target_gate_open", "gauge", "1: packets reach the target.", metrics_is_open, 1 },
+#define X(field) offsetof(struct status_target, field)
 	{ "doze_target_sleeps_total", "counter", "How often the target has fallen asleep.",
-	  metrics_sleeps, 1 },
+	  X(sleeps), 1 },
 	{ "doze_target_asleep_seconds_total", "counter", "For how long it has been asleep.",
-	  metrics_asleep_ms, 0.001 },
+	  X(asleep_ms), 0.001 },
 	{ "doze_target_reclaimed_bytes_total", "counter",
-	  "Memory that was given back while it was asleep.", metrics_reclaimed_bytes, 1 },
+	  "Memory that was given back while it was asleep.", X(reclaimed_bytes), 1 },
 	{ "doze_target_misjudged_total", "counter",
-	  "Clients that came from where probes come from.", metrics_misjudged, 1 },
+	  "Clients that came from where probes come from.", X(misjudged), 1 },
 	{ "doze_target_flaps_total", "counter", "How often its idle time was made longer.",
-	  metrics_flaps, 1 },
+	  X(flaps), 1 },
 	{ "doze_target_idle_after_seconds", "gauge", "Without a client for so long it sleeps.",
-	  metrics_idle_after_ms, 0.001 },
+	  X(idle_after_ms), 0.001 },
+#undef X
 };
 
 static void metrics_print_numbers(FILE *out, const struct status *s)
@@ -136,9 +103,12 @@ static void metrics_print_numbers(FILE *out, const struct status *s)
 
 		metrics_begin(out, n->name, n->type, n->help);
 		for (size_t t = 0; t < s->targets_len; t++) {
+			const char *target = (const char *)&s->targets[t];
+			uint64_t value = *(const uint64_t *)(target + n->offset);
+
 			fputs(n->name, out);
 			metrics_label(out, "{target=\"", s->targets[t].name, "\"} ");
-			fprintf(out, "%.15g\n", (double)n->value(&s->targets[t]) * n->unit);
+			fprintf(out, "%.15g\n", (double)value * n->unit);
 		}
 	}
 }
@@ -150,6 +120,11 @@ static void metrics_print_states(FILE *out, const struct status *s)
 	for (size_t t = 0; t < s->targets_len; t++) {
 		metrics_label(out, "doze_target_state{target=\"", s->targets[t].name, "\",");
 		fprintf(out, "state=\"%s\"} 1\n", s->targets[t].state);
+	}
+	metrics_begin(out, "doze_target_gate_open", "gauge", "1: packets reach the target.");
+	for (size_t t = 0; t < s->targets_len; t++) {
+		metrics_label(out, "doze_target_gate_open{target=\"", s->targets[t].name, "\"} ");
+		fprintf(out, "%d\n", s->targets[t].is_gate_open);
 	}
 	metrics_begin(out, "doze_target_awake_reason", "gauge", "Why the target is awake.");
 	for (size_t t = 0; t < s->targets_len; t++) {

@@ -105,38 +105,27 @@ int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg)
 	return http_new(&d->http, d->base, NULL);
 }
 
-/* On a kernel that cannot replay, which is logged, SYNs are dropped instead. */
-static int daemon_load_replay(struct daemon *d, bool can_replay)
+int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings)
 {
-	int r = can_replay ? replay_program_new(&d->replay) : 0;
-
-	return r == -EOPNOTSUPP ? 0 : r;
-}
-
-static int daemon_load_gate(struct daemon *d, const struct daemon_gate_settings *settings)
-{
-	const struct datapath_settings datapath_settings = {
+	struct datapath_settings datapath_settings = {
 		.hooks = {
 			.kind = settings->hook,
 			.has_udp = settings->has_udp,
 			.tc_handle = settings->tc_handle,
 		},
-		.can_replay = d->replay != NULL,
 		.has_namespaces = settings->has_namespaces,
 		.on_event = daemon_on_gate_event,
 		.arg = d,
 	};
-	int r = datapath_new(&d->datapath, &datapath_settings);
+	int r = settings->can_replay ? replay_program_new(&d->replay) : 0;
 
-	return r < 0 ? r : heartbeat_new(&d->heartbeat, d->base, d->datapath, settings->watchdog);
-}
-
-int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings)
-{
-	int r = daemon_load_replay(d, settings->can_replay);
-
+	/* On a kernel that cannot replay, which is logged, SYNs are dropped instead. */
+	if (r < 0 && r != -EOPNOTSUPP)
+		return r;
+	datapath_settings.can_replay = d->replay != NULL;
+	r = datapath_new(&d->datapath, &datapath_settings);
 	if (r == 0)
-		r = daemon_load_gate(d, settings);
+		r = heartbeat_new(&d->heartbeat, d->base, d->datapath, settings->watchdog);
 	if (r < 0)
 		return r;
 	sockdiag_answered_new(&d->answered); /* logs its failure; d->answered may be NULL */
@@ -184,18 +173,16 @@ static void daemon_add_probes(struct connection_counters *to, const struct targe
 	to->failed += c->failed;
 }
 
-/* Its records are taken out of the ring before another target gets its id. */
-static void daemon_take_last(struct daemon *d, struct target *t)
-{
-	datapath_consume(d->datapath);
-	target_act(t);
-	daemon_add_probes(&d->past_probes, t);
-}
-
 void daemon_remove_target(struct daemon *d, uint32_t id)
 {
-	if (d->targets[id])
-		daemon_take_last(d, d->targets[id]);
+	struct target *t = d->targets[id];
+
+	if (t) {
+		/* Its records are taken out of the ring before another target gets its id. */
+		datapath_consume(d->datapath);
+		target_act(t);
+		daemon_add_probes(&d->past_probes, t);
+	}
 	d->targets[id] = NULL;
 	datapath_remove_target(d->datapath, id);
 }

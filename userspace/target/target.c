@@ -48,12 +48,6 @@ static void target_arm_deadline(struct target *t, uint64_t now_ns)
 		timer_in_ns(t->deadline, deadline_ns - min_u64(deadline_ns, now_ns));
 }
 
-static void target_read_usage(const struct target *t, uint64_t *out)
-{
-	if (t->edges.backend->ops->usage_us(t->edges.backend, out) < 0)
-		*out = 0;
-}
-
 /* Somebody wants it; it may grow for other reasons, such as a shrink that has failed. */
 static bool target_is_wake(enum scaler_event event, enum scaler_state after)
 {
@@ -68,7 +62,8 @@ static void target_note_state(struct target *t, enum scaler_state before, enum s
 	if (before == after)
 		return;
 	target_history_state(&t->history, before, after, now_ns);
-	target_read_usage(t, &usage_us);
+	if (t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) < 0)
+		usage_us = 0;
 	if (after == SCALER_ASLEEP)
 		target_history_asleep(&t->history, t->scaler.activity_ns, usage_us, now_ns);
 	if (before == SCALER_ASLEEP)
@@ -143,22 +138,17 @@ static bool target_has_missed_traffic(const struct target *t)
 	return is_closed_for_good && target_activity_ns(t) > s->activity_ns;
 }
 
-/* An application that never gets ready must not keep the turn of those that would. */
-static void target_give_turn_back(struct target *t)
-{
-	if (t->scaler.state == SCALER_UNREADY &&
-	    monotonic_ns() - t->scaler.since_ns >= TARGET_TURN_NS)
-		target_effects_end_wake(t);
-}
-
 static void target_on_beat(void *arg, bool was_silent)
 {
-	const struct backend_ops *ops = ((struct target *)arg)->edges.backend->ops;
 	struct target *t = arg;
+	const struct backend_ops *ops = t->edges.backend->ops;
+	uint64_t in_state_ns = monotonic_ns() - t->scaler.since_ns;
 
 	if (was_silent && ops->reassert && target_is_asleep(t))
 		ops->reassert(t->edges.backend);
-	target_give_turn_back(t);
+	/* An application that never gets ready must not keep the turn of those that would. */
+	if (t->scaler.state == SCALER_UNREADY && in_state_ns >= TARGET_TURN_NS)
+		target_effects_end_wake(t);
 	if (!target_has_missed_traffic(t))
 		return;
 	log_warn("traffic that the gate could not tell of", "target=%s", t->history.told.name);
@@ -320,13 +310,10 @@ static void target_begin_history(struct target *t)
 	const struct target_port *first = &t->settings.ports[0];
 	char name[STATUS_NAME_MAX];
 
-	if (t->settings.name) {
-		target_history_init(&t->history, t->settings.name, monotonic_ns());
-		return;
-	}
 	snprintf(name, sizeof(name), "%s/%u", first->protocol == IPPROTO_UDP ? "udp" : "tcp",
 		 first->port);
-	target_history_init(&t->history, name, monotonic_ns());
+	target_history_init(&t->history, t->settings.name ? t->settings.name : name,
+			    monotonic_ns());
 }
 
 /* The first TCP port; a target that has none cannot be asked. */
@@ -342,29 +329,24 @@ static void target_choose_ready_port(struct target *t)
 		t->settings.ready.kind = READY_NONE;
 }
 
-static int target_add_port(const struct target *t, const struct target_port *port)
-{
-	struct gate_target_key key = { .port_be = htons(port->port), .protocol = port->protocol };
-	int r = 0;
-
-	if (!t->settings.addresses_len)
-		return keys_add(datapath_keys(t->edges.datapath), &key, t->settings.id);
-	for (size_t i = 0; i < t->settings.addresses_len && r == 0; i++) {
-		key.addr = t->settings.addresses[i];
-		r = keys_add(datapath_keys(t->edges.datapath), &key, t->settings.id);
-	}
-	return r;
-}
-
+/* One for each port at each address; without addresses, for each port at any. */
 static int target_add_keys(const struct target *t)
 {
-	for (size_t i = 0; i < t->settings.ports_len; i++) {
-		int r = target_add_port(t, &t->settings.ports[i]);
+	static const struct gate_addr any;
+	const struct target_settings *s = &t->settings;
+	const struct gate_addr *addresses = s->addresses_len ? s->addresses : &any;
+	int r = 0;
 
-		if (r < 0)
-			return r;
+	for (size_t i = 0; i < s->ports_len; i++) {
+		struct gate_target_key key = { .port_be = htons(s->ports[i].port),
+					       .protocol = s->ports[i].protocol };
+
+		for (size_t a = 0; r == 0 && a < max_u64(s->addresses_len, 1); a++) {
+			key.addr = addresses[a];
+			r = keys_add(datapath_keys(t->edges.datapath), &key, s->id);
+		}
 	}
-	return 0;
+	return r;
 }
 
 static int target_make_probes(struct target *t)

@@ -58,37 +58,33 @@ void target_probes_passed(struct target_probes *p)
 		timer_in_ns(p->wait, (TARGET_PROBES_WAIT_MS + 10) * NS_PER_MS);
 }
 
-static int target_probes_steer_port(struct target_probes *p, uint16_t port)
+/* Each port at each address; without addresses, at any. */
+static int target_probes_steer_ports(const struct target_probes *p)
 {
 	static const struct gate_addr any;
 	const struct target_probes_settings *s = &p->settings;
+	const struct gate_addr *addresses = s->addresses_len ? s->addresses : &any;
 	int r = 0;
 
-	if (!s->addresses_len)
-		return steer_add_port(s->steer, &any, port, s->target_id);
-	for (size_t i = 0; i < s->addresses_len && r == 0; i++)
-		r = steer_add_port(s->steer, &s->addresses[i], port, s->target_id);
+	for (size_t i = 0; i < s->ports_len; i++) {
+		for (size_t a = 0; r == 0 && a < max_u64(s->addresses_len, 1); a++)
+			r = steer_add_port(s->steer, &addresses[a], s->ports[i], s->target_id);
+	}
 	return r;
 }
 
 static int target_probes_connect_steer(struct target_probes *p)
 {
-	for (size_t i = 0; i < p->settings.ports_len; i++) {
-		int r = target_probes_steer_port(p, p->settings.ports[i]);
+	int r = target_probes_steer_ports(p);
 
-		if (r < 0)
-			return r;
-	}
-	for (int family = 0; family < GATE_FAMILIES; family++) {
+	for (int family = 0; r == 0 && family < GATE_FAMILIES; family++) {
 		int fd = responder_listen_fd(p->responder, (enum gate_family)family);
-		int r = fd < 0 ? 0
-			       : steer_set_responder(p->settings.steer, p->settings.target_id,
-						     (enum gate_family)family, fd);
 
-		if (r < 0)
-			return r;
+		if (fd >= 0)
+			r = steer_set_responder(p->settings.steer, p->settings.target_id,
+						(enum gate_family)family, fd);
 	}
-	return 0;
+	return r;
 }
 
 static int target_probes_open_responder(struct target_probes *p, struct event_base *base,
