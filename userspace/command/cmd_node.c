@@ -19,7 +19,7 @@
 #include "report/server.h"
 #include "target/daemon.h"
 
-/* On SIGTERM with --on-exit=wake: so long for the API server, of Kubernetes' 30 s. */
+/* With --on-exit=wake the API server has so long after SIGTERM, of the 30 s that we get. */
 #define CMD_NODE_STOP_NS      (20 * NS_PER_S)
 #define CMD_NODE_STOP_STEP_US 20000
 
@@ -80,7 +80,7 @@ static void cmd_node_on_signal(void *arg, const struct signalfd_siginfo *info)
 		daemon_leave(&c->daemon);
 }
 
-/* --uninstall: who was asleep is on the way to the full size by now. */
+/* With --uninstall: every pod that was asleep is on the way to its full size by now. */
 static void cmd_node_on_listed(void *arg)
 {
 	struct cmd_node *c = arg;
@@ -91,11 +91,6 @@ static void cmd_node_on_listed(void *arg)
 }
 
 /* --- setting up: each step logs its own failure --- */
-
-static int cmd_node_start_watchdog(struct cmd_node *c)
-{
-	return watchdog_start(&c->watchdog);
-}
 
 static int cmd_node_check_privileges(struct cmd_node *c)
 {
@@ -127,22 +122,19 @@ static int cmd_node_open_loop(struct cmd_node *c)
 
 static int cmd_node_open_gate(struct cmd_node *c)
 {
-	const struct daemon_gate_settings settings = {
-		.hook = c->config->gate.hook,
-		.can_replay = c->config->gate.can_replay,
-		.has_udp = true,
-		.has_namespaces = true,
-		.tc_handle = CMD_NODE_TC_HANDLE,
-		.watchdog = c->watchdog,
-	};
+	struct daemon_gate_settings settings = c->config->gate;
+	int r;
 
-	int r = daemon_open_gate(&c->daemon, &settings);
-
+	settings.has_udp = true;
+	settings.has_namespaces = true;
+	settings.tc_handle = CMD_NODE_TC_HANDLE;
+	settings.watchdog = c->watchdog;
+	r = daemon_open_gate(&c->daemon, &settings);
 	malloc_trim(0); /* the types of the kernel, some MB, were needed to load the gate */
 	return r;
 }
 
-/* A name that is no node's would give an empty list for ever. */
+/* With a wrong name the list of pods would be empty for ever, without an error. */
 static void cmd_node_on_node(void *arg, const struct kube_answer *answer)
 {
 	struct cmd_node *c = arg;
@@ -218,11 +210,12 @@ static int cmd_node_start(const struct config *config)
 	int r;
 
 	c.config = config;
-	r = COMMAND_STEPS(&c,
-			  /* Before anything is opened that the watchdog would inherit. */
-			  cmd_node_start_watchdog, cmd_node_check_privileges, cmd_node_open_access,
-			  cmd_node_open_loop, cmd_node_open_gate, cmd_node_open_node,
-			  cmd_node_open_server);
+	/* Before anything is opened that the watchdog would inherit. */
+	r = watchdog_start(&c.watchdog);
+	if (r == 0)
+		r = COMMAND_STEPS(&c, cmd_node_check_privileges, cmd_node_open_access,
+				  cmd_node_open_loop, cmd_node_open_gate, cmd_node_open_node,
+				  cmd_node_open_server);
 	if (r == 0)
 		cmd_node_main(&c);
 	cmd_node_take_down(&c);

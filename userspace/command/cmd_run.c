@@ -73,11 +73,6 @@ static void cmd_run_on_signal(void *arg, const struct signalfd_siginfo *info)
 
 /* --- setting up: each step logs its own failure --- */
 
-static int cmd_run_start_watchdog(struct cmd_run *run)
-{
-	return watchdog_start(&run->watchdog);
-}
-
 static int cmd_run_check_privileges(struct cmd_run *run)
 {
 	const struct privilege_needs needs = {
@@ -95,7 +90,7 @@ static int cmd_run_find_process(struct cmd_run *run)
 	return process_find_command(run->config->command[0]);
 }
 
-/* Freeze unless told otherwise; where nothing can freeze, what was not asked for gives way. */
+/* Freezes by default; throttles where it is asked for, or where nothing can freeze. */
 static enum backend_cgroup_mode cmd_run_choose_mode(const struct cmd_run *run,
 						    const struct cgroup_mounts *mounts)
 {
@@ -154,14 +149,11 @@ static int cmd_run_open_gate(struct cmd_run *run)
 		.ports = run->target.ports,
 		.ports_len = run->config->ports.len,
 	};
-	struct daemon_gate_settings settings = {
-		.hook = run->config->gate.hook,
-		.can_replay = run->config->gate.can_replay,
-		.watchdog = run->watchdog,
-	};
+	struct daemon_gate_settings settings = run->config->gate;
 	int r;
 
 	target_config_add_ports(&run->target, run->config);
+	settings.watchdog = run->watchdog;
 	settings.has_udp = target_config_has_udp(&run->target);
 	settings.tc_handle = target_config_tc_handle(&run->target);
 	r = daemon_open_gate(&run->daemon, &settings);
@@ -282,12 +274,13 @@ static int cmd_run_start(const struct config *config)
 	int r, status = 1;
 
 	run.config = config;
-	r = COMMAND_STEPS(&run,
-			  /* Before anything is opened that the watchdog would inherit. */
-			  cmd_run_start_watchdog, cmd_run_check_privileges, cmd_run_find_process,
-			  cmd_run_open_loop, cmd_run_open_gate, cmd_run_open_backend,
-			  cmd_run_open_target, cmd_run_open_server, cmd_run_start_process,
-			  cmd_run_watch_process);
+	/* Before anything is opened that the watchdog would inherit. */
+	r = watchdog_start(&run.watchdog);
+	if (r == 0)
+		r = COMMAND_STEPS(&run, cmd_run_check_privileges, cmd_run_find_process,
+				  cmd_run_open_loop, cmd_run_open_gate, cmd_run_open_backend,
+				  cmd_run_open_target, cmd_run_open_server, cmd_run_start_process,
+				  cmd_run_watch_process);
 	if (r == 0)
 		status = cmd_run_main(&run);
 	cmd_run_take_down(&run);

@@ -25,7 +25,7 @@
 #define CMD_SIDECAR_PAUSE_MIN_S 1
 #define CMD_SIDECAR_PAUSE_MAX_S 30
 
-/* On SIGTERM: so long for the API server to give the pod its full size, in steps of so much. */
+/* On SIGTERM the API server has so long to give the pod its full size; we look after each step. */
 #define CMD_SIDECAR_STOP_NS	 (5 * NS_PER_S)
 #define CMD_SIDECAR_STOP_STEP_US 20000
 
@@ -57,8 +57,11 @@ static void cmd_sidecar_on_stopping(void *arg)
 		timer_in_ns(s->stopping, CMD_SIDECAR_STOP_STEP_US * NS_PER_US);
 }
 
-static void cmd_sidecar_stop(struct cmd_sidecar *s)
+static void cmd_sidecar_on_signal(void *arg, const struct signalfd_siginfo *info)
 {
+	struct cmd_sidecar *s = arg;
+
+	log_info("stopping", "signal=%u", info->ssi_signo);
 	if (s->is_stopping)
 		return;
 	s->is_stopping = true;
@@ -71,13 +74,7 @@ static void cmd_sidecar_stop(struct cmd_sidecar *s)
 	timer_in_ns(s->stopping, CMD_SIDECAR_STOP_STEP_US * NS_PER_US);
 }
 
-static void cmd_sidecar_on_signal(void *arg, const struct signalfd_siginfo *info)
-{
-	log_info("stopping", "signal=%u", info->ssi_signo);
-	cmd_sidecar_stop(arg);
-}
-
-/* Nothing is left to be resized: the gate opens, and we go as well. */
+/* The pod is gone: nothing is left to be resized, so we go as well. */
 static void cmd_sidecar_on_gone(void *arg)
 {
 	struct cmd_sidecar *s = arg;
@@ -203,14 +200,12 @@ static int cmd_sidecar_open_gate(struct cmd_sidecar *s)
 		.ports = s->target.config.ports,
 		.ports_len = s->target.config.ports_len,
 	};
-	const struct daemon_gate_settings settings = {
-		.hook = s->config->gate.hook,
-		.can_replay = s->config->gate.can_replay,
-		.has_udp = target_config_has_udp(&s->target.config),
-		.tc_handle = target_config_tc_handle(&s->target.config),
-	};
-	int r = daemon_open_gate(&s->daemon, &settings);
+	struct daemon_gate_settings settings = s->config->gate;
+	int r;
 
+	settings.has_udp = target_config_has_udp(&s->target.config);
+	settings.tc_handle = target_config_tc_handle(&s->target.config);
+	r = daemon_open_gate(&s->daemon, &settings);
 	return r < 0 ? r : target_seat_open(&s->seat, &s->daemon, &target_seat_settings);
 }
 
@@ -253,7 +248,7 @@ static void cmd_sidecar_main(struct cmd_sidecar *s)
 		 s->config->pod_name, s->target.config.ports[0].port,
 		 s->config->target.idle_ns / NS_PER_MS);
 	target_start(s->seat.target);
-	/* We were here before: nobody has watched the gate since, so the pod does not sleep on. */
+	/* A doze before us put it to sleep. Nobody has watched the gate since: wake it. */
 	if (!backend_kube_is_full(s->backend)) {
 		log_info("the pod is asleep: waking it", NULL);
 		s->backend->ops->resize(s->backend, BACKEND_FULL);

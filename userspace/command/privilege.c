@@ -52,11 +52,6 @@ static bool privilege_has_or_admin(cap_t caps, cap_value_t value)
 	return (value == CAP_BPF || value == CAP_PERFMON) && privilege_has(caps, CAP_SYS_ADMIN);
 }
 
-static bool privilege_is_needed(const struct privilege_needs *needs, size_t need)
-{
-	return need == PRIVILEGE_ALWAYS || *(const bool *)((const char *)needs + need);
-}
-
 int privilege_check(const struct privilege_needs *needs)
 {
 	cap_t caps = cap_get_proc();
@@ -65,7 +60,9 @@ int privilege_check(const struct privilege_needs *needs)
 	if (!caps)
 		return log_err(-errno, "cannot read the capabilities of this process");
 	for (size_t i = 0; i < ARRAY_LEN(privilege_table) && r == 0; i++) {
-		if (!privilege_is_needed(needs, privilege_table[i].need))
+		size_t need = privilege_table[i].need;
+
+		if (need != PRIVILEGE_ALWAYS && !*(const bool *)((const char *)needs + need))
 			continue;
 		if (!privilege_has_or_admin(caps, privilege_table[i].value))
 			r = log_err(-EPERM, "missing capability '%s', needed to %s: run as root",

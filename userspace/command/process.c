@@ -95,23 +95,6 @@ static void process_child(char **argv, const struct cgroup *cg, int report_fd)
 	_exit(127);
 }
 
-static int process_log_failure(const struct process_failure *failure, const char *command)
-{
-	if (failure->is_exec)
-		return log_err(failure->error, "cannot run '%s'", command);
-	return log_err(failure->error, "cannot move '%s' into its cgroup", command);
-}
-
-static ssize_t process_read(int fd, void *out, size_t len)
-{
-	ssize_t n;
-
-	do {
-		n = read(fd, out, len);
-	} while (n < 0 && errno == EINTR);
-	return n;
-}
-
 int process_start(struct process *out, char **argv, const struct cgroup *cg)
 {
 	_cleanup_(closep) int read_fd = -1;
@@ -131,9 +114,12 @@ int process_start(struct process *out, char **argv, const struct cgroup *cg)
 		process_child(argv, cg, write_fd);
 
 	close(TAKE_FD(write_fd));
-	if (process_read(read_fd, &failure, sizeof(failure)) > 0) {
+	if (TEMP_FAILURE_RETRY(read(read_fd, &failure, sizeof(failure))) > 0) {
 		waitpid(pid, NULL, 0);
-		return process_log_failure(&failure, argv[0]);
+		return log_err(failure.error,
+			       failure.is_exec ? "cannot run '%s'"
+					       : "cannot move '%s' into its cgroup",
+			       argv[0]);
 	}
 	pidfd = process_pidfd_open(pid);
 	if (pidfd < 0) {
@@ -167,12 +153,8 @@ int process_signal(const struct process *p, int signal)
 int process_wait(struct process *p)
 {
 	int status;
-	pid_t pid;
 
-	do {
-		pid = waitpid(p->pid, &status, 0);
-	} while (pid < 0 && errno == EINTR);
-	if (pid < 0)
+	if (TEMP_FAILURE_RETRY(waitpid(p->pid, &status, 0)) < 0)
 		return 0;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }

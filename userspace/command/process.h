@@ -16,8 +16,7 @@ struct process {
 
 #define PROCESS_NONE ((struct process){ .pidfd = -1 })
 
-/* Whether there is such a command, along PATH as execvp(3) looks for it. Logs its errors, -errno.
- */
+/* Whether execvp(3) would find such a command along PATH. Logs its errors, -errno. */
 int process_find_command(const char *command);
 
 /*

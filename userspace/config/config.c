@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,13 +24,24 @@
 /* getopt's values for long flags: above any letter. */
 #define CONFIG_LONG_BASE 256
 
+__attribute__((format(printf, 2, 3))) static int config_refuse(char error[CONFIG_ERROR_MAX],
+							       const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, CONFIG_ERROR_MAX, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
 static int config_set(struct config *c, const struct config_setting *s, const char *shown,
 		      char *value, char error[CONFIG_ERROR_MAX])
 {
-	char wrong[CONFIG_ERROR_MAX];
-	int r = config_value_set(c, s, value, wrong);
+	struct config_value v = { .setting = s, .text = value };
+	const char *wrong = config_value_set(c, &v);
 
-	return r < 0 ? config_value_refuse(error, "%s: '%s' %s", shown, value, wrong) : 0;
+	return wrong ? config_refuse(error, "%s: '%s' %s", shown, value, wrong) : 0;
 }
 
 /* A value that is cut into its items if the setting is a list, which it replaces. */
@@ -58,12 +70,6 @@ static char *config_keep(struct config *c, const char *value)
 	return kept;
 }
 
-/* A Service named doze makes Kubernetes set DOZE_PORT=tcp://10.0.0.1:80 in every pod around it. */
-static bool config_is_service_link(const char *value)
-{
-	return strncmp(value, "tcp://", 6) == 0 || strncmp(value, "udp://", 6) == 0;
-}
-
 static int config_parse_env(struct config *c, enum config_command command,
 			    char error[CONFIG_ERROR_MAX])
 {
@@ -78,11 +84,13 @@ static int config_parse_env(struct config *c, enum config_command command,
 		if (!(s->commands & command) || s->type == &config_value_switch)
 			continue;
 		value = getenv(config_print_env_name(s, name));
-		if (!value || !*value || config_is_service_link(value))
+		/* A Service named doze makes Kubernetes set DOZE_PORT=tcp://10.0.0.1:80. */
+		if (!value || !*value || strncmp(value, "tcp://", 6) == 0 ||
+		    strncmp(value, "udp://", 6) == 0)
 			continue;
 		kept = config_keep(c, value);
 		r = kept ? config_set_whole(c, s, name, kept, error)
-			 : config_value_refuse(error, "no memory");
+			 : config_refuse(error, "no memory");
 	}
 	return r;
 }
@@ -153,7 +161,7 @@ static int config_parse_flags(struct config *c, enum config_command command, int
 		if (opt == -1)
 			return 0;
 		if (!s)
-			return config_value_refuse(
+			return config_refuse(
 				error, opt == ':' ? "flag '%s' needs a value" : "unknown flag '%s'",
 				given);
 		/* The first flag of a list replaces what the environment says. */
@@ -204,22 +212,6 @@ static const char *config_check_node(struct config *c)
 			  : NULL;
 }
 
-static const char *config_check_command(struct config *c, enum config_command command)
-{
-	switch (command) {
-	case CONFIG_RUN:
-		return config_check_run(c);
-	case CONFIG_SIDECAR:
-		return config_check_sidecar(c);
-	case CONFIG_NODE:
-		return config_check_node(c);
-	case CONFIG_POD:
-	case CONFIG_STATUS:
-		break;
-	}
-	return NULL;
-}
-
 /* What follows from the idle time where it is not said, and what contradicts it. */
 static int config_complete_idle(struct config *c, char error[CONFIG_ERROR_MAX])
 {
@@ -230,18 +222,18 @@ static int config_complete_idle(struct config *c, char error[CONFIG_ERROR_MAX])
 	if (!t->idle_max_ns)
 		t->idle_max_ns = CONFIG_IDLE_MAX_FACTOR * t->idle_ns;
 	if (t->idle_max_ns < t->idle_ns)
-		return config_value_refuse(error,
-					   "--idle-max: '%" PRIu64
-					   "ms' is shorter than --idle-after, '%" PRIu64 "ms'",
-					   t->idle_max_ns / NS_PER_MS, busy->idle_ms);
+		return config_refuse(error,
+				     "--idle-max: '%" PRIu64
+				     "ms' is shorter than --idle-after, '%" PRIu64 "ms'",
+				     t->idle_max_ns / NS_PER_MS, busy->idle_ms);
 	if (busy->max_ms == CONFIG_UNSET)
 		busy->max_ms = max_u64(CONFIG_BUSY_MAX_MS, busy->idle_ms);
 	if (busy->max_ms && busy->max_ms < busy->idle_ms)
-		return config_value_refuse(error,
-					   "--busy-max: '%" PRIu64
-					   "ms' is shorter than --idle-after, '%" PRIu64
-					   "ms': no connection would ever be busy",
-					   busy->max_ms, busy->idle_ms);
+		return config_refuse(error,
+				     "--busy-max: '%" PRIu64
+				     "ms' is shorter than --idle-after, '%" PRIu64
+				     "ms': no connection would ever be busy",
+				     busy->max_ms, busy->idle_ms);
 	return 0;
 }
 
@@ -253,10 +245,10 @@ static int config_check_probes(const struct config *c, char error[CONFIG_ERROR_M
 	if (c->target.probes != GATE_PROBES_NONE || (!is_ignored && !c->probe_sources.len))
 		return 0;
 	cidr_format(is_ignored ? &c->ignored_sources.of[0] : &c->probe_sources.of[0], text);
-	return config_value_refuse(error,
-				   "%s: '%s' contradicts --probes 'wake', by which every packet is "
-				   "a client's",
-				   is_ignored ? "--ignore-source" : "--probe-source", text);
+	return config_refuse(error,
+			     "%s: '%s' contradicts --probes 'wake', by which every packet is "
+			     "a client's",
+			     is_ignored ? "--ignore-source" : "--probe-source", text);
 }
 
 static int config_complete(struct config *c, enum config_command command,
@@ -265,20 +257,26 @@ static int config_complete(struct config *c, enum config_command command,
 	int r;
 
 	if (command != CONFIG_RUN && c->asleep_millicpu % 10)
-		return config_value_refuse(error,
-					   "--asleep-cpu: '%um' is no multiple of 10m, to which "
-					   "the kubelet's cgroup driver rounds",
-					   c->asleep_millicpu);
+		return config_refuse(error,
+				     "--asleep-cpu: '%um' is no multiple of 10m, to which "
+				     "the kubelet's cgroup driver rounds",
+				     c->asleep_millicpu);
 	r = config_complete_idle(c, error);
 	return r < 0 ? r : config_check_probes(c, error);
 }
 
 static int config_check(struct config *c, enum config_command command, char error[CONFIG_ERROR_MAX])
 {
-	const char *wrong = config_check_command(c, command);
+	const char *wrong = NULL;
 
+	if (command == CONFIG_RUN)
+		wrong = config_check_run(c);
+	else if (command == CONFIG_SIDECAR)
+		wrong = config_check_sidecar(c);
+	else if (command == CONFIG_NODE)
+		wrong = config_check_node(c);
 	if (wrong)
-		return config_value_refuse(error, "%s", wrong);
+		return config_refuse(error, "%s", wrong);
 	if (command == CONFIG_NODE) {
 		/* What follows from the idle time follows from that of each pod. */
 		struct config as_pod = *c;
@@ -290,14 +288,13 @@ static int config_check(struct config *c, enum config_command command, char erro
 
 static void config_set_fallbacks(struct config *c, enum config_command command)
 {
-	char wrong[CONFIG_ERROR_MAX];
-
 	*c = (struct config){ .target.activity.busy.max_ms = CONFIG_UNSET };
 	for (size_t i = 0; i < config_table_len; i++) {
-		const struct config_setting *s = &config_table[i];
+		struct config_value v = { .setting = &config_table[i],
+					  .text = (char *)config_table[i].fallback };
 
-		if (s->fallback && (s->commands & command))
-			config_value_set(c, s, (char *)s->fallback, wrong);
+		if (v.text && (v.setting->commands & command))
+			config_value_set(c, &v);
 	}
 }
 
@@ -329,12 +326,6 @@ static const struct config_setting *config_find_annotation(const char *name)
 	return NULL;
 }
 
-/* These say whether a pod is ours, and what its full size is: not how it sleeps. */
-static bool config_is_no_setting(const char *name)
-{
-	return strcmp(name, "enabled") == 0 || strcmp(name, "full") == 0;
-}
-
 static int config_take_annotation(struct config *c, const struct config_annotation *a,
 				  char error[CONFIG_ERROR_MAX])
 {
@@ -342,17 +333,17 @@ static int config_take_annotation(struct config *c, const struct config_annotati
 	const struct config_setting *s = config_find_annotation(name);
 	char *value;
 
-	if (config_is_no_setting(name))
+	/* Whether a pod is ours, and what its full size is: not how it sleeps. */
+	if (strcmp(name, "enabled") == 0 || strcmp(name, "full") == 0)
 		return 0;
 	if (!s)
-		return config_value_refuse(error, "%s: '%s': there is no such setting", a->name,
-					   a->value);
+		return config_refuse(error, "%s: '%s': there is no such setting", a->name,
+				     a->value);
 	if (c->env_values_len == ARRAY_LEN(c->env_values))
-		return config_value_refuse(error, "%s: '%s': too many annotations", a->name,
-					   a->value);
+		return config_refuse(error, "%s: '%s': too many annotations", a->name, a->value);
 	value = config_keep(c, a->value);
 	if (!value)
-		return config_value_refuse(error, "no memory");
+		return config_refuse(error, "no memory");
 	return config_set_whole(c, s, a->name, value, error);
 }
 

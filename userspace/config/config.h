@@ -32,9 +32,9 @@
 enum config_command {
 	CONFIG_RUN = 1 << 0,
 	CONFIG_SIDECAR = 1 << 1,
-	CONFIG_POD = 1 << 2, /* as annotations of a pod, for doze node */
-	CONFIG_NODE = 1 << 3,
-	CONFIG_STATUS = 1 << 4,
+	CONFIG_NODE = 1 << 2,
+	CONFIG_STATUS = 1 << 3,
+	CONFIG_POD = 1 << 4, /* as annotations of a pod, for doze node */
 };
 
 enum config_asleep {

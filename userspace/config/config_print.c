@@ -173,31 +173,20 @@ void config_print_text(FILE *out, enum config_print_format format, const char *t
 	}
 }
 
-/* "run, sidecar, annotation doze.dev/port; DOZE_PORT, separated by commas". */
+/* "doze sidecar, annotation doze.dev/port; DOZE_PORT, separated by commas". */
 static void config_print_where(const struct config_setting *s, char out[CONFIG_PRINT_TEXT_MAX])
 {
-	static const struct {
-		enum config_command command;
-		const char *name;
-	} commands[] = {
-		{ CONFIG_RUN, "doze run" },
-		{ CONFIG_SIDECAR, "doze sidecar" },
-		{ CONFIG_NODE, "doze node" },
-		{ CONFIG_STATUS, "doze status" },
-	};
+	/* In the order of enum config_command. */
+	static const char *const names[] = { "doze run", "doze sidecar", "doze node", "doze status",
+					     ("annotation " CONFIG_ANNOTATION_PREFIX) };
 	size_t len = 0, room = CONFIG_PRINT_TEXT_MAX;
 	char env[CONFIG_PRINT_NAME_MAX];
 
-	*out = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (s->commands & commands[i].command)
-			len += (size_t)snprintf(out + len, room - len, "%s%s", len ? ", " : "",
-						commands[i].name);
+	for (unsigned int i = 0; i < ARRAY_LEN(names); i++) {
+		if (s->commands & 1u << i)
+			len += (size_t)snprintf(out + len, room - len, "%s%s%s", len ? ", " : "",
+						names[i], 1u << i == CONFIG_POD ? s->name : "");
 	}
-	if (s->commands & CONFIG_POD)
-		len += (size_t)snprintf(out + len, room - len,
-					"%sannotation " CONFIG_ANNOTATION_PREFIX "%s",
-					len ? ", " : "", s->name);
 	if (s->type != &config_value_switch && s->commands != CONFIG_POD)
 		snprintf(out + len, room - len, "; %s%s", config_print_env_name(s, env),
 			 config_print_list_hint(s));

@@ -12,7 +12,9 @@
 #define CONFIG_KUBE  (CONFIG_SIDECAR | CONFIG_NODE)
 #define CONFIG_EVERY (CONFIG_ANY | CONFIG_STATUS)
 
-/* A member that has not the size of its type does not compile: the array's length is negative. */
+/* clang-format off */
+
+/* offsetof(). The build fails if the member is not as large as ctype: an array has -1 elements. */
 #define AT(ctype, member)                                                                          \
 	(offsetof(struct config, member) +                                                         \
 	 0 * sizeof(char[sizeof(ctype) == sizeof(((struct config *)0)->member) ? 1 : -1]))
@@ -21,17 +23,8 @@
 	.type = &config_value_##name,                                                              \
 	.offset = offsetof(struct config, member) + 0 * AT(ctype, member.of[0]),                   \
 	.max = ARRAY_LEN(((struct config *)0)->member.of)
+#define WORDS(...) .words = (const struct config_word[]){ __VA_ARGS__, { NULL, 0 } }
 
-#define WORDS(...)                                                                                 \
-	.words = (const struct config_word[])                                                      \
-	{                                                                                          \
-		__VA_ARGS__,                                                                       \
-		{                                                                                  \
-			NULL, 0                                                                    \
-		}                                                                                  \
-	}
-
-/* clang-format off */
 const struct config_setting config_table[] = {
 	{ "port", 'p', CONFIG_ALL, LIST(port, struct target_port, ports), .noun = "port",
 	  .section = "What is watched", .is_common = true,
@@ -45,8 +38,8 @@ const struct config_setting config_table[] = {
 	{ "own-container", 0, CONFIG_SIDECAR, VALUE(name, const char *, own_container),
 	  .noun = "container", .fallback = "doze",
 	  .help = "The container that doze runs in, which never sleeps." },
-	{ "pid", 0, CONFIG_RUN, VALUE(number, pid_t, pid), .noun = "process id such as 1234", .argument = "PID",
-	  .least_number = 1, .most_number = INT32_MAX, .is_common = true,
+	{ "pid", 0, CONFIG_RUN, VALUE(number, pid_t, pid), .noun = "process id such as 1234",
+	  .argument = "PID", .least_number = 1, .most_number = INT32_MAX, .is_common = true,
 	  .help = "Instead of a command: a process that runs already, with all of its cgroup, in "
 	  "its own network namespace." },
 	{ "interface", 'i', CONFIG_BOTH, LIST(interface, const char *, interfaces),

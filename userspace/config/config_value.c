@@ -19,118 +19,103 @@
 #define CONFIG_VALUE_MILLICPU_MIN 10
 #define CONFIG_VALUE_WORDS_MAX	  256
 
-int config_value_refuse(char *wrong, const char *format, ...)
+/* A sentence that is not the same for every setting. */
+__attribute__((format(printf, 2, 3))) static const char *config_value_say(struct config_value *v,
+									  const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(wrong, CONFIG_ERROR_MAX, format, args);
+	vsnprintf(v->wrong, sizeof(v->wrong), format, args);
 	va_end(args);
-	return -EINVAL;
+	return v->wrong;
 }
 
-static int config_value_parse_switch(const struct config_setting *s, char *text, void *out,
-				     char *wrong)
+static const char *config_value_parse_switch(struct config_value *v)
 {
-	(void)s;
-	(void)text;
-	(void)wrong;
-	*(bool *)out = true;
-	return 0;
+	*(bool *)v->out = true;
+	return NULL;
 }
 
-static int config_value_parse_duration(const struct config_setting *s, char *text, void *out,
-				       char *wrong)
+static const char *config_value_parse_duration(struct config_value *v)
 {
 	uint64_t least_ns = 0;
-	int r = quantity_parse_duration(text, out);
+	int r = quantity_parse_duration(v->text, v->out);
+
+	if (r < 0)
+		return r == -ERANGE ? "is longer than 1000 days"
+				    : "is not a duration such as 30s or 5m";
+	if (v->setting->least)
+		quantity_parse_duration(v->setting->least, &least_ns);
+	if (*(uint64_t *)v->out >= least_ns)
+		return NULL;
+	return config_value_say(v, "is too short; %s is the least", v->setting->least);
+}
+
+static const char *config_value_parse_duration_ms(struct config_value *v)
+{
+	const char *wrong = config_value_parse_duration(v);
+
+	*(uint64_t *)v->out /= NS_PER_MS;
+	return wrong;
+}
+
+static const char *config_value_parse_cpu(struct config_value *v)
+{
+	int r = quantity_parse_cpu(v->text, v->out);
 
 	if (r == -ERANGE)
-		return config_value_refuse(wrong, "is longer than 1000 days");
+		return "is out of range; zero would mean no limit, and 1024 CPUs are the most";
 	if (r < 0)
-		return config_value_refuse(wrong, "is not a duration such as 30s or 5m");
-	if (s->least)
-		quantity_parse_duration(s->least, &least_ns);
-	if (*(uint64_t *)out < least_ns)
-		return config_value_refuse(wrong, "is too short; %s is the least", s->least);
-	return 0;
+		return "is not an amount of CPU such as 10m or 0.5";
+	return *(uint32_t *)v->out < CONFIG_VALUE_MILLICPU_MIN
+		       ? "is too little; the kernel's smallest quota is 10m"
+		       : NULL;
 }
 
-static int config_value_parse_duration_ms(const struct config_setting *s, char *text, void *out,
-					  char *wrong)
-{
-	int r = config_value_parse_duration(s, text, out, wrong);
-
-	*(uint64_t *)out /= NS_PER_MS;
-	return r;
-}
-
-static int config_value_parse_cpu(const struct config_setting *s, char *text, void *out,
-				  char *wrong)
-{
-	int r = quantity_parse_cpu(text, out);
-
-	(void)s;
-	if (r == -ERANGE)
-		return config_value_refuse(wrong, "is out of range; zero would mean no limit, and "
-						  "1024 CPUs are the most");
-	if (r < 0)
-		return config_value_refuse(wrong, "is not an amount of CPU such as 10m or 0.5");
-	if (*(uint32_t *)out < CONFIG_VALUE_MILLICPU_MIN)
-		return config_value_refuse(wrong, "is too little; the kernel's smallest quota is "
-						  "10m");
-	return 0;
-}
-
-static int config_value_parse_number(const struct config_setting *s, char *text, void *out,
-				     char *wrong)
+static const char *config_value_parse_number(struct config_value *v)
 {
 	unsigned long number;
 	char *end;
 
 	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (errno || *end || !isdigit((unsigned char)*text) || number < s->least_number ||
-	    number > s->most_number)
-		return config_value_refuse(wrong, "is not a %s", s->noun);
-	*(uint32_t *)out = (uint32_t)number;
-	return 0;
+	number = strtoul(v->text, &end, 10);
+	if (errno || *end || !isdigit((unsigned char)*v->text) ||
+	    number < v->setting->least_number || number > v->setting->most_number)
+		return config_value_say(v, "is not a %s", v->setting->noun);
+	*(uint32_t *)v->out = (uint32_t)number;
+	return NULL;
 }
 
 /* "is neither on nor off", "is none of auto, tcx, tc, xdp". */
-static int config_value_refuse_word(const struct config_word *words, char *wrong)
+static const char *config_value_parse_choice(struct config_value *v)
 {
+	const struct config_word *words = v->setting->words;
 	char list[CONFIG_VALUE_WORDS_MAX] = "";
 	size_t len = 0, count = 0;
 
-	while (words[count].name)
-		count++;
+	for (; words[count].name; count++) {
+		if (strcmp(v->text, words[count].name) == 0) {
+			*(unsigned int *)v->out = words[count].value;
+			return NULL;
+		}
+	}
 	for (size_t i = 0; i < count; i++)
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 					i == 0 ? "" : (count == 2 ? " nor " : ", "), words[i].name);
-	return config_value_refuse(wrong, "is %s %s", count == 2 ? "neither" : "none of", list);
+	return config_value_say(v, "is %s %s", count == 2 ? "neither" : "none of", list);
 }
 
-static int config_value_parse_choice(const struct config_setting *s, char *text, void *out,
-				     char *wrong)
-{
-	for (const struct config_word *w = s->words; w->name; w++) {
-		if (strcmp(text, w->name) == 0) {
-			*(unsigned int *)out = w->value;
-			return 0;
-		}
-	}
-	return config_value_refuse_word(s->words, wrong);
-}
-
-static int config_value_parse_choice_bool(const struct config_setting *s, char *text, void *out,
-					  char *wrong)
+static const char *config_value_parse_choice_bool(struct config_value *v)
 {
 	unsigned int value = 0;
-	int r = config_value_parse_choice(s, text, &value, wrong);
+	bool *out = v->out;
+	const char *wrong;
 
-	*(bool *)out = value;
-	return r;
+	v->out = &value;
+	wrong = config_value_parse_choice(v);
+	*out = value;
+	return wrong;
 }
 
 /* What a URL path may hold unescaped, so that nothing can leave the request line. */
@@ -145,22 +130,19 @@ static bool config_value_is_url_path(const char *path)
 	return true;
 }
 
-static int config_value_parse_ready(const struct config_setting *s, char *text, void *out,
-				    char *wrong)
+static const char *config_value_parse_ready(struct config_value *v)
 {
-	struct ready_spec *ready = out;
+	struct ready_spec *ready = v->out;
 
-	(void)s;
-	if (strcmp(text, "tcp") == 0)
+	if (strcmp(v->text, "tcp") == 0)
 		ready->kind = READY_TCP;
-	else if (strcmp(text, "none") == 0)
+	else if (strcmp(v->text, "none") == 0)
 		ready->kind = READY_NONE;
-	else if (strncmp(text, "http:", 5) == 0 && config_value_is_url_path(text + 5))
-		*ready = (struct ready_spec){ .kind = READY_HTTP, .path = text + 5 };
+	else if (strncmp(v->text, "http:", 5) == 0 && config_value_is_url_path(v->text + 5))
+		*ready = (struct ready_spec){ .kind = READY_HTTP, .path = v->text + 5 };
 	else
-		return config_value_refuse(wrong, "is none of tcp, none, or http:/PATH such as "
-						  "http:/healthz");
-	return 0;
+		return "is none of tcp, none, or http:/PATH such as http:/healthz";
+	return NULL;
 }
 
 bool config_value_is_name(const char *name)
@@ -172,54 +154,38 @@ bool config_value_is_name(const char *name)
 	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len;
 }
 
-static int config_value_take(char *text, bool is_right, void *out)
+static const char *config_value_take(struct config_value *v, bool is_right, const char *wrong)
 {
-	*(const char **)out = text;
-	return is_right ? 0 : -EINVAL;
+	*(const char **)v->out = v->text;
+	return is_right ? NULL : wrong;
 }
 
-static int config_value_parse_name(const struct config_setting *s, char *text, void *out,
-				   char *wrong)
+static const char *config_value_parse_name(struct config_value *v)
 {
-	if (config_value_take(text, config_value_is_name(text), out) == 0)
-		return 0;
-	return config_value_refuse(wrong, "is not the name of a %s", s->noun);
+	return config_value_take(v, config_value_is_name(v->text),
+				 config_value_say(v, "is not the name of a %s", v->setting->noun));
 }
 
-static int config_value_parse_interface(const struct config_setting *s, char *text, void *out,
-					char *wrong)
+static const char *config_value_parse_interface(struct config_value *v)
 {
-	(void)s;
-	if (config_value_take(text, *text && strlen(text) < IFNAMSIZ, out) == 0)
-		return 0;
-	return config_value_refuse(wrong, "is not the name of an interface, such as eth0");
+	return config_value_take(v, *v->text && strlen(v->text) < IFNAMSIZ,
+				 "is not the name of an interface, such as eth0");
 }
 
-static int config_value_parse_file(const struct config_setting *s, char *text, void *out,
-				   char *wrong)
+static const char *config_value_parse_file(struct config_value *v)
 {
-	(void)s;
-	if (config_value_take(text, *text, out) == 0)
-		return 0;
-	return config_value_refuse(wrong, "is not a path");
+	return config_value_take(v, *v->text, "is not a path");
 }
 
-static int config_value_parse_path(const struct config_setting *s, char *text, void *out,
-				   char *wrong)
+static const char *config_value_parse_path(struct config_value *v)
 {
-	(void)s;
-	if (config_value_take(text, *text == '/', out) == 0)
-		return 0;
-	return config_value_refuse(wrong, "is not an absolute path");
+	return config_value_take(v, *v->text == '/', "is not an absolute path");
 }
 
-static int config_value_parse_path_or_none(const struct config_setting *s, char *text, void *out,
-					   char *wrong)
+static const char *config_value_parse_path_or_none(struct config_value *v)
 {
-	(void)s;
-	if (config_value_take(text, *text == '/' || strcmp(text, "none") == 0, out) == 0)
-		return 0;
-	return config_value_refuse(wrong, "is neither an absolute path nor none");
+	return config_value_take(v, *v->text == '/' || strcmp(v->text, "none") == 0,
+				 "is neither an absolute path nor none");
 }
 
 /* 127.0.0.1:9090, [::1]:9090, or :9090. */
@@ -245,66 +211,45 @@ static bool config_value_is_listen(const char *text)
 	return inet_pton(AF_INET6, host + 1, &addr) == 1;
 }
 
-static int config_value_parse_listen(const struct config_setting *s, char *text, void *out,
-				     char *wrong)
+static const char *config_value_parse_listen(struct config_value *v)
 {
-	(void)s;
-	if (config_value_take(text, config_value_is_listen(text), out) == 0)
-		return 0;
-	return config_value_refuse(wrong, "is not an address and a port, such as 127.0.0.1:9090 or "
-					  ":9090");
+	return config_value_take(v, config_value_is_listen(v->text),
+				 "is not an address and a port, such as 127.0.0.1:9090 or :9090");
 }
 
-static int config_value_parse_port(const struct config_setting *s, char *text, void *out,
-				   char *wrong)
+static const char *config_value_parse_port(struct config_value *v)
 {
-	struct target_port *port = out;
-	int r = quantity_parse_port(text, &port->port, &port->protocol);
+	struct target_port *port = v->out;
+	int r = quantity_parse_port(v->text, &port->port, &port->protocol);
 
-	(void)s;
 	if (r == -ERANGE)
-		return config_value_refuse(wrong, "is not a port from 1 to 65535");
-	if (r < 0)
-		return config_value_refuse(wrong, "is not a port such as 8080 or 53/udp");
-	return 0;
+		return "is not a port from 1 to 65535";
+	return r < 0 ? "is not a port such as 8080 or 53/udp" : NULL;
 }
 
-static int config_value_parse_tcp_port(const struct config_setting *s, char *text, void *out,
-				       char *wrong)
+static const char *config_value_parse_tcp_port(struct config_value *v)
 {
 	uint8_t protocol;
+	int r = quantity_parse_port(v->text, v->out, &protocol);
 
-	(void)s;
-	if (quantity_parse_port(text, out, &protocol) == 0 && protocol == IPPROTO_TCP)
-		return 0;
-	return config_value_refuse(wrong, "is not a TCP port from 1 to 65535");
+	return r == 0 && protocol == IPPROTO_TCP ? NULL : "is not a TCP port from 1 to 65535";
 }
 
-static int config_value_parse_source(const struct config_setting *s, char *text, void *out,
-				     char *wrong)
+static const char *config_value_parse_source(struct config_value *v)
 {
-	const char *why = cidr_parse(text, out);
-
-	(void)s;
-	return why ? config_value_refuse(wrong, "%s", why) : 0;
+	return cidr_parse(v->text, v->out);
 }
 
-static int config_value_parse_http_path(const struct config_setting *s, char *text, void *out,
-					char *wrong)
+static const char *config_value_parse_http_path(struct config_value *v)
 {
-	(void)s;
-	if (caller_parse_path(text, out) == 0)
-		return 0;
-	return config_value_refuse(wrong, "is not a method and a path such as GET /healthz");
+	return caller_parse_path(v->text, v->out) == 0
+		       ? NULL
+		       : "is not a method and a path such as GET /healthz";
 }
 
-static int config_value_parse_schedule(const struct config_setting *s, char *text, void *out,
-				       char *wrong)
+static const char *config_value_parse_schedule(struct config_value *v)
 {
-	const char *why = schedule_parse(text, out);
-
-	(void)s;
-	return why ? config_value_refuse(wrong, "%s", why) : 0;
+	return schedule_parse(v->text, v->out);
 }
 
 #define TYPE(name, ctype, arg, between, ...)                                                       \
@@ -363,32 +308,34 @@ static bool config_value_is_listed(struct config *c, size_t offset, const struct
 }
 
 /* The items are compared with their padding, which is zero. */
-static int config_value_append(struct config *c, const struct config_setting *s, char *text,
-			       char *wrong)
+static const char *config_value_append(struct config *c, struct config_value *v)
 {
+	const struct config_setting *s = v->setting;
 	struct config_value_list *list = config_value_list(c, s->offset);
 	_Alignas(uint64_t) char item[sizeof(struct schedule)] = { 0 };
-	int r = s->type->parse(s, text, item, wrong);
+	const char *wrong;
 
-	if (r < 0)
-		return r;
+	v->out = item;
+	wrong = s->type->parse(v);
+	if (wrong)
+		return wrong;
 	if (s->rival && config_value_is_listed(c, s->rival, s->type, item))
-		return config_value_refuse(wrong, "is both a --probe-source and an "
-						  "--ignore-source");
+		return "is both a --probe-source and an --ignore-source";
 	if (!s->type->may_repeat && config_value_is_listed(c, s->offset, s->type, item))
-		return config_value_refuse(wrong, "is given twice; name each %s once", s->noun);
+		return config_value_say(v, "is given twice; name each %s once", s->noun);
 	if (list->len == s->max)
-		return config_value_refuse(wrong, "is one %s too many; at most %zu are possible",
-					   s->noun, s->max);
+		return config_value_say(v, "is one %s too many; at most %zu are possible", s->noun,
+					s->max);
 	memcpy(list->items + list->len++ * s->type->size, item, s->type->size);
-	return 0;
+	return NULL;
 }
 
-int config_value_set(struct config *c, const struct config_setting *s, char *text, char *wrong)
+const char *config_value_set(struct config *c, struct config_value *v)
 {
-	if (s->max)
-		return config_value_append(c, s, text, wrong);
-	return s->type->parse(s, text, (char *)c + s->offset, wrong);
+	if (v->setting->max)
+		return config_value_append(c, v);
+	v->out = (char *)c + v->setting->offset;
+	return v->setting->type->parse(v);
 }
 
 void config_value_forget(struct config *c, const struct config_setting *s)

@@ -9,12 +9,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define CONFIG_VALUE_WRONG_MAX 128
+
 struct config;
 struct config_setting;
 
+/* A text on the way to being a value. */
+struct config_value {
+	const struct config_setting *setting;
+	char *text;
+	void *out;
+	char wrong[CONFIG_VALUE_WRONG_MAX];
+};
+
 struct config_type {
-	/* 0; or -EINVAL and the sentence. */
-	int (*parse)(const struct config_setting *setting, char *text, void *out, char *wrong);
+	/* NULL; or the sentence, which lives as long as v. */
+	const char *(*parse)(struct config_value *v);
 	size_t size;		/* of a value; of a list, one of its items */
 	const char *argument;	/* as the help calls it; NULL: a switch, which has none */
 	const char *separators; /* between the items of a list in the environment */
@@ -56,17 +66,13 @@ struct config_setting {
 	const char *help;     /* its first sentence is all that --help says */
 };
 
-/* wrong has room for CONFIG_ERROR_MAX. A list has one item more. */
-int config_value_set(struct config *c, const struct config_setting *setting, char *text,
-		     char *wrong);
+/* v has a setting and a text. NULL, or what is wrong. A list has one item more. */
+const char *config_value_set(struct config *c, struct config_value *v);
 
 /* A list is empty afterwards; any other value stays. */
 void config_value_forget(struct config *c, const struct config_setting *setting);
 
 /* A name as Kubernetes has them: an RFC 1123 label or subdomain. */
 bool config_value_is_name(const char *name);
-
-/* Writes a sentence to a buffer of CONFIG_ERROR_MAX; returns -EINVAL. */
-int config_value_refuse(char *wrong, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
