@@ -7,10 +7,10 @@
  *		assert_true(...);
  *	}
  *
- * A test may have a fixture: TEST(name, .setup = make_root, .teardown = remove_root). What all
- * tests of a file need stands once in the file; either function may be NULL:
+ * A test may have a fixture: TEST(name, .setup = scratch_make, .teardown = scratch_remove). What
+ *all tests of a file need stands once in the file; either function may be NULL:
  *
- *	struct test_fixture test_around_each = { make_root, remove_root };
+ *	struct test_fixture test_around_each = { scratch_make, scratch_remove };
  *	struct test_fixture test_around_all = { rig_new, rig_free };
  */
 #ifndef DOZE_TESTS_TEST_H

@@ -25,18 +25,6 @@ static struct cgroup_mounts mounts;
 static struct event_base *base;
 static struct backend *backend;
 
-static void put(const char *path, const char *name, const char *text)
-{
-	char full[1024];
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/%s/%s", root, path, name);
-	file = fopen(full, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-}
-
 static void expect(const char *path, const char *name, const char *text)
 {
 	_cleanup_(freep) char *found = NULL;
@@ -53,9 +41,9 @@ static void make_cgroup(const char *path, const char *quota)
 
 	snprintf(full, sizeof(full), "%s/%s", root, path);
 	assert_int_equal(mkdir(full, 0755), 0);
-	put(path, "cpu.max", quota);
-	put(path, "cgroup.freeze", "0");
-	put(path, "cgroup.events", "populated 1\nfrozen 0\n");
+	scratch_put(path, "cpu.max", quota);
+	scratch_put(path, "cgroup.freeze", "0");
+	scratch_put(path, "cgroup.events", "populated 1\nfrozen 0\n");
 }
 
 static void on_done(void *arg, enum backend_size size, int r)
@@ -76,7 +64,7 @@ static void make_backend(void)
 	struct pod_cgroups *cgroups = NULL;
 	char full[1024];
 
-	make_root();
+	scratch_make();
 	snprintf(state_file, sizeof(state_file), "%s/state", root);
 	mounts = (struct cgroup_mounts){ 0 };
 	for (int control = 0; control < CGROUP_CONTROLS; control++) {
@@ -98,7 +86,7 @@ static void remove_backend(void)
 {
 	backend_free(&backend);
 	event_base_free(base);
-	remove_root();
+	scratch_remove();
 }
 
 struct test_fixture test_around_each = { make_backend, remove_backend };

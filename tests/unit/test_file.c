@@ -12,11 +12,11 @@
 
 #include "base/file.h"
 #include "base/util.h"
+#include "lib/scratch.h"
 #include "lib/test.h"
 
 #define UNTOUCHED 77 /* what a failure must leave in *out */
 
-static char dir[] = "/tmp/doze-test-file-XXXXXX";
 static char path[64], beside[64];
 static int syncs;
 
@@ -29,17 +29,16 @@ int fsync(int fd)
 
 static void make_dir(void)
 {
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/file", dir);
-	snprintf(beside, sizeof(beside), "%s/file.new", dir);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/file", root);
+	snprintf(beside, sizeof(beside), "%s/file.new", root);
 }
 
 static void remove_dir(void)
 {
 	unlink(path);
 	unlink(beside);
-	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(rmdir(root), 0);
 }
 
 struct test_fixture test_around_each = { make_dir, remove_dir };
@@ -100,7 +99,7 @@ TEST(a_file_that_cannot_be_read_says_why)
 	char *text = path;
 
 	assert_int_equal(file_read(path, &text), -ENOENT);
-	assert_int_equal(file_read(dir, &text), -EISDIR);
+	assert_int_equal(file_read(root, &text), -EISDIR);
 	assert_ptr_equal(text, path);
 }
 
@@ -116,7 +115,7 @@ TEST(writing_needs_a_file_that_is_there)
 {
 	assert_int_equal(file_write(path, "1"), -ENOENT);
 	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(file_write(dir, "1"), -EISDIR);
+	assert_int_equal(file_write(root, "1"), -EISDIR);
 	fill("0\n", 2);
 	assert_int_equal(file_write(path, "1\n"), 0);
 	expect_content("1\n");
@@ -160,8 +159,8 @@ TEST(replacing_that_fails_leaves_the_file_as_it_was)
 	memset(long_path, 'x', sizeof(long_path) - 1);
 	long_path[sizeof(long_path) - 1] = '\0';
 	assert_int_equal(file_replace(long_path, "1"), -ENAMETOOLONG);
-	assert_int_equal(file_replace(dir, "1"), -EISDIR);
-	strcpy(long_path, dir);
+	assert_int_equal(file_replace(root, "1"), -EISDIR);
+	strcpy(long_path, root);
 	strcat(long_path, ".new");
 	assert_int_equal(access(long_path, F_OK), -1);
 }
@@ -173,13 +172,13 @@ TEST(replacing_in_a_read_only_directory_leaves_the_file_as_it_was)
 	int r;
 
 	fill("before\n", 7);
-	assert_int_equal(chmod(dir, 0555), 0);
+	assert_int_equal(chmod(root, 0555), 0);
 	assert_int_equal(chmod(path, 0666), 0); /* the file itself may be written */
 	if (me == 0)
 		assert_int_equal(seteuid(65534), 0);
 	r = file_replace(path, "after\n");
 	assert_int_equal(seteuid(me), 0);
-	assert_int_equal(chmod(dir, 0700), 0);
+	assert_int_equal(chmod(root, 0700), 0);
 	assert_int_equal(r, -EACCES);
 	expect_content("before\n");
 	assert_int_equal(access(beside, F_OK), -1);
@@ -188,12 +187,12 @@ TEST(replacing_in_a_read_only_directory_leaves_the_file_as_it_was)
 /* The name itself is not too long, the one beside it is. */
 TEST(replacing_a_file_of_the_longest_name_leaves_it_as_it_was)
 {
-	char name[NAME_MAX + 1], long_path[sizeof(dir) + sizeof(name)];
+	char name[NAME_MAX + 1], long_path[sizeof(root) + sizeof(name)];
 	_cleanup_(freep) char *text = NULL;
 
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	snprintf(long_path, sizeof(long_path), "%s/%s", dir, name);
+	snprintf(long_path, sizeof(long_path), "%s/%s", root, name);
 	fill("before\n", 7);
 	assert_int_equal(rename(path, long_path), 0);
 	assert_int_equal(file_replace(long_path, "after\n"), -ENAMETOOLONG);

@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "kube/kube.h"
+#include "lib/scratch.h"
 #include "lib/test.h"
 
 static const struct {
@@ -100,7 +101,6 @@ TEST(what_does_not_fit_is_cut)
 	assert_string_equal(text, "Inv");
 }
 
-static char dir[] = "/tmp/doze-test-kube-XXXXXX";
 static char ca[64], token[64];
 
 static void make_file(const char *path)
@@ -119,10 +119,9 @@ static void clear_variables(void)
 
 static void make_dir(void)
 {
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	snprintf(ca, sizeof(ca), "%s/ca.crt", dir);
-	snprintf(token, sizeof(token), "%s/token", dir);
+	scratch_make();
+	snprintf(ca, sizeof(ca), "%s/ca.crt", root);
+	snprintf(token, sizeof(token), "%s/token", root);
 	make_file(ca);
 	make_file(token);
 	clear_variables();
@@ -133,7 +132,7 @@ static void remove_dir(void)
 	clear_variables();
 	unlink(ca);
 	unlink(token);
-	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(rmdir(root), 0);
 }
 
 /* clang-format off */
@@ -175,7 +174,7 @@ TEST(the_variables_of_a_pod_name_the_server, .setup = make_dir, .teardown = remo
 		set_variable("KUBERNETES_SERVICE_HOST", variables[i].host);
 		set_variable("KUBERNETES_SERVICE_PORT", variables[i].port);
 		set_variable("KUBERNETES_SERVICE_PORT_HTTPS", variables[i].port_https);
-		r = kube_access_in_cluster(&access, dir, error);
+		r = kube_access_in_cluster(&access, root, error);
 		if (!variables[i].server) {
 			assert_int_equal(r, -ENOENT);
 			assert_string_equal(error, "KUBERNETES_SERVICE_HOST and _PORT are not set: "
@@ -209,7 +208,7 @@ TEST(a_file_of_the_service_account_that_is_missing_is_named, .setup = make_dir,
 			 "cannot read '%s' (No such file or directory): the pod needs a service "
 			 "account's token mounted",
 			 files[i]);
-		assert_int_equal(kube_access_in_cluster(&access, dir, error), -ENOENT);
+		assert_int_equal(kube_access_in_cluster(&access, root, error), -ENOENT);
 		assert_string_equal(error, expected);
 	}
 }

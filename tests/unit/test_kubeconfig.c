@@ -10,22 +10,21 @@
 #include "base/file.h"
 #include "base/util.h"
 #include "kube/kubeconfig.h"
+#include "lib/scratch.h"
 #include "lib/test.h"
 
-static char dir[] = "/tmp/doze-test-kubeconfig-XXXXXX";
 static char path[64];
 
 static void make_dir(void)
 {
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/config", dir);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/config", root);
 }
 
 static void remove_dir(void)
 {
 	unlink(path);
-	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(rmdir(root), 0);
 }
 
 struct test_fixture test_around_each = { make_dir, remove_dir };
@@ -129,13 +128,13 @@ TEST(a_relative_path_is_relative_to_the_kubeconfig)
 		read_good(CONFIG(SERVER, "tokenFile: token"));
 	char expected[128];
 
-	snprintf(expected, sizeof(expected), "%s/pki/ca.crt", dir);
+	snprintf(expected, sizeof(expected), "%s/pki/ca.crt", root);
 	assert_string_equal(files.ca_file, expected);
-	snprintf(expected, sizeof(expected), "%s/a.crt", dir);
+	snprintf(expected, sizeof(expected), "%s/a.crt", root);
 	assert_string_equal(files.cert_file, expected);
-	snprintf(expected, sizeof(expected), "%s/../a.key", dir);
+	snprintf(expected, sizeof(expected), "%s/../a.key", root);
 	assert_string_equal(files.key_file, expected);
-	snprintf(expected, sizeof(expected), "%s/token", dir);
+	snprintf(expected, sizeof(expected), "%s/token", root);
 	assert_string_equal(token.token_file, expected);
 }
 
@@ -146,7 +145,7 @@ TEST(a_kubeconfig_here_has_its_files_here)
 	char error[KUBE_ERROR_MAX] = "";
 
 	fill(CONFIG(SERVER ", certificate-authority: ca.crt", "tokenFile: /run/token"));
-	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(chdir(root), 0);
 	assert_int_equal(kubeconfig_read(&access, "config", error), 0);
 	assert_int_equal(fchdir(before), 0);
 	assert_string_equal(access.ca_file, "./ca.crt");

@@ -129,7 +129,7 @@ TEST(kubelet_of_a_node_is_found)
 		char proc[512], cgroup[512], expected[1024];
 
 		print_message("  %s\n", node->what);
-		make_root();
+		scratch_make();
 		add_node(node);
 		snprintf(proc, sizeof(proc), "%s/proc", root);
 		snprintf(cgroup, sizeof(cgroup), "%s/cgroup", root);
@@ -140,12 +140,13 @@ TEST(kubelet_of_a_node_is_found)
 				 cgroup_of(node, node->pid));
 			assert_string_equal(place.directory, expected);
 		}
-		remove_root();
+		scratch_remove();
 	}
 }
 
 /* Of a process that another PID namespace has, the kernel says 0. */
-TEST(processes_of_another_pid_namespace_are_nobody, .setup = make_root, .teardown = remove_root)
+TEST(processes_of_another_pid_namespace_are_nobody, .setup = scratch_make,
+     .teardown = scratch_remove)
 {
 	char proc[512], cgroup[512];
 	struct kubelet_place place;
@@ -158,7 +159,7 @@ TEST(processes_of_another_pid_namespace_are_nobody, .setup = make_root, .teardow
 	assert_int_equal(kubelet_place_find(&place, proc, cgroup), -ENOENT);
 }
 
-TEST(process_is_in_a_cgroup_or_is_not, .setup = make_root, .teardown = remove_root)
+TEST(process_is_in_a_cgroup_or_is_not, .setup = scratch_make, .teardown = scratch_remove)
 {
 	char directory[512];
 

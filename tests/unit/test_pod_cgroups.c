@@ -25,18 +25,6 @@
 
 static struct cgroup_mounts mounts;
 
-static void put(const char *path, const char *name, const char *text)
-{
-	char full[1024];
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/%s/%s", root, path, name);
-	file = fopen(full, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-}
-
 static const char *quota_file(void)
 {
 	return mounts.controls[CGROUP_CPU].version == 2 ? "cpu.max" : "cpu.cfs_quota_us";
@@ -58,10 +46,10 @@ static void set(const char *path, int quota_us, const char *weight)
 		snprintf(text, sizeof(text), "max 100000");
 	else
 		snprintf(text, sizeof(text), "%d 100000", quota_us);
-	put(path, quota_file(), text);
-	put(path, "cpu.cfs_period_us", "100000");
+	scratch_put(path, quota_file(), text);
+	scratch_put(path, "cpu.cfs_period_us", "100000");
 	if (weight)
-		put(path, weight_file(), weight);
+		scratch_put(path, weight_file(), weight);
 }
 
 static void make(const char *path, int quota_us, const char *weight)
@@ -137,8 +125,8 @@ static void both_versions(void (*story)(void))
 	for (int version = 1; version <= 2; version++) {
 		make_pod(version);
 		story();
-		remove_root();
-		make_root();
+		scratch_remove();
+		scratch_make();
 	}
 }
 
@@ -159,12 +147,12 @@ static void tell_wake(void)
 	assert_false(pod_cgroups_are_full(p));
 }
 
-TEST(a_wake_gives_quota_and_weight_back, .setup = make_root, .teardown = remove_root)
+TEST(a_wake_gives_quota_and_weight_back, .setup = scratch_make, .teardown = scratch_remove)
 {
 	both_versions(tell_wake);
 }
 
-TEST(a_cgroup_without_a_weight_is_full_without, .setup = make_root, .teardown = remove_root)
+TEST(a_cgroup_without_a_weight_is_full_without, .setup = scratch_make, .teardown = scratch_remove)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
 	char full[1024];
@@ -227,14 +215,14 @@ static void tell_writes(void)
 	}
 }
 
-TEST(what_the_kubelet_writes_after_a_wake_is_never_lowered, .setup = make_root,
-     .teardown = remove_root)
+TEST(what_the_kubelet_writes_after_a_wake_is_never_lowered, .setup = scratch_make,
+     .teardown = scratch_remove)
 {
 	both_versions(tell_writes);
 }
 
 /* cgroup v1 refuses a container more than its pod has. */
-TEST(a_pod_grows_with_its_container, .setup = make_root, .teardown = remove_root)
+TEST(a_pod_grows_with_its_container, .setup = scratch_make, .teardown = scratch_remove)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
 
@@ -268,7 +256,8 @@ static void tell_anew(void)
 	expect(APP, 1000, "1");
 }
 
-TEST(a_container_that_is_started_anew_gets_what_it_had, .setup = make_root, .teardown = remove_root)
+TEST(a_container_that_is_started_anew_gets_what_it_had, .setup = scratch_make,
+     .teardown = scratch_remove)
 {
 	both_versions(tell_anew);
 }
@@ -293,7 +282,7 @@ static void tell_kept(void)
 	expect(APP_2, 100000, "39");
 }
 
-TEST(the_state_knows_containers_by_their_names, .setup = make_root, .teardown = remove_root)
+TEST(the_state_knows_containers_by_their_names, .setup = scratch_make, .teardown = scratch_remove)
 {
 	both_versions(tell_kept);
 }
@@ -318,7 +307,7 @@ static const struct {
 };
 /* clang-format on */
 
-TEST(a_text_that_is_none_of_ours_is_refused, .setup = make_root, .teardown = remove_root)
+TEST(a_text_that_is_none_of_ours_is_refused, .setup = scratch_make, .teardown = scratch_remove)
 {
 	make_pod(2);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
@@ -379,8 +368,8 @@ static void tell_gone(void)
 	expect(log, 50000, "20");
 }
 
-TEST(a_container_that_is_gone_keeps_no_other_from_waking, .setup = make_root,
-     .teardown = remove_root)
+TEST(a_container_that_is_gone_keeps_no_other_from_waking, .setup = scratch_make,
+     .teardown = scratch_remove)
 {
 	both_versions(tell_gone);
 }
@@ -406,8 +395,8 @@ static void tell_missing(void)
 	expect(APP, 100000, "39");
 }
 
-TEST(a_container_that_the_state_does_not_have_is_skipped, .setup = make_root,
-     .teardown = remove_root)
+TEST(a_container_that_the_state_does_not_have_is_skipped, .setup = scratch_make,
+     .teardown = scratch_remove)
 {
 	both_versions(tell_missing);
 }
@@ -430,13 +419,13 @@ static void tell_throttled(void)
 	assert_true(pod_cgroups_are_asleep(small));
 }
 
-TEST(an_asleep_size_above_full_is_full, .setup = make_root, .teardown = remove_root)
+TEST(an_asleep_size_above_full_is_full, .setup = scratch_make, .teardown = scratch_remove)
 {
 	both_versions(tell_throttled);
 }
 
-TEST(a_full_size_that_is_not_known_is_made_of_the_limit, .setup = make_root,
-     .teardown = remove_root)
+TEST(a_full_size_that_is_not_known_is_made_of_the_limit, .setup = scratch_make,
+     .teardown = scratch_remove)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
 	size_t at = 0;

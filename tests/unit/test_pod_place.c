@@ -16,32 +16,6 @@
 #define OTHER "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 #define UID   "5c6eb96d_0661_4fee_80ea_26a9aba51a06"
 
-/* With all directories above it. */
-static void make_directory(const char *path)
-{
-	char full[1024];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = '\0';
-		mkdir(full, 0755);
-		*slash = '/';
-	}
-	assert_int_equal(mkdir(full, 0755), 0);
-}
-
-static void write_procs(const char *path, const char *text)
-{
-	char full[1100];
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/%s/cgroup.procs", root, path);
-	file = fopen(full, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-}
-
 static void expect_place(const char *pod, const char *container)
 {
 	struct pod_place place;
@@ -76,63 +50,64 @@ TEST(every_layout_is_found)
 	for (size_t i = 0; i < ARRAY_LEN(layouts); i++) {
 		char path[1024];
 
-		make_root();
-		make_directory("system.slice/containerd.service");
-		make_directory("kubepods.slice.old");
+		scratch_make();
+		scratch_mkdir("system.slice/containerd.service");
+		scratch_mkdir("kubepods.slice.old");
 		snprintf(path, sizeof(path), "%s/%s", layouts[i].pod, layouts[i].container);
-		make_directory(path);
+		scratch_mkdir(path);
 		snprintf(path, sizeof(path), "%s/cri-containerd-" OTHER ".scope", layouts[i].pod);
-		make_directory(path);
+		scratch_mkdir(path);
 		expect_place(layouts[i].pod, layouts[i].container);
-		remove_root();
+		scratch_remove();
 	}
 }
 
-TEST(the_cgroup_of_conmon_is_not_the_containers, .setup = make_root, .teardown = remove_root)
+TEST(the_cgroup_of_conmon_is_not_the_containers, .setup = scratch_make, .teardown = scratch_remove)
 {
-	make_directory("kubepods.slice/kubepods-podX.slice/crio-conmon-" ID ".scope");
-	make_directory("kubepods.slice/kubepods-podX.slice/crio-" ID ".scope");
+	scratch_mkdir("kubepods.slice/kubepods-podX.slice/crio-conmon-" ID ".scope");
+	scratch_mkdir("kubepods.slice/kubepods-podX.slice/crio-" ID ".scope");
 	expect_place("kubepods.slice/kubepods-podX.slice", "crio-" ID ".scope");
 }
 
-TEST(what_is_not_there_is_not_found, .setup = make_root, .teardown = remove_root)
+TEST(what_is_not_there_is_not_found, .setup = scratch_make, .teardown = scratch_remove)
 {
 	struct pod_place place;
 
-	make_directory("kubepods/burstable/podX/" OTHER);
-	make_directory("system.slice/docker-" ID ".scope");
+	scratch_mkdir("kubepods/burstable/podX/" OTHER);
+	scratch_mkdir("system.slice/docker-" ID ".scope");
 	assert_int_equal(pod_place_find(&place, root, ID), -ENOENT);
 	assert_int_equal(pod_place_find(&place, "/no/such/directory", ID), -ENOENT);
 }
 
-TEST(the_process_may_be_in_a_cgroup_below, .setup = make_root, .teardown = remove_root)
+TEST(the_process_may_be_in_a_cgroup_below, .setup = scratch_make, .teardown = scratch_remove)
 {
 	struct pod_place place;
 
-	make_directory("kubepods/podX/crio-" ID "/container");
-	write_procs("kubepods/podX/crio-" ID, "");
+	scratch_mkdir("kubepods/podX/crio-" ID "/container");
+	scratch_put("kubepods/podX/crio-" ID, "cgroup.procs", "");
 	assert_int_equal(pod_place_find(&place, root, ID), 0);
 	assert_int_equal(pod_place_process(place.container), -ESRCH);
-	write_procs("kubepods/podX/crio-" ID "/container", "0\n4242\n");
+	scratch_put("kubepods/podX/crio-" ID "/container", "cgroup.procs", "0\n4242\n");
 	assert_int_equal(pod_place_process(place.container), -ESRCH);
-	write_procs("kubepods/podX/crio-" ID "/container", "4242\n4243\n");
+	scratch_put("kubepods/podX/crio-" ID "/container", "cgroup.procs", "4242\n4243\n");
 	assert_int_equal(pod_place_process(place.container), 4242);
 }
 
-TEST(a_pod_is_known_by_its_uid_whatever_the_driver, .setup = make_root, .teardown = remove_root)
+TEST(a_pod_is_known_by_its_uid_whatever_the_driver, .setup = scratch_make,
+     .teardown = scratch_remove)
 {
 	static const char uid[] = "5c6eb96d-0661-4fee-80ea-26a9aba51a06";
 
 	assert_false(pod_place_has_pod(root, uid));
-	make_directory("kubepods.slice/kubepods-pod5c6eb96d_0661_4fee_80ea_26a9aba51a0.slice");
-	make_directory("kubepods/burstable/pod5c6eb96d-0661-4fee-80ea-26a9aba51a07");
-	make_directory("kubepods/burstable/5c6eb96d-0661-4fee-80ea-26a9aba51a06");
+	scratch_mkdir("kubepods.slice/kubepods-pod5c6eb96d_0661_4fee_80ea_26a9aba51a0.slice");
+	scratch_mkdir("kubepods/burstable/pod5c6eb96d-0661-4fee-80ea-26a9aba51a07");
+	scratch_mkdir("kubepods/burstable/5c6eb96d-0661-4fee-80ea-26a9aba51a06");
 	assert_false(pod_place_has_pod(root, uid));
-	make_directory("kubepods/burstable/pod5c6eb96d-0661-4fee-80ea-26a9aba51a06");
+	scratch_mkdir("kubepods/burstable/pod5c6eb96d-0661-4fee-80ea-26a9aba51a06");
 	assert_true(pod_place_has_pod(root, uid));
 	assert_true(pod_place_has_pod(root, "5c6eb96d-0661-4fee-80ea-26a9aba51a07"));
-	make_directory("system.slice/x.scope/kubepods.slice/kubepods-burstable.slice/"
-		       "kubepods-burstable-pod00000000_0661_4fee_80ea_26a9aba51a06.slice");
+	scratch_mkdir("system.slice/x.scope/kubepods.slice/kubepods-burstable.slice/"
+		      "kubepods-burstable-pod00000000_0661_4fee_80ea_26a9aba51a06.slice");
 	assert_true(pod_place_has_pod(root, "00000000-0661-4fee-80ea-26a9aba51a06"));
 	assert_false(pod_place_has_pod("/nowhere", uid));
 }

@@ -15,13 +15,13 @@
 
 #include "base/util.h"
 #include "cgroup/reclaim.h"
+#include "lib/scratch.h"
 #include "lib/test.h"
 
 #define MIB (1ULL << 20)
 
 #define STEPS_MAX 16
 
-static char dir[] = "/tmp/doze-test-reclaim-XXXXXX";
 static char current_file[64], reclaim_file[64];
 static int reclaim_fd = -1;
 static uint64_t used, stuck; /* by the cgroup; of which so much cannot be taken */
@@ -81,10 +81,9 @@ ssize_t write(int fd, const void *text, size_t len)
 
 static void make_dir(void)
 {
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	snprintf(current_file, sizeof(current_file), "%s/memory.current", dir);
-	snprintf(reclaim_file, sizeof(reclaim_file), "%s/memory.reclaim", dir);
+	scratch_make();
+	snprintf(current_file, sizeof(current_file), "%s/memory.current", root);
+	snprintf(reclaim_file, sizeof(reclaim_file), "%s/memory.reclaim", root);
 	put(reclaim_file, 0);
 }
 
@@ -92,7 +91,7 @@ static void remove_dir(void)
 {
 	unlink(current_file);
 	unlink(reclaim_file);
-	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(rmdir(root), 0);
 }
 
 /* clang-format off */
@@ -138,7 +137,7 @@ TEST(memory_is_given_back_in_small_steps_and_counted, .setup = make_dir, .teardo
 
 		print_message("  %s\n", sleeps[i].story);
 		assert_int_equal(reclaim_new(&r, base, &settings), 0);
-		assert_int_equal(reclaim_add(r, dir), 0);
+		assert_int_equal(reclaim_add(r, root), 0);
 		assert_int_equal(reclaim_total_bytes(r), 0);
 		sleep_once(r, base, i);
 		assert_int_equal(reclaim_total_bytes(r), bytes);

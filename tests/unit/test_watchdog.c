@@ -23,13 +23,13 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "cgroup/watchdog.h"
+#include "lib/scratch.h"
 #include "lib/test.h"
 
 #define LIMIT_MS      20000 /* for what should be over in milliseconds, or in WATCHDOG_SILENCE_MS */
 #define FIFOS	      2
 #define FIFO_TEXT_MAX 256
 
-static char dir[] = "/tmp/doze-test-watchdog-XXXXXX";
 static char file[64], fifos[FIFOS][64];
 static int fifo_fds[FIFOS];
 
@@ -43,12 +43,11 @@ static void write_new_file(const char *path, const char *text)
 
 static void make_dir(void)
 {
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	snprintf(file, sizeof(file), "%s/file", dir);
+	scratch_make();
+	snprintf(file, sizeof(file), "%s/file", root);
 	write_new_file(file, "1");
 	for (int i = 0; i < FIFOS; i++) {
-		snprintf(fifos[i], sizeof(fifos[i]), "%s/fifo%d", dir, i);
+		snprintf(fifos[i], sizeof(fifos[i]), "%s/fifo%d", root, i);
 		assert_true(mkfifo(fifos[i], 0600) >= 0);
 		/* Also for writing: it never ends. */
 		fifo_fds[i] = open(fifos[i], O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -62,8 +61,17 @@ static void remove_dir(void)
 		unlink(fifos[i]);
 	}
 	unlink(file);
-	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(rmdir(root), 0);
 }
+
+static void prepare(void)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+struct test_fixture test_around_each = { make_dir, remove_dir };
+struct test_fixture test_around_all = { prepare, NULL };
 
 static void expect_file(const char *expected)
 {
@@ -185,7 +193,7 @@ static void add_several(struct watchdog *w)
 	char path[128], text[8];
 
 	for (int i = 0; i < 16; i++) {
-		snprintf(path, sizeof(path), "%s/%.*sfifo0", dir, i, slashes);
+		snprintf(path, sizeof(path), "%s/%.*sfifo0", root, i, slashes);
 		snprintf(text, sizeof(text), "%d,", i);
 		if (watchdog_add(w, path, text) < 0)
 			_exit(1);
@@ -217,7 +225,7 @@ static void add_a_thousand(struct watchdog *w)
 	char path[128];
 
 	for (int i = 0; i < 1000; i++) {
-		snprintf(path, sizeof(path), "%s/no-such-%d", dir, i);
+		snprintf(path, sizeof(path), "%s/no-such-%d", root, i);
 		if (watchdog_add(w, path, "0") < 0)
 			_exit(1);
 	}
@@ -246,8 +254,8 @@ static void add_what_is_gone(struct watchdog *w)
 {
 	char gone[128];
 
-	snprintf(gone, sizeof(gone), "%s/gone", dir);
-	if (watchdog_add(w, gone, "0") < 0 || watchdog_add(w, dir, "0") < 0)
+	snprintf(gone, sizeof(gone), "%s/gone", root);
+	if (watchdog_add(w, gone, "0") < 0 || watchdog_add(w, root, "0") < 0)
 		_exit(1);
 	add_file(w);
 }
@@ -412,12 +420,3 @@ TEST(a_watchdog_that_was_killed_keeps_nobody_from_waking)
 	assert_int_equal(watchdog_add(w, file, "0"), -EPIPE);
 	watchdog_free(&w);
 }
-
-static void prepare(void)
-{
-	log_set_level(LOG_LEVEL_ERROR);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-}
-
-struct test_fixture test_around_each = { make_dir, remove_dir };
-struct test_fixture test_around_all = { prepare, NULL };
