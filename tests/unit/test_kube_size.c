@@ -34,13 +34,11 @@
 
 /* A state file of pod U, and the annotation, whose quotes are part of JSON's text. */
 #define STATE(containers) "{\"version\":1,\"podUID\":\"U\",\"containers\":[" containers "]}"
-#define SAVED(name, request, limit)                                                                \
-	"{\"name\":\"" name "\",\"requestMillicpu\":" #request ",\"limitMillicpu\":" #limit "}"
-
 #define SLEPT(name, request, limit, asleep_request, asleep_limit)                                  \
 	"{\"name\":\"" name "\",\"requestMillicpu\":" #request ",\"limitMillicpu\":" #limit        \
 	",\"asleepRequestMillicpu\":" #asleep_request ",\"asleepLimitMillicpu\":" #asleep_limit    \
 	"}"
+#define SAVED(name, request, limit) SLEPT(name, request, limit, 1, 10)
 
 #define NOT_KNOWN(name)                                                                            \
 	"container '" name "' is asleep already, and what its full size was is not known: give "   \
@@ -245,7 +243,7 @@ static const struct plan_row {
 	{ .story = "asleep already, Guaranteed",
 	  .qos = "Guaranteed",
 	  .containers = BOX("app", "10m", "10m"),
-	  .state = STATE(SAVED("app", 500, 500)),
+	  .state = STATE(SLEPT("app", 500, 500, 10, 10)),
 	  .plan = "app 500/500 10/10" },
 	{ .story = "asleep already, and the annotation knows",
 	  .qos = "Burstable",
@@ -358,22 +356,6 @@ static const struct plan_row {
 	  .containers = BOX("app", "1m", "500m"),
 	  .state = STATE(SLEPT("app", 250, 1000, 1, 20)),
 	  .plan = "app 1/500 1/10" },
-	{ .story = "an older doze has not said what asleep was, 20m it seems",
-	  .qos = "Burstable",
-	  .containers = BOX("app", "1m", "20m"),
-	  .state = STATE(SAVED("app", 250, 1000)),
-	  .plan = "app 250/1000 1/20" },
-	{ .story = "an older doze has not said what asleep was, 10m it seems",
-	  .qos = "Guaranteed",
-	  .containers = BOX("app", "10m", "10m"),
-	  .asleep = 20,
-	  .state = STATE(SAVED("app", 500, 500)),
-	  .plan = "app 500/500 10/10" },
-	{ .story = "an older doze leaves no such request",
-	  .qos = "Burstable",
-	  .containers = BOX("app", "100m", "500m"),
-	  .state = STATE(SAVED("app", 250, 1000)),
-	  .plan = "app 100/500 1/10" },
 	{ .story = "one that sleeps, and is no longer named",
 	  .qos = "Burstable",
 	  .containers = BOX("app", "1m", "10m") "," BOX("log", "1m", "10m"),
@@ -749,6 +731,7 @@ TEST(a_state_file_of_many_containers_comes_back)
 	for (size_t i = 0; i < sizes.len; i++) {
 		snprintf(sizes.sizes[i].name, sizeof(sizes.sizes[i].name), "%063zu", i);
 		sizes.sizes[i].full = (struct kube_cpu){ 1000000000, 1000000000 };
+		sizes.sizes[i].asleep = sizes.sizes[i].full;
 	}
 	text = kube_size_format(&sizes);
 	assert_int_equal(kube_size_parse(&known, text, "U"), 0);
@@ -803,6 +786,7 @@ static const struct {
 	{ -EINVAL, STATE("{\"name\":\"app\",\"limitMillicpu\":2}") },
 	{ -EINVAL, STATE("{\"name\":\"app\",\"requestMillicpu\":1}") },
 	{ -EINVAL, STATE("{\"name\":\"app\",\"requestMillicpu\":\"1\",\"limitMillicpu\":2}") },
+	{ -EINVAL, STATE("{\"name\":\"app\",\"requestMillicpu\":1,\"limitMillicpu\":2}") },
 	{ -EINVAL, STATE(SAVED("", 250, 1000)) },
 	{ -EINVAL, STATE(SAVED(NAME_63 "g", 250, 1000)) },
 	{ -EINVAL, STATE(SAVED("app", -2, 1000)) },

@@ -2,7 +2,6 @@
 /* Plans, patches and compares sizes; JSON by cJSON. */
 #include "backend/kube_size.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,29 +10,24 @@
 
 #include "base/quantity.h"
 #include "base/util.h"
+#include "kube/kube_json.h"
 
-#define SIZE_ASLEEP_REQUEST_MILLICPU 1
-#define SIZE_ASLEEP_STEP_MILLICPU    10 /* every asleep size is a multiple */
+#define KUBE_SIZE_ASLEEP_REQUEST_MILLICPU 1
+#define KUBE_SIZE_ASLEEP_STEP_MILLICPU	  10 /* every asleep size is a multiple */
 
-#define SIZE_STATE_VERSION 1
-
-static bool size_is_named(const struct kube_size_choice *choice, const char *name)
-{
-	for (size_t i = 0; i < choice->names_len; i++) {
-		if (strcmp(choice->names[i], name) == 0)
-			return true;
-	}
-	return false;
-}
+#define KUBE_SIZE_STATE_VERSION 1
 
 bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c)
 {
-	if (choice->names_len)
-		return size_is_named(choice, c->name);
-	return !c->is_sidecar && !(choice->own_name && strcmp(c->name, choice->own_name) == 0);
+	for (size_t i = 0; i < choice->names_len; i++) {
+		if (strcmp(choice->names[i], c->name) == 0)
+			return true;
+	}
+	return !choice->names_len && !c->is_sidecar &&
+	       !(choice->own_name && strcmp(c->name, choice->own_name) == 0);
 }
 
-static bool size_has_exec_probe(const struct kube_container *c)
+static bool kube_size_has_exec_probe(const struct kube_container *c)
 {
 	return c->readiness.kind == KUBE_PROBE_EXEC || c->liveness.kind == KUBE_PROBE_EXEC ||
 	       c->startup.kind == KUBE_PROBE_EXEC;
@@ -45,31 +39,26 @@ uint32_t kube_size_asleep_millicpu(const struct kube_pod *pod,
 	for (size_t i = 0; i < pod->containers_len; i++) {
 		const struct kube_container *c = &pod->containers[i];
 
-		if (kube_size_is_chosen(choice, c) && size_has_exec_probe(c) &&
+		if (kube_size_is_chosen(choice, c) && kube_size_has_exec_probe(c) &&
 		    choice->asleep_millicpu < KUBE_SIZE_EXEC_MILLICPU)
 			return KUBE_SIZE_EXEC_MILLICPU;
 	}
 	return choice->asleep_millicpu;
 }
 
-static struct kube_cpu size_asleep(const struct kube_pod *pod, const struct kube_container *c,
-				   int64_t asleep_millicpu)
+static struct kube_cpu kube_size_asleep(const struct kube_pod *pod, const struct kube_container *c,
+					int64_t asleep_millicpu)
 {
-	struct kube_cpu asleep = { SIZE_ASLEEP_REQUEST_MILLICPU, asleep_millicpu };
+	struct kube_cpu asleep = { KUBE_SIZE_ASLEEP_REQUEST_MILLICPU, asleep_millicpu };
 
 	if (pod->qos == KUBE_QOS_GUARANTEED)
 		asleep.request_millicpu = asleep_millicpu;
-	/* One that was never there is not added: it could not be taken away again. */
+	/* A request that was never there is not added: it could not be taken away again. */
 	else if (c->spec.request_millicpu == KUBE_CPU_NONE)
 		asleep.request_millicpu = KUBE_CPU_NONE;
 	else if (c->spec.request_millicpu == 0)
 		asleep.request_millicpu = 0;
 	return asleep;
-}
-
-static bool size_is_equal(const struct kube_cpu *a, const struct kube_cpu *b)
-{
-	return a->request_millicpu == b->request_millicpu && a->limit_millicpu == b->limit_millicpu;
 }
 
 const struct kube_size *kube_size_find(const struct kube_sizes *sizes, const char *name)
@@ -105,12 +94,12 @@ int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct ku
 }
 
 /* {"app":{"request":"250m","limit":"1"}}; a request left out is the limit, as in a manifest. */
-static int size_read_recorded(const char *recorded, const char *name, struct kube_cpu *out)
+static int kube_size_read_recorded(const char *recorded, const char *name, struct kube_cpu *out)
 {
-	cJSON *root = recorded ? cJSON_Parse(recorded) : NULL;
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, name);
-	const char *request = cJSON_GetStringValue(cJSON_GetObjectItem(item, "request"));
-	const char *limit = cJSON_GetStringValue(cJSON_GetObjectItem(item, "limit"));
+	_cleanup_(kube_json_free) cJSON *root = recorded ? cJSON_Parse(recorded) : NULL;
+	const cJSON *item = kube_json_get(root, name);
+	const char *request = kube_json_text(item, "request", NULL);
+	const char *limit = kube_json_text(item, "limit", NULL);
 	int r = -ENOENT;
 
 	*out = (struct kube_cpu){ KUBE_CPU_NONE, KUBE_CPU_NONE };
@@ -118,15 +107,14 @@ static int size_read_recorded(const char *recorded, const char *name, struct kub
 		r = quantity_parse_kube_cpu(limit, &out->limit_millicpu);
 	if (r == 0)
 		r = quantity_parse_kube_cpu(request ? request : limit, &out->request_millicpu);
-	cJSON_Delete(root);
 	if (r == 0 && (out->limit_millicpu == 0 || out->request_millicpu > out->limit_millicpu))
 		return -EINVAL;
 	return r;
 }
 
 /* What is full for a container that sleeps already: somebody must have written it down. */
-static int size_recall(const struct kube_pod *pod, const struct kube_container *c,
-		       const struct kube_sizes *known, struct kube_cpu *out)
+static int kube_size_recall(const struct kube_pod *pod, const struct kube_container *c,
+			    const struct kube_sizes *known, struct kube_cpu *out)
 {
 	const struct kube_size *size = kube_size_find(known, c->name);
 
@@ -134,45 +122,25 @@ static int size_recall(const struct kube_pod *pod, const struct kube_container *
 		*out = size->full;
 		return 0;
 	}
-	return size_read_recorded(pod->recorded_full, c->name, out);
+	return kube_size_read_recorded(pod->recorded_full, c->name, out);
 }
 
-/*
- * An older doze has not written down what asleep was: less than full, and just as it would have
- * made it.
- */
-static bool size_looks_asleep(const struct kube_pod *pod, const struct kube_container *c,
-			      const struct kube_size *known)
+/* As an earlier doze has put it to sleep; the asleep size that is chosen now may be another. */
+static bool kube_size_is_known_asleep(const struct kube_container *c, const struct kube_size *known)
 {
-	const struct kube_cpu small = size_asleep(pod, c, c->spec.limit_millicpu);
-
-	return c->spec.limit_millicpu >= SIZE_ASLEEP_STEP_MILLICPU &&
-	       c->spec.limit_millicpu % SIZE_ASLEEP_STEP_MILLICPU == 0 &&
-	       c->spec.limit_millicpu < known->full.limit_millicpu &&
-	       size_is_equal(&c->spec, &small);
+	return known && c->spec.limit_millicpu == known->asleep.limit_millicpu;
 }
 
-/* As an earlier doze has put it to sleep; what asleep is now may be another size. */
-static bool size_is_known_asleep(const struct kube_pod *pod, const struct kube_container *c,
-				 const struct kube_size *known)
-{
-	if (!known)
-		return false;
-	if (!known->asleep.limit_millicpu)
-		return size_looks_asleep(pod, c, known);
-	return c->spec.limit_millicpu == known->asleep.limit_millicpu;
-}
-
-/* Its limit was given back, and its request was not yet: the request is no new full size. */
-static bool size_is_half_awake(const struct kube_container *c, const struct kube_size *now,
-			       const struct kube_size *known)
+/* Its limit was given back, its request not yet: that request is no new full size. */
+static bool kube_size_is_half_awake(const struct kube_container *c, const struct kube_size *now,
+				    const struct kube_size *known)
 {
 	return known && c->spec.limit_millicpu == known->full.limit_millicpu &&
 	       c->spec.request_millicpu == now->asleep.request_millicpu;
 }
 
 /* Why a container cannot be put to sleep, or NULL. */
-static const char *size_refusal(const struct kube_container *c, uint32_t asleep_millicpu)
+static const char *kube_size_refusal(const struct kube_container *c, uint32_t asleep_millicpu)
 {
 	if (c->spec.limit_millicpu == KUBE_CPU_NONE)
 		return "has no CPU limit, and one that is added can never be taken away again";
@@ -183,26 +151,26 @@ static const char *size_refusal(const struct kube_container *c, uint32_t asleep_
 	return NULL;
 }
 
-static int size_plan_one(struct kube_size *out, const struct kube_pod *pod,
-			 const struct kube_container *c, const struct kube_size_choice *choice,
-			 const struct kube_sizes *known, char error[KUBE_SIZE_ERROR_MAX])
+static int kube_size_plan_one(struct kube_size *out, const struct kube_pod *pod,
+			      const struct kube_container *c, const struct kube_size_choice *choice,
+			      const struct kube_sizes *known, char error[KUBE_SIZE_ERROR_MAX])
 {
 	const struct kube_size *before = kube_size_find(known, c->name);
 
 	*out = (struct kube_size){ .is_sidecar = c->is_sidecar, .full = c->spec };
 	snprintf(out->name, sizeof(out->name), "%s", c->name);
-	out->asleep = size_asleep(pod, c, choice->asleep_millicpu);
-	if (size_is_half_awake(c, out, before)) {
+	out->asleep = kube_size_asleep(pod, c, choice->asleep_millicpu);
+	if (kube_size_is_half_awake(c, out, before)) {
 		out->full = before->full;
 		return 0;
 	}
-	if (size_is_known_asleep(pod, c, before)) {
+	if (kube_size_is_known_asleep(c, before)) {
 		out->full = before->full;
-		out->asleep = before->asleep.limit_millicpu ? before->asleep : c->spec;
+		out->asleep = before->asleep;
 		return 0;
 	}
 	if (c->spec.limit_millicpu != out->asleep.limit_millicpu ||
-	    size_recall(pod, c, known, &out->full) == 0)
+	    kube_size_recall(pod, c, known, &out->full) == 0)
 		return 0;
 	snprintf(
 		error, KUBE_SIZE_ERROR_MAX,
@@ -213,8 +181,8 @@ static int size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 	return -ENODATA;
 }
 
-static int size_check_names(const struct kube_pod *pod, const struct kube_size_choice *choice,
-			    char error[KUBE_SIZE_ERROR_MAX])
+static int kube_size_check_names(const struct kube_pod *pod, const struct kube_size_choice *choice,
+				 char error[KUBE_SIZE_ERROR_MAX])
 {
 	for (size_t i = 0; i < choice->names_len && !choice->only_known; i++) {
 		if (kube_pod_find(pod, choice->names[i]))
@@ -227,31 +195,32 @@ static int size_check_names(const struct kube_pod *pod, const struct kube_size_c
 	return 0;
 }
 
-static bool size_is_planned(const struct kube_pod *pod, const struct kube_container *c,
-			    const struct kube_size_choice *choice, const struct kube_sizes *known)
+static bool kube_size_is_planned(const struct kube_container *c,
+				 const struct kube_size_choice *choice,
+				 const struct kube_sizes *known)
 {
 	const struct kube_size *before = kube_size_find(known, c->name);
 
 	if (choice->only_known && known && known->len)
 		return before != NULL;
-	return kube_size_is_chosen(choice, c) || size_is_known_asleep(pod, c, before);
+	return kube_size_is_chosen(choice, c) || kube_size_is_known_asleep(c, before);
 }
 
-static int size_plan_container(struct kube_sizes *out, const struct kube_pod *pod,
-			       const struct kube_container *c,
-			       const struct kube_size_choice *choice,
-			       const struct kube_sizes *known, char error[KUBE_SIZE_ERROR_MAX])
+static int kube_size_plan_container(struct kube_sizes *out, const struct kube_pod *pod,
+				    const struct kube_container *c,
+				    const struct kube_size_choice *choice,
+				    const struct kube_sizes *known, char error[KUBE_SIZE_ERROR_MAX])
 {
-	const char *refusal = size_refusal(c, choice->asleep_millicpu);
+	const char *refusal = kube_size_refusal(c, choice->asleep_millicpu);
 	int r;
 
-	if (!size_is_planned(pod, c, choice, known))
+	if (!kube_size_is_planned(c, choice, known))
 		return 0;
-	if (refusal && !size_is_known_asleep(pod, c, kube_size_find(known, c->name))) {
+	if (refusal && !kube_size_is_known_asleep(c, kube_size_find(known, c->name))) {
 		snprintf(error, KUBE_SIZE_ERROR_MAX, "container '%s' %s", c->name, refusal);
 		return choice->names_len && !choice->only_known ? -EINVAL : 0;
 	}
-	r = size_plan_one(&out->sizes[out->len], pod, c, choice, known, error);
+	r = kube_size_plan_one(&out->sizes[out->len], pod, c, choice, known, error);
 	if (r == 0)
 		out->len++;
 	return r;
@@ -276,15 +245,16 @@ int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 			 pod->name);
 		return -EINVAL;
 	}
-	r = size_check_names(pod, choice, error);
+	r = kube_size_check_names(pod, choice, error);
 	for (size_t i = 0; i < pod->containers_len && r == 0; i++)
-		r = size_plan_container(out, pod, &pod->containers[i], &effective, known, error);
+		r = kube_size_plan_container(out, pod, &pod->containers[i], &effective, known,
+					     error);
 	if (r < 0)
 		return r;
 	return out->len ? 0 : -EINVAL;
 }
 
-static void size_add_cpu(cJSON *resources, const char *list, int64_t millicpu)
+static void kube_size_add_cpu(cJSON *resources, const char *list, int64_t millicpu)
 {
 	char text[32];
 
@@ -294,21 +264,21 @@ static void size_add_cpu(cJSON *resources, const char *list, int64_t millicpu)
 	cJSON_AddStringToObject(cJSON_AddObjectToObject(resources, list), "cpu", text);
 }
 
-static const struct kube_cpu *size_of_step(const struct kube_size *size, enum kube_step step)
+static const struct kube_cpu *kube_size_of_step(const struct kube_size *size, enum kube_step step)
 {
 	return step == KUBE_STEP_ASLEEP ? &size->asleep : &size->full;
 }
 
 /* The request that a step leaves in the spec. */
-static int64_t size_request_of(const struct kube_size *size, enum kube_step step)
+static int64_t kube_size_request_of(const struct kube_size *size, enum kube_step step)
 {
 	return step == KUBE_STEP_FULL ? size->full.request_millicpu : size->asleep.request_millicpu;
 }
 
-static void size_add_container(cJSON *spec, const struct kube_size *size, enum kube_step step)
+static void kube_size_add_container(cJSON *spec, const struct kube_size *size, enum kube_step step)
 {
 	const char *list = size->is_sidecar ? "initContainers" : "containers";
-	cJSON *containers = cJSON_GetObjectItemCaseSensitive(spec, list);
+	cJSON *containers = cJSON_GetObjectItem(spec, list);
 	cJSON *container = cJSON_CreateObject(), *resources;
 
 	if (!containers)
@@ -316,8 +286,8 @@ static void size_add_container(cJSON *spec, const struct kube_size *size, enum k
 	cJSON_AddItemToArray(containers, container);
 	cJSON_AddStringToObject(container, "name", size->name);
 	resources = cJSON_AddObjectToObject(container, "resources");
-	size_add_cpu(resources, "requests", size_request_of(size, step));
-	size_add_cpu(resources, "limits", size_of_step(size, step)->limit_millicpu);
+	kube_size_add_cpu(resources, "requests", kube_size_request_of(size, step));
+	kube_size_add_cpu(resources, "limits", kube_size_of_step(size, step)->limit_millicpu);
 }
 
 char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step)
@@ -329,17 +299,17 @@ char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step)
 
 	cJSON_AddStringToObject(metadata, "uid", sizes->pod_uid);
 	for (size_t i = 0; i < sizes->len; i++)
-		size_add_container(spec, &sizes->sizes[i], step);
+		kube_size_add_container(spec, &sizes->sizes[i], step);
 	text = cJSON_PrintUnformatted(root);
 	cJSON_Delete(root);
 	return text;
 }
 
-static bool size_is_met(const struct kube_size *size, enum kube_step step,
-			const struct kube_cpu *cpu)
+static bool kube_size_is_met(const struct kube_size *size, enum kube_step step,
+			     const struct kube_cpu *cpu)
 {
-	return cpu->limit_millicpu == size_of_step(size, step)->limit_millicpu &&
-	       cpu->request_millicpu == size_request_of(size, step);
+	return cpu->limit_millicpu == kube_size_of_step(size, step)->limit_millicpu &&
+	       cpu->request_millicpu == kube_size_request_of(size, step);
 }
 
 bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *pod,
@@ -348,7 +318,7 @@ bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *p
 	for (size_t i = 0; i < sizes->len; i++) {
 		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
 
-		if (!c || !size_is_met(&sizes->sizes[i], step, &c->spec))
+		if (!c || !kube_size_is_met(&sizes->sizes[i], step, &c->spec))
 			return false;
 	}
 	return true;
@@ -359,17 +329,19 @@ bool kube_size_is_observed(const struct kube_pod *pod)
 	return !pod->observed_generation || pod->observed_generation >= pod->generation;
 }
 
-/* By what is allocated; else by what the kubelet has seen, and not put off; else by what it did. */
-static bool size_is_granted(const struct kube_pod *pod, const struct kube_container *c,
-			    const struct kube_size *size, enum kube_step step)
+/*
+ * By what is allocated. A server that does not report it: when the kubelet has seen the request and
+ * has not put it off; if it does not report that either, when it has done it.
+ */
+static bool kube_size_is_one_granted(const struct kube_pod *pod, const struct kube_container *c,
+				     const struct kube_size *size, enum kube_step step)
 {
 	if (c->allocated_millicpu != KUBE_CPU_NONE)
-		return c->allocated_millicpu == size_request_of(size, step);
+		return c->allocated_millicpu == kube_size_request_of(size, step);
 	return pod->observed_generation ||
-	       c->actual.limit_millicpu == size_of_step(size, step)->limit_millicpu;
+	       c->actual.limit_millicpu == kube_size_of_step(size, step)->limit_millicpu;
 }
 
-/* Granted: allocated for good, and on its way; the kubelet may still be writing cgroups. */
 bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			  enum kube_step step)
 {
@@ -378,7 +350,7 @@ bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod 
 	for (size_t i = 0; i < sizes->len; i++) {
 		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
 
-		if (!c || !size_is_granted(pod, c, &sizes->sizes[i], step))
+		if (!c || !kube_size_is_one_granted(pod, c, &sizes->sizes[i], step))
 			return false;
 	}
 	return true;
@@ -398,13 +370,13 @@ bool kube_size_is_actuated(const struct kube_sizes *sizes, const struct kube_pod
 		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
 
 		if (!c || c->actual.limit_millicpu !=
-				  size_of_step(&sizes->sizes[i], step)->limit_millicpu)
+				  kube_size_of_step(&sizes->sizes[i], step)->limit_millicpu)
 			return false;
 	}
 	return true;
 }
 
-static bool size_is_other(int64_t millicpu, int64_t spec_millicpu)
+static bool kube_size_is_other(int64_t millicpu, int64_t spec_millicpu)
 {
 	return millicpu != KUBE_CPU_NONE && millicpu != spec_millicpu;
 }
@@ -418,27 +390,16 @@ bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *
 
 		if (!c)
 			continue;
-		if (size_is_other(c->allocated_millicpu, c->spec.request_millicpu) ||
-		    size_is_other(c->actual.limit_millicpu, c->spec.limit_millicpu))
+		if (kube_size_is_other(c->allocated_millicpu, c->spec.request_millicpu) ||
+		    kube_size_is_other(c->actual.limit_millicpu, c->spec.limit_millicpu))
 			return true;
 	}
 	return false;
 }
 
-static void size_add_saved(cJSON *containers, const struct kube_size *size)
+static void kube_size_add_millicpu(cJSON *to, const char *name, int64_t millicpu)
 {
-	cJSON *container = cJSON_CreateObject();
-
-	cJSON_AddItemToArray(containers, container);
-	cJSON_AddStringToObject(container, "name", size->name);
-	cJSON_AddNumberToObject(container, "requestMillicpu", (double)size->full.request_millicpu);
-	cJSON_AddNumberToObject(container, "limitMillicpu", (double)size->full.limit_millicpu);
-	if (!size->asleep.limit_millicpu)
-		return;
-	cJSON_AddNumberToObject(container, "asleepRequestMillicpu",
-				(double)size->asleep.request_millicpu);
-	cJSON_AddNumberToObject(container, "asleepLimitMillicpu",
-				(double)size->asleep.limit_millicpu);
+	cJSON_AddNumberToObject(to, name, (double)millicpu);
 }
 
 char *kube_size_format(const struct kube_sizes *sizes)
@@ -447,19 +408,29 @@ char *kube_size_format(const struct kube_sizes *sizes)
 	cJSON *containers;
 	char *text;
 
-	cJSON_AddNumberToObject(root, "version", SIZE_STATE_VERSION);
+	cJSON_AddNumberToObject(root, "version", KUBE_SIZE_STATE_VERSION);
 	cJSON_AddStringToObject(root, "podUID", sizes->pod_uid);
 	containers = cJSON_AddArrayToObject(root, "containers");
-	for (size_t i = 0; i < sizes->len; i++)
-		size_add_saved(containers, &sizes->sizes[i]);
+	for (size_t i = 0; i < sizes->len; i++) {
+		const struct kube_size *size = &sizes->sizes[i];
+		cJSON *item = cJSON_CreateObject();
+
+		cJSON_AddItemToArray(containers, item);
+		cJSON_AddStringToObject(item, "name", size->name);
+		kube_size_add_millicpu(item, "requestMillicpu", size->full.request_millicpu);
+		kube_size_add_millicpu(item, "limitMillicpu", size->full.limit_millicpu);
+		kube_size_add_millicpu(item, "asleepRequestMillicpu",
+				       size->asleep.request_millicpu);
+		kube_size_add_millicpu(item, "asleepLimitMillicpu", size->asleep.limit_millicpu);
+	}
 	text = cJSON_PrintUnformatted(root);
 	cJSON_Delete(root);
 	return text;
 }
 
-static bool size_read_millicpu(const cJSON *container, const char *name, int64_t *out)
+static bool kube_size_read_millicpu(const cJSON *container, const char *name, int64_t *out)
 {
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(container, name);
+	const cJSON *item = kube_json_get(container, name);
 
 	if (!cJSON_IsNumber(item) || !(item->valuedouble >= -1 && item->valuedouble <= 1e9))
 		return false;
@@ -467,66 +438,47 @@ static bool size_read_millicpu(const cJSON *container, const char *name, int64_t
 	return true;
 }
 
-/* Both or none. */
-static int size_parse_asleep(struct kube_cpu *out, const cJSON *container)
+static bool kube_size_parse_container(struct kube_size *out, const cJSON *container)
 {
-	if (!cJSON_HasObjectItem(container, "asleepRequestMillicpu") &&
-	    !cJSON_HasObjectItem(container, "asleepLimitMillicpu"))
-		return 0;
-	if (!size_read_millicpu(container, "asleepRequestMillicpu", &out->request_millicpu) ||
-	    !size_read_millicpu(container, "asleepLimitMillicpu", &out->limit_millicpu) ||
-	    out->limit_millicpu < SIZE_ASLEEP_STEP_MILLICPU ||
-	    out->request_millicpu > out->limit_millicpu)
-		return -EINVAL;
-	return 0;
+	const char *name = kube_json_text(container, "name", "");
+	struct kube_cpu *full = &out->full, *asleep = &out->asleep;
+
+	snprintf(out->name, sizeof(out->name), "%s", name);
+	return *name && strlen(name) < sizeof(out->name) &&
+	       kube_size_read_millicpu(container, "requestMillicpu", &full->request_millicpu) &&
+	       kube_size_read_millicpu(container, "limitMillicpu", &full->limit_millicpu) &&
+	       kube_size_read_millicpu(container, "asleepRequestMillicpu",
+				       &asleep->request_millicpu) &&
+	       kube_size_read_millicpu(container, "asleepLimitMillicpu", &asleep->limit_millicpu) &&
+	       full->limit_millicpu > 0 &&
+	       asleep->limit_millicpu >= KUBE_SIZE_ASLEEP_STEP_MILLICPU &&
+	       asleep->request_millicpu <= asleep->limit_millicpu;
 }
 
-static int size_parse_container(struct kube_sizes *out, const cJSON *container)
+static int kube_size_parse_root(struct kube_sizes *out, const cJSON *root, const char *pod_uid)
 {
-	struct kube_size *size = &out->sizes[out->len];
-	const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(container, "name"));
+	const char *uid = kube_json_text(root, "podUID", NULL);
+	const cJSON *containers = kube_json_list(root, "containers"), *container;
 
-	if (out->len == KUBE_CONTAINERS_MAX || !name || !*name ||
-	    strlen(name) >= sizeof(size->name))
-		return -EINVAL;
-	snprintf(size->name, sizeof(size->name), "%s", name);
-	if (!size_read_millicpu(container, "requestMillicpu", &size->full.request_millicpu) ||
-	    !size_read_millicpu(container, "limitMillicpu", &size->full.limit_millicpu) ||
-	    size->full.limit_millicpu <= 0 || size_parse_asleep(&size->asleep, container) < 0)
-		return -EINVAL;
-	out->len++;
-	return 0;
-}
-
-static int size_parse_root(struct kube_sizes *out, const cJSON *root, const char *pod_uid)
-{
-	const char *uid = cJSON_GetStringValue(cJSON_GetObjectItem(root, "podUID"));
-	const cJSON *containers = cJSON_GetObjectItem(root, "containers"), *container;
-	const cJSON *version = cJSON_GetObjectItem(root, "version");
-
-	if (!uid || !cJSON_IsArray(containers) || !cJSON_IsNumber(version) ||
-	    version->valueint != SIZE_STATE_VERSION)
+	if (!uid || !containers || kube_json_number(root, "version") != KUBE_SIZE_STATE_VERSION)
 		return -EINVAL;
 	if (strcmp(uid, pod_uid) != 0)
 		return -ESTALE;
 	snprintf(out->pod_uid, sizeof(out->pod_uid), "%s", uid);
 	cJSON_ArrayForEach(container, containers)
 	{
-		int r = size_parse_container(out, container);
-
-		if (r < 0)
-			return r;
+		if (out->len == KUBE_CONTAINERS_MAX ||
+		    !kube_size_parse_container(&out->sizes[out->len], container))
+			return -EINVAL;
+		out->len++;
 	}
 	return out->len ? 0 : -EINVAL;
 }
 
 int kube_size_parse(struct kube_sizes *out, const char *text, const char *pod_uid)
 {
-	cJSON *root = cJSON_Parse(text);
-	int r;
+	_cleanup_(kube_json_free) cJSON *root = cJSON_Parse(text);
 
 	*out = (struct kube_sizes){ 0 };
-	r = size_parse_root(out, root, pod_uid);
-	cJSON_Delete(root);
-	return r;
+	return kube_size_parse_root(out, root, pod_uid);
 }

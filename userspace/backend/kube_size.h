@@ -26,7 +26,7 @@ struct kube_size {
 	char name[64];
 	bool is_sidecar;
 	struct kube_cpu full;
-	struct kube_cpu asleep; /* a limit of 0: not known, of an older doze's state file */
+	struct kube_cpu asleep;
 };
 
 struct kube_sizes {
@@ -37,12 +37,11 @@ struct kube_sizes {
 };
 
 struct kube_size_choice {
-	const char *const
-		*names; /* the containers to resize; none: all but sidecars and own_name */
-	size_t names_len;
+	const char *const *names; /* of the containers to resize */
+	size_t names_len;	  /* 0: all but sidecars and own_name */
 	const char *own_name;	  /* doze's own container; NULL if it is not known */
 	uint32_t asleep_millicpu; /* a multiple of 10 */
-	bool only_known; /* nothing but what an earlier doze has put to sleep, if that is known */
+	bool only_known;	  /* what an earlier doze has put to sleep alone, if known */
 };
 
 /*
@@ -53,30 +52,29 @@ struct kube_size_choice {
  */
 #define KUBE_SIZE_EXEC_MILLICPU 100
 
-/* What the chosen containers have asleep: the choice's, but more if one of them has an exec probe.
- */
+/* What the chosen containers have asleep: as chosen, but more if one of them has an exec probe. */
 uint32_t kube_size_asleep_millicpu(const struct kube_pod *pod,
 				   const struct kube_size_choice *choice);
 
 /*
  * Plans for what pod looks like now. A container that is asleep already takes its full size from
- * known (a state file's), else from the pod's annotation doze.dev/full. It is asleep at the size
- * that known says, whatever is chosen now; that then stays its asleep size until it has been full,
- * and it is planned for although it may no longer be chosen. Containers that cannot be put to sleep
- * are left out, unless they were named. -EINVAL with a sentence in error when nothing is left;
- * -ENODATA when the full size of a sleeping container is not known.
+ * known (a state file's), else from the pod's annotation doze.dev/full. If it has the asleep size
+ * that known says, that stays its asleep size until it has been full, whatever is chosen now, and
+ * it is planned for also if it is no longer chosen. Containers that cannot be put to sleep are left
+ * out, unless they were named. -EINVAL with a sentence in error when nothing is left; -ENODATA when
+ * the full size of a sleeping container is not known.
  */
 int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 		   const struct kube_size_choice *choice, const struct kube_sizes *known,
 		   char error[KUBE_SIZE_ERROR_MAX]);
 
-/* Of a container that is put to sleep; NULL: it is none. sizes may be NULL: there are none. */
+/* The sizes of a container; NULL: it is not put to sleep. sizes may be NULL: nothing is. */
 const struct kube_size *kube_size_find(const struct kube_sizes *sizes, const char *name);
 
 /*
- * The CPU limit of a container, or of the whole pod, when it has its full size; KUBE_CPU_NONE:
- * none. Of containers that are not in sizes what their spec says. The pod's is what the kubelet
- * makes of it for its cgroup: its own, or the sum of its containers', if all have one.
+ * The CPU limit of a container, or of the whole pod, at full size; KUBE_CPU_NONE: none. A container
+ * that is not in sizes has what its spec says. The pod's is the one that the kubelet gives its
+ * cgroup: the pod's own, or the sum of its containers' if all have one.
  */
 int64_t kube_size_full_limit(const struct kube_sizes *sizes, const struct kube_container *c);
 int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct kube_pod *pod);
@@ -88,9 +86,10 @@ bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kub
 char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step);
 
 /*
- * Whether the pod's spec asks for that step; whether the kubelet has granted it; has done it. What
- * the server does not report counts as so: Kubernetes 1.33 has no observedGeneration, and older
- * ones do not say whether a request is granted.
+ * Whether the pod's spec asks for that step; whether the kubelet has granted it (it may still be
+ * writing the cgroups); whether it has done it. What the server does not report counts as true:
+ * Kubernetes 1.33 has no observedGeneration, and older ones do not say whether a request is
+ * granted.
  */
 bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			enum kube_step step);
@@ -99,7 +98,7 @@ bool kube_size_is_granted(const struct kube_sizes *sizes, const struct kube_pod 
 bool kube_size_is_actuated(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			   enum kube_step step);
 
-/* Whether the kubelet knows the spec as it is; it may refuse it, or do it later. */
+/* Whether the kubelet has seen the spec as it is now; it may refuse it, or do it later. */
 bool kube_size_is_observed(const struct kube_pod *pod);
 
 /* Whether a resize of these containers, by whomever, is under way: not refused, and not done. */
@@ -107,7 +106,7 @@ bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *
 
 /*
  * The state file's text, and back: what full and asleep are, for the pod of that uid. The caller
- * free()s it. -EINVAL: truncated or none of ours; -ESTALE: of another pod.
+ * free()s the text. -EINVAL: it is cut, or not ours; -ESTALE: it is of another pod.
  */
 char *kube_size_format(const struct kube_sizes *sizes);
 int kube_size_parse(struct kube_sizes *out, const char *text, const char *pod_uid);
