@@ -139,7 +139,7 @@ static bool is_settled(void)
 static bool resize(enum backend_size size)
 {
 	rig.result = 1;
-	rig.backend->ops->resize(rig.backend, size);
+	backend_resize(rig.backend, size);
 	return loop_until(is_done) && rig.result == 0;
 }
 
@@ -175,8 +175,7 @@ static void test_reclaim(bool has_reclaim)
 		puts("# no swap here: nothing of an application's memory can be reclaimed");
 	} else {
 		claim(loop_until(is_reclaimed), "its memory is given back while it is frozen");
-		claim(rig.backend->ops->reclaimed_bytes(rig.backend) >= MEMORY_BYTES / 4,
-		      "and counted");
+		claim(backend_reclaimed_bytes(rig.backend) >= MEMORY_BYTES / 4, "and counted");
 	}
 }
 

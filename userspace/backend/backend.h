@@ -3,6 +3,7 @@
 #ifndef DOZE_BACKEND_H
 #define DOZE_BACKEND_H
 
+#include <errno.h>
 #include <stdint.h>
 
 enum backend_size {
@@ -18,33 +19,59 @@ typedef void (*backend_done_fn)(void *arg, enum backend_size size, int r);
 
 struct backend;
 
+/* What is NULL a kind does not have. */
 struct backend_ops {
 	const char *name;
-	/* Supersedes a resize that is in flight. Does not block. */
 	void (*resize)(struct backend *b, enum backend_size size);
-	/*
-	 * NULL, or: the size asleep once more, should a watchdog have undone it. Of one that sleeps
-	 * and is not being resized.
-	 */
 	void (*reassert)(struct backend *b);
-	/* CPU time used so far. -ENODEV where the backend cannot know. */
 	int (*usage_us)(struct backend *b, uint64_t *out);
-	/* Memory given back so far. NULL where none ever is. */
 	uint64_t (*reclaimed_bytes)(const struct backend *b);
-	/* Takes NULL, leaves NULL. The size stays what it is. */
 	void (*free)(struct backend **b);
 };
 
 struct backend {
 	const struct backend_ops *ops;
-	backend_done_fn done;
+	backend_done_fn done; /* NULL: nobody waits */
 	void *done_arg;
 };
 
+/* Supersedes a resize that is in flight. Does not block. */
+static inline void backend_resize(struct backend *b, enum backend_size size)
+{
+	b->ops->resize(b, size);
+}
+
+/* The size asleep once more, should a watchdog have undone it. Only for one that sleeps. */
+static inline void backend_reassert(struct backend *b)
+{
+	if (b->ops->reassert)
+		b->ops->reassert(b);
+}
+
+/* CPU time used so far. -ENODEV where the backend cannot know. */
+static inline int backend_usage_us(struct backend *b, uint64_t *out)
+{
+	return b->ops->usage_us ? b->ops->usage_us(b, out) : -ENODEV;
+}
+
+/* Memory given back so far. */
+static inline uint64_t backend_reclaimed_bytes(const struct backend *b)
+{
+	return b->ops->reclaimed_bytes ? b->ops->reclaimed_bytes(b) : 0;
+}
+
+/* Takes NULL, leaves NULL. The size stays what it is. */
 static inline void backend_free(struct backend **b)
 {
 	if (*b)
 		(*b)->ops->free(b);
+}
+
+/* For a backend: tells of the end of a resize. */
+static inline void backend_done(const struct backend *b, enum backend_size size, int r)
+{
+	if (b->done)
+		b->done(b->done_arg, size, r);
 }
 
 #endif

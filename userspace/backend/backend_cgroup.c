@@ -13,10 +13,10 @@
 #include "cgroup/cgroup_file.h"
 
 /* A task in an uninterruptible sleep freezes when it leaves that; we look again so often. */
-#define BACKEND_POLL_US	   2000
-#define BACKEND_TIMEOUT_NS (2 * NS_PER_S)
+#define BACKEND_CGROUP_POLL_NS	  (2 * NS_PER_MS)
+#define BACKEND_CGROUP_TIMEOUT_NS (2 * NS_PER_S)
 
-#define BACKEND_DOOMED_MAX 64
+#define BACKEND_CGROUP_DOOMED_MAX 64
 
 struct backend_cgroup {
 	struct backend base;
@@ -27,61 +27,56 @@ struct backend_cgroup {
 	struct timer *poll; /* while a freeze is in flight, or doomed processes end */
 	uint64_t poll_until_ns;
 	enum backend_size wanted;
-	pid_t doomed[BACKEND_DOOMED_MAX];
+	pid_t doomed[BACKEND_CGROUP_DOOMED_MAX];
 	size_t doomed_len;
 };
 
-static void backend_done(struct backend_cgroup *b, enum backend_size size, int r)
-{
-	b->base.done(b->base.done_arg, size, r);
-}
-
-static void backend_poll_freeze(struct backend_cgroup *b)
+static void backend_cgroup_poll_freeze(struct backend_cgroup *b)
 {
 	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_FREEZER];
 
 	if (cgroup_file_is_frozen(dir))
-		backend_done(b, BACKEND_ASLEEP, 0);
+		backend_done(&b->base, BACKEND_ASLEEP, 0);
 	else if (monotonic_ns() >= b->poll_until_ns)
-		backend_done(b, BACKEND_ASLEEP,
+		backend_done(&b->base, BACKEND_ASLEEP,
 			     log_err(-ETIMEDOUT, "cannot freeze '%s'", dir->path));
 	else
-		timer_in_ns(b->poll, BACKEND_POLL_US * NS_PER_US);
+		timer_in_ns(b->poll, BACKEND_CGROUP_POLL_NS);
 }
 
 /* One that does not end in time is no reason to keep the others' clients waiting. */
-static void backend_poll_doomed(struct backend_cgroup *b)
+static void backend_cgroup_poll_doomed(struct backend_cgroup *b)
 {
 	if (cgroup_doomed_are_gone(b->doomed, b->doomed_len) || monotonic_ns() >= b->poll_until_ns)
-		backend_done(b, BACKEND_FULL, 0);
+		backend_done(&b->base, BACKEND_FULL, 0);
 	else
-		timer_in_ns(b->poll, BACKEND_POLL_US * NS_PER_US);
+		timer_in_ns(b->poll, BACKEND_CGROUP_POLL_NS);
 }
 
-static void backend_on_poll(void *arg)
+static void backend_cgroup_on_poll(void *arg)
 {
 	struct backend_cgroup *b = arg;
 
 	if (b->wanted == BACKEND_ASLEEP)
-		backend_poll_freeze(b);
+		backend_cgroup_poll_freeze(b);
 	else
-		backend_poll_doomed(b);
+		backend_cgroup_poll_doomed(b);
 }
 
-static void backend_freeze(struct backend_cgroup *b)
+static void backend_cgroup_freeze(struct backend_cgroup *b)
 {
 	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_FREEZER];
 	int r = cgroup_file_freeze(dir, true);
 
 	if (r < 0) {
-		backend_done(b, BACKEND_ASLEEP, log_err(r, "cannot freeze '%s'", dir->path));
+		backend_done(&b->base, BACKEND_ASLEEP, log_err(r, "cannot freeze '%s'", dir->path));
 		return;
 	}
-	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
-	backend_poll_freeze(b);
+	b->poll_until_ns = monotonic_ns() + BACKEND_CGROUP_TIMEOUT_NS;
+	backend_cgroup_poll_freeze(b);
 }
 
-static void backend_thaw(struct backend_cgroup *b)
+static void backend_cgroup_thaw(struct backend_cgroup *b)
 {
 	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_FREEZER];
 	int r;
@@ -89,14 +84,14 @@ static void backend_thaw(struct backend_cgroup *b)
 	b->doomed_len = cgroup_doomed_find(dir->path, b->doomed, ARRAY_LEN(b->doomed));
 	r = cgroup_file_freeze(dir, false);
 	if (r < 0) {
-		backend_done(b, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir->path));
+		backend_done(&b->base, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir->path));
 		return;
 	}
-	b->poll_until_ns = monotonic_ns() + BACKEND_TIMEOUT_NS;
-	backend_poll_doomed(b);
+	b->poll_until_ns = monotonic_ns() + BACKEND_CGROUP_TIMEOUT_NS;
+	backend_cgroup_poll_doomed(b);
 }
 
-static void backend_set_quota(struct backend_cgroup *b, enum backend_size size)
+static void backend_cgroup_set_quota(struct backend_cgroup *b, enum backend_size size)
 {
 	const char *quota = size == BACKEND_FULL ? b->full_quota : b->asleep_quota;
 	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_CPU];
@@ -104,7 +99,7 @@ static void backend_set_quota(struct backend_cgroup *b, enum backend_size size)
 
 	if (r < 0)
 		log_err(r, "cannot set the CPU quota of '%s' to '%s'", dir->path, quota);
-	backend_done(b, size, r);
+	backend_done(&b->base, size, r);
 }
 
 static void backend_cgroup_resize(struct backend *base, enum backend_size size)
@@ -114,11 +109,11 @@ static void backend_cgroup_resize(struct backend *base, enum backend_size size)
 	timer_stop(b->poll);
 	b->wanted = size;
 	if (b->mode == BACKEND_CGROUP_THROTTLE)
-		backend_set_quota(b, size);
+		backend_cgroup_set_quota(b, size);
 	else if (size == BACKEND_ASLEEP)
-		backend_freeze(b);
+		backend_cgroup_freeze(b);
 	else
-		backend_thaw(b);
+		backend_cgroup_thaw(b);
 }
 
 static int backend_cgroup_usage_us(struct backend *base, uint64_t *out)
@@ -137,7 +132,7 @@ static void backend_cgroup_free(struct backend **base)
 	*base = NULL;
 }
 
-static int backend_read_quota(struct backend_cgroup *b, uint32_t millicpu)
+static int backend_cgroup_read_quota(struct backend_cgroup *b, uint32_t millicpu)
 {
 	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_CPU];
 	int r = cgroup_file_read_quota(dir, b->full_quota);
@@ -148,7 +143,7 @@ static int backend_read_quota(struct backend_cgroup *b, uint32_t millicpu)
 	return r < 0 ? log_err(r, "cannot find the CPU period of '%s'", dir->path) : 0;
 }
 
-static int backend_tell_watchdog(struct backend_cgroup *b, struct watchdog *watchdog)
+static int backend_cgroup_tell_watchdog(struct backend_cgroup *b, struct watchdog *watchdog)
 {
 	bool is_quota = b->mode == BACKEND_CGROUP_THROTTLE;
 	const struct cgroup_dir *dir = &b->cg->controls[is_quota ? CGROUP_CPU : CGROUP_FREEZER];
@@ -181,13 +176,13 @@ int backend_cgroup_new(struct backend **out, struct event_base *base, const stru
 	b->base.ops = &backend_cgroup_ops;
 	b->cg = cg;
 	b->mode = settings->mode;
-	b->poll = timer_new(base, backend_on_poll, b);
+	b->poll = timer_new(base, backend_cgroup_on_poll, b);
 	if (!b->poll)
 		return log_err(-ENOMEM, "cannot make the cgroup backend");
 	if (b->mode == BACKEND_CGROUP_THROTTLE)
-		r = backend_read_quota(b, settings->asleep_millicpu);
+		r = backend_cgroup_read_quota(b, settings->asleep_millicpu);
 	if (r == 0)
-		r = backend_tell_watchdog(b, watchdog);
+		r = backend_cgroup_tell_watchdog(b, watchdog);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(owned);

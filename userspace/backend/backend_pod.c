@@ -14,22 +14,22 @@
 #include "cgroup/reclaim.h"
 
 /* A task in an uninterruptible sleep freezes when it leaves that; we look again so often. */
-#define POD_FREEZE_POLL_NS    (2 * NS_PER_MS)
-#define POD_FREEZE_TIMEOUT_NS (2 * NS_PER_S)
+#define BACKEND_POD_FREEZE_POLL_NS    (2 * NS_PER_MS)
+#define BACKEND_POD_FREEZE_TIMEOUT_NS (2 * NS_PER_S)
 
 /* While the kubelet may still be working through an older size: growing from the first. */
-#define POD_SETTLE_MIN_NS (5 * NS_PER_MS)
-#define POD_SETTLE_MAX_NS (5 * NS_PER_S)
+#define BACKEND_POD_SETTLE_MIN_NS (5 * NS_PER_MS)
+#define BACKEND_POD_SETTLE_MAX_NS (5 * NS_PER_S)
 
 /* Below that there is little to be had, and an application needs it at once when it wakes. */
-#define POD_RECLAIM_FLOOR_BYTES (16UL << 20)
+#define BACKEND_POD_RECLAIM_FLOOR_BYTES (16UL << 20)
 
-enum pod_phase {
-	POD_FULL,
-	POD_ASKING,   /* down: the API server */
-	POD_FREEZING, /* down: the kernel */
-	POD_ASLEEP,
-	POD_RESTORING, /* full in the cgroups; the API server has not agreed yet */
+enum backend_pod_phase {
+	BACKEND_POD_FULL,
+	BACKEND_POD_ASKING,   /* down: the API server */
+	BACKEND_POD_FREEZING, /* down: the kernel */
+	BACKEND_POD_ASLEEP,
+	BACKEND_POD_RESTORING, /* full in the cgroups; the API server has not agreed yet */
 };
 
 struct backend_pod {
@@ -39,22 +39,17 @@ struct backend_pod {
 	struct backend *kube; /* NULL: the cgroups alone */
 	struct reclaim *reclaim;
 	struct timer *timer;
-	enum pod_phase phase;
+	enum backend_pod_phase phase;
 	uint64_t settle_ns; /* the next pause */
 	uint64_t freeze_until_ns;
 	bool waits_for_kube; /* up: the cgroups could not be written */
 	bool has_fallen_back;
 };
 
-static void pod_done(struct backend_pod *b, enum backend_size size, int r)
-{
-	b->base.done(b->base.done_arg, size, r);
-}
-
 /* --- down --- */
 
 /* Not synced: after a crash of the machine there are no such cgroups. */
-static int pod_write_state(struct backend_pod *b)
+static int backend_pod_write_state(struct backend_pod *b)
 {
 	_cleanup_(freep) char *text = pod_cgroups_format(b->cgroups);
 	int r = text ? file_replace_unsynced(b->settings.state_file, text) : -ENOMEM;
@@ -62,50 +57,50 @@ static int pod_write_state(struct backend_pod *b)
 	return r < 0 ? log_err(r, "cannot write the state file '%s'", b->settings.state_file) : 0;
 }
 
-static void pod_sleeps(struct backend_pod *b)
+static void backend_pod_sleeps(struct backend_pod *b)
 {
-	b->phase = POD_ASLEEP;
+	b->phase = BACKEND_POD_ASLEEP;
 	if (b->reclaim)
 		reclaim_start(b->reclaim);
-	pod_done(b, BACKEND_ASLEEP, 0);
+	backend_done(&b->base, BACKEND_ASLEEP, 0);
 }
 
-static void pod_poll_freeze(struct backend_pod *b)
+static void backend_pod_poll_freeze(struct backend_pod *b)
 {
 	if (pod_cgroups_are_frozen(b->cgroups))
-		pod_sleeps(b);
+		backend_pod_sleeps(b);
 	else if (monotonic_ns() >= b->freeze_until_ns)
-		pod_done(b, BACKEND_ASLEEP,
-			 log_err(-ETIMEDOUT, "cannot freeze the pod '%s'", b->settings.name));
+		backend_done(&b->base, BACKEND_ASLEEP,
+			     log_err(-ETIMEDOUT, "cannot freeze the pod '%s'", b->settings.name));
 	else
-		timer_in_ns(b->timer, POD_FREEZE_POLL_NS);
+		timer_in_ns(b->timer, BACKEND_POD_FREEZE_POLL_NS);
 }
 
 /* What the API server has not done, or cannot do. */
-static void pod_go_deeper(struct backend_pod *b)
+static void backend_pod_go_deeper(struct backend_pod *b)
 {
 	int r = pod_cgroups_throttle(b->cgroups);
 
 	if (r == 0 && b->settings.depth != BACKEND_POD_THROTTLE)
 		r = pod_cgroups_freeze(b->cgroups);
 	if (r < 0) {
-		pod_done(b, BACKEND_ASLEEP, r);
+		backend_done(&b->base, BACKEND_ASLEEP, r);
 	} else if (b->settings.depth == BACKEND_POD_THROTTLE) {
-		pod_sleeps(b);
+		backend_pod_sleeps(b);
 	} else {
-		b->phase = POD_FREEZING;
-		b->freeze_until_ns = monotonic_ns() + POD_FREEZE_TIMEOUT_NS;
-		pod_poll_freeze(b);
+		b->phase = BACKEND_POD_FREEZING;
+		b->freeze_until_ns = monotonic_ns() + BACKEND_POD_FREEZE_TIMEOUT_NS;
+		backend_pod_poll_freeze(b);
 	}
 }
 
 /* For good, as opposed to a server that does not answer, or is busy. */
-static bool pod_is_refusal(int r)
+static bool backend_pod_is_refusal(int r)
 {
 	return r == -EACCES || r == -EINVAL || r == -ENODATA;
 }
 
-static void pod_say_fallen_back(struct backend_pod *b)
+static void backend_pod_say_fallen_back(struct backend_pod *b)
 {
 	if (b->has_fallen_back)
 		return;
@@ -115,84 +110,84 @@ static void pod_say_fallen_back(struct backend_pod *b)
 		 "pod=%s", b->settings.name);
 }
 
-static void pod_on_kube_asleep(struct backend_pod *b, int r)
+static void backend_pod_on_kube_asleep(struct backend_pod *b, int r)
 {
-	if (b->phase != POD_ASKING)
+	if (b->phase != BACKEND_POD_ASKING)
 		return;
-	if (pod_is_refusal(r)) {
-		pod_say_fallen_back(b);
-		pod_go_deeper(b);
+	if (backend_pod_is_refusal(r)) {
+		backend_pod_say_fallen_back(b);
+		backend_pod_go_deeper(b);
 	} else if (r < 0) {
-		pod_done(b, BACKEND_ASLEEP, r);
+		backend_done(&b->base, BACKEND_ASLEEP, r);
 	} else {
-		pod_go_deeper(b);
+		backend_pod_go_deeper(b);
 	}
 }
 
 /* What is full is read before each sleep: somebody may have changed it. But it is not what is there
  * as long as the last wake is not over. */
-static void pod_shrink(struct backend_pod *b)
+static void backend_pod_shrink(struct backend_pod *b)
 {
 	int r = 0;
 
-	if (b->phase == POD_FULL)
+	if (b->phase == BACKEND_POD_FULL)
 		r = pod_cgroups_take_full(b->cgroups);
 	else
 		pod_cgroups_learn_full(b->cgroups, false);
 	if (r == 0)
-		r = pod_write_state(b);
-	b->phase = POD_ASKING;
+		r = backend_pod_write_state(b);
+	b->phase = BACKEND_POD_ASKING;
 	if (r < 0)
-		pod_done(b, BACKEND_ASLEEP, r);
+		backend_done(&b->base, BACKEND_ASLEEP, r);
 	else if (b->kube)
-		b->kube->ops->resize(b->kube, BACKEND_ASLEEP);
+		backend_resize(b->kube, BACKEND_ASLEEP);
 	else
-		pod_go_deeper(b);
+		backend_pod_go_deeper(b);
 }
 
 /* --- up --- */
 
-static bool pod_is_kube_full(const struct backend_pod *b)
+static bool backend_pod_is_kube_full(const struct backend_pod *b)
 {
 	return !b->kube || backend_kube_is_full(b->kube);
 }
 
-static void pod_settle_soon(struct backend_pod *b)
+static void backend_pod_settle_soon(struct backend_pod *b)
 {
-	b->settle_ns = POD_SETTLE_MIN_NS;
+	b->settle_ns = BACKEND_POD_SETTLE_MIN_NS;
 	timer_in_ns(b->timer, b->settle_ns);
 }
 
 /* The kubelet may have worked through the size before: then it is overwritten. */
-static void pod_settle(struct backend_pod *b)
+static void backend_pod_settle(struct backend_pod *b)
 {
-	bool is_kube_full = pod_is_kube_full(b);
+	bool is_kube_full = backend_pod_is_kube_full(b);
 
 	pod_cgroups_learn_full(b->cgroups, is_kube_full);
 	if (!pod_cgroups_are_full(b->cgroups)) {
 		log_debug("a smaller size came after the wake", "pod=%s", b->settings.name);
 		/* More may come soon; but what cannot be written is not tried all the time. */
 		if (pod_cgroups_set_full(b->cgroups) == 0)
-			b->settle_ns = POD_SETTLE_MIN_NS;
+			b->settle_ns = BACKEND_POD_SETTLE_MIN_NS;
 	} else if (is_kube_full) {
-		b->phase = POD_FULL;
+		b->phase = BACKEND_POD_FULL;
 		unlink(b->settings.state_file);
 		return;
 	}
 	timer_in_ns(b->timer, b->settle_ns);
-	b->settle_ns = min_u64(2 * b->settle_ns, POD_SETTLE_MAX_NS);
+	b->settle_ns = min_u64(2 * b->settle_ns, BACKEND_POD_SETTLE_MAX_NS);
 }
 
-static void pod_on_kube_full(struct backend_pod *b, int r)
+static void backend_pod_on_kube_full(struct backend_pod *b, int r)
 {
 	if (!b->waits_for_kube)
 		return;
 	b->waits_for_kube = false;
-	pod_done(b, BACKEND_FULL, r);
+	backend_done(&b->base, BACKEND_FULL, r);
 }
 
 /* What the kubelet will write for those that the API server resizes. */
-static void pod_expect_full(struct backend_pod *b)
+static void backend_pod_expect_full(struct backend_pod *b)
 {
 	const struct kube_sizes *sizes = b->kube ? backend_kube_sizes(b->kube) : NULL;
 
@@ -201,46 +196,46 @@ static void pod_expect_full(struct backend_pod *b)
 				   sizes->sizes[i].full.limit_millicpu);
 }
 
-static void pod_grow(struct backend_pod *b)
+static void backend_pod_grow(struct backend_pod *b)
 {
-	bool was_full = b->phase == POD_FULL;
+	bool was_full = b->phase == BACKEND_POD_FULL;
 	int r = was_full ? 0 : pod_cgroups_set_full(b->cgroups);
 
 	if (b->reclaim)
 		reclaim_stop(b->reclaim);
 	b->waits_for_kube = r < 0 && b->kube;
 	if (!was_full) {
-		b->phase = POD_RESTORING;
-		pod_expect_full(b);
-		pod_settle_soon(b);
+		b->phase = BACKEND_POD_RESTORING;
+		backend_pod_expect_full(b);
+		backend_pod_settle_soon(b);
 	}
 	/* Somebody waits for what is done; what the API server is told waits for nobody. */
 	if (r == 0 || !b->kube)
-		pod_done(b, BACKEND_FULL, r);
+		backend_done(&b->base, BACKEND_FULL, r);
 	if (b->kube)
-		b->kube->ops->resize(b->kube, BACKEND_FULL);
+		backend_resize(b->kube, BACKEND_FULL);
 }
 
 /* --- the backend --- */
 
-static void pod_on_kube(void *arg, enum backend_size size, int r)
+static void backend_pod_on_kube(void *arg, enum backend_size size, int r)
 {
 	struct backend_pod *b = arg;
 
 	if (size == BACKEND_FULL)
-		pod_on_kube_full(b, r);
+		backend_pod_on_kube_full(b, r);
 	else
-		pod_on_kube_asleep(b, r);
+		backend_pod_on_kube_asleep(b, r);
 }
 
-static void pod_on_timer(void *arg)
+static void backend_pod_on_timer(void *arg)
 {
 	struct backend_pod *b = arg;
 
-	if (b->phase == POD_FREEZING)
-		pod_poll_freeze(b);
-	else if (b->phase == POD_RESTORING)
-		pod_settle(b);
+	if (b->phase == BACKEND_POD_FREEZING)
+		backend_pod_poll_freeze(b);
+	else if (b->phase == BACKEND_POD_RESTORING)
+		backend_pod_settle(b);
 }
 
 static void backend_pod_resize(struct backend *base, enum backend_size size)
@@ -249,17 +244,17 @@ static void backend_pod_resize(struct backend *base, enum backend_size size)
 
 	timer_stop(b->timer);
 	if (size == BACKEND_ASLEEP)
-		pod_shrink(b);
+		backend_pod_shrink(b);
 	else
-		pod_grow(b);
+		backend_pod_grow(b);
 }
 
 static void backend_pod_reassert(struct backend *base)
 {
 	struct backend_pod *b = (struct backend_pod *)base;
 
-	if (b->phase == POD_ASLEEP)
-		pod_go_deeper(b);
+	if (b->phase == BACKEND_POD_ASLEEP)
+		backend_pod_go_deeper(b);
 }
 
 static int backend_pod_usage_us(struct backend *base, uint64_t *out)
@@ -295,11 +290,11 @@ static const struct backend_ops backend_pod_ops = {
 	.free = backend_pod_free,
 };
 
-static int pod_make_reclaim(struct backend_pod *b, struct event_base *base)
+static int backend_pod_make_reclaim(struct backend_pod *b, struct event_base *base)
 {
 	const struct reclaim_settings settings = {
 		.after_ns = b->settings.reclaim_after_ns,
-		.floor_bytes = POD_RECLAIM_FLOOR_BYTES,
+		.floor_bytes = BACKEND_POD_RECLAIM_FLOOR_BYTES,
 		.name = b->settings.name,
 	};
 	const char *dir;
@@ -334,16 +329,16 @@ int backend_pod_new(struct backend **out, struct event_base *base, struct pod_cg
 	b->settings = *settings;
 	b->cgroups = cgroups;
 	b->kube = kube;
-	b->phase = is_asleep ? POD_ASLEEP : POD_FULL;
+	b->phase = is_asleep ? BACKEND_POD_ASLEEP : BACKEND_POD_FULL;
 	if (kube) {
-		kube->done = pod_on_kube;
+		kube->done = backend_pod_on_kube;
 		kube->done_arg = b;
 	}
-	b->timer = timer_new(base, pod_on_timer, b);
+	b->timer = timer_new(base, backend_pod_on_timer, b);
 	if (!b->timer)
 		return log_err(-ENOMEM, "cannot make the backend of a pod");
 	if (settings->depth == BACKEND_POD_RECLAIM)
-		r = pod_make_reclaim(b, base);
+		r = backend_pod_make_reclaim(b, base);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(owned);
@@ -354,12 +349,12 @@ bool backend_pod_is_settled(const struct backend *base)
 {
 	const struct backend_pod *b = (const struct backend_pod *)base;
 
-	return b->phase == POD_FULL && pod_is_kube_full(b);
+	return b->phase == BACKEND_POD_FULL && backend_pod_is_kube_full(b);
 }
 
 void backend_pod_resume(struct backend *base)
 {
-	pod_go_deeper((struct backend_pod *)base);
+	backend_pod_go_deeper((struct backend_pod *)base);
 }
 
 void backend_pod_follow(struct backend *base, const char *name, const char *id)
@@ -370,18 +365,18 @@ void backend_pod_follow(struct backend *base, const char *name, const char *id)
 	if (r < 0)
 		log_debug("no cgroup of a container that was started anew",
 			  "pod=%s container=%s errno=%d", b->settings.name, name, -r);
-	if (r <= 0 || b->phase != POD_RESTORING)
+	if (r <= 0 || b->phase != BACKEND_POD_RESTORING)
 		return;
 	pod_cgroups_set_full(b->cgroups);
-	pod_expect_full(b);
-	pod_settle_soon(b);
+	backend_pod_expect_full(b);
+	backend_pod_settle_soon(b);
 }
 
 void backend_pod_leave_asleep(struct backend *base)
 {
 	struct backend_pod *b = (struct backend_pod *)base;
 
-	if (b->phase != POD_ASLEEP && b->phase != POD_FREEZING)
+	if (b->phase != BACKEND_POD_ASLEEP && b->phase != BACKEND_POD_FREEZING)
 		return;
 	timer_stop(b->timer);
 	pod_cgroups_throttle(b->cgroups);
@@ -393,9 +388,9 @@ void backend_pod_let_go(struct backend *base)
 	struct backend_pod *b = (struct backend_pod *)base;
 
 	timer_stop(b->timer);
-	if (b->phase != POD_FULL)
+	if (b->phase != BACKEND_POD_FULL)
 		pod_cgroups_set_full(b->cgroups);
 	backend_free(&b->kube);
-	b->phase = POD_FULL;
+	b->phase = BACKEND_POD_FULL;
 	unlink(b->settings.state_file);
 }

@@ -251,7 +251,7 @@ static void cmd_sidecar_main(struct cmd_sidecar *s)
 	/* A doze before us put it to sleep. Nobody has watched the gate since: wake it. */
 	if (!backend_kube_is_full(s->backend)) {
 		log_info("the pod is asleep: waking it", NULL);
-		s->backend->ops->resize(s->backend, BACKEND_FULL);
+		backend_resize(s->backend, BACKEND_FULL);
 	}
 	daemon_run(&s->daemon);
 	daemon_drain(&s->daemon);

@@ -252,7 +252,7 @@ static void node_pod_leave(struct node_pod *np, struct kube_pod *next)
 	pod_seat_close(&np->seat); /* the target, if there is one, asks for the full size */
 	np->backend->done = node_pod_on_unwanted;
 	if (!has_target)
-		np->backend->ops->resize(np->backend, BACKEND_FULL);
+		backend_resize(np->backend, BACKEND_FULL);
 	np->poll_ns = NODE_POD_POLL_MIN_NS;
 	node_pod_wait(np, &np->poll_ns, NODE_POD_POLL_MAX_NS);
 }

@@ -62,7 +62,7 @@ static void target_note_state(struct target *t, enum scaler_state before, enum s
 	if (before == after)
 		return;
 	target_history_state(&t->history, before, after, now_ns);
-	if (t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) < 0)
+	if (backend_usage_us(t->edges.backend, &usage_us) < 0)
 		usage_us = 0;
 	if (after == SCALER_ASLEEP)
 		target_history_asleep(&t->history, t->scaler.activity_ns, usage_us, now_ns);
@@ -141,11 +141,10 @@ static bool target_has_missed_traffic(const struct target *t)
 static void target_on_beat(void *arg, bool was_silent)
 {
 	struct target *t = arg;
-	const struct backend_ops *ops = t->edges.backend->ops;
 	uint64_t in_state_ns = monotonic_ns() - t->scaler.since_ns;
 
-	if (was_silent && ops->reassert && target_is_asleep(t))
-		ops->reassert(t->edges.backend);
+	if (was_silent && target_is_asleep(t))
+		backend_reassert(t->edges.backend);
 	/* An application that never gets ready must not keep the turn of those that would. */
 	if (t->scaler.state == SCALER_UNREADY && in_state_ns >= TARGET_TURN_NS)
 		target_effects_end_wake(t);

@@ -25,14 +25,14 @@ static void target_effects_close_gate(struct target *t)
 
 static void target_effects_shrink(struct target *t)
 {
-	t->edges.backend->ops->resize(t->edges.backend, BACKEND_ASLEEP);
+	backend_resize(t->edges.backend, BACKEND_ASLEEP);
 }
 
 void target_effects_grow_now(void *arg)
 {
 	const struct target *t = arg;
 
-	t->edges.backend->ops->resize(t->edges.backend, BACKEND_FULL);
+	backend_resize(t->edges.backend, BACKEND_FULL);
 }
 
 /* Behind an open gate no client waits: such a target takes no turn from those behind closed ones.
@@ -130,7 +130,7 @@ static int target_effects_find_busy(struct target *t, struct busy_verdict *v)
 
 	if (r == 0)
 		r = activity_look_upstream(t->activity, v);
-	if (r == 0 && t->edges.backend->ops->usage_us(t->edges.backend, &usage_us) == 0)
+	if (r == 0 && backend_usage_us(t->edges.backend, &usage_us) == 0)
 		busy_cpu_look(&t->cpu, v, usage_us, monotonic_ns());
 	took_ms = (monotonic_ns() - begun_ns) / NS_PER_MS;
 	v->recheck_ms = max_u64(v->recheck_ms, TARGET_LOOK_PART * took_ms);

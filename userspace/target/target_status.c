@@ -62,8 +62,7 @@ void target_status(const struct target *t, struct status_target *out)
 		out->sleeps_in_ms = target_status_ms_till(scaler_deadline_ns(&t->scaler), now_ns);
 	if (history->asleep_since_ns)
 		out->asleep_ms += (now_ns - history->asleep_since_ns) / NS_PER_MS;
-	if (t->edges.backend->ops->reclaimed_bytes)
-		out->reclaimed_bytes = t->edges.backend->ops->reclaimed_bytes(t->edges.backend);
+	out->reclaimed_bytes = backend_reclaimed_bytes(t->edges.backend);
 }
 
 const struct connection_counters *target_status_probes(const struct target *t)
