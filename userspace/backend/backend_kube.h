@@ -18,9 +18,7 @@
 #define DOZE_BACKEND_KUBE_H
 
 #include "backend/backend.h"
-#include "backend/kube_size.h"
-#include "kube/kube.h"
-#include "kube/kube_pod.h"
+#include "backend/kube_prepare.h"
 
 struct event_base;
 
@@ -28,8 +26,8 @@ struct backend_kube_settings {
 	const char *namespace, *name; /* of the pod; borrowed */
 	const char *state_file;	      /* borrowed */
 	/*
-	 * The caller watches the pod, and tells of containers that were started anew and of its
-	 * end; while it sleeps nobody is asked. Else that is what restarted() and gone() are for.
+	 * The caller watches the pod: while it sleeps nobody is asked, and neither restarted() nor
+	 * gone() is called.
 	 */
 	bool is_watched;
 	struct kube_size_choice choice; /* borrowed */
@@ -37,33 +35,27 @@ struct backend_kube_settings {
 	void (*restarted)(void *arg);
 	/* The pod is gone, or going. */
 	void (*gone)(void *arg);
-	/* What the log was told as well: the cluster refuses something. NULL: nobody cares. */
+	/* The cluster refuses something, which the log was told as well. NULL: nobody cares. */
 	void (*problem)(void *arg, const char *reason, const char *message);
 	void *arg;
 };
 
-/* pod is the callee's from now on; NULL if r is not 0. */
-typedef void (*backend_kube_ready_fn)(void *arg, struct kube_pod *pod, int r);
-
-/*
- * kube is borrowed. backend_kube_prepare() then asks the server what it can do, reads the pod, and
- * tries each patch without effect (dryRun), and calls ready(): r is 0; -EAGAIN, when the server did
- * not answer and another try may help; or another -errno when this pod cannot be put to sleep. Each
- * failure is logged in one line.
- */
+/* kube is borrowed. The caller owns *out. -ENOMEM, logged. */
 int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
 		     const struct backend_kube_settings *settings);
-int backend_kube_prepare(struct backend *b, backend_kube_ready_fn ready, void *arg);
+
+/* As backend/kube_prepare.h has it. A resize cancels it. */
+int backend_kube_prepare(struct backend *b, kube_prepare_fn done, void *arg);
 
 /*
  * Instead of preparing, for a pod that is known and a server that has pods/resize: asks nobody.
- * Whether the server allows the sizes shows when it falls asleep first. -EINVAL, with a sentence in
- * error, if this pod cannot be put to sleep through the server.
+ * Whether the server allows the sizes shows when the pod first falls asleep. -EINVAL, with a
+ * sentence in error, if this pod cannot be put to sleep through the server.
  */
 int backend_kube_adopt(struct backend *b, const struct kube_pod *pod,
 		       char error[KUBE_SIZE_ERROR_MAX]);
 
-/* The containers that are put to sleep, once prepared. */
+/* The containers that are put to sleep, once prepared or adopted. */
 const struct kube_sizes *backend_kube_sizes(const struct backend *b);
 
 /* Whether the pod has its full size, requests and all, as far as is known. */

@@ -254,6 +254,11 @@ int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 	return out->len ? 0 : -EINVAL;
 }
 
+enum kube_step kube_size_first_step(const struct kube_sizes *sizes)
+{
+	return sizes->qos == KUBE_QOS_GUARANTEED ? KUBE_STEP_FULL : KUBE_STEP_LIMIT;
+}
+
 static void kube_size_add_cpu(cJSON *resources, const char *list, int64_t millicpu)
 {
 	char text[32];

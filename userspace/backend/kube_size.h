@@ -82,6 +82,9 @@ int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct ku
 /* Whether that container is one of those to be put to sleep. */
 bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c);
 
+/* The first patch of a wake: what nobody has to grant, if the QoS class allows it. */
+enum kube_step kube_size_first_step(const struct kube_sizes *sizes);
+
 /* A strategic merge patch, guarded by the pod's uid; the caller free()s it. NULL: no memory. */
 char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step);
 

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/* Requests, answers, and the state file. */
+#include "backend/kube_resize.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/util.h"
+
+static void kube_resize_path(const struct kube_resize *p, char *out, size_t room,
+			     const char *suffix)
+{
+	snprintf(out, room, "/api/v1/namespaces/%s/pods/%s%s", p->namespace, p->name, suffix);
+}
+
+struct kube_request *kube_resize_get(const struct kube_resize *p, kube_answer_fn answer, void *arg)
+{
+	char path[512];
+
+	kube_resize_path(p, path, sizeof(path), "");
+	return kube_start(p->kube, "GET", path, NULL, answer, arg);
+}
+
+struct kube_request *kube_resize_patch(const struct kube_resize *p, enum kube_step step,
+				       const char *query, kube_answer_fn answer, void *arg)
+{
+	_cleanup_(freep) char *body = kube_size_patch(&p->sizes, step);
+	char path[512], suffix[128];
+
+	snprintf(suffix, sizeof(suffix), "%s?fieldManager=doze%s",
+		 p->lacks_resize_path ? "" : "/resize", query);
+	kube_resize_path(p, path, sizeof(path), suffix);
+	return body ? kube_start(p->kube, "PATCH", path, body, answer, arg) : NULL;
+}
+
+int kube_resize_errno(const struct kube_answer *a)
+{
+	if (a->status >= 200 && a->status < 300)
+		return 0;
+	switch (a->status) {
+	case 401:
+	case 403:
+		return -EACCES;
+	case 404:
+		return -ESRCH;
+	case 409:
+	case 429:
+		return -EAGAIN;
+	case 400:
+	case 415:
+	case 422:
+		return -EINVAL;
+	default:
+		return -EIO;
+	}
+}
+
+struct kube_pod *kube_resize_read(const struct kube_answer *a)
+{
+	struct kube_pod *pod = NULL;
+
+	if (kube_resize_errno(a) == 0)
+		kube_pod_parse(&pod, a->body, a->body_len);
+	return pod;
+}
+
+void kube_resize_refused(const struct kube_resize *p, const char *message)
+{
+	log_err(0, "%s", message);
+	if (p->problem)
+		p->problem(p->arg, "ResizeRefused", message);
+}
+
+/* A 403 of RBAC says which right is missing. That of a quota or of a full node is another one. */
+static void kube_resize_explain(const struct kube_resize *p, const struct kube_answer *a,
+				const char *doing, const char *rule)
+{
+	char message[KUBE_ERROR_MAX], whole[3 * KUBE_ERROR_MAX];
+	bool is_rbac;
+
+	kube_answer_message(a, message, sizeof(message));
+	is_rbac = a->status == 403 && strstr(message, " cannot ") != NULL;
+	snprintf(whole, sizeof(whole), "%s '%s/%s': %s%s%s (HTTP %ld)", doing, p->namespace,
+		 p->name, message, is_rbac ? ": its Role lacks the rule " : "", is_rbac ? rule : "",
+		 a->status);
+	kube_resize_refused(p, whole);
+}
+
+void kube_resize_explain_get(const struct kube_resize *p, const struct kube_answer *a)
+{
+	kube_resize_explain(p, a, "cannot read the pod", "resources: [pods], verbs: [get]");
+}
+
+void kube_resize_explain_patch(const struct kube_resize *p, const struct kube_answer *a,
+			       const char *doing)
+{
+	kube_resize_explain(p, a, doing,
+			    p->lacks_resize_path ? "resources: [pods], verbs: [patch]"
+						 : "resources: [pods/resize], verbs: [patch]");
+}
+
+void kube_resize_recall(struct kube_resize *p, const char *pod_uid)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = file_read(p->state_file, &text);
+
+	if (r == -ENOENT)
+		return;
+	if (r == 0)
+		r = kube_size_parse(&p->sizes, text, pod_uid);
+	if (r == -ESTALE)
+		log_warn("the state file is of another pod", "file=%s", p->state_file);
+	else if (r < 0)
+		log_err(r, "cannot use the state file '%s'", p->state_file);
+	if (r < 0)
+		p->sizes = (struct kube_sizes){ 0 };
+}
+
+int kube_resize_plan(struct kube_resize *p, const struct kube_pod *pod,
+		     char error[KUBE_SIZE_ERROR_MAX])
+{
+	struct kube_sizes known = p->sizes;
+	int r = kube_size_plan(&p->sizes, pod, &p->choice, &known, error);
+
+	if (r < 0)
+		p->sizes = known;
+	return r;
+}
+
+int kube_resize_plan_aloud(struct kube_resize *p, const struct kube_pod *pod)
+{
+	char error[KUBE_SIZE_ERROR_MAX];
+	int r = kube_resize_plan(p, pod, error);
+
+	return r < 0 ? log_err(r, "cannot put the pod '%s/%s' to sleep: %s", p->namespace, p->name,
+			       error)
+		     : 0;
+}
+
+int kube_resize_keep(const struct kube_resize *p)
+{
+	_cleanup_(freep) char *text = kube_size_format(&p->sizes);
+	int r = text ? file_replace(p->state_file, text) : -ENOMEM;
+
+	return r < 0 ? log_err(r, "cannot write the state file '%s'", p->state_file) : 0;
+}
