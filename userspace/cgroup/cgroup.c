@@ -46,12 +46,13 @@ void cgroup_free(struct cgroup *cg)
 /* On v2 one directory is that of several controls. */
 static bool cgroup_is_first_of_dir(const struct cgroup *cg, int control)
 {
-	for (int i = 0; i < control; i++) {
-		if (cg->controls[i].version &&
-		    strcmp(cg->controls[i].path, cg->controls[control].path) == 0)
+	const struct cgroup_dir *dir = &cg->controls[control];
+
+	for (int i = 0; i < control && dir->version; i++) {
+		if (cg->controls[i].version && strcmp(cg->controls[i].path, dir->path) == 0)
 			return false;
 	}
-	return cg->controls[control].version != 0;
+	return dir->version != 0;
 }
 
 /* --- a cgroup of our own --- */
