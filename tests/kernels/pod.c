@@ -33,7 +33,7 @@
 
 static struct {
 	struct event_base *base;
-	struct backend *backend;
+	struct backend_pod *backend;
 	pid_t application;
 	int result; /* of the last resize; 1: it is under way */
 } rig;
@@ -139,7 +139,7 @@ static bool is_settled(void)
 static bool resize(enum backend_size size)
 {
 	rig.result = 1;
-	backend_resize(rig.backend, size);
+	backend_resize(backend_pod_as_backend(rig.backend), size);
 	return loop_until(is_done) && rig.result == 0;
 }
 
@@ -160,7 +160,7 @@ static bool make_backend(void)
 	claim(pod_cgroups_process(cgroups) == rig.application, "its process is found");
 	if (backend_pod_new(&rig.backend, rig.base, cgroups, NULL, &settings, false) < 0)
 		return false;
-	rig.backend->done = on_done;
+	backend_pod_as_backend(rig.backend)->done = on_done;
 	return true;
 }
 
@@ -175,7 +175,9 @@ static void test_reclaim(bool has_reclaim)
 		puts("# no swap here: nothing of an application's memory can be reclaimed");
 	} else {
 		claim(loop_until(is_reclaimed), "its memory is given back while it is frozen");
-		claim(backend_reclaimed_bytes(rig.backend) >= MEMORY_BYTES / 4, "and counted");
+		claim(backend_reclaimed_bytes(backend_pod_as_backend(rig.backend)) >=
+			      MEMORY_BYTES / 4,
+		      "and counted");
 	}
 }
 
@@ -208,7 +210,7 @@ int main(int argc, char **argv)
 		test_pod(argc > 1 && strcmp(argv[1], "yes") == 0);
 	else
 		claim(false, "its cgroups are found");
-	backend_free(&rig.backend);
+	backend_pod_free(&rig.backend);
 	kill(rig.application, SIGKILL);
 	return 0;
 }

@@ -23,7 +23,7 @@
 static char state_file[64];
 static struct cgroup_mounts mounts;
 static struct event_base *base;
-static struct backend *backend;
+static struct backend_pod *backend;
 
 static void expect(const char *path, const char *name, const char *text)
 {
@@ -44,13 +44,6 @@ static void make_cgroup(const char *path, const char *quota)
 	scratch_put(path, "cpu.max", quota);
 	scratch_put(path, "cgroup.freeze", "0");
 	scratch_put(path, "cgroup.events", "populated 1\nfrozen 0\n");
-}
-
-static void on_done(void *arg, enum backend_size size, int r)
-{
-	(void)arg;
-	(void)size;
-	(void)r;
 }
 
 /* One that an earlier doze has left asleep, to be frozen. */
@@ -79,12 +72,11 @@ static void make_backend(void)
 	assert_int_equal(pod_cgroups_add(cgroups, "app", ID), 0);
 	base = event_base_new();
 	assert_int_equal(backend_pod_new(&backend, base, cgroups, NULL, &settings, true), 0);
-	backend->done = on_done;
 }
 
 static void remove_backend(void)
 {
-	backend_free(&backend);
+	backend_pod_free(&backend);
 	event_base_free(base);
 	scratch_remove();
 }

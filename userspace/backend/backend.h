@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What changes the size of a target. Each kind fills in a backend_ops. */
+/*
+ * What changes the size of a target. Each kind has a struct of its own, and in it a struct backend
+ * that the target is given. When it is freed, the size stays what it is.
+ */
 #ifndef DOZE_BACKEND_H
 #define DOZE_BACKEND_H
 
@@ -17,20 +20,17 @@ enum backend_size {
  */
 typedef void (*backend_done_fn)(void *arg, enum backend_size size, int r);
 
-struct backend;
-
-/* What is NULL a kind does not have. */
+/* What is NULL a kind does not have. self: its own struct. */
 struct backend_ops {
-	const char *name;
-	void (*resize)(struct backend *b, enum backend_size size);
-	void (*reassert)(struct backend *b);
-	int (*usage_us)(struct backend *b, uint64_t *out);
-	uint64_t (*reclaimed_bytes)(const struct backend *b);
-	void (*free)(struct backend **b);
+	void (*resize)(void *self, enum backend_size size);
+	void (*reassert)(void *self);
+	int (*usage_us)(const void *self, uint64_t *out);
+	uint64_t (*reclaimed_bytes)(const void *self);
 };
 
 struct backend {
 	const struct backend_ops *ops;
+	void *self;
 	backend_done_fn done; /* NULL: nobody waits */
 	void *done_arg;
 };
@@ -38,33 +38,26 @@ struct backend {
 /* Supersedes a resize that is in flight. Does not block. */
 static inline void backend_resize(struct backend *b, enum backend_size size)
 {
-	b->ops->resize(b, size);
+	b->ops->resize(b->self, size);
 }
 
 /* The size asleep once more, should a watchdog have undone it. Only for one that sleeps. */
 static inline void backend_reassert(struct backend *b)
 {
 	if (b->ops->reassert)
-		b->ops->reassert(b);
+		b->ops->reassert(b->self);
 }
 
 /* CPU time used so far. -ENODEV where the backend cannot know. */
-static inline int backend_usage_us(struct backend *b, uint64_t *out)
+static inline int backend_usage_us(const struct backend *b, uint64_t *out)
 {
-	return b->ops->usage_us ? b->ops->usage_us(b, out) : -ENODEV;
+	return b->ops->usage_us ? b->ops->usage_us(b->self, out) : -ENODEV;
 }
 
 /* Memory given back so far. */
 static inline uint64_t backend_reclaimed_bytes(const struct backend *b)
 {
-	return b->ops->reclaimed_bytes ? b->ops->reclaimed_bytes(b) : 0;
-}
-
-/* Takes NULL, leaves NULL. The size stays what it is. */
-static inline void backend_free(struct backend **b)
-{
-	if (*b)
-		(*b)->ops->free(b);
+	return b->ops->reclaimed_bytes ? b->ops->reclaimed_bytes(b->self) : 0;
 }
 
 /* For a backend: tells of the end of a resize. */

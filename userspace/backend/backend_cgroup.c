@@ -19,7 +19,7 @@
 #define BACKEND_CGROUP_DOOMED_MAX 64
 
 struct backend_cgroup {
-	struct backend base;
+	struct backend backend;
 	const struct cgroup *cg;
 	enum backend_cgroup_mode mode;
 	char full_quota[CGROUP_QUOTA_TEXT_MAX]; /* as the file has it */
@@ -36,9 +36,9 @@ static void backend_cgroup_poll_freeze(struct backend_cgroup *b)
 	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_FREEZER];
 
 	if (cgroup_file_is_frozen(dir))
-		backend_done(&b->base, BACKEND_ASLEEP, 0);
+		backend_done(&b->backend, BACKEND_ASLEEP, 0);
 	else if (monotonic_ns() >= b->poll_until_ns)
-		backend_done(&b->base, BACKEND_ASLEEP,
+		backend_done(&b->backend, BACKEND_ASLEEP,
 			     log_err(-ETIMEDOUT, "cannot freeze '%s'", dir->path));
 	else
 		timer_in_ns(b->poll, BACKEND_CGROUP_POLL_NS);
@@ -48,7 +48,7 @@ static void backend_cgroup_poll_freeze(struct backend_cgroup *b)
 static void backend_cgroup_poll_doomed(struct backend_cgroup *b)
 {
 	if (cgroup_doomed_are_gone(b->doomed, b->doomed_len) || monotonic_ns() >= b->poll_until_ns)
-		backend_done(&b->base, BACKEND_FULL, 0);
+		backend_done(&b->backend, BACKEND_FULL, 0);
 	else
 		timer_in_ns(b->poll, BACKEND_CGROUP_POLL_NS);
 }
@@ -69,7 +69,8 @@ static void backend_cgroup_freeze(struct backend_cgroup *b)
 	int r = cgroup_file_freeze(dir, true);
 
 	if (r < 0) {
-		backend_done(&b->base, BACKEND_ASLEEP, log_err(r, "cannot freeze '%s'", dir->path));
+		backend_done(&b->backend, BACKEND_ASLEEP,
+			     log_err(r, "cannot freeze '%s'", dir->path));
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_CGROUP_TIMEOUT_NS;
@@ -84,7 +85,7 @@ static void backend_cgroup_thaw(struct backend_cgroup *b)
 	b->doomed_len = cgroup_doomed_find(dir->path, b->doomed, ARRAY_LEN(b->doomed));
 	r = cgroup_file_freeze(dir, false);
 	if (r < 0) {
-		backend_done(&b->base, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir->path));
+		backend_done(&b->backend, BACKEND_FULL, log_err(r, "cannot thaw '%s'", dir->path));
 		return;
 	}
 	b->poll_until_ns = monotonic_ns() + BACKEND_CGROUP_TIMEOUT_NS;
@@ -99,12 +100,12 @@ static void backend_cgroup_set_quota(struct backend_cgroup *b, enum backend_size
 
 	if (r < 0)
 		log_err(r, "cannot set the CPU quota of '%s' to '%s'", dir->path, quota);
-	backend_done(&b->base, size, r);
+	backend_done(&b->backend, size, r);
 }
 
-static void backend_cgroup_resize(struct backend *base, enum backend_size size)
+static void backend_cgroup_resize(void *self, enum backend_size size)
 {
-	struct backend_cgroup *b = (struct backend_cgroup *)base;
+	struct backend_cgroup *b = self;
 
 	timer_stop(b->poll);
 	b->wanted = size;
@@ -116,20 +117,22 @@ static void backend_cgroup_resize(struct backend *base, enum backend_size size)
 		backend_cgroup_thaw(b);
 }
 
-static int backend_cgroup_usage_us(struct backend *base, uint64_t *out)
+static int backend_cgroup_usage_us(const void *self, uint64_t *out)
 {
-	const struct backend_cgroup *b = (struct backend_cgroup *)base;
+	const struct backend_cgroup *b = self;
 
 	return cgroup_file_read_usage_us(&b->cg->controls[CGROUP_USAGE], out);
 }
 
-static void backend_cgroup_free(struct backend **base)
+void backend_cgroup_free(struct backend_cgroup **owned)
 {
-	struct backend_cgroup *b = (struct backend_cgroup *)*base;
+	struct backend_cgroup *b = *owned;
 
+	if (!b)
+		return;
 	timer_free(&b->poll);
 	free(b);
-	*base = NULL;
+	*owned = NULL;
 }
 
 static int backend_cgroup_read_quota(struct backend_cgroup *b, uint32_t millicpu)
@@ -157,23 +160,26 @@ static int backend_cgroup_tell_watchdog(struct backend_cgroup *b, struct watchdo
 }
 
 static const struct backend_ops backend_cgroup_ops = {
-	.name = "cgroup",
 	.resize = backend_cgroup_resize,
 	.usage_us = backend_cgroup_usage_us,
-	.free = backend_cgroup_free,
 };
 
-int backend_cgroup_new(struct backend **out, struct event_base *base, const struct cgroup *cg,
-		       const struct backend_cgroup_settings *settings, struct watchdog *watchdog)
+struct backend *backend_cgroup_as_backend(struct backend_cgroup *b)
 {
-	_cleanup_(backend_free) struct backend *owned = NULL;
-	struct backend_cgroup *b = calloc(1, sizeof(*b));
+	return &b->backend;
+}
+
+int backend_cgroup_new(struct backend_cgroup **out, struct event_base *base,
+		       const struct cgroup *cg, const struct backend_cgroup_settings *settings,
+		       struct watchdog *watchdog)
+{
+	_cleanup_(backend_cgroup_free) struct backend_cgroup *b = calloc(1, sizeof(*b));
 	int r = 0;
 
 	if (!b)
 		return log_err(-ENOMEM, "cannot make the cgroup backend");
-	owned = &b->base;
-	b->base.ops = &backend_cgroup_ops;
+	b->backend.ops = &backend_cgroup_ops;
+	b->backend.self = b;
 	b->cg = cg;
 	b->mode = settings->mode;
 	b->poll = timer_new(base, backend_cgroup_on_poll, b);
@@ -185,6 +191,6 @@ int backend_cgroup_new(struct backend **out, struct event_base *base, const stru
 		r = backend_cgroup_tell_watchdog(b, watchdog);
 	if (r < 0)
 		return r;
-	*out = TAKE_PTR(owned);
+	*out = TAKE_PTR(b);
 	return 0;
 }

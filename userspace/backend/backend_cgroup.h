@@ -8,6 +8,7 @@
 #include "cgroup/watchdog.h"
 
 struct event_base;
+struct backend_cgroup;
 
 enum backend_cgroup_mode {
 	BACKEND_CGROUP_FREEZE,
@@ -23,7 +24,11 @@ struct backend_cgroup_settings {
  * What is full is read from cg now, and told to the watchdog. cg and watchdog are borrowed, and
  * outlive the backend. The caller owns *out. Logs its errors, -errno.
  */
-int backend_cgroup_new(struct backend **out, struct event_base *base, const struct cgroup *cg,
-		       const struct backend_cgroup_settings *settings, struct watchdog *watchdog);
+int backend_cgroup_new(struct backend_cgroup **out, struct event_base *base,
+		       const struct cgroup *cg, const struct backend_cgroup_settings *settings,
+		       struct watchdog *watchdog);
+void backend_cgroup_free(struct backend_cgroup **b);
+
+struct backend *backend_cgroup_as_backend(struct backend_cgroup *b);
 
 #endif

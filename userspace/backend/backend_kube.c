@@ -54,7 +54,7 @@ enum backend_kube_phase {
 };
 
 struct backend_kube {
-	struct backend base;
+	struct backend backend;
 	struct backend_kube_settings settings;
 	struct kube_resize pod;
 	struct kube_prepare prepare;
@@ -175,7 +175,7 @@ static void backend_kube_note_retry_after(struct backend_kube *b, const struct k
 static void backend_kube_shrink_failed(struct backend_kube *b, int r)
 {
 	backend_kube_enter(b, BACKEND_KUBE_IDLE);
-	backend_done(&b->base, BACKEND_ASLEEP, r);
+	backend_done(&b->backend, BACKEND_ASLEEP, r);
 }
 
 /*
@@ -296,7 +296,7 @@ static void backend_kube_take_refusal(struct backend_kube *b, const struct kube_
 	b->refused_until_ns = monotonic_ns() + b->refused_pause_ns;
 	backend_kube_enter(b, BACKEND_KUBE_RESTORE);
 	backend_kube_next(b);
-	backend_done(&b->base, BACKEND_ASLEEP, -EINVAL);
+	backend_done(&b->backend, BACKEND_ASLEEP, -EINVAL);
 }
 
 static void backend_kube_on_shrink_check(void *arg, const struct kube_answer *a)
@@ -312,7 +312,7 @@ static void backend_kube_on_shrink_check(void *arg, const struct kube_answer *a)
 		if (!b->settings.is_watched)
 			backend_kube_wait(b, BACKEND_KUBE_ASLEEP_POLL_NS);
 		b->refused_pause_ns = 0;
-		backend_done(&b->base, BACKEND_ASLEEP, 0);
+		backend_done(&b->backend, BACKEND_ASLEEP, 0);
 	} else if (pod && backend_kube_has_refused(b, pod)) {
 		backend_kube_take_refusal(b, pod);
 	} else if (monotonic_ns() >= b->shrink_until_ns) {
@@ -359,7 +359,7 @@ static void backend_kube_grown(struct backend_kube *b)
 {
 	backend_kube_enter(b, BACKEND_KUBE_RESTORE);
 	backend_kube_wait_longer(b);
-	backend_done(&b->base, BACKEND_FULL, 0);
+	backend_done(&b->backend, BACKEND_FULL, 0);
 }
 
 /* The answer says no: we ask again in a while. The target goes on waiting, up to its timeout. */
@@ -540,7 +540,7 @@ static void backend_kube_shrink(struct backend_kube *b)
 	uint64_t now_ns = monotonic_ns();
 
 	if (now_ns < b->refused_until_ns) {
-		backend_done(&b->base, BACKEND_ASLEEP, -EINVAL);
+		backend_done(&b->backend, BACKEND_ASLEEP, -EINVAL);
 		return;
 	}
 	kube_cancel(&b->request);
@@ -560,7 +560,7 @@ static void backend_kube_grow(struct backend_kube *b)
 	if (!b->pod.may_be_small) {
 		kube_cancel(&b->request);
 		backend_kube_settle(b);
-		backend_done(&b->base, BACKEND_FULL, 0);
+		backend_done(&b->backend, BACKEND_FULL, 0);
 		return;
 	}
 	/* A patch down cannot be taken back, and the patch up does not wait for it. */
@@ -573,9 +573,9 @@ static void backend_kube_grow(struct backend_kube *b)
 	backend_kube_next(b);
 }
 
-static void backend_kube_resize(struct backend *base, enum backend_size size)
+static void backend_kube_resize(void *self, enum backend_size size)
 {
-	struct backend_kube *b = (struct backend_kube *)base;
+	struct backend_kube *b = self;
 
 	kube_prepare_cancel(&b->prepare);
 	if (size == BACKEND_ASLEEP)
@@ -584,34 +584,38 @@ static void backend_kube_resize(struct backend *base, enum backend_size size)
 		backend_kube_grow(b);
 }
 
-static void backend_kube_free(struct backend **base)
+void backend_kube_free(struct backend_kube **owned)
 {
-	struct backend_kube *b = (struct backend_kube *)*base;
+	struct backend_kube *b = *owned;
 
+	if (!b)
+		return;
 	kube_prepare_cancel(&b->prepare);
 	kube_cancel(&b->request);
 	kube_cancel(&b->down);
 	timer_free(&b->timer);
 	free(b);
-	*base = NULL;
+	*owned = NULL;
 }
 
 static const struct backend_ops backend_kube_ops = {
-	.name = "kube",
 	.resize = backend_kube_resize,
-	.free = backend_kube_free,
 };
 
-int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
+struct backend *backend_kube_as_backend(struct backend_kube *b)
+{
+	return &b->backend;
+}
+
+int backend_kube_new(struct backend_kube **out, struct event_base *base, struct kube *kube,
 		     const struct backend_kube_settings *settings)
 {
-	_cleanup_(backend_free) struct backend *owned = NULL;
-	struct backend_kube *b = calloc(1, sizeof(*b));
+	_cleanup_(backend_kube_free) struct backend_kube *b = calloc(1, sizeof(*b));
 
 	if (!b)
 		return log_err(-ENOMEM, "cannot make the kube backend");
-	owned = &b->base;
-	b->base.ops = &backend_kube_ops;
+	b->backend.ops = &backend_kube_ops;
+	b->backend.self = b;
 	b->settings = *settings;
 	b->pod = (struct kube_resize){
 		.kube = kube,
@@ -625,24 +629,23 @@ int backend_kube_new(struct backend **out, struct event_base *base, struct kube 
 	b->timer = timer_new(base, backend_kube_on_timer, b);
 	if (!b->timer)
 		return log_err(-ENOMEM, "cannot make the kube backend");
-	*out = TAKE_PTR(owned);
+	*out = TAKE_PTR(b);
 	return 0;
 }
 
-const struct kube_sizes *backend_kube_sizes(const struct backend *base)
+const struct kube_sizes *backend_kube_sizes(const struct backend_kube *b)
 {
-	return &((const struct backend_kube *)base)->pod.sizes;
+	return &b->pod.sizes;
 }
 
-bool backend_kube_is_full(const struct backend *base)
+bool backend_kube_is_full(const struct backend_kube *b)
 {
-	return !((const struct backend_kube *)base)->pod.may_be_small;
+	return !b->pod.may_be_small;
 }
 
-int backend_kube_adopt(struct backend *base, const struct kube_pod *pod,
+int backend_kube_adopt(struct backend_kube *b, const struct kube_pod *pod,
 		       char error[KUBE_SIZE_ERROR_MAX])
 {
-	struct backend_kube *b = (struct backend_kube *)base;
 	int r;
 
 	kube_resize_recall(&b->pod, pod->uid);
@@ -652,9 +655,7 @@ int backend_kube_adopt(struct backend *base, const struct kube_pod *pod,
 	return r;
 }
 
-int backend_kube_prepare(struct backend *base, kube_prepare_fn done, void *arg)
+int backend_kube_prepare(struct backend_kube *b, kube_prepare_fn done, void *arg)
 {
-	struct backend_kube *b = (struct backend_kube *)base;
-
 	return kube_prepare_start(&b->prepare, &b->pod, done, arg);
 }

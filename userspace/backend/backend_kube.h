@@ -21,6 +21,7 @@
 #include "backend/kube_prepare.h"
 
 struct event_base;
+struct backend_kube;
 
 struct backend_kube_settings {
 	const char *namespace, *name; /* of the pod; borrowed */
@@ -41,24 +42,27 @@ struct backend_kube_settings {
 };
 
 /* kube is borrowed. The caller owns *out. -ENOMEM, logged. */
-int backend_kube_new(struct backend **out, struct event_base *base, struct kube *kube,
+int backend_kube_new(struct backend_kube **out, struct event_base *base, struct kube *kube,
 		     const struct backend_kube_settings *settings);
+void backend_kube_free(struct backend_kube **b);
+
+struct backend *backend_kube_as_backend(struct backend_kube *b);
 
 /* As backend/kube_prepare.h has it. A resize cancels it. */
-int backend_kube_prepare(struct backend *b, kube_prepare_fn done, void *arg);
+int backend_kube_prepare(struct backend_kube *b, kube_prepare_fn done, void *arg);
 
 /*
  * Instead of preparing, for a pod that is known and a server that has pods/resize: asks nobody.
  * Whether the server allows the sizes shows when the pod first falls asleep. -EINVAL, with a
  * sentence in error, if this pod cannot be put to sleep through the server.
  */
-int backend_kube_adopt(struct backend *b, const struct kube_pod *pod,
+int backend_kube_adopt(struct backend_kube *b, const struct kube_pod *pod,
 		       char error[KUBE_SIZE_ERROR_MAX]);
 
 /* The containers that are put to sleep, once prepared or adopted. */
-const struct kube_sizes *backend_kube_sizes(const struct backend *b);
+const struct kube_sizes *backend_kube_sizes(const struct backend_kube *b);
 
 /* Whether the pod has its full size, requests and all, as far as is known. */
-bool backend_kube_is_full(const struct backend *b);
+bool backend_kube_is_full(const struct backend_kube *b);
 
 #endif

@@ -33,10 +33,10 @@ enum backend_pod_phase {
 };
 
 struct backend_pod {
-	struct backend base;
+	struct backend backend;
 	struct backend_pod_settings settings;
 	struct pod_cgroups *cgroups;
-	struct backend *kube; /* NULL: the cgroups alone */
+	struct backend_kube *kube; /* NULL: the cgroups alone */
 	struct reclaim *reclaim;
 	struct timer *timer;
 	enum backend_pod_phase phase;
@@ -62,7 +62,7 @@ static void backend_pod_sleeps(struct backend_pod *b)
 	b->phase = BACKEND_POD_ASLEEP;
 	if (b->reclaim)
 		reclaim_start(b->reclaim);
-	backend_done(&b->base, BACKEND_ASLEEP, 0);
+	backend_done(&b->backend, BACKEND_ASLEEP, 0);
 }
 
 static void backend_pod_poll_freeze(struct backend_pod *b)
@@ -70,7 +70,7 @@ static void backend_pod_poll_freeze(struct backend_pod *b)
 	if (pod_cgroups_are_frozen(b->cgroups))
 		backend_pod_sleeps(b);
 	else if (monotonic_ns() >= b->freeze_until_ns)
-		backend_done(&b->base, BACKEND_ASLEEP,
+		backend_done(&b->backend, BACKEND_ASLEEP,
 			     log_err(-ETIMEDOUT, "cannot freeze the pod '%s'", b->settings.name));
 	else
 		timer_in_ns(b->timer, BACKEND_POD_FREEZE_POLL_NS);
@@ -84,7 +84,7 @@ static void backend_pod_go_deeper(struct backend_pod *b)
 	if (r == 0 && b->settings.depth != BACKEND_POD_THROTTLE)
 		r = pod_cgroups_freeze(b->cgroups);
 	if (r < 0) {
-		backend_done(&b->base, BACKEND_ASLEEP, r);
+		backend_done(&b->backend, BACKEND_ASLEEP, r);
 	} else if (b->settings.depth == BACKEND_POD_THROTTLE) {
 		backend_pod_sleeps(b);
 	} else {
@@ -118,14 +118,16 @@ static void backend_pod_on_kube_asleep(struct backend_pod *b, int r)
 		backend_pod_say_fallen_back(b);
 		backend_pod_go_deeper(b);
 	} else if (r < 0) {
-		backend_done(&b->base, BACKEND_ASLEEP, r);
+		backend_done(&b->backend, BACKEND_ASLEEP, r);
 	} else {
 		backend_pod_go_deeper(b);
 	}
 }
 
-/* What is full is read before each sleep: somebody may have changed it. But it is not what is there
- * as long as the last wake is not over. */
+/*
+ * What is full is read before each sleep: somebody may have changed it. While the last wake is not
+ * over, what is there may be less than full.
+ */
 static void backend_pod_shrink(struct backend_pod *b)
 {
 	int r = 0;
@@ -138,9 +140,9 @@ static void backend_pod_shrink(struct backend_pod *b)
 		r = backend_pod_write_state(b);
 	b->phase = BACKEND_POD_ASKING;
 	if (r < 0)
-		backend_done(&b->base, BACKEND_ASLEEP, r);
+		backend_done(&b->backend, BACKEND_ASLEEP, r);
 	else if (b->kube)
-		backend_resize(b->kube, BACKEND_ASLEEP);
+		backend_resize(backend_kube_as_backend(b->kube), BACKEND_ASLEEP);
 	else
 		backend_pod_go_deeper(b);
 }
@@ -158,7 +160,7 @@ static void backend_pod_settle_soon(struct backend_pod *b)
 	timer_in_ns(b->timer, b->settle_ns);
 }
 
-/* The kubelet may have worked through the size before: then it is overwritten. */
+/* The kubelet may have written an older, smaller size after the wake: it is overwritten. */
 static void backend_pod_settle(struct backend_pod *b)
 {
 	bool is_kube_full = backend_pod_is_kube_full(b);
@@ -166,7 +168,7 @@ static void backend_pod_settle(struct backend_pod *b)
 	pod_cgroups_learn_full(b->cgroups, is_kube_full);
 	if (!pod_cgroups_are_full(b->cgroups)) {
 		log_debug("a smaller size came after the wake", "pod=%s", b->settings.name);
-		/* More may come soon; but what cannot be written is not tried all the time. */
+		/* Another one may come soon. One that cannot be overwritten can wait. */
 		if (pod_cgroups_set_full(b->cgroups) == 0)
 			b->settle_ns = BACKEND_POD_SETTLE_MIN_NS;
 	} else if (is_kube_full) {
@@ -183,10 +185,10 @@ static void backend_pod_on_kube_full(struct backend_pod *b, int r)
 	if (!b->waits_for_kube)
 		return;
 	b->waits_for_kube = false;
-	backend_done(&b->base, BACKEND_FULL, r);
+	backend_done(&b->backend, BACKEND_FULL, r);
 }
 
-/* What the kubelet will write for those that the API server resizes. */
+/* The kubelet will write these for the containers that the API server resizes. */
 static void backend_pod_expect_full(struct backend_pod *b)
 {
 	const struct kube_sizes *sizes = b->kube ? backend_kube_sizes(b->kube) : NULL;
@@ -209,11 +211,11 @@ static void backend_pod_grow(struct backend_pod *b)
 		backend_pod_expect_full(b);
 		backend_pod_settle_soon(b);
 	}
-	/* Somebody waits for what is done; what the API server is told waits for nobody. */
+	/* The client comes first; the API server can wait. */
 	if (r == 0 || !b->kube)
-		backend_done(&b->base, BACKEND_FULL, r);
+		backend_done(&b->backend, BACKEND_FULL, r);
 	if (b->kube)
-		backend_resize(b->kube, BACKEND_FULL);
+		backend_resize(backend_kube_as_backend(b->kube), BACKEND_FULL);
 }
 
 /* --- the backend --- */
@@ -238,9 +240,9 @@ static void backend_pod_on_timer(void *arg)
 		backend_pod_settle(b);
 }
 
-static void backend_pod_resize(struct backend *base, enum backend_size size)
+static void backend_pod_resize(void *self, enum backend_size size)
 {
-	struct backend_pod *b = (struct backend_pod *)base;
+	struct backend_pod *b = self;
 
 	timer_stop(b->timer);
 	if (size == BACKEND_ASLEEP)
@@ -249,45 +251,47 @@ static void backend_pod_resize(struct backend *base, enum backend_size size)
 		backend_pod_grow(b);
 }
 
-static void backend_pod_reassert(struct backend *base)
+static void backend_pod_reassert(void *self)
 {
-	struct backend_pod *b = (struct backend_pod *)base;
+	struct backend_pod *b = self;
 
 	if (b->phase == BACKEND_POD_ASLEEP)
 		backend_pod_go_deeper(b);
 }
 
-static int backend_pod_usage_us(struct backend *base, uint64_t *out)
+static int backend_pod_usage_us(const void *self, uint64_t *out)
 {
-	return pod_cgroups_usage_us(((struct backend_pod *)base)->cgroups, out);
+	const struct backend_pod *b = self;
+
+	return pod_cgroups_usage_us(b->cgroups, out);
 }
 
-static uint64_t backend_pod_reclaimed_bytes(const struct backend *base)
+static uint64_t backend_pod_reclaimed_bytes(const void *self)
 {
-	const struct backend_pod *b = (const struct backend_pod *)base;
+	const struct backend_pod *b = self;
 
 	return b->reclaim ? reclaim_total_bytes(b->reclaim) : 0;
 }
 
-static void backend_pod_free(struct backend **base)
+void backend_pod_free(struct backend_pod **owned)
 {
-	struct backend_pod *b = (struct backend_pod *)*base;
+	struct backend_pod *b = *owned;
 
+	if (!b)
+		return;
 	timer_free(&b->timer);
 	reclaim_free(&b->reclaim);
-	backend_free(&b->kube);
+	backend_kube_free(&b->kube);
 	pod_cgroups_free(&b->cgroups);
 	free(b);
-	*base = NULL;
+	*owned = NULL;
 }
 
 static const struct backend_ops backend_pod_ops = {
-	.name = "pod",
 	.resize = backend_pod_resize,
 	.reassert = backend_pod_reassert,
 	.usage_us = backend_pod_usage_us,
 	.reclaimed_bytes = backend_pod_reclaimed_bytes,
-	.free = backend_pod_free,
 };
 
 static int backend_pod_make_reclaim(struct backend_pod *b, struct event_base *base)
@@ -312,27 +316,32 @@ static int backend_pod_make_reclaim(struct backend_pod *b, struct event_base *ba
 	return r;
 }
 
-int backend_pod_new(struct backend **out, struct event_base *base, struct pod_cgroups *cgroups,
-		    struct backend *kube, const struct backend_pod_settings *settings,
+struct backend *backend_pod_as_backend(struct backend_pod *b)
+{
+	return &b->backend;
+}
+
+int backend_pod_new(struct backend_pod **out, struct event_base *base, struct pod_cgroups *cgroups,
+		    struct backend_kube *kube, const struct backend_pod_settings *settings,
 		    bool is_asleep)
 {
-	struct backend_pod *b = calloc(1, sizeof(*b));
-	_cleanup_(backend_free) struct backend *owned = b ? &b->base : NULL;
+	_cleanup_(backend_pod_free) struct backend_pod *b = calloc(1, sizeof(*b));
 	int r = 0;
 
 	if (!b) {
 		pod_cgroups_free(&cgroups);
-		backend_free(&kube);
+		backend_kube_free(&kube);
 		return log_err(-ENOMEM, "cannot make the backend of a pod");
 	}
-	b->base.ops = &backend_pod_ops;
+	b->backend.ops = &backend_pod_ops;
+	b->backend.self = b;
 	b->settings = *settings;
 	b->cgroups = cgroups;
 	b->kube = kube;
 	b->phase = is_asleep ? BACKEND_POD_ASLEEP : BACKEND_POD_FULL;
 	if (kube) {
-		kube->done = backend_pod_on_kube;
-		kube->done_arg = b;
+		backend_kube_as_backend(kube)->done = backend_pod_on_kube;
+		backend_kube_as_backend(kube)->done_arg = b;
 	}
 	b->timer = timer_new(base, backend_pod_on_timer, b);
 	if (!b->timer)
@@ -341,25 +350,22 @@ int backend_pod_new(struct backend **out, struct event_base *base, struct pod_cg
 		r = backend_pod_make_reclaim(b, base);
 	if (r < 0)
 		return r;
-	*out = TAKE_PTR(owned);
+	*out = TAKE_PTR(b);
 	return 0;
 }
 
-bool backend_pod_is_settled(const struct backend *base)
+bool backend_pod_is_settled(const struct backend_pod *b)
 {
-	const struct backend_pod *b = (const struct backend_pod *)base;
-
 	return b->phase == BACKEND_POD_FULL && backend_pod_is_kube_full(b);
 }
 
-void backend_pod_resume(struct backend *base)
+void backend_pod_resume(struct backend_pod *b)
 {
-	backend_pod_go_deeper((struct backend_pod *)base);
+	backend_pod_go_deeper(b);
 }
 
-void backend_pod_follow(struct backend *base, const char *name, const char *id)
+void backend_pod_follow(struct backend_pod *b, const char *name, const char *id)
 {
-	struct backend_pod *b = (struct backend_pod *)base;
 	int r = pod_cgroups_follow(b->cgroups, name, id);
 
 	if (r < 0)
@@ -372,10 +378,8 @@ void backend_pod_follow(struct backend *base, const char *name, const char *id)
 	backend_pod_settle_soon(b);
 }
 
-void backend_pod_leave_asleep(struct backend *base)
+void backend_pod_leave_asleep(struct backend_pod *b)
 {
-	struct backend_pod *b = (struct backend_pod *)base;
-
 	if (b->phase != BACKEND_POD_ASLEEP && b->phase != BACKEND_POD_FREEZING)
 		return;
 	timer_stop(b->timer);
@@ -383,14 +387,12 @@ void backend_pod_leave_asleep(struct backend *base)
 	pod_cgroups_thaw(b->cgroups); /* throttled or not: nobody else does */
 }
 
-void backend_pod_let_go(struct backend *base)
+void backend_pod_let_go(struct backend_pod *b)
 {
-	struct backend_pod *b = (struct backend_pod *)base;
-
 	timer_stop(b->timer);
 	if (b->phase != BACKEND_POD_FULL)
 		pod_cgroups_set_full(b->cgroups);
-	backend_free(&b->kube);
+	backend_kube_free(&b->kube);
 	b->phase = BACKEND_POD_FULL;
 	unlink(b->settings.state_file);
 }

@@ -21,6 +21,8 @@
 #include "cgroup/pod_cgroups.h"
 
 struct event_base;
+struct backend_kube;
+struct backend_pod;
 
 enum backend_pod_depth {
 	BACKEND_POD_THROTTLE,
@@ -33,38 +35,37 @@ struct backend_pod_settings {
 	enum backend_pod_depth depth;
 	uint64_t reclaim_after_ns;
 	const char *state_file; /* borrowed */
-	/* The API server refuses what cannot be done without it; NULL: nobody wants to know. */
-	void (*problem)(void *arg, const char *reason, const char *message);
-	void *arg;
 };
 
 /*
- * cgroups and kube (NULL: the cgroups alone) are the backend's from now on, also after a failure;
- * what kube is told of done() is its own business. is_asleep: what full is comes from the state
- * file, and must have been found there, by pod_cgroups_parse(). Logs its errors, -errno.
+ * cgroups and kube (NULL: the cgroups alone) are the backend's from now on, also after a failure.
+ * is_asleep: the pod may be smaller than full, and cgroups know its full size already, by
+ * pod_cgroups_parse() or pod_cgroups_derive_full(). Logs its errors, -errno.
  */
-int backend_pod_new(struct backend **out, struct event_base *base, struct pod_cgroups *cgroups,
-		    struct backend *kube, const struct backend_pod_settings *settings,
+int backend_pod_new(struct backend_pod **out, struct event_base *base, struct pod_cgroups *cgroups,
+		    struct backend_kube *kube, const struct backend_pod_settings *settings,
 		    bool is_asleep);
+void backend_pod_free(struct backend_pod **b);
 
-/* Nothing is under way any more, and everybody agrees that the size is full. */
-bool backend_pod_is_settled(const struct backend *b);
+struct backend *backend_pod_as_backend(struct backend_pod *b);
+
+/* Whether nothing is under way, and cgroups and API server agree that the size is full. */
+bool backend_pod_is_settled(const struct backend_pod *b);
 
 /* After backend_pod_new() with is_asleep, if it is to sleep on: as deep as the settings say. */
-void backend_pod_resume(struct backend *b);
+void backend_pod_resume(struct backend_pod *b);
 
 /*
- * The container of that name runs with this id, or this is no news: one that was started anew has a
- * cgroup of its own, of the asleep size perhaps. It is taken in the old one's place: full at once,
- * unless the pod is about to sleep, which then has to be woken.
+ * The container of that name runs with this id. If it was started anew, its new cgroup, which may
+ * have the asleep size, takes the old one's place. It gets the full size at once if the pod is
+ * waking; if the pod sleeps, the caller has to wake it.
  */
-void backend_pod_follow(struct backend *b, const char *name, const char *id);
+void backend_pod_follow(struct backend_pod *b, const char *name, const char *id);
 
-/* Before doze goes and the pod stays asleep: it answers, slowly, since nobody is there to thaw it.
- */
-void backend_pod_leave_asleep(struct backend *b);
+/* Before doze ends and the pod stays asleep: thaws it, so that it answers, if slowly. */
+void backend_pod_leave_asleep(struct backend_pod *b);
 
 /* The pod is being deleted: full size by the cgroups, the API server is not asked any more. */
-void backend_pod_let_go(struct backend *b);
+void backend_pod_let_go(struct backend_pod *b);
 
 #endif

@@ -32,7 +32,7 @@ struct cmd_run {
 	struct process process;
 	struct cgroup cgroup;
 	enum backend_cgroup_mode mode;
-	struct backend *backend;
+	struct backend_cgroup *backend;
 	struct daemon daemon;
 	struct target_seat seat;
 	struct event *on_exit;
@@ -163,7 +163,7 @@ static int cmd_run_open_gate(struct cmd_run *run)
 static int cmd_run_open_target(struct cmd_run *run)
 {
 	const struct target_seat_target what = {
-		.backend = run->backend,
+		.backend = backend_cgroup_as_backend(run->backend),
 		.settings = &run->target.settings,
 		.interfaces = run->config->interfaces.of,
 		.interfaces_len = run->config->interfaces.len,
@@ -227,7 +227,7 @@ static void cmd_run_take_down(struct cmd_run *run)
 	cmd_run_end_cgroup(run);
 	target_seat_close(&run->seat);
 	daemon_close(&run->daemon);
-	backend_free(&run->backend);
+	backend_cgroup_free(&run->backend);
 	cgroup_free(&run->cgroup);
 	if (run->on_exit)
 		event_free(run->on_exit);

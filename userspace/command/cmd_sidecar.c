@@ -35,7 +35,7 @@ struct cmd_sidecar {
 	struct target_seat seat;
 	struct kube_access access;
 	struct kube *kube;
-	struct backend *backend;
+	struct backend_kube *backend;
 	struct kube_pod *pod; /* as it was when we started */
 	struct pod_target target;
 	struct timer *retry, *stopping;
@@ -212,7 +212,7 @@ static int cmd_sidecar_open_gate(struct cmd_sidecar *s)
 static int cmd_sidecar_open_target(struct cmd_sidecar *s)
 {
 	const struct target_seat_target what = {
-		.backend = s->backend,
+		.backend = backend_kube_as_backend(s->backend),
 		.settings = &s->target.config.settings,
 		.interfaces = s->config->interfaces.of,
 		.interfaces_len = s->config->interfaces.len,
@@ -251,7 +251,7 @@ static void cmd_sidecar_main(struct cmd_sidecar *s)
 	/* A doze before us put it to sleep. Nobody has watched the gate since: wake it. */
 	if (!backend_kube_is_full(s->backend)) {
 		log_info("the pod is asleep: waking it", NULL);
-		backend_resize(s->backend, BACKEND_FULL);
+		backend_resize(backend_kube_as_backend(s->backend), BACKEND_FULL);
 	}
 	daemon_run(&s->daemon);
 	daemon_drain(&s->daemon);
@@ -262,7 +262,7 @@ static void cmd_sidecar_take_down(struct cmd_sidecar *s)
 {
 	target_seat_close(&s->seat);
 	daemon_close(&s->daemon);
-	backend_free(&s->backend);
+	backend_kube_free(&s->backend);
 	kube_free(&s->kube);
 	kube_access_free(&s->access);
 	kube_pod_free(&s->pod);

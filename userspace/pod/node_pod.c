@@ -43,7 +43,7 @@ struct node_pod {
 	char *spec_file, *quota_file;	    /* in the state directory */
 	struct config config;
 	struct pod_seat seat;
-	struct backend *backend;
+	struct backend_pod *backend;
 	struct kube_pod *next; /* LEAVING: the pod as it is by now; OUT: to be tried again */
 	struct timer *timer;   /* LEAVING: looks at its size; OUT: tries again */
 	uint64_t poll_ns;      /* the next pause of LEAVING */
@@ -138,7 +138,7 @@ static int node_pod_set_names(struct node_pod *np, const struct kube_pod *pod)
 
 static void node_pod_free_backend(struct node_pod *np)
 {
-	backend_free(&np->backend);
+	backend_pod_free(&np->backend);
 	config_free(&np->config);
 }
 
@@ -229,17 +229,10 @@ static void node_pod_on_poll(struct node_pod *np)
 		node_pod_take(np, next);
 }
 
-/* Nobody waits for a resize whose target is gone, or not there yet. */
-static void node_pod_on_unwanted(void *arg, enum backend_size size, int r)
-{
-	(void)arg;
-	(void)size;
-	(void)r;
-}
-
 /* Its backend goes on until the size is full, and then it may come in again, as next. */
 static void node_pod_leave(struct node_pod *np, struct kube_pod *next)
 {
+	struct backend *backend = backend_pod_as_backend(np->backend);
 	bool has_target = np->seat.target;
 
 	kube_pod_free(&np->next);
@@ -250,9 +243,9 @@ static void node_pod_leave(struct node_pod *np, struct kube_pod *next)
 		return;
 	np->state = NODE_POD_LEAVING;
 	pod_seat_close(&np->seat); /* the target, if there is one, asks for the full size */
-	np->backend->done = node_pod_on_unwanted;
+	backend->done = NULL;
 	if (!has_target)
-		backend_resize(np->backend, BACKEND_FULL);
+		backend_resize(backend, BACKEND_FULL);
 	np->poll_ns = NODE_POD_POLL_MIN_NS;
 	node_pod_wait(np, &np->poll_ns, NODE_POD_POLL_MAX_NS);
 }
@@ -300,8 +293,6 @@ static int node_pod_find_size(struct node_pod *np, struct pod_size *size,
 	int r = pod_size_find(size, &settings, pod, plan, error);
 
 	np->backend = size->backend;
-	if (r == 0)
-		np->backend->done = node_pod_on_unwanted;
 	if (r == 0 && *error)
 		node_pod_refuse(np, "CannotSleep", error);
 	return r;
@@ -314,7 +305,7 @@ static int node_pod_sit(struct node_pod *np, const struct kube_pod *pod,
 	const struct pod_seat_settings settings = {
 		.daemon = np->shared->daemon,
 		.wakes = np->shared->wakes,
-		.backend = np->backend,
+		.backend = backend_pod_as_backend(np->backend),
 		.config = &np->config,
 		.full_name = np->full_name,
 		.host_kind = np->shared->host_kind,

@@ -24,14 +24,14 @@ struct pod_size_search {
 	bool was_kept; /* an earlier doze has put the pod to sleep, or was about to */
 	char *kept;    /* what it kept of the cgroups; NULL: nothing, or it cannot be read */
 	struct pod_cgroups *cgroups;
-	struct backend *kube; /* NULL: the API server cannot resize the pod */
+	struct backend_kube *kube; /* NULL: the API server cannot resize the pod */
 };
 
 static void pod_size_end_search(struct pod_size_search *s)
 {
 	free(s->kept);
 	pod_cgroups_free(&s->cgroups);
-	backend_free(&s->kube);
+	backend_kube_free(&s->kube);
 }
 
 /* Whether an earlier doze has put this container to sleep; -EINVAL: that cannot be told. */
@@ -172,7 +172,7 @@ static int pod_size_adopt(struct pod_size_search *s, bool only_known,
 	}
 	r = backend_kube_adopt(s->kube, s->pod, error);
 	if (r < 0)
-		backend_free(&s->kube);
+		backend_kube_free(&s->kube);
 	return r;
 }
 
@@ -184,7 +184,7 @@ static bool pod_size_adopt_kept(struct pod_size_search *s)
 	if (pod_size_adopt(s, true, error) < 0)
 		return false;
 	if (backend_kube_is_full(s->kube))
-		backend_free(&s->kube);
+		backend_kube_free(&s->kube);
 	return s->kube != NULL;
 }
 
@@ -231,8 +231,6 @@ static int pod_size_make_backend(struct pod_size_search *s)
 		.depth = pod_size_depth(s->settings->config),
 		.reclaim_after_ns = s->settings->config->reclaim_after_ns,
 		.state_file = s->settings->quota_file,
-		.problem = s->settings->problem,
-		.arg = s->settings->arg,
 	};
 	int r;
 

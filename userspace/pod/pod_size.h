@@ -6,7 +6,7 @@
 #ifndef DOZE_POD_SIZE_H
 #define DOZE_POD_SIZE_H
 
-#include "backend/backend.h"
+#include "backend/backend_pod.h"
 #include "cgroup/cgroup_mounts.h"
 #include "kube/kube.h"
 #include "kube/kube_pod.h"
@@ -33,10 +33,10 @@ struct pod_size_settings {
 };
 
 struct pod_size {
-	struct backend *backend; /* the caller's; its done() is to be set. NULL: there is none */
-	pid_t pid;		 /* of a process of its containers; -ESRCH: there is none */
-	bool may_be_small;	 /* an earlier doze, or the API server, has made it smaller */
-	bool is_asleep;		 /* as that doze left it: no container was started anew since */
+	struct backend_pod *backend; /* the caller's; NULL: there is none */
+	pid_t pid;		     /* of a process of its containers; -ESRCH: there is none */
+	bool may_be_small;	     /* an earlier doze, or the API server, has made it smaller */
+	bool is_asleep;		     /* as that doze left it: no container was started anew since */
 	/* It has to be full first: not just what is to sleep now may sleep, or too little is known.
 	 */
 	bool must_mend;
