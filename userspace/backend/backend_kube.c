@@ -67,7 +67,6 @@ struct backend_kube {
 	uint64_t asked_ns;	       /* when the last patch down was answered */
 	uint64_t refused_until_ns, refused_pause_ns;
 	uint64_t doubt_until_ns;
-	int restart_counts[KUBE_CONTAINERS_MAX]; /* when it fell asleep */
 	bool has_said_pending, is_gone;
 	bool has_said_unread; /* in this phase */
 	bool was_small;	      /* pod.may_be_small, before the last patch down */
@@ -178,43 +177,6 @@ static void backend_kube_shrink_failed(struct backend_kube *b, int r)
 	backend_done(&b->backend, BACKEND_ASLEEP, r);
 }
 
-/*
- * Whether the kubelet has found the containers started and ready, and has done what it was asked
- * for before. Only then do their cgroups say what their full size is.
- */
-static bool backend_kube_is_settled(const struct backend_kube *b, const struct kube_pod *pod)
-{
-	if (kube_size_is_moving(&b->pod.sizes, pod))
-		return false;
-	for (size_t i = 0; i < b->pod.sizes.len; i++) {
-		const struct kube_container *c = kube_pod_find(pod, b->pod.sizes.sizes[i].name);
-
-		if (!c || !c->is_started || !c->is_ready)
-			return false;
-	}
-	return true;
-}
-
-static void backend_kube_note_restarts(struct backend_kube *b, const struct kube_pod *pod)
-{
-	for (size_t i = 0; i < b->pod.sizes.len; i++) {
-		const struct kube_container *c = kube_pod_find(pod, b->pod.sizes.sizes[i].name);
-
-		b->restart_counts[i] = c ? c->restart_count : 0;
-	}
-}
-
-static bool backend_kube_has_restarted(const struct backend_kube *b, const struct kube_pod *pod)
-{
-	for (size_t i = 0; i < b->pod.sizes.len; i++) {
-		const struct kube_container *c = kube_pod_find(pod, b->pod.sizes.sizes[i].name);
-
-		if (c && c->restart_count != b->restart_counts[i])
-			return true;
-	}
-	return false;
-}
-
 static void backend_kube_on_shrink_patch(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
@@ -248,7 +210,7 @@ static void backend_kube_on_shrink_read(void *arg, const struct kube_answer *a)
 		kube_resize_explain_get(&b->pod, a);
 	if (kube_resize_errno(a) == -ESRCH || (pod && pod->is_terminating))
 		backend_kube_note_gone(b);
-	if (pod && (pod->is_terminating || !backend_kube_is_settled(b, pod)))
+	if (pod && (pod->is_terminating || !kube_size_is_settled(&b->pod.sizes, pod)))
 		r = -EAGAIN;
 	if (r == 0)
 		r = kube_resize_plan_aloud(&b->pod, pod);
@@ -259,7 +221,6 @@ static void backend_kube_on_shrink_read(void *arg, const struct kube_answer *a)
 		backend_kube_shrink_failed(b, r);
 		return;
 	}
-	backend_kube_note_restarts(b, pod);
 	b->was_small = b->pod.may_be_small;
 	b->pod.may_be_small = true;
 	b->was_refused = false;
@@ -333,7 +294,7 @@ static void backend_kube_on_asleep_read(void *arg, const struct kube_answer *a)
 
 	b->request = NULL;
 	backend_kube_wait(b, max_u64(BACKEND_KUBE_ASLEEP_POLL_NS, backend_kube_retry_after_ns(a)));
-	if (!b->is_gone && pod && backend_kube_has_restarted(b, pod))
+	if (!b->is_gone && pod && kube_size_has_restarted(&b->pod.sizes, pod))
 		b->settings.restarted(b->settings.arg);
 }
 

@@ -157,7 +157,11 @@ static int kube_size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 {
 	const struct kube_size *before = kube_size_find(known, c->name);
 
-	*out = (struct kube_size){ .is_sidecar = c->is_sidecar, .full = c->spec };
+	*out = (struct kube_size){
+		.is_sidecar = c->is_sidecar,
+		.full = c->spec,
+		.restart_count = c->restart_count,
+	};
 	snprintf(out->name, sizeof(out->name), "%s", c->name);
 	out->asleep = kube_size_asleep(pod, c, choice->asleep_millicpu);
 	if (kube_size_is_half_awake(c, out, before)) {
@@ -397,6 +401,30 @@ bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *
 			continue;
 		if (kube_size_is_other(c->allocated_millicpu, c->spec.request_millicpu) ||
 		    kube_size_is_other(c->actual.limit_millicpu, c->spec.limit_millicpu))
+			return true;
+	}
+	return false;
+}
+
+bool kube_size_is_settled(const struct kube_sizes *sizes, const struct kube_pod *pod)
+{
+	if (kube_size_is_moving(sizes, pod))
+		return false;
+	for (size_t i = 0; i < sizes->len; i++) {
+		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
+
+		if (!c || !c->is_started || !c->is_ready)
+			return false;
+	}
+	return true;
+}
+
+bool kube_size_has_restarted(const struct kube_sizes *sizes, const struct kube_pod *pod)
+{
+	for (size_t i = 0; i < sizes->len; i++) {
+		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
+
+		if (c && c->restart_count != sizes->sizes[i].restart_count)
 			return true;
 	}
 	return false;

@@ -27,6 +27,7 @@ struct kube_size {
 	bool is_sidecar;
 	struct kube_cpu full;
 	struct kube_cpu asleep;
+	int restart_count; /* when this was planned */
 };
 
 struct kube_sizes {
@@ -106,6 +107,15 @@ bool kube_size_is_observed(const struct kube_pod *pod);
 
 /* Whether a resize of these containers, by whomever, is under way: not refused, and not done. */
 bool kube_size_is_moving(const struct kube_sizes *sizes, const struct kube_pod *pod);
+
+/*
+ * Whether the kubelet has found these containers started and ready, and has done what it was asked
+ * for before. Only then do their cgroups say what their full size is.
+ */
+bool kube_size_is_settled(const struct kube_sizes *sizes, const struct kube_pod *pod);
+
+/* Whether one of them was started anew since it was planned. */
+bool kube_size_has_restarted(const struct kube_sizes *sizes, const struct kube_pod *pod);
 
 /*
  * The state file's text, and back: what full and asleep are, for the pod of that uid. The caller

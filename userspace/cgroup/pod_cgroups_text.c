@@ -37,8 +37,7 @@ char *pod_cgroups_text_format(const struct pod_cgroup *all, size_t len)
 	return text;
 }
 
-/* Whoever has changed the text: what is written into a file of the kernel has only these letters.
- */
+/* Whoever has changed the text: only these letters are written into a file of the kernel. */
 static int pod_cgroups_text_take(char *out, size_t room, const cJSON *item, const char *letters)
 {
 	const char *text = cJSON_GetStringValue(item);

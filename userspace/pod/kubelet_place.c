@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/util.h"
+#include "cgroup/cgroup_file.h"
 
 /* The kernel cuts names to 15 characters. */
 static const char *const kubelet_place_names[] = {
@@ -47,20 +48,15 @@ static bool kubelet_place_is_named(const char *proc, long pid)
 /* Looks for pid; 0: for the first that has a kubelet's name. Returns 0 when there is none. */
 static long kubelet_place_search(const char *directory, const char *proc, long pid)
 {
-	char path[PATH_MAX];
-	long found = 0, next;
-	FILE *file;
+	_cleanup_(freep) pid_t *pids = NULL;
+	int len = cgroup_file_pids(&pids, directory);
 
-	snprintf(path, sizeof(path), "%.*s/cgroup.procs", PATH_MAX - 64, directory);
-	file = fopen(path, "re");
-	while (file && !found && fscanf(file, "%ld", &next) == 1) {
-		/* 0: a process that our own PID namespace does not show */
-		if (next > 0 && (pid ? next == pid : kubelet_place_is_named(proc, next)))
-			found = next;
+	for (int i = 0; i < len; i++) {
+		/* 0: a process that our own PID namespace does not show. */
+		if (pids[i] > 0 && (pid ? pids[i] == pid : kubelet_place_is_named(proc, pids[i])))
+			return pids[i];
 	}
-	if (file)
-		fclose(file);
-	return found;
+	return 0;
 }
 
 bool kubelet_place_has(const char *directory, pid_t pid)
