@@ -43,7 +43,7 @@ struct watchdog_message {
 struct watchdog {
 	int fd;
 	pid_t pid;
-	bool has_restores; /* it has been told of one; without, there is nothing to watch over */
+	bool has_restores; /* the child was told of one; before, there is nothing to watch over */
 	bool is_beating;   /* since the last watchdog_rest() */
 };
 
@@ -113,7 +113,7 @@ static void watchdog_remember(struct watchdog_child *c, const struct watchdog_me
 		restore = watchdog_make(c, m->text);
 	if (!restore || !text) {
 		free(text);
-		return; /* without memory: what it has stays */
+		return; /* no memory: what the child knows stays as it is */
 	}
 	free(restore->text);
 	restore->text = text;
@@ -131,7 +131,7 @@ static void watchdog_forget(struct watchdog_child *c, const char *path)
 	free(restore);
 }
 
-/* False: it is time to end. */
+/* Whether the child goes on. */
 static bool watchdog_receive(struct watchdog_child *c)
 {
 	struct watchdog_message m = { 0 };
@@ -207,7 +207,7 @@ int watchdog_start(struct watchdog **out)
 	return 0;
 }
 
-/* Waits a moment, rather than to lose what is told. second: "", or what comes behind the path. */
+/* Waits a moment rather than lose a message. second: what comes behind the path, or "". */
 static int watchdog_tell(const struct watchdog *w, enum watchdog_kind kind, const char *path,
 			 const char *second)
 {
@@ -227,7 +227,7 @@ int watchdog_add(struct watchdog *w, const char *path, const char *text)
 
 	w->has_restores |= r == 0;
 	if (w->is_beating)
-		watchdog_beat(w); /* those before it may not have been sent */
+		watchdog_beat(w); /* before the first restore none was sent */
 	return r < 0 ? log_err(r, "cannot tell the watchdog of '%s'", path) : 0;
 }
 

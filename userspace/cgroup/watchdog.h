@@ -16,15 +16,15 @@ struct watchdog;
 int watchdog_start(struct watchdog **out);
 
 /*
- * On our death, write text to the file at path; in the order of these calls. Of one path the last
- * text counts. Logs, -errno.
+ * On our death text is written to the file at path; the files come in the order of these calls. For
+ * one path the last text counts. Logs, -errno.
  */
 int watchdog_add(struct watchdog *w, const char *path, const char *text);
 
-/* No longer, which is no error if it was not to be. */
+/* On our death the file is left alone. No error if that was so before. */
 void watchdog_drop(struct watchdog *w, const char *path);
 
-/* We are alive. After the first beat, silence for WATCHDOG_SILENCE_MS counts as death. */
+/* Says that we are alive. After the first beat, silence for WATCHDOG_SILENCE_MS counts as death. */
 void watchdog_beat(struct watchdog *w);
 #define WATCHDOG_SILENCE_MS 3000
 
