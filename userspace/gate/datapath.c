@@ -17,10 +17,11 @@
 #include "gate.skel.h"
 #include "gate/gate_offsets.h"
 
-/* So many in one turn: a flood of SYNs must not keep the loop from beating. */
+/* Records that are read in one turn: a flood of SYNs must not keep the loop from beating. */
 #define DATAPATH_RECORDS_MAX 16384
 
-/* Of one message of libbpf, from its end. */
+/* The last lines of a message of libbpf: a verifier's log has thousands, and says why at its end.
+ */
 #define DATAPATH_LOG_LINES 20
 
 struct datapath {
@@ -36,7 +37,6 @@ struct datapath {
 	uint32_t closings; /* so far; each has its number in gate_control.closing */
 };
 
-/* The verifier's log has thousands of lines, and says why at its end. */
 static char *datapath_last_lines(char *text, unsigned int lines)
 {
 	char *at = text + strlen(text);
@@ -66,7 +66,7 @@ static int datapath_on_libbpf(enum libbpf_print_level level, const char *format,
 	return 0;
 }
 
-/* Without them an address alone tells targets apart, and 127.0.0.1 is in every namespace. */
+/* Without offsets only addresses tell targets apart, and 127.0.0.1 is one in every namespace. */
 static void datapath_find_namespaces(struct datapath *d)
 {
 	struct gate_offsets offsets;
@@ -120,10 +120,10 @@ static int datapath_on_record(void *arg, void *record, size_t len)
 	struct datapath *d = arg;
 	const struct gate_event *event = record;
 
-	/* The ring is ours and the gate's alone, but a length is checked before it is believed. */
+	/* Only the gate writes to the ring, but a length is checked before it is believed. */
 	if (len >= sizeof(*event) && len - sizeof(*event) >= event->frame_len)
 		d->settings.on_event(d->settings.arg, event, event + 1);
-	/* Counted as read; what is left makes the ring readable again. */
+	/* -EAGAIN ends the turn behind this record; the ring stays readable for the rest. */
 	return ++d->consumed < DATAPATH_RECORDS_MAX ? 0 : -EAGAIN;
 }
 
@@ -185,8 +185,8 @@ void datapath_remove_target(struct datapath *d, uint32_t target_id)
 
 	keys_remove_target(&d->keys, target_id);
 	d->controls[target_id] = control;
-	bpf_map__update_elem(d->skel->maps.gate_activities, &target_id, sizeof(target_id),
-			     &activity, sizeof(activity), BPF_ANY);
+	bpf_map_update_elem(bpf_map__fd(d->skel->maps.gate_activities), &target_id, &activity,
+			    BPF_ANY);
 }
 
 void datapath_beat(struct datapath *d)
@@ -298,8 +298,8 @@ int datapath_read_counters(const struct datapath *d, uint64_t out[GATE_VERDICT_C
 	if (!values)
 		return -ENOMEM;
 	for (uint32_t verdict = 0; verdict < GATE_VERDICT_COUNT; verdict++) {
-		int r = bpf_map__lookup_elem(d->skel->maps.gate_counters, &verdict, sizeof(verdict),
-					     values, (size_t)cpus * sizeof(*values), 0);
+		int r = bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.gate_counters), &verdict,
+					    values);
 
 		if (r < 0)
 			return r;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What kind of interface it is: its driver and its link type. In the current network namespace. */
+/* The driver, link type and address of an interface of the current network namespace. */
 #ifndef DOZE_DRIVER_H
 #define DOZE_DRIVER_H
 
@@ -9,12 +9,13 @@
 #define DRIVER_NAME_MAX	   32
 #define DRIVER_ADDRESS_LEN 6
 
-/* As `ethtool -i` shows it; empty where there is none (lo). */
+/* The driver's name, as `ethtool -i` shows it; empty for an interface without a driver, such as lo.
+ */
 void driver_name(char out[DRIVER_NAME_MAX], const char *interface);
 
 /*
- * A network card whose driver runs XDP before it builds an skb, and pays for it with nothing.
- * veth and virtio_net do not count: with native XDP they lose offloads worth more than that.
+ * Whether the driver runs XDP before it builds an skb, and loses nothing by it. veth and virtio_net
+ * do not count: with native XDP they lose offloads that are worth more.
  */
 bool driver_has_fast_xdp(const char *driver);
 
@@ -22,8 +23,8 @@ bool driver_has_fast_xdp(const char *driver);
 int driver_link_type(const char *interface);
 
 /*
- * The first bytes of its address, whatever that is: of an IP tunnel, the IP address of this end;
- * zeros where it has none. -errno, and zeros.
+ * The first bytes of its link address; of an IP tunnel that is the IP address of this end. Zeros if
+ * it has none, or if it cannot be read: -errno.
  */
 int driver_address(uint8_t out[DRIVER_ADDRESS_LEN], const char *interface);
 

@@ -9,10 +9,13 @@
 
 #include "base/util.h"
 
-/* Anonymous structs and unions within each other; the kernel has three levels at most. */
+/* Levels of anonymous structs and unions that are searched; the kernel has three at most. */
 #define GATE_OFFSETS_DEPTH_MAX 8
 
-/* The bits of a member, perhaps of an anonymous struct or union within; its type in *type. */
+/*
+ * Looks for the member in the struct *type, and in the anonymous structs and unions within. Returns
+ * its offset in bits, with its type in *type; or -ENOENT.
+ */
 static int gate_offsets_find_member(const struct btf *btf, __u32 *type, const char *name, int depth)
 {
 	const struct btf_type *t = btf__type_by_id(btf, *type);
@@ -34,7 +37,7 @@ static int gate_offsets_find_member(const struct btf *btf, __u32 *type, const ch
 	return -ENOENT;
 }
 
-/* path: members of members, separated by dots. */
+/* path: a member, a member of that, and so on, separated by dots. */
 static int gate_offsets_find_offset(const struct btf *btf, const char *name, const char *path,
 				    __u32 *out)
 {

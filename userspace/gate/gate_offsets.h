@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the running kernel's structs have their members, by its BTF (/sys/kernel/btf/vmlinux). */
+/* Reads the offsets that the gate needs from the running kernel's BTF (/sys/kernel/btf/vmlinux). */
 #ifndef DOZE_GATE_OFFSETS_H
 #define DOZE_GATE_OFFSETS_H
 
 #include "gate.h"
 
-/* -errno: this kernel has no BTF; -ENOENT: it has no such member. Logs nothing. */
+/* -ENOENT: the kernel has no such member; another -errno: it has no BTF. Logs nothing. */
 int gate_offsets_find(struct gate_offsets *out);
 
 #endif

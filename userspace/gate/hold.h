@@ -12,7 +12,7 @@
 
 #include "gate.h"
 
-/* Of the frames that wait. More than 5000 SYNs, or 350 of the longest datagrams. */
+/* For all frames that wait: more than 5000 SYNs, or 350 of the longest datagrams. */
 #define HOLD_BYTES_MAX (1UL << 20)
 
 struct hold_frame {
@@ -21,18 +21,18 @@ struct hold_frame {
 	__u8 bytes[];
 };
 
-/* What has happened to the frames since the start. */
+/* How many frames since the start: */
 struct hold_counters {
 	uint64_t held;
-	uint64_t folded;	    /* replaced an older SYN of its flow */
-	uint64_t dropped_full;	    /* the oldest, to make room */
-	uint64_t dropped_flow_full; /* a datagram of a flow that has enough of them here */
+	uint64_t folded;	    /* have been replaced by a newer SYN of their flow */
+	uint64_t dropped_full;	    /* were the oldest, and have made room */
+	uint64_t dropped_flow_full; /* were datagrams of a flow with datagrams_max of them */
 	uint64_t dropped_no_memory;
 };
 
 struct hold;
 
-/* datagrams_max: for each UDP flow. The caller owns *out. -ENOMEM. */
+/* datagrams_max is for each UDP flow. The caller owns *out. -ENOMEM. */
 int hold_new(struct hold **out, size_t frames_max, size_t datagrams_max);
 void hold_free(struct hold **h);
 

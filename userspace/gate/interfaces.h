@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The interfaces of a network namespace that traffic for a target can arrive on, now and later:
- * those with the names given, or every one that is up and has an address (lo too).
+ * Watches for the interfaces that traffic for a target can arrive on: those with the given names,
+ * or else every interface of the network namespace that is up and has an address (lo, too).
  */
 #ifndef DOZE_INTERFACES_H
 #define DOZE_INTERFACES_H
@@ -15,9 +15,9 @@ struct event_base;
 struct interfaces;
 
 /*
- * Called for each interface that appears; it answers 0, or -errno if the interface cannot be
- * used: it is then tried again when something has changed. An interface that disappears takes
- * what was attached to it along; gone() is told so that it can forget it.
+ * appeared() is called for each interface, in its namespace. If it returns -errno, it is called for
+ * this interface again when any has changed. gone() is called when an interface has disappeared,
+ * and with it whatever was attached to it.
  */
 typedef int (*interfaces_appeared_fn)(void *arg, unsigned int ifindex, const char *name);
 typedef void (*interfaces_gone_fn)(void *arg, unsigned int ifindex, const char *name);
@@ -27,14 +27,15 @@ struct interfaces_settings {
 	size_t names_len;
 	interfaces_appeared_fn appeared;
 	interfaces_gone_fn gone;
-	/* By interfaces_free(), in the namespace, of each that is there and used; may be NULL. */
+	/* Called by interfaces_free(), in the namespace, for each that is in use; may be NULL. */
 	interfaces_gone_fn released;
 	void *arg;
 };
 
 /*
- * Calls appeared() for what is there before it returns. -ENODEV when a name is of no interface, or
- * when there is none at all; the first error of appeared(). ns is borrowed. Logs its errors.
+ * Calls appeared() for the interfaces that are there before it returns. -ENODEV if a name is not an
+ * interface's, or if there is no interface at all; else the first error of appeared(). Logs its
+ * errors. ns is borrowed.
  */
 int interfaces_new(struct interfaces **out, struct event_base *base, const struct netns *ns,
 		   const struct interfaces_settings *settings);

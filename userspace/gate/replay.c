@@ -25,7 +25,7 @@
 
 #define REPLAY_VLAN_LEN 4
 
-/* IEEE 802: for experiments on one's own network. No protocol of the kernel takes it. */
+/* IEEE 802 keeps this one for experiments on one's own network: no protocol of ours takes it. */
 #define REPLAY_ETHERTYPE_NOBODY 0x88b5
 
 struct replay_program {
@@ -57,7 +57,7 @@ static bool replay_is_ipv4(const struct hold_frame *frame)
 	return frame->bytes[frame->event.l3_offset] >> 4 == 4;
 }
 
-/* A frame as it was on the wire: the driver has taken the outer VLAN tag out of it. */
+/* The driver has taken the outer VLAN tag out of the frame; here it gets it back. */
 static size_t replay_insert_vlan(uint8_t *out, const struct hold_frame *frame)
 {
 	const struct gate_event *event = &frame->event;
@@ -72,9 +72,9 @@ static size_t replay_insert_vlan(uint8_t *out, const struct hold_frame *frame)
 }
 
 /*
- * The kernel takes an Ethernet header off every replayed frame, so one without gets one. It must
- * be addressed to the interface, or the frame is dropped as somebody else's: an IP tunnel's
- * address is its IP address; most other such interfaces have none, and that is zeros.
+ * The kernel takes an Ethernet header off every replayed frame, so a frame without one gets one. It
+ * must be addressed to the interface, or the kernel drops the frame as somebody else's. The address
+ * of an IP tunnel is its IP address; most other interfaces without Ethernet have zeros.
  */
 static size_t replay_insert_ethernet(uint8_t *out, const struct hold_frame *frame)
 {
@@ -89,86 +89,86 @@ static size_t replay_insert_ethernet(uint8_t *out, const struct hold_frame *fram
 	return frame->event.frame_len + (size_t)ETH_HLEN;
 }
 
-static int replay_on_interface(const struct replay *r, const struct hold_frame *frame)
+static int replay_on_interface(const struct replay *replay, const struct hold_frame *frame)
 {
 	const struct gate_event *event = &frame->event;
 	uint8_t bytes[GATE_FRAME_MAX + ETH_HLEN];
 
 	if (event->l3_offset == 0)
-		return replay_inject(r->program, event->ifindex, bytes,
+		return replay_inject(replay->program, event->ifindex, bytes,
 				     replay_insert_ethernet(bytes, frame));
 	if (event->vlan_proto_be)
-		return replay_inject(r->program, event->ifindex, bytes,
+		return replay_inject(replay->program, event->ifindex, bytes,
 				     replay_insert_vlan(bytes, frame));
-	return replay_inject(r->program, event->ifindex, frame->bytes, event->frame_len);
+	return replay_inject(replay->program, event->ifindex, frame->bytes, event->frame_len);
 }
 
-static int replay_on_lo(const struct replay *r, const struct hold_frame *frame)
+static int replay_on_lo(const struct replay *replay, const struct hold_frame *frame)
 {
 	const struct gate_event *event = &frame->event;
 	union address_sockaddr to;
 	socklen_t to_len = address_to_sockaddr(&event->flow.daddr, 0, &to);
-	int fd = replay_is_ipv4(frame) ? r->raw_ipv4_fd : r->raw_ipv6_fd;
+	int fd = replay_is_ipv4(frame) ? replay->raw_ipv4_fd : replay->raw_ipv6_fd;
 	ssize_t n = sendto(fd, frame->bytes + event->l3_offset, event->frame_len - event->l3_offset,
 			   MSG_DONTWAIT, &to.any, to_len);
 
 	return n < 0 ? -errno : 0;
 }
 
-static void replay_say_refused(struct replay *r, const struct hold_frame *frame, int error)
+static void replay_say_refused(struct replay *replay, const struct hold_frame *frame, int r)
 {
-	if (r->has_said_refused)
+	if (replay->has_said_refused)
 		return;
-	r->has_said_refused = true;
-	log_warn_err(error,
+	replay->has_said_refused = true;
+	log_warn_err(r,
 		     "the kernel refuses a replay on interface %u: clients there wait for their "
 		     "own SYN retransmission",
 		     frame->event.ifindex);
 }
 
-static bool replay_one(struct replay *r, struct hold_frame *frame)
+static bool replay_one(struct replay *replay, struct hold_frame *frame)
 {
 	const struct gate_event *event = &frame->event;
 	enum checksum_result sum = checksum_complete(frame->bytes, event->frame_len,
 						     event->l3_offset, event->l4_offset);
-	int error;
+	int r;
 
 	if (sum == CHECKSUM_WRONG || sum == CHECKSUM_MALFORMED) {
-		r->counters.dropped_checksum++;
-		r->program->counters.dropped_checksum++;
+		replay->counters.dropped_checksum++;
+		replay->program->counters.dropped_checksum++;
 		return false;
 	}
-	error = event->ifindex == REPLAY_LO_IFINDEX ? replay_on_lo(r, frame)
-						    : replay_on_interface(r, frame);
-	if (error < 0) {
-		r->counters.dropped_refused++;
-		r->program->counters.dropped_refused++;
-		replay_say_refused(r, frame, error);
+	r = event->ifindex == REPLAY_LO_IFINDEX ? replay_on_lo(replay, frame)
+						: replay_on_interface(replay, frame);
+	if (r < 0) {
+		replay->counters.dropped_refused++;
+		replay->program->counters.dropped_refused++;
+		replay_say_refused(replay, frame, r);
 		return false;
 	}
-	r->counters.replayed++;
-	r->program->counters.replayed++;
+	replay->counters.replayed++;
+	replay->program->counters.replayed++;
 	return true;
 }
 
-unsigned int replay_all(struct replay *r, struct hold *h)
+unsigned int replay_all(struct replay *replay, struct hold *h)
 {
 	struct hold_frame *frame;
 	unsigned int delivered = 0;
 
-	if (!hold_len(h) || netns_enter(r->ns) < 0)
+	if (!hold_len(h) || netns_enter(replay->ns) < 0)
 		return 0;
 	while ((frame = hold_pop(h))) {
-		delivered += replay_one(r, frame);
+		delivered += replay_one(replay, frame);
 		free(frame);
 	}
-	netns_leave(r->ns);
+	netns_leave(replay->ns);
 	return delivered;
 }
 
-const struct replay_counters *replay_counters(const struct replay *r)
+const struct replay_counters *replay_counters(const struct replay *replay)
 {
-	return &r->counters;
+	return &replay->counters;
 }
 
 const struct replay_counters *replay_program_counters(const struct replay_program *p)
@@ -176,16 +176,16 @@ const struct replay_counters *replay_program_counters(const struct replay_progra
 	return &p->counters;
 }
 
-/* A whole Ethernet frame, to and from nobody. */
+/* With a whole Ethernet frame, to and from nobody. */
 static int replay_program_try(const struct replay_program *program)
 {
 	uint8_t frame[ETH_ZLEN] = { 0 };
 	uint16_t type_be = htons(REPLAY_ETHERTYPE_NOBODY);
-	int error;
+	int r;
 
 	memcpy(frame + 2 * ETH_ALEN, &type_be, sizeof(type_be));
-	error = replay_inject(program, REPLAY_LO_IFINDEX, frame, sizeof(frame));
-	if (error < 0)
+	r = replay_inject(program, REPLAY_LO_IFINDEX, frame, sizeof(frame));
+	if (r < 0)
 		return log_warn_err(
 			-EOPNOTSUPP,
 			"this kernel cannot replay (it needs 5.18): a SYN that arrives "
@@ -197,16 +197,16 @@ static int replay_program_try(const struct replay_program *program)
 int replay_program_new(struct replay_program **out)
 {
 	_cleanup_(replay_program_free) struct replay_program *p = calloc(1, sizeof(*p));
-	int error;
+	int r;
 
 	if (!p)
 		return log_err(-ENOMEM, "cannot load the replay's program");
 	p->skel = replay_bpf__open_and_load();
 	if (!p->skel)
 		return log_err(-errno, "cannot load the replay's program");
-	error = replay_program_try(p);
-	if (error < 0)
-		return error;
+	r = replay_program_try(p);
+	if (r < 0)
+		return r;
 	*out = TAKE_PTR(p);
 	return 0;
 }
@@ -220,49 +220,49 @@ void replay_program_free(struct replay_program **p)
 	*p = NULL;
 }
 
-static int replay_open_raw(struct replay *r)
+static int replay_open_raw(struct replay *replay)
 {
-	r->raw_ipv4_fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
-	if (r->raw_ipv4_fd < 0 && errno == EPERM) {
+	replay->raw_ipv4_fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	if (replay->raw_ipv4_fd < 0 && errno == EPERM) {
 		log_warn("no CAP_NET_RAW, and so no replay on lo", "interface=lo");
 		return 0;
 	}
-	if (r->raw_ipv4_fd < 0)
+	if (replay->raw_ipv4_fd < 0)
 		return log_err(-errno, "cannot open a raw socket");
-	r->raw_ipv6_fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	replay->raw_ipv6_fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	/* A kernel without IPv6 has no IPv6 frames to replay either. */
-	if (r->raw_ipv6_fd < 0 && errno != EAFNOSUPPORT)
+	if (replay->raw_ipv6_fd < 0 && errno != EAFNOSUPPORT)
 		return log_err(-errno, "cannot open a raw IPv6 socket");
 	return 0;
 }
 
 int replay_new(struct replay **out, struct replay_program *program, const struct netns *ns)
 {
-	_cleanup_(replay_free) struct replay *r = calloc(1, sizeof(*r));
-	int error;
+	_cleanup_(replay_free) struct replay *replay = calloc(1, sizeof(*replay));
+	int r;
 
-	if (!r)
+	if (!replay)
 		return log_err(-ENOMEM, "cannot set up the replay");
-	r->program = program;
-	r->ns = ns;
-	r->raw_ipv4_fd = r->raw_ipv6_fd = -1;
-	error = netns_enter(ns);
-	if (error < 0)
-		return error;
-	error = replay_open_raw(r);
+	replay->program = program;
+	replay->ns = ns;
+	replay->raw_ipv4_fd = replay->raw_ipv6_fd = -1;
+	r = netns_enter(ns);
+	if (r < 0)
+		return r;
+	r = replay_open_raw(replay);
 	netns_leave(ns);
-	if (error < 0)
-		return error;
-	*out = TAKE_PTR(r);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(replay);
 	return 0;
 }
 
-void replay_free(struct replay **r)
+void replay_free(struct replay **replay)
 {
-	if (!*r)
+	if (!*replay)
 		return;
-	closep(&(*r)->raw_ipv4_fd);
-	closep(&(*r)->raw_ipv6_fd);
-	free(*r);
-	*r = NULL;
+	closep(&(*replay)->raw_ipv4_fd);
+	closep(&(*replay)->raw_ipv6_fd);
+	free(*replay);
+	*replay = NULL;
 }

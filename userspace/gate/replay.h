@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Delivers a held frame as if it had just arrived on its interface: BPF_PROG_RUN with live frames
- * (kernel 5.18), Documentation/bpf/bpf_prog_run.rst. On lo the kernel takes an arriving frame for
- * a martian, because a frame that is really sent there carries its route along; so the packet is
- * sent there again, through a raw socket.
+ * (kernel 5.18), Documentation/bpf/bpf_prog_run.rst. On lo the kernel would drop such a frame as a
+ * martian, because a packet that is really sent there carries its route along. There the packet is
+ * sent again instead, through a raw socket.
  *
  * The gate must be open: on tcx and tc the replayed frame passes it once more.
  */
@@ -20,8 +20,8 @@ struct replay;
 
 struct replay_counters {
 	uint64_t replayed;
-	uint64_t dropped_checksum; /* damaged on its way to us: the application must not see it */
-	uint64_t dropped_refused;  /* by the kernel: TCP sends it again */
+	uint64_t dropped_checksum; /* damaged on the way to us: the application must not see it */
+	uint64_t dropped_refused;  /* the kernel did not take it: TCP sends it again */
 };
 
 /*
@@ -34,13 +34,13 @@ void replay_program_free(struct replay_program **p);
 
 /* The replay into one namespace. What is passed is borrowed. Logs its errors, -errno. */
 int replay_new(struct replay **out, struct replay_program *program, const struct netns *ns);
-void replay_free(struct replay **r);
+void replay_free(struct replay **replay);
 
 /* Delivers all that is held, oldest first, and empties h. Returns how many were delivered. */
-unsigned int replay_all(struct replay *r, struct hold *h);
+unsigned int replay_all(struct replay *replay, struct hold *h);
 
-/* Of one namespace; of all that the program has replayed into. */
-const struct replay_counters *replay_counters(const struct replay *r);
+/* Of one namespace, and of all namespaces that the program has replayed into. */
+const struct replay_counters *replay_counters(const struct replay *replay);
 const struct replay_counters *replay_program_counters(const struct replay_program *p);
 
 #endif

@@ -79,8 +79,8 @@ int steer_add_port(struct steer *s, const struct gate_addr *addr, uint16_t port,
 		.port_be = htons(port),
 		.protocol = IPPROTO_TCP,
 	};
-	int r = bpf_map__update_elem(s->skel->maps.gate_steer_ports, &key, sizeof(key), &target_id,
-				     sizeof(target_id), BPF_ANY);
+	int r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.gate_steer_ports), &key, &target_id,
+				    BPF_ANY);
 
 	return r < 0 ? log_err(r, "cannot steer the probes of port '%u'", port) : 0;
 }
@@ -89,34 +89,29 @@ int steer_set_responder(struct steer *s, uint32_t target_id, enum gate_family fa
 {
 	uint32_t index = gate_responder_index(target_id, family);
 	uint64_t fd = (uint64_t)listen_fd;
-	int r = bpf_map__update_elem(s->skel->maps.gate_responder, &index, sizeof(index), &fd,
-				     sizeof(fd), BPF_ANY);
+	int r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.gate_responder), &index, &fd,
+				    BPF_ANY);
 
 	return r < 0 ? log_err(r, "cannot steer probes to the responder") : 0;
 }
 
-/* From the first on again after each that is removed: one that is gone has no next. */
-static bool steer_remove_a_port(struct steer *s, uint32_t target_id)
-{
-	int fd = bpf_map__fd(s->skel->maps.gate_steer_ports);
-	struct gate_target_key key, *before = NULL;
-	uint32_t owner;
-
-	while (bpf_map_get_next_key(fd, before, &key) == 0) {
-		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && owner == target_id)
-			return bpf_map_delete_elem(fd, &key) == 0;
-		before = &key;
-	}
-	return false;
-}
-
 void steer_remove_target(struct steer *s, uint32_t target_id)
 {
-	while (steer_remove_a_port(s, target_id))
-		;
+	int fd = bpf_map__fd(s->skel->maps.gate_steer_ports);
+	struct gate_target_key key, next;
+	uint32_t owner;
+	int r;
+
+	/* The next key is asked for first: a key that is removed has none. */
+	for (r = bpf_map_get_next_key(fd, NULL, &next); r == 0;) {
+		key = next;
+		r = bpf_map_get_next_key(fd, &key, &next);
+		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && owner == target_id)
+			bpf_map_delete_elem(fd, &key);
+	}
 	for (uint32_t family = 0; family < GATE_FAMILIES; family++) {
 		uint32_t index = gate_responder_index(target_id, family);
 
-		bpf_map__delete_elem(s->skel->maps.gate_responder, &index, sizeof(index), 0);
+		bpf_map_delete_elem(bpf_map__fd(s->skel->maps.gate_responder), &index);
 	}
 }

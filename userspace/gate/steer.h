@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steers new connections of probes to the responder's socket while their target's gate is
- * closed: one sk_lookup program (kernel 5.9), attached to the network namespace of each target.
+ * Steers new connections of probes to the responder's socket while their target's gate is closed,
+ * with an sk_lookup program (kernel 5.9) that is attached to the network namespace of each target.
  */
 #ifndef DOZE_STEER_H
 #define DOZE_STEER_H
@@ -15,25 +15,25 @@ struct bpf_link;
 struct steer;
 
 /*
- * d is borrowed. -EOPNOTSUPP, said with its reason, if this kernel or these rights cannot do it;
- * so for steer_attach(). The caller owns *out.
+ * d is borrowed, the caller owns *out. -EOPNOTSUPP, logged with the reason, if this kernel or our
+ * rights do not allow it; steer_attach() returns the same.
  */
 int steer_new(struct steer **out, const struct datapath *d);
 void steer_free(struct steer **s);
 
 /*
- * The node's own network namespace (base/netns.h), before anything is attached there: ports of its
- * number (gate_addr_of_netns()) are found as well, such as those of 127.0.0.1.
+ * Names the node's own network namespace (base/netns.h), before the program is attached there. In
+ * it ports of gate_addr_of_netns() are found as well, and so connections to 127.0.0.1.
  */
 void steer_set_node(struct steer *s, uint64_t netns_id);
 
-/* In ns. Detached, the application's connections are its own again. */
+/* Attaches the program to ns. Once it is detached, all connections reach the application. */
 int steer_attach(struct bpf_link **out, struct steer *s, const struct netns *ns);
 void steer_detach(struct bpf_link **link);
 
 /*
- * Probes of a target come to this TCP port of addr; all zero: of any address, in every
- * namespace. -errno, logged.
+ * Probes of the target come to this TCP port of addr. If addr is all zeros, it means any address,
+ * in every namespace. -errno, logged.
  */
 int steer_add_port(struct steer *s, const struct gate_addr *addr, uint16_t port,
 		   uint32_t target_id);
@@ -45,7 +45,7 @@ int steer_add_port(struct steer *s, const struct gate_addr *addr, uint16_t port,
 int steer_set_responder(struct steer *s, uint32_t target_id, enum gate_family family,
 			int listen_fd);
 
-/* Its ports and its sockets. */
+/* Forgets the target's ports and sockets. */
 void steer_remove_target(struct steer *s, uint32_t target_id);
 
 #endif
