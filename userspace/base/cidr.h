@@ -8,18 +8,18 @@
 
 #include "gate.h"
 
-/* "::ffff:255.255.255.255/128" and its end. */
+/* Room for any address with its prefix length, and for the terminating zero. */
 #define CIDR_TEXT_MAX 52
 
-/* IPv4 is ::ffff:a.b.c.d, and so its prefix is 96 longer than it is written. */
+/* IPv4 is ::ffff:a.b.c.d here, so its prefix is 96 bits longer than the one that people write. */
 struct cidr {
 	struct gate_addr addr; /* bits behind the prefix are zero */
 	uint8_t prefix_len;    /* 0 to 128 */
 };
 
 /*
- * An address alone is a prefix of its whole length. NULL, or what is wrong, as a sentence that
- * follows the text: also bits behind the prefix, such as those of 10.0.0.1/8.
+ * An address alone is a prefix of its whole length. Bits behind the prefix, as in 10.0.0.1/8, are
+ * an error. Returns NULL, or what is wrong: the end of a sentence that begins with the text.
  */
 const char *cidr_parse(const char *text, struct cidr *out);
 
@@ -27,7 +27,7 @@ void cidr_format(const struct cidr *c, char out[CIDR_TEXT_MAX]);
 
 bool cidr_contains(const struct cidr *c, const struct gate_addr *addr);
 
-/* The address alone. */
+/* The prefix that has only this address. */
 struct cidr cidr_of(const struct gate_addr *addr);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Small kernel files (/proc, /sys): read or written whole, in one system call where it matters. */
+/* Small files, such as those of /proc and /sys, read or written whole. */
 #ifndef DOZE_FILE_H
 #define DOZE_FILE_H
 
@@ -13,21 +13,23 @@ int file_read(const char *path, char **out);
 int file_write(const char *path, const char *text);
 
 /*
- * Replaces the file at path by one with that text, or leaves it as it was: written beside it,
- * synced, and renamed. -errno.
+ * Replaces the file at path by one with that text, or leaves it as it was. The text is written to
+ * PATH.new, synced, and renamed. -errno.
  */
 int file_replace(const char *path, const char *text);
 
-/* The same, but not synced: it survives us, and not the machine. */
+/* The same, but not synced: the text survives our end, and may not survive the machine's. */
 int file_replace_unsynced(const char *path, const char *text);
 
-/* The number that follows key and a space at the start of a line, or the file's only number when
- * key is NULL. -errno, -EINVAL when there is none. */
+/*
+ * The number that follows key and a space at the start of a line; the file's only number if key is
+ * NULL. -errno, -EINVAL if there is none.
+ */
 int file_read_u64(const char *path, const char *key, uint64_t *out);
 
 /*
- * flock(2) on a directory: it needs no place of its own, and ends with us. operation: LOCK_EX, with
- * LOCK_NB. A descriptor that the caller closes, or -errno, -EWOULDBLOCK.
+ * flock(2) on a directory, which needs no file of its own and ends with our process. operation is
+ * LOCK_EX, perhaps with LOCK_NB. A descriptor that the caller closes, or -errno, -EWOULDBLOCK.
  */
 int file_lock_directory(const char *path, int operation);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Glue as libcurl-multi(3) describes it: curl tells which sockets and timers to wait for. */
+/* As libcurl-multi(3) describes it: libcurl tells which sockets and timers to wait for. */
 #include "base/http.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ struct http {
 	CURLM *multi;
 	struct event_base *base;
 	struct timer *timer;
-	struct timer *later; /* to tell of transfers that have ended in http_break_silent() */
+	struct timer *later; /* reports the transfers that http_break_silent() has ended */
 	struct http_transfer *turns;
 	struct http_limits limits;
 	struct http_socket *sockets;
@@ -134,8 +134,8 @@ static int http_set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, vo
 /* --- connections --- */
 
 /*
- * TCP alone would send to a server that has lost its power, or through a translation of addresses
- * that is no longer known, for a quarter of an hour. The kernel does all this: nobody is woken.
+ * Without limits TCP would send for a quarter of an hour to a server that has lost its power, or
+ * through a NAT that has forgotten the connection. The kernel keeps these limits without waking us.
  */
 static int http_on_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
@@ -199,7 +199,7 @@ void http_break_silent(struct http *h, unsigned int waited_ms)
 		curl_socket_t fd = s->fd;
 
 		log_debug("connection is taken for dead", "waited_ms=%u", waited_ms);
-		shutdown(fd, SHUT_RDWR); /* and so it is no longer TCP_ESTABLISHED */
+		shutdown(fd, SHUT_RDWR); /* ends TCP_ESTABLISHED: it is not found again */
 		curl_multi_socket_action(h->multi, fd, CURL_CSELECT_IN | CURL_CSELECT_ERR,
 					 &running);
 	}

@@ -11,9 +11,9 @@ struct http;
 
 /* When the kernel takes the other end of a connection for dead, and ends it with ETIMEDOUT. */
 struct http_limits {
-	int keepalive_s; /* nothing has come for so long: it is asked whether it is there, */
-	int interval_s;	 /* and is asked again */
-	int unacked_ms;	 /* it has not acknowledged what it was sent, or does not answer */
+	int keepalive_s; /* after this silence it asks whether the other end is there, */
+	int interval_s;	 /* and asks again after this time */
+	int unacked_ms;	 /* so long it waits for an acknowledgement of what was sent or asked */
 };
 
 /* limits NULL: what suits an API server. The caller owns *out. -ENOMEM, logged. */
@@ -23,25 +23,28 @@ int http_new(struct http **out, struct event_base *base, const struct http_limit
 void http_free(struct http **h);
 
 /*
- * Called when a transfer has ended; easy is no longer in the loop, and still the caller's. Never
+ * Called when a transfer has ended. easy is out of the loop then; it is still the caller's. Never
  * called from within http_start().
  */
 typedef void (*http_done_fn)(void *arg, CURL *easy, CURLcode result);
 
-/* easy stays the caller's. Its CURLOPT_PRIVATE is used by us. -EIO, logged. */
 struct http_transfer {
 	http_done_fn done;
 	void *arg;
-	/* NULL unless http_want_turn() is called. */
+	/* Needed only by users of http_want_turn(). */
 	void (*turn)(void *arg);
-	bool wants_turn;		   /* ours, as what follows */
-	struct http_transfer *prev, *next; /* among those that want a turn */
+	/* http.c's own: whether it is in the list of those that want a turn, and its place there.
+	 */
+	bool wants_turn;
+	struct http_transfer *prev, *next;
 };
+
+/* easy stays the caller's; CURLOPT_PRIVATE is ours. -EIO, logged. */
 int http_start(struct http *h, CURL *easy, struct http_transfer *transfer);
 
 /*
- * For a callback of libcurl's, in which no transfer may be started or cancelled: turn() is called
- * when libcurl has returned, and before done().
+ * For libcurl's callbacks, which must not start or cancel a transfer: turn() is called when libcurl
+ * has returned, and before done().
  */
 void http_want_turn(struct http *h, struct http_transfer *transfer);
 
@@ -49,10 +52,10 @@ void http_want_turn(struct http *h, struct http_transfer *transfer);
 void http_cancel(struct http *h, CURL *easy);
 
 /*
- * Somebody has waited in vain for that long: every connection on which nothing has come for half of
- * it is broken, and the transfers on it end with an error, though not from within. A transfer that
- * is started from now on does not meet such a connection: libcurl itself would go on using one of
- * HTTP/2 on which a transfer has timed out. Not for a callback of libcurl's.
+ * To be called when an answer has not come within waited_ms. Breaks every connection that has been
+ * silent for half of that time; the transfers on it end with an error, after this call. A transfer
+ * that is started later gets another connection; libcurl alone would go on using an HTTP/2
+ * connection on which a transfer has timed out. Not to be called by a callback of libcurl.
  */
 void http_break_silent(struct http *h, unsigned int waited_ms);
 

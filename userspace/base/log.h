@@ -36,7 +36,7 @@ void log_warn(const char *msg, const char *fields, ...) __attribute__((format(pr
  */
 int log_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same as a warning: something failed that we can do without. */
+/* The same as a warning: something has failed that we can do without. */
 int log_warn_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
 
 /*

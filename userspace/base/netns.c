@@ -21,25 +21,11 @@ static int netns_open_path(const char *path)
 	return fd < 0 ? log_err(-errno, "cannot open the network namespace '%s'", path) : fd;
 }
 
-static bool netns_is_same(int a, int b)
-{
-	struct stat stat_a, stat_b;
-
-	return fstat(a, &stat_a) == 0 && fstat(b, &stat_b) == 0 && stat_a.st_ino == stat_b.st_ino &&
-	       stat_a.st_dev == stat_b.st_dev;
-}
-
-static uint64_t netns_id(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 ? st.st_ino : 0;
-}
-
 int netns_open(struct netns *out, pid_t pid)
 {
 	_cleanup_(closep) int home_fd = netns_open_path("/proc/self/ns/net");
 	_cleanup_(closep) int fd = -1;
+	struct stat st, home_st;
 	char path[64];
 
 	if (home_fd < 0)
@@ -51,8 +37,10 @@ int netns_open(struct netns *out, pid_t pid)
 	fd = netns_open_path(path);
 	if (fd < 0)
 		return fd;
-	out->is_home = netns_is_same(fd, home_fd);
-	out->id = netns_id(fd);
+	if (fstat(fd, &st) < 0 || fstat(home_fd, &home_st) < 0)
+		return log_err(-errno, "cannot tell which network namespace '%s' is", path);
+	out->is_home = st.st_ino == home_st.st_ino && st.st_dev == home_st.st_dev;
+	out->id = st.st_ino;
 	out->fd = TAKE_FD(fd);
 	out->home_fd = TAKE_FD(home_fd);
 	return 0;
@@ -77,8 +65,9 @@ void netns_leave(const struct netns *ns)
 	if (ns->is_home || setns(ns->home_fd, CLONE_NEWNET) == 0)
 		return;
 	/*
-	 * What follows would happen in the wrong namespace. It cannot fail as long as we may enter
-	 * any; ending is safe: the gate goes with us, and the watchdog restores the full size.
+	 * All that follows would happen in the wrong namespace. This cannot fail unless we have
+	 * lost the right to enter any. To end is safe: the kernel detaches the gate, and the
+	 * watchdog restores the full size.
 	 */
 	log_err(-errno, "cannot return from the target's network namespace");
 	abort();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The network namespace of a target. It is entered only for the calls that need it, and left at
- * once: the sockets and links that were made inside stay there.
+ * The network namespace of a target. We enter it only for the calls that need it, and leave at
+ * once; sockets and links that were made inside belong to it for good.
  */
 #ifndef DOZE_NETNS_H
 #define DOZE_NETNS_H
@@ -14,12 +14,12 @@ struct netns {
 	int fd;	      /* the target's */
 	int home_fd;  /* ours */
 	bool is_home; /* both are the same: entering does nothing */
-	uint64_t id;  /* its inode: of no other namespace while we have it open */
+	uint64_t id;  /* the inode of the target's: no other has it while we keep it open */
 };
 
 #define NETNS_NONE ((struct netns){ .fd = -1, .home_fd = -1, .is_home = true })
 
-/* pid 0: our own. Logs its errors, -errno. */
+/* Opens the namespace of a process; of ours if pid is 0. Logs its errors, -errno. */
 int netns_open(struct netns *out, pid_t pid);
 void netns_close(struct netns *ns);
 

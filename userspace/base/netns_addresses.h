@@ -10,7 +10,7 @@
 
 /*
  * Writes at most max addresses, and returns how many: 127.0.0.1 and ::1 first, then those of every
- * interface, but for link-local ones, which need an interface named beside them.
+ * interface. IPv6 link-local ones are left out: they mean nothing without their interface.
  */
 size_t netns_addresses_list(const struct netns *ns, struct gate_addr *out, size_t max);
 

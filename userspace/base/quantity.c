@@ -12,7 +12,7 @@
 #define QUANTITY_DURATION_MAX_NS (1000 * 24 * 3600 * NS_PER_S)
 #define QUANTITY_MILLICPU_MAX	 (1024 * 1000)
 
-/* More than 1000 days have microseconds, and a thousand times as much still fits. */
+/* More microseconds than 1000 days have; a thousand times as much still fits into a uint64_t. */
 #define QUANTITY_WHOLE_MAX UINT64_C(1000000000000000)
 
 #define QUANTITY_KUBE_CPU_MAX 1000000
@@ -96,7 +96,7 @@ int quantity_parse_duration(const char *text, uint64_t *ns_out)
 			return -EINVAL;
 		if (n.whole > QUANTITY_DURATION_MAX_NS / unit_ns)
 			return -ERANGE;
-		/* unit_ns has at least three zeroes: nothing overflows, and what is lost is < 1 ns.
+		/* unit_ns is a multiple of 1000. So nothing overflows, and less than 1 ns is lost.
 		 */
 		total_ns += n.whole * unit_ns + n.billionths * (unit_ns / 1000) / (NS_PER_S / 1000);
 		if (total_ns > QUANTITY_DURATION_MAX_NS)
@@ -154,8 +154,8 @@ int quantity_parse_kube_cpu(const char *text, int64_t *millicpu_out)
 		if (n.whole > QUANTITY_KUBE_CPU_MAX * NS_PER_S / unit)
 			return -ERANGE;
 		/*
-		 * In millionths first: the product of two billions would overflow. No multiple of
-		 * 1m lies between a number and what it is rounded up to on the way.
+		 * In millionths first, because the product of two billions would overflow. Rounding
+		 * up on the way never passes a multiple of 1m, so the result is the same.
 		 */
 		billionths = (n.billionths + 999) / 1000 * unit;
 		billionths = n.whole * unit + (billionths + 999999) / 1000000;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Ownership made visible: cleanup attributes and the macros by which an owned thing leaves. */
+/*
+ * Ownership made visible: cleanup attributes, and the macros by which an owned thing leaves. And
+ * the few helpers that every file may need, which for that reason have no prefix.
+ */
 #ifndef DOZE_UTIL_H
 #define DOZE_UTIL_H
 

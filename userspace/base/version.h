@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What doze version prints. */
 #ifndef DOZE_VERSION_H
 #define DOZE_VERSION_H
 
