@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/util.h"
 #include "lib/test.h"
 #include "probe/responder.h"
+#include "probe/selfcert.h"
 
 /* The beginning of HTTP/2, the headers of some call, and what acknowledges our SETTINGS. */
 #define PREFACE	     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
@@ -29,7 +31,7 @@ static struct caller_rules rules_of(void *arg, const struct gate_flow *flow)
 {
 	(void)arg;
 	(void)flow;
-	return (struct caller_rules){ .knows_kubelet = true };
+	return (struct caller_rules){ .knows_kubelet = true, .has_https = true };
 }
 
 static void on_client(void *arg, const struct gate_flow *flow)
@@ -147,5 +149,62 @@ TEST(a_crowd_is_accepted_a_few_at_a_time)
 	assert_true(turns >= ARRAY_LEN(crowd) / 32);
 	for (size_t i = 0; i < ARRAY_LEN(crowd); i++)
 		close(crowd[i]);
+	free_rig(&rig);
+}
+
+/* As the kubelet says hello: no server name, h2 and http/1.1. */
+static SSL *say_hello(struct rig *rig, SSL_CTX *context)
+{
+	static const unsigned char offered[] = "\x02h2\x08http/1.1";
+	SSL *ssl = SSL_new(context);
+
+	assert_non_null(ssl);
+	assert_int_equal(SSL_set_alpn_protos(ssl, offered, sizeof(offered) - 1), 0);
+	SSL_set_fd(ssl, rig->client);
+	evutil_make_socket_nonblocking(rig->client);
+	while (SSL_connect(ssl) < 1)
+		event_base_loop(rig->base, EVLOOP_NONBLOCK);
+	return ssl;
+}
+
+#define PROBE "GET / HTTP/1.1\r\nUser-Agent: kube-probe/1.36\r\nConnection: close\r\n\r\n"
+#define OK    "HTTP/1.1 200 OK\r\n"
+
+TEST(a_caller_that_closes_its_end_behind_a_request_is_answered)
+{
+	struct rig rig = { 0 };
+	char answer[sizeof(OK) - 1];
+
+	make_rig(&rig);
+	SAY(&rig, PROBE);
+	shutdown(rig.client, SHUT_WR);
+	while (recv(rig.client, answer, sizeof(answer), MSG_DONTWAIT | MSG_PEEK) < 0)
+		event_base_loop(rig.base, EVLOOP_NONBLOCK);
+	assert_int_equal(recv(rig.client, answer, sizeof(answer), 0), sizeof(answer));
+	assert_memory_equal(answer, OK, sizeof(answer));
+	free_rig(&rig);
+}
+
+TEST(a_caller_that_does_so_by_tls_is_answered)
+{
+	SSL_CTX *context = NULL;
+	struct rig rig = { 0 };
+	char answer[sizeof(OK) - 1];
+	int n;
+	SSL *ssl;
+
+	make_rig(&rig);
+	assert_return_code(selfcert_new_client(&context), 0);
+	ssl = say_hello(&rig, context);
+	assert_int_equal(SSL_write(ssl, PROBE, sizeof(PROBE) - 1), sizeof(PROBE) - 1);
+	SSL_shutdown(ssl);
+	shutdown(rig.client, SHUT_WR);
+	while ((n = SSL_read(ssl, answer, sizeof(answer))) < 0 &&
+	       SSL_get_error(ssl, n) == SSL_ERROR_WANT_READ)
+		event_base_loop(rig.base, EVLOOP_NONBLOCK);
+	assert_int_equal(n, sizeof(answer));
+	assert_memory_equal(answer, OK, sizeof(answer));
+	SSL_free(ssl);
+	selfcert_free(&context);
 	free_rig(&rig);
 }

@@ -33,11 +33,10 @@
 
 enum connection_state {
 	CONNECTION_JUDGING,
-	CONNECTION_TLS,	     /* judging what is inside */
-	CONNECTION_ANSWERED, /* until the caller closes */
-	CONNECTION_IGNORED,  /* without an answer, until the caller closes */
-	CONNECTION_UNACKED,  /* a client that has not acknowledged our SETTINGS yet */
-	CONNECTION_WAITING,  /* a client that waits for the gate */
+	CONNECTION_TLS,	    /* judging what is inside */
+	CONNECTION_ENDING,  /* answered or ignored, until the caller closes */
+	CONNECTION_UNACKED, /* a client that has not acknowledged our SETTINGS yet */
+	CONNECTION_WAITING, /* a client that waits for the gate */
 	CONNECTION_CONNECTING,
 	CONNECTION_RELAYED,
 };
@@ -172,17 +171,24 @@ static void connection_on_answered(struct bufferevent *client, void *arg)
 	connection_arm(connection, CONNECTION_CLOSE_MS);
 }
 
+/* Nothing more is expected of the caller than that it closes, within ms. */
+static void connection_await_end(struct connection *connection, bufferevent_data_cb on_written,
+				 unsigned int ms)
+{
+	connection->state = CONNECTION_ENDING;
+	bufferevent_setcb(connection->client, connection_drop_read, on_written, connection_on_end,
+			  connection);
+	connection_drop_read(connection->client, connection);
+	bufferevent_enable(connection->client, EV_READ | EV_WRITE);
+	connection_arm(connection, ms);
+}
+
 static void connection_answer(struct connection *connection, const uint8_t *bytes, size_t len,
 			      uint64_t *counter)
 {
 	(*counter)++;
-	connection->state = CONNECTION_ANSWERED;
-	bufferevent_setcb(connection->client, connection_drop_read, connection_on_answered,
-			  connection_on_end, connection);
-	connection_drop_read(connection->client, connection);
+	connection_await_end(connection, connection_on_answered, CONNECTION_CLOSE_MS);
 	bufferevent_write(connection->client, bytes, len);
-	bufferevent_enable(connection->client, EV_READ | EV_WRITE);
-	connection_arm(connection, CONNECTION_CLOSE_MS);
 }
 
 static void connection_answer_http(struct connection *connection, const uint8_t *bytes, size_t len,
@@ -200,17 +206,6 @@ static void connection_answer_grpc(struct connection *connection, const uint8_t 
 
 	n += reply_grpc(reply_h2_stream(bytes, len), reply + n);
 	connection_answer(connection, reply, n, &connection->set->counters.answered_grpc);
-}
-
-/* It came from an ignored source, and we cannot answer it: it is kept for a while, wakes nobody. */
-static void connection_ignore(struct connection *connection)
-{
-	connection->state = CONNECTION_IGNORED;
-	bufferevent_setcb(connection->client, connection_drop_read, NULL, connection_on_end,
-			  connection);
-	connection_drop_read(connection->client, connection);
-	bufferevent_enable(connection->client, EV_READ);
-	connection_arm(connection, CONNECTION_IGNORED_MS);
 }
 
 /* --- clients --- */
@@ -349,7 +344,8 @@ static void connection_hand_over(struct connection *connection)
 	if (!connection->client && !connection_begin_reading(connection))
 		return;
 	if (connection->rules.is_ignored) {
-		connection_ignore(connection);
+		/* We cannot answer it: it is kept for a while, and wakes nobody. */
+		connection_await_end(connection, NULL, CONNECTION_IGNORED_MS);
 		return;
 	}
 	set->counters.handed_over++;
@@ -479,8 +475,7 @@ static void connection_on_timeout(void *arg)
 	struct connection *connection = arg;
 
 	switch (connection->state) {
-	case CONNECTION_ANSWERED:
-	case CONNECTION_IGNORED:
+	case CONNECTION_ENDING:
 		connection_free(connection);
 		return;
 	case CONNECTION_UNACKED:

@@ -3,8 +3,7 @@
  * One connection that was accepted in the place of a target: it is read and judged, then answered
  * or carried on to the target.
  *
- *   JUDGING -> [TLS] -> ANSWERED                                        a probe
- *                    -> IGNORED                                         from an ignored source
+ *   JUDGING -> [TLS] -> ENDING                                          a probe, or ignored
  *                    -> [UNACKED] -> WAITING -> CONNECTING -> RELAYED   a client
  */
 #ifndef DOZE_CONNECTION_H

@@ -41,15 +41,12 @@ struct ready_spec {
 	const char *service; /* of READY_GRPC, "" for the server as a whole */
 };
 
-/* The local port from which a try is about to connect; 0: there is no try any more. */
-typedef void (*ready_port_fn)(void *arg, uint16_t port);
-typedef void (*ready_fn)(void *arg);
-
 struct ready_settings {
 	struct ready_spec spec;
 	const struct netns *ns; /* borrowed */
-	ready_port_fn port_changed;
-	ready_fn ready; /* never from within ready_start() */
+	/* The local port from which a try is about to connect; 0: there is no try any more. */
+	void (*port_changed)(void *arg, uint16_t port);
+	void (*ready)(void *arg); /* never from within ready_start() */
 	void *arg;
 };
 
