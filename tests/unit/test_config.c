@@ -906,6 +906,22 @@ TEST(without_annotations_the_nodes_flags_count)
 	assert_true(pod.target.activity.busy.max_ms == 1200 * 1000);
 }
 
+/* Eight times the idle time is the default as well, but here it has been said. */
+TEST(what_the_node_says_stays_when_the_pods_idle_time_is_another)
+{
+	_cleanup_(parsed_free) struct parsed node;
+	_cleanup_(config_free) struct config pod = { 0 };
+	char error[CONFIG_ERROR_MAX];
+
+	parse(&node, CONFIG_NODE,
+	      ARGS("--node-name=n1", "--idle-after=1m", "--idle-max=8m", "--busy-max=15m"));
+	expect_ok(&node);
+	assert_int_equal(annotate(&pod, &node.config, "doze.dev/idle-after", "5s", error), 0);
+	assert_true(pod.target.idle_max_ns == 480 * NS_PER_S);
+	assert_true(pod.target.activity.busy.max_ms == 900 * 1000);
+	assert_true(pod.target.activity.busy.idle_ms == 5000);
+}
+
 /* clang-format off */
 static const struct {
 	const char *name, *value, *error;
