@@ -724,6 +724,7 @@ TEST(the_reference_has_each_setting_with_its_variable_and_its_annotation)
 	assert_int_equal(count(text, "### `-p, --port PORT`\n"), 1);
 	assert_int_equal(count(text, "### `--idle-after DURATION`\n"), 1);
 	assert_int_equal(count(text, "annotation doze.dev/idle-after;"), 1);
+	assert_int_equal(count(text, "### `--asleep "), 1); /* although a pod has other words */
 	for (size_t i = 0; i < ARRAY_LEN(run_variables); i++)
 		assert_true(count(text, run_variables[i].name) > 0);
 	assert_int_equal(count(text, "DOZE_GROUP"), 0); /* it is an annotation alone */

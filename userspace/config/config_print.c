@@ -192,6 +192,20 @@ static void config_print_where(const struct config_setting *s, char out[CONFIG_P
 			 config_print_list_hint(s));
 }
 
+static void config_print_title(FILE *out, enum config_print_format format,
+			       const struct config_setting *s)
+{
+	char flag[CONFIG_PRINT_ARGUMENT_MAX];
+
+	config_print_flag(s, flag);
+	if (format == CONFIG_PRINT_MAN) {
+		fputs(".TP\n.B ", out);
+		config_print_roff(out, flag);
+	} else {
+		fprintf(out, "\n### `%s`\n", flag);
+	}
+}
+
 /* Two paragraphs of an item are one of man's, with a break between them. */
 static void config_print_item(FILE *out, enum config_print_format format, const char *text)
 {
@@ -207,17 +221,13 @@ void config_print_reference(FILE *out, enum config_print_format format)
 {
 	for (size_t i = 0; i < config_table_len; i++) {
 		const struct config_setting *s = &config_table[i];
-		char flag[CONFIG_PRINT_ARGUMENT_MAX], text[CONFIG_PRINT_TEXT_MAX];
+		char text[CONFIG_PRINT_TEXT_MAX];
 
 		if (s->section)
 			config_print_section(out, format, s->section);
-		config_print_flag(s, flag);
-		if (format == CONFIG_PRINT_MARKDOWN) {
-			fprintf(out, "\n### `%s`\n", flag);
-		} else {
-			fputs(".TP\n.B ", out);
-			config_print_roff(out, flag);
-		}
+		/* A flag that takes other words in a pod has two rows, and is one all the same. */
+		if (i == 0 || strcmp(s->name, config_table[i - 1].name) != 0)
+			config_print_title(out, format, s);
 		config_print_help(s, true, text);
 		config_print_item(out, format, text);
 		config_print_where(s, text);

@@ -78,16 +78,17 @@ const struct config_setting config_table[] = {
 	  "gets twice the idle time, and twice that, up to this. A longer sleep ends it. Default: 8 "
 	  "times --idle-after." },
 
-	{ "asleep", 0, CONFIG_RUN, VALUE(choice, enum config_asleep, asleep),
-	  WORDS({ "freeze", CONFIG_ASLEEP_FREEZE }, { "throttle", CONFIG_ASLEEP_THROTTLE }),
-	  .section = "What sleep is", .is_common = true,
-	  .help = "What sleep is: freeze (no CPU at all) or throttle (--asleep-cpu). Default freeze, "
-	  "or throttle on a machine that cannot freeze." },
 	{ "asleep", 0, CONFIG_PODS, VALUE(choice, enum config_asleep, asleep),
 	  WORDS({ "throttle", CONFIG_ASLEEP_THROTTLE }, { "freeze", CONFIG_ASLEEP_FREEZE },
-		{ "reclaim", CONFIG_ASLEEP_RECLAIM }), .fallback = "throttle", .is_common = true,
+		{ "reclaim", CONFIG_ASLEEP_RECLAIM }), .fallback = "throttle",
+	  .section = "What sleep is", .is_common = true,
 	  .help = "What sleep is: throttle (--asleep-cpu), freeze (no CPU at all; kubectl exec and "
 	  "exec probes do not work), or reclaim (frozen, and later its memory is given back)." },
+	{ "asleep", 0, CONFIG_RUN, VALUE(choice, enum config_asleep, asleep),
+	  WORDS({ "freeze", CONFIG_ASLEEP_FREEZE }, { "throttle", CONFIG_ASLEEP_THROTTLE }),
+	  .is_common = true,
+	  .help = "What sleep is: freeze (no CPU at all) or throttle (--asleep-cpu). Default freeze, "
+	  "or throttle on a machine that cannot freeze." },
 	{ "asleep-cpu", 0, CONFIG_EACH, VALUE(cpu, uint32_t, asleep_millicpu), .fallback = "10m",
 	  .is_common = true,
 	  .help = "CPU while asleep, from 10m on. For doze run, of --asleep=throttle; in a pod a "

@@ -26,7 +26,7 @@ struct config_type {
 	/* NULL; or the sentence, which lives as long as v. */
 	const char *(*parse)(struct config_value *v);
 	size_t size;		/* of a value; of a list, one of its items */
-	const char *argument;	/* as the help calls it; NULL: a switch, which has none */
+	const char *argument;	/* as the help calls it; NULL: the words, if there are */
 	const char *separators; /* between the items of a list in the environment */
 	bool is_text;		/* the value is a string */
 	bool may_repeat;	/* a list may have the same item twice */
