@@ -116,79 +116,39 @@ static void log_end(struct log_line *line)
 		return;
 }
 
-static void log_fields(enum log_level level, const char *msg, const char *fields, va_list args)
+void log_fields(enum log_level level, const char *msg, const char *fields, ...)
 {
 	struct log_line line;
+	va_list args;
 
 	if (level < log_threshold)
 		return;
 	log_begin(&line, level, msg);
 	if (fields) {
+		va_start(args, fields);
 		log_append(&line, " ");
 		log_vappend(&line, fields, args);
+		va_end(args);
 	}
 	log_end(&line);
 }
 
-static void log_failure(enum log_level level, int r, const char *what, va_list args)
+int log_failure(enum log_level level, int r, const char *what, ...)
 {
 	struct log_line line;
 	char msg[LOG_LINE_MAX / 2];
+	va_list args;
 
 	if (level < log_threshold)
-		return;
+		return r;
+	va_start(args, what);
 	vsnprintf(msg, sizeof(msg), what, args);
+	va_end(args);
 	log_begin(&line, level, msg);
 	if (r) {
 		log_append(&line, " error=");
 		log_append_quoted(&line, strerror(-r));
 	}
 	log_end(&line);
-}
-
-void log_debug(const char *msg, const char *fields, ...)
-{
-	va_list args;
-
-	va_start(args, fields);
-	log_fields(LOG_LEVEL_DEBUG, msg, fields, args);
-	va_end(args);
-}
-
-void log_info(const char *msg, const char *fields, ...)
-{
-	va_list args;
-
-	va_start(args, fields);
-	log_fields(LOG_LEVEL_INFO, msg, fields, args);
-	va_end(args);
-}
-
-void log_warn(const char *msg, const char *fields, ...)
-{
-	va_list args;
-
-	va_start(args, fields);
-	log_fields(LOG_LEVEL_WARN, msg, fields, args);
-	va_end(args);
-}
-
-int log_err(int r, const char *what, ...)
-{
-	va_list args;
-
-	va_start(args, what);
-	log_failure(LOG_LEVEL_ERROR, r, what, args);
-	va_end(args);
-	return r;
-}
-
-int log_warn_err(int r, const char *what, ...)
-{
-	va_list args;
-
-	va_start(args, what);
-	log_failure(LOG_LEVEL_WARN, r, what, args);
-	va_end(args);
 	return r;
 }

@@ -26,18 +26,21 @@ int log_parse_level(const char *text, enum log_level *out);
  * msg is a constant sentence; fields is a printf format that yields "key=value key=value", or
  * NULL. A value with spaces is the caller's to quote.
  */
-void log_debug(const char *msg, const char *fields, ...) __attribute__((format(printf, 2, 3)));
-void log_info(const char *msg, const char *fields, ...) __attribute__((format(printf, 2, 3)));
-void log_warn(const char *msg, const char *fields, ...) __attribute__((format(printf, 2, 3)));
+void log_fields(enum log_level level, const char *msg, const char *fields, ...)
+	__attribute__((format(printf, 3, 4)));
+#define log_debug(...) log_fields(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...)  log_fields(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...)  log_fields(LOG_LEVEL_WARN, __VA_ARGS__)
 
 /*
  * What was tried, and on what, as a printf format; why it failed is taken from r, a negative
- * errno (0: no reason is added). Returns r, so that a caller can log and pass the code up.
+ * errno (0: no reason is added). Returns r, so that a caller can log and pass the code up. It is a
+ * warning where something has failed that we can do without.
  */
-int log_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
-
-/* The same as a warning: something has failed that we can do without. */
-int log_warn_err(int r, const char *what, ...) __attribute__((format(printf, 2, 3)));
+int log_failure(enum log_level level, int r, const char *what, ...)
+	__attribute__((format(printf, 3, 4)));
+#define log_err(...)	  log_failure(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn_err(...) log_failure(LOG_LEVEL_WARN, __VA_ARGS__)
 
 /*
  * Copies text so that it can stand between the quotes of a field: quotes, backslashes and control

@@ -183,16 +183,9 @@ static int interfaces_check_names(const struct interfaces *i)
 	return 0;
 }
 
-static bool interfaces_uses_any(const struct interfaces *i)
-{
-	const struct interfaces_link *link;
-
-	DL_SEARCH_SCALAR(i->links, link, is_used, true);
-	return link;
-}
-
 static int interfaces_start(struct interfaces *i, struct event_base *base)
 {
+	struct interfaces_link *used;
 	int r = interfaces_check_names(i);
 
 	/* Listen first, so that no change after the scan is missed. */
@@ -200,7 +193,8 @@ static int interfaces_start(struct interfaces *i, struct event_base *base)
 		r = interfaces_listen(i, base);
 	if (r == 0)
 		r = interfaces_scan(i);
-	if (r == 0 && !interfaces_uses_any(i))
+	DL_SEARCH_SCALAR(i->links, used, is_used, true);
+	if (r == 0 && !used)
 		r = log_err(-ENODEV, "no interface is up and has an address, not even lo");
 	return r;
 }
@@ -230,7 +224,7 @@ static void interfaces_release(struct interfaces *i)
 {
 	struct interfaces_link *link;
 
-	if (!i->settings.released || !interfaces_uses_any(i) || netns_enter(i->ns) < 0)
+	if (!i->settings.released || !i->links || netns_enter(i->ns) < 0)
 		return;
 	DL_FOREACH(i->links, link)
 	{
