@@ -94,34 +94,24 @@ static void backend_pod_go_deeper(struct backend_pod *b)
 	}
 }
 
-/* For good, as opposed to a server that does not answer, or is busy. */
-static bool backend_pod_is_refusal(int r)
-{
-	return r == -EACCES || r == -EINVAL || r == -ENODATA;
-}
-
-static void backend_pod_say_fallen_back(struct backend_pod *b)
-{
-	if (b->has_fallen_back)
-		return;
-	b->has_fallen_back = true;
-	log_warn("the cluster refuses to resize the pod: it sleeps by its cgroups alone, and its "
-		 "requests stay reserved",
-		 "pod=%s", b->settings.name);
-}
-
 static void backend_pod_on_kube_asleep(struct backend_pod *b, int r)
 {
+	/* For good, as opposed to a server that does not answer, or is busy. */
+	bool is_refused = r == -EACCES || r == -EINVAL || r == -ENODATA;
+
 	if (b->phase != BACKEND_POD_ASKING)
 		return;
-	if (backend_pod_is_refusal(r)) {
-		backend_pod_say_fallen_back(b);
-		backend_pod_go_deeper(b);
-	} else if (r < 0) {
+	if (r < 0 && !is_refused) {
 		backend_done(&b->backend, BACKEND_ASLEEP, r);
-	} else {
-		backend_pod_go_deeper(b);
+		return;
 	}
+	if (is_refused && !b->has_fallen_back) {
+		b->has_fallen_back = true;
+		log_warn("the cluster refuses to resize the pod: it sleeps by its cgroups alone, "
+			 "and its requests stay reserved",
+			 "pod=%s", b->settings.name);
+	}
+	backend_pod_go_deeper(b);
 }
 
 /*
@@ -180,14 +170,6 @@ static void backend_pod_settle(struct backend_pod *b)
 	b->settle_ns = min_u64(2 * b->settle_ns, BACKEND_POD_SETTLE_MAX_NS);
 }
 
-static void backend_pod_on_kube_full(struct backend_pod *b, int r)
-{
-	if (!b->waits_for_kube)
-		return;
-	b->waits_for_kube = false;
-	backend_done(&b->backend, BACKEND_FULL, r);
-}
-
 /* The kubelet will write these for the containers that the API server resizes. */
 static void backend_pod_expect_full(struct backend_pod *b)
 {
@@ -224,10 +206,12 @@ static void backend_pod_on_kube(void *arg, enum backend_size size, int r)
 {
 	struct backend_pod *b = arg;
 
-	if (size == BACKEND_FULL)
-		backend_pod_on_kube_full(b, r);
-	else
+	if (size == BACKEND_ASLEEP) {
 		backend_pod_on_kube_asleep(b, r);
+	} else if (b->waits_for_kube) {
+		b->waits_for_kube = false;
+		backend_done(&b->backend, BACKEND_FULL, r);
+	}
 }
 
 static void backend_pod_on_timer(void *arg)

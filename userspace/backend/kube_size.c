@@ -314,20 +314,16 @@ char *kube_size_patch(const struct kube_sizes *sizes, enum kube_step step)
 	return text;
 }
 
-static bool kube_size_is_met(const struct kube_size *size, enum kube_step step,
-			     const struct kube_cpu *cpu)
-{
-	return cpu->limit_millicpu == kube_size_of_step(size, step)->limit_millicpu &&
-	       cpu->request_millicpu == kube_size_request_of(size, step);
-}
-
 bool kube_size_is_asked(const struct kube_sizes *sizes, const struct kube_pod *pod,
 			enum kube_step step)
 {
 	for (size_t i = 0; i < sizes->len; i++) {
 		const struct kube_container *c = kube_pod_find(pod, sizes->sizes[i].name);
 
-		if (!c || !kube_size_is_met(&sizes->sizes[i], step, &c->spec))
+		if (!c ||
+		    c->spec.limit_millicpu !=
+			    kube_size_of_step(&sizes->sizes[i], step)->limit_millicpu ||
+		    c->spec.request_millicpu != kube_size_request_of(&sizes->sizes[i], step))
 			return false;
 	}
 	return true;
