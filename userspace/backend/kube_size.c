@@ -255,7 +255,10 @@ int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 					     error);
 	if (r < 0)
 		return r;
-	return out->len ? 0 : -EINVAL;
+	if (!out->len)
+		return -EINVAL;
+	*error = '\0'; /* of one that was left out */
+	return 0;
 }
 
 enum kube_step kube_size_first_step(const struct kube_sizes *sizes)

@@ -62,8 +62,8 @@ uint32_t kube_size_asleep_millicpu(const struct kube_pod *pod,
  * known (a state file's), else from the pod's annotation doze.dev/full. If it has the asleep size
  * that known says, that stays its asleep size until it has been full, whatever is chosen now, and
  * it is planned for also if it is no longer chosen. Containers that cannot be put to sleep are left
- * out, unless they were named. -EINVAL with a sentence in error when nothing is left; -ENODATA when
- * the full size of a sleeping container is not known.
+ * out, unless they were named. -EINVAL when nothing is left, and -ENODATA when the full size of a
+ * sleeping container is not known, with a sentence in error, which is "" after a success.
  */
 int kube_size_plan(struct kube_sizes *out, const struct kube_pod *pod,
 		   const struct kube_size_choice *choice, const struct kube_sizes *known,
