@@ -293,7 +293,7 @@ static int node_pod_find_size(struct node_pod *np, struct pod_size *size,
 	int r = pod_size_find(size, &settings, pod, plan, error);
 
 	np->backend = size->backend;
-	if (r == 0 && *error)
+	if (r == 0 && size->is_full_unknown)
 		node_pod_refuse(np, "CannotSleep", error);
 	return r;
 }

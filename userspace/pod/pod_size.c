@@ -199,12 +199,11 @@ static int pod_size_find_spec(struct pod_size_search *s)
 		s->out->must_mend = true;
 	} else if (r == -ENODATA) {
 		s->out->must_mend = true;
-		return 0; /* the error says why */
+		s->out->is_full_unknown = true;
 	} else {
 		log_info("the API server cannot resize the pod: it sleeps by its cgroups alone",
 			 "pod=%s why=\"%s\"", s->settings->full_name, s->error);
 	}
-	*s->error = '\0';
 	return 0;
 }
 

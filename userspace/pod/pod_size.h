@@ -37,15 +37,13 @@ struct pod_size {
 	pid_t pid;		     /* of a process of its containers; -ESRCH: there is none */
 	bool may_be_small;	     /* an earlier doze, or the API server, has made it smaller */
 	bool is_asleep;		     /* as that doze left it: no container was started anew since */
-	/* It has to be full first: not just what is to sleep now may sleep, or too little is known.
-	 */
-	bool must_mend;
+	bool must_mend;		     /* more is asleep than is to sleep now, or less is known */
+	bool is_full_unknown;	     /* the full size of a sleeping container: see error */
 };
 
 /*
- * The plan has the containers that are to sleep. -EINVAL or -ENODATA: so it is with this pod;
- * another -errno may pass. error has a sentence then, and also on success if the full size of a
- * sleeping container is not known; else "".
+ * The plan has the containers that are to sleep. -errno with a sentence in error: -EINVAL and
+ * -ENODATA are about the pod itself, another may pass.
  */
 int pod_size_find(struct pod_size *out, const struct pod_size_settings *settings,
 		  const struct kube_pod *pod, const struct node_plan *plan,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Reads what kube/kube_pod.h has of the containers, and copies what it keeps. */
+/* Ports, readiness, and where probes come from; strings are copied. */
 #include "pod/pod_target.h"
 
 #include <errno.h>
@@ -96,7 +96,7 @@ static int pod_target_use_probe(struct pod_target *t, const struct kube_containe
 	return 0;
 }
 
-/* The first container that has a probe of its own; without one, a TCP connection will do. */
+/* The first container that has a readinessProbe; without one, a TCP connection will do. */
 static int pod_target_find_probe(struct pod_target *t, const struct pod_target_from *from,
 				 char error[POD_TARGET_ERROR_MAX])
 {
@@ -110,7 +110,7 @@ static int pod_target_find_probe(struct pod_target *t, const struct pod_target_f
 
 /* --- probes --- */
 
-/* A copy, which the target's configuration borrows. NULL: it is there already, or one too many. */
+/* A copy for the target's configuration. NULL: the agent is known, or there are too many. */
 static const char *pod_target_copy_agent(struct pod_target *t, const char *agent)
 {
 	if (!agent || t->agents_len == ARRAY_LEN(t->agents))
@@ -124,7 +124,7 @@ static const char *pod_target_copy_agent(struct pod_target *t, const char *agent
 	return t->agents[t->agents_len++];
 }
 
-/* Asleep, a container's probes are answered for it; one that does not sleep answers by itself. */
+/* We answer the probes of a container that sleeps. */
 static void pod_target_add_probe(struct pod_target *t, const struct kube_container *c,
 				 const struct kube_probe *probe)
 {
@@ -143,8 +143,8 @@ static void pod_target_add_probe(struct pod_target *t, const struct kube_contain
 }
 
 /*
- * The kubelet's probes come from the node, by whichever of its addresses: which they are, the
- * routes of the network plugin decide. Where its connections can be known, any address will do.
+ * The kubelet's probes come from an address of the node; the routes of the network plugin decide
+ * which one. Where the kubelet's connections are known, any address will do.
  */
 static void pod_target_add_hosts(struct pod_target *t, const struct kube_pod *pod)
 {
@@ -157,28 +157,6 @@ static void pod_target_add_hosts(struct pod_target *t, const struct kube_pod *po
 
 		if (cidr_parse(pod->host_ips[i], &host) == NULL)
 			target_config_add_source(&t->config, &host, t->host_kind);
-	}
-}
-
-static void pod_target_add_checks(struct pod_target *t, const struct pod_target_from *from)
-{
-	pod_target_add_hosts(t, from->pod);
-	for (size_t i = 0; i < from->containers_len; i++) {
-		const struct kube_container *c = from->containers[i];
-
-		pod_target_add_probe(t, c, &c->readiness);
-		pod_target_add_probe(t, c, &c->liveness);
-		pod_target_add_probe(t, c, &c->startup);
-	}
-}
-
-static void pod_target_add_addresses(struct pod_target *t, const struct kube_pod *pod)
-{
-	for (size_t i = 0; i < pod->pod_ips_len; i++) {
-		struct cidr own;
-
-		if (cidr_parse(pod->pod_ips[i], &own) == NULL)
-			t->addresses[t->addresses_len++] = own.addr;
 	}
 }
 
@@ -197,8 +175,18 @@ int pod_target_read(struct pod_target *out, const struct kube_pod *pod,
 		r = pod_target_find_probe(out, &from, error);
 	if (r < 0)
 		return r;
-	pod_target_add_checks(out, &from);
-	pod_target_add_addresses(out, pod);
+	pod_target_add_hosts(out, pod);
+	for (size_t i = 0; i < containers_len; i++) {
+		pod_target_add_probe(out, containers[i], &containers[i]->readiness);
+		pod_target_add_probe(out, containers[i], &containers[i]->liveness);
+		pod_target_add_probe(out, containers[i], &containers[i]->startup);
+	}
+	for (size_t i = 0; i < pod->pod_ips_len; i++) {
+		struct cidr own;
+
+		if (cidr_parse(pod->pod_ips[i], &own) == NULL)
+			out->addresses[out->addresses_len++] = own.addr;
+	}
 	return 0;
 }
 

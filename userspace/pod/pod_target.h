@@ -28,16 +28,16 @@ struct pod_target {
 };
 
 /*
- * containers are those that are put to sleep; host_kind: GATE_SOURCE_NODE where the kubelet's
- * connections can be known, else GATE_SOURCE_PROBE. -EINVAL with a sentence in error that names
- * what is missing; pod_target_free() also then.
+ * containers are those that are put to sleep. host_kind is GATE_SOURCE_NODE where the kubelet's
+ * connections are known, else GATE_SOURCE_PROBE. -EINVAL with a sentence in error that names what
+ * is missing. pod_target_free() also after a failure.
  */
 int pod_target_read(struct pod_target *out, const struct kube_pod *pod,
 		    const struct kube_container *const *containers, size_t containers_len,
 		    const struct config *config, enum gate_source host_kind,
 		    char error[POD_TARGET_ERROR_MAX]);
 
-/* Afterwards: out->config.settings. config is borrowed, and outlives the target. */
+/* Fills in out->config.settings. config is borrowed, and outlives the target. */
 void pod_target_fill(struct pod_target *out, const struct netns *ns, const struct config *config);
 
 void pod_target_free(struct pod_target *t);
