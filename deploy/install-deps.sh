@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs what building and testing doze needs, on Debian 12 and 13. Does nothing when all of it
-# is there. Debian 12's libbpf (1.1) cannot attach to tcx: it is taken from bookworm-backports.
+# is there. Debian 12's libbpf (1.1) cannot attach to tcx: it is taken from bookworm-backports, of
+# the mirror that the machine has bookworm from.
 set -eu
 
 # build: clang llvm make bpftool and the libraries; test: cmocka iproute2 runc python3, its yaml and h2;
@@ -35,19 +36,53 @@ add_clang_runtime() {
 	[ -z "$major" ] || packages="$packages libclang-rt-$major-dev"
 }
 
+# "SUITE ADDRESS KEYFILE" for each source of packages that the machine has, in either format.
+list_sources() {
+	cat "$1"/sources.list "$1"/sources.list.d/*.list 2>/dev/null | awk '
+		$1 != "deb" { next }
+		{
+			key = match($0, /signed-by=[^] ]*/) ? substr($0, RSTART + 10, RLENGTH - 10) : ""
+			sub(/^deb[ \t]+(\[[^]]*\])?[ \t]*/, "")
+			print $2, $1, key
+		}'
+	for file in "$1"/sources.list.d/*.sources; do
+		[ -e "$file" ] && sed '/^#/d' "$file" && echo
+	done | awk -v RS= -F '\n' '
+		{
+			split("", field)
+			for (i = 1; i <= NF; i++)
+				if (match($i, /^[A-Za-z-]+:/))
+					field[tolower(substr($i, 1, RLENGTH - 1))] = substr($i, RLENGTH + 1)
+		}
+		field["types"] ~ /deb( |$)/ && field["enabled"] !~ /no/ {
+			suites = split(field["suites"], suite, " ")
+			split(field["uris"], uri, " ")
+			split(field["signed-by"], key, " ") # a key that stands there itself is left out
+			for (i = 1; i <= suites; i++)
+				print suite[i], uri[1], key[1] ~ "^/" ? key[1] : ""
+		}'
+}
+
 add_backports() {
-	list=/etc/apt/sources.list.d/doze-backports.list
-	[ -e "$list" ] || echo 'deb http://deb.debian.org/debian bookworm-backports main' >"$list"
-	apt-get update -q
+	etc=$(apt-config shell etc Dir::Etc/d | cut -d "'" -f 2)
+	list=$etc/sources.list.d/doze-backports.list
+	if ! list_sources "$etc" | grep -q '^bookworm-backports '; then
+		list_sources "$etc" | grep -E '^(bookworm|oldstable) [a-z+]*:/' | while read -r _ mirror key; do
+			echo "deb ${key:+[signed-by=$key] }$mirror bookworm-backports main" >"$list"
+			break
+		done
+		apt-get update -q
+	fi
 	apt-get install -q -y --no-install-recommends -t bookworm-backports libbpf-dev
 }
 
-if [ ! -r /etc/os-release ] || ! command -v apt-get >/dev/null; then
+os_release=${OS_RELEASE:-/etc/os-release} # the tests have others
+if [ ! -r "$os_release" ] || ! command -v apt-get >/dev/null; then
 	say "this is no Debian: install by hand: $packages"
 	exit 0
 fi
 # shellcheck source=/dev/null
-. /etc/os-release
+. "$os_release"
 export DEBIAN_FRONTEND=noninteractive
 
 add_clang_runtime
