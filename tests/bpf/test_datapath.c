@@ -19,6 +19,7 @@
 #include "base/address.h"
 #include "base/util.h"
 #include "gate/datapath.h"
+#include "lib/isolate.h"
 #include "lib/test.h"
 
 #define PORT	   8080
@@ -53,7 +54,7 @@ static bool make_namespace(size_t i)
 	struct stat st;
 	int fd;
 
-	if (unshare(CLONE_NEWNET) < 0)
+	if (isolate_network() < 0)
 		return false;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);

@@ -30,6 +30,7 @@
 #include "base/util.h"
 #include "gate.h"
 #include "gate.skel.h"
+#include "lib/isolate.h"
 #include "lib/packet.h"
 #include "lib/test.h"
 
@@ -1444,7 +1445,7 @@ static void lo_enter_namespace(void)
 {
 	lo.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	assert_true(lo.outside >= 0);
-	if (unshare(CLONE_NEWNET) < 0) {
+	if (isolate_network() < 0) {
 		print_message("skipped: no network namespace: %s\n", strerror(errno));
 		close(lo.outside);
 		skip();
@@ -1600,15 +1601,6 @@ TEST(a_vlan_tag_that_was_taken_out_is_kept_in_the_record, .teardown = lo_leave)
 	assert_memory_equal(r->record.frame, plain.bytes, plain.len);
 }
 
-static void write_sysctl(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
 static void expect_of_all(struct rig *r, enum gate_verdict syn, enum gate_verdict datagram)
 {
 	for (unsigned int ip = 4; ip <= 6; ip += 2) {
@@ -1648,8 +1640,8 @@ TEST(what_is_routed_on_to_another_machine_is_not_held, .teardown = lo_leave)
 				"ip -6 route add 2001:db8::/32 dev lo"),
 			 0);
 	expect_of_all(r, GATE_HOLD_SYN, GATE_HOLD_DATAGRAM); /* nothing is routed on yet */
-	write_sysctl("/proc/sys/net/ipv4/conf/all/forwarding", "1");
-	write_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+	assert_int_equal(isolate_set("ipv4", "forwarding", "1"), 0);
+	assert_int_equal(isolate_set("ipv6", "forwarding", "1"), 0);
 	expect_of_all(r, GATE_WAKE_FORWARDED, GATE_WAKE_FORWARDED);
 	assert_int_equal(system("ip address add 192.0.2.80/32 dev lo && "
 				"ip -6 address add 2001:db8::50/128 dev lo nodad"),

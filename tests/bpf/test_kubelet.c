@@ -23,6 +23,7 @@
 #include "base/file.h"
 #include "base/util.h"
 #include "gate/datapath.h"
+#include "lib/isolate.h"
 #include "lib/test.h"
 #include "pod/kubelet.h"
 
@@ -84,7 +85,7 @@ static bool enter_namespace(void)
 	int fd;
 
 	rig.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (unshare(CLONE_NEWNET) < 0)
+	if (isolate_network() < 0)
 		return false;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);

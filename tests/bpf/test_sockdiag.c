@@ -25,6 +25,7 @@
 #include "activity/sockdiag_answered.h"
 #include "base/address.h"
 #include "base/util.h"
+#include "lib/isolate.h"
 #include "lib/test.h"
 
 #define PORT	    8080
@@ -76,7 +77,7 @@ static void enter_namespace(void)
 {
 	rig.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	assert_true(rig.outside >= 0);
-	if (unshare(CLONE_NEWNET) < 0) {
+	if (isolate_network() < 0) {
 		print_message("skipped: no network namespace: %s\n", strerror(errno));
 		close(rig.outside);
 		return;
@@ -909,7 +910,7 @@ static void child_run(int ready_fd)
 {
 	struct pair *p;
 
-	if (unshare(CLONE_NEWNET) < 0)
+	if (isolate_network() < 0)
 		_exit(1);
 	set_up_lo();
 	p = connect_pair();

@@ -54,6 +54,38 @@ def ip(*arguments):
                           stderr=subprocess.PIPE).stdout
 
 
+# What a new namespace inherits from the machine: one that runs containers forwards. The tests of
+# bpf/ do the same (tests/lib/isolate.h).
+SETTINGS = [(f"{family}/conf/{interface}/{name}", "0") for family, name in
+            (("ipv4", "forwarding"), ("ipv4", "rp_filter"), ("ipv6", "forwarding"),
+             ("ipv6", "disable_ipv6")) for interface in ("all", "default", "lo")]
+# Else the frames of bridges are given to iptables, where that module is loaded.
+SETTINGS += [(f"bridge/bridge-nf-call-{tables}", "0") for tables in ("iptables", "ip6tables")]
+
+
+def set_here(namespace, setting, text):
+    """sysctl net.SETTING. A kernel that has no such setting (no IPv6) is left as it is."""
+    with inside(namespace), contextlib.suppress(FileNotFoundError), \
+            open(f"/proc/sys/net/{setting}", "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def add(namespace):
+    """The same on every machine; lo is up."""
+    ip("netns", "add", namespace)
+    for setting, text in SETTINGS:
+        set_here(namespace, setting, text)
+    ip("-n", namespace, "link", "set", "lo", "up")
+
+
+def has_ipv6():
+    return os.path.exists("/proc/sys/net/ipv6")
+
+
+class Unsupported(Exception):
+    """The test cannot run on this kernel."""
+
+
 class Path:
     """A way from a client to the server: over which link, in which family."""
 
@@ -62,6 +94,8 @@ class Path:
         self.namespace = net.server if link == "lo" else net.client
         self.client, self.server, _ = ADDRESSES[link, family]
         self.family = socket.AF_INET if family == 4 else socket.AF_INET6
+        if family == 6 and not has_ipv6():
+            raise Unsupported("this kernel has no IPv6")
 
     def socket(self, kind=socket.SOCK_STREAM):
         with inside(self.namespace):
@@ -88,8 +122,7 @@ class Net:
 
     def make(self):
         for namespace in (self.server, self.client):
-            ip("netns", "add", namespace)
-            ip("-n", namespace, "link", "set", "lo", "up")
+            add(namespace)
         self.add_veth("eth0")
 
     def remove(self):
@@ -119,7 +152,7 @@ class Net:
         for namespace in (self.server, self.client):
             # No link-local address, which would have to wait for duplicate address detection.
             ip("-n", namespace, "link", "set", name, "addrgenmode", "none", "up")
-            for family in (4, 6):
+            for family in (4, 6) if has_ipv6() else (4,):
                 addresses = ADDRESSES[name, family]
                 address = addresses.server if namespace == self.server else addresses.client
                 ip("-n", namespace, "address", "add", f"{address}/{addresses.prefix_len}",

@@ -330,8 +330,7 @@ class Node:
         for root in self.roots:
             os.mkdir(root)
         for namespace in (self.namespace, self.client):
-            netns.ip("netns", "add", namespace)
-            netns.ip("-n", namespace, "link", "set", "lo", "up")
+            netns.add(namespace)
         netns.ip("-n", self.namespace, "link", "add", "cni0", "type", "bridge")
         netns.ip("-n", self.namespace, "link", "set", "cni0", "addrgenmode", "none", "up")
         netns.ip("-n", self.namespace, "address", "add", f"{BRIDGE_ADDRESS}/{PREFIX_LEN}",
@@ -411,8 +410,7 @@ class Node:
         manifest["status"].update(podIP=pod.address, podIPs=[{"ip": pod.address}],
                                   hostIP=BRIDGE_ADDRESS, hostIPs=[{"ip": BRIDGE_ADDRESS}])
         if not host_network:
-            netns.ip("netns", "add", pod.netns)
-            netns.ip("-n", pod.netns, "link", "set", "lo", "up")
+            netns.add(pod.netns)
             self._plug_in(pod.netns, f"veth{pod.number}", pod.address)
         pod.make_cgroups()
         if starts:

@@ -75,9 +75,8 @@ def host_network_pod_is_watched_by_its_port(t):
 def outside(t, node):
     """A namespace whose packets the node forwards to its pods."""
     name = node.tag + "-outside"
-    netns.ip("netns", "add", name)
+    netns.add(name)
     t.stack.callback(netns.ip, "netns", "delete", name)
-    netns.ip("-n", name, "link", "set", "lo", "up")
     netns.ip("-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "uplink",
              "netns", node.namespace)
     for where, device, address in ((node.namespace, "uplink", "198.51.100.1/24"),
@@ -85,9 +84,7 @@ def outside(t, node):
         netns.ip("-n", where, "link", "set", device, "addrgenmode", "none", "up")
         netns.ip("-n", where, "address", "add", address, "dev", device)
     netns.ip("-n", name, "route", "add", "default", "via", "198.51.100.1")
-    with netns.inside(node.namespace), open("/proc/sys/net/ipv4/ip_forward", "w",
-                                            encoding="ascii") as file:
-        file.write("1")
+    netns.set_here(node.namespace, "ipv4/ip_forward", "1")
     return name
 
 

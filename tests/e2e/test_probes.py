@@ -9,12 +9,12 @@ import resource
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+import netns
 from client import Http
 from harness import Failure, HERE, Skip, check, equal, main, test, wait_until
 from probers import (AGENT, GrpcProbe, Hpack, HttpProbe, HttpsProbe, Kubelet, PREFACE,
@@ -377,7 +377,7 @@ def client_that_resembles_a_probe_is_one_while_awake_as_well(t):
 @test()
 def probe_by_ipv6_is_answered_although_lo_has_none(t):
     net = t.net()
-    subprocess.run(t.in_server(net, "sysctl", "-q", "net.ipv6.conf.lo.disable_ipv6=1"), check=True)
+    netns.set_here(net.server, "ipv6/conf/lo/disable_ipv6", "1")
     doze = serve(t, net, NODE6)
     doze.wait_asleep()
     probe = HttpProbe(net.path(family=6), 8080, "/")
