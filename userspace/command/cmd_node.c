@@ -182,14 +182,6 @@ static int cmd_node_open_server(struct cmd_node *c)
 				  c->config->listen);
 }
 
-static void cmd_node_main(struct cmd_node *c)
-{
-	log_info("watching the node", "node=%s", c->config->node_name);
-	daemon_run(&c->daemon);
-	daemon_drain(&c->daemon);
-	daemon_log_counters(&c->daemon);
-}
-
 static void cmd_node_take_down(struct cmd_node *c)
 {
 	if (c->node && !c->is_stopping)
@@ -216,8 +208,12 @@ static int cmd_node_start(const struct config *config)
 		r = COMMAND_STEPS(&c, cmd_node_check_privileges, cmd_node_open_access,
 				  cmd_node_open_loop, cmd_node_open_gate, cmd_node_open_node,
 				  cmd_node_open_server);
-	if (r == 0)
-		cmd_node_main(&c);
+	if (r == 0) {
+		log_info("watching the node", "node=%s", config->node_name);
+		daemon_run(&c.daemon);
+		daemon_drain(&c.daemon);
+		daemon_log_counters(&c.daemon);
+	}
 	cmd_node_take_down(&c);
 	return r == 0 ? c.status : 1;
 }
