@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -182,6 +183,77 @@ TEST(a_caller_that_closes_its_end_behind_a_request_is_answered)
 		event_base_loop(rig.base, EVLOOP_NONBLOCK);
 	assert_int_equal(recv(rig.client, answer, sizeof(answer), 0), sizeof(answer));
 	assert_memory_equal(answer, OK, sizeof(answer));
+	free_rig(&rig);
+}
+
+/* The application is started anew: whether its port can be bound, with SO_REUSEADDR or without. */
+static bool can_bind_anew(struct rig *rig, int reuses)
+{
+	struct sockaddr_in address;
+	socklen_t len = sizeof(address);
+	int r, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_return_code(getsockname(rig->listener, (struct sockaddr *)&address, &len), 0);
+	close(rig->listener);
+	rig->listener = -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuses, sizeof(reuses));
+	r = bind(fd, (struct sockaddr *)&address, len);
+	close(fd);
+	return r == 0;
+}
+
+static void hear_answer(struct rig *rig)
+{
+	char answer[512];
+
+	while (recv(rig->client, answer, sizeof(answer), MSG_DONTWAIT) < 0)
+		event_base_loop(rig->base, EVLOOP_NONBLOCK);
+}
+
+TEST(an_application_is_started_anew_while_its_client_is_connected_to_us)
+{
+	struct rig rig = { 0 };
+
+	make_rig(&rig);
+	SAY(&rig, "HELO\r\n");
+	loop_until_woken(&rig, 1);
+	assert_true(can_bind_anew(&rig, 1));
+	free_rig(&rig);
+}
+
+/* It waits for the end of our answer. What TIME_WAIT is left of that lets the port be bound. */
+TEST(an_application_is_started_anew_after_a_probe_that_closed_last)
+{
+	struct rig rig = { 0 };
+	char end;
+
+	make_rig(&rig);
+	SAY(&rig, PROBE);
+	hear_answer(&rig);
+	while (recv(rig.client, &end, 1, MSG_DONTWAIT) != 0)
+		event_base_loop(rig.base, EVLOOP_NONBLOCK);
+	shutdown(rig.client, SHUT_WR);
+	assert_true(can_bind_anew(&rig, 1));
+	free_rig(&rig);
+}
+
+TEST(a_probe_that_closes_first_leaves_no_time_wait)
+{
+	struct tcp_info info = { .tcpi_state = TCP_ESTABLISHED };
+	struct rig rig = { 0 };
+	socklen_t len = sizeof(info);
+
+	make_rig(&rig);
+	SAY(&rig, PROBE);
+	hear_answer(&rig);
+	shutdown(rig.client, SHUT_WR);
+	/* Both have closed: our end is gone when the client's is in TIME_WAIT. */
+	while (info.tcpi_state != TCP_CLOSE) {
+		event_base_loop(rig.base, EVLOOP_NONBLOCK);
+		len = sizeof(info);
+		assert_return_code(getsockopt(rig.client, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	}
+	assert_true(can_bind_anew(&rig, 0));
 	free_rig(&rig);
 }
 

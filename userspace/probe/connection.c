@@ -28,13 +28,15 @@
 #define CONNECTION_SILENT_MS  500
 #define CONNECTION_IGNORED_MS 5000 /* from an ignored source: closed, wakes nobody */
 #define CONNECTION_TLS_MS     1000
-#define CONNECTION_CLOSE_MS   1000 /* for the caller to close what has been answered */
+#define CONNECTION_FIRST_MS   200  /* for the caller to close first what has been answered */
+#define CONNECTION_CLOSE_MS   1000 /* for the caller to close after us */
 #define CONNECTION_ACK_MS     1000 /* for a client of HTTP/2 to acknowledge our SETTINGS */
 
 enum connection_state {
 	CONNECTION_JUDGING,
-	CONNECTION_TLS,	    /* judging what is inside */
-	CONNECTION_ENDING,  /* answered or ignored, until the caller closes */
+	CONNECTION_TLS, /* judging what is inside */
+	CONNECTION_ANSWERED,
+	CONNECTION_ENDING,  /* we have closed, or ignore it; until the caller closes */
 	CONNECTION_UNACKED, /* a client that has not acknowledged our SETTINGS yet */
 	CONNECTION_WAITING, /* a client that waits for the gate */
 	CONNECTION_CONNECTING,
@@ -163,31 +165,35 @@ static void connection_on_end(struct bufferevent *client, short what, void *arg)
 
 /* --- probes --- */
 
-static void connection_on_answered(struct bufferevent *client, void *arg)
+static void connection_shut_down(struct connection *connection)
 {
-	struct connection *connection = arg;
-
-	relay_shut_down(client);
+	connection->state = CONNECTION_ENDING;
+	relay_shut_down(connection->client);
 	connection_arm(connection, CONNECTION_CLOSE_MS);
 }
 
 /* Nothing more is expected of the caller than that it closes, within ms. */
-static void connection_await_end(struct connection *connection, bufferevent_data_cb on_written,
+static void connection_await_end(struct connection *connection, enum connection_state state,
 				 unsigned int ms)
 {
-	connection->state = CONNECTION_ENDING;
-	bufferevent_setcb(connection->client, connection_drop_read, on_written, connection_on_end,
+	connection->state = state;
+	bufferevent_setcb(connection->client, connection_drop_read, NULL, connection_on_end,
 			  connection);
 	connection_drop_read(connection->client, connection);
 	bufferevent_enable(connection->client, EV_READ | EV_WRITE);
 	connection_arm(connection, ms);
 }
 
+/*
+ * Who closes first keeps the port in TIME_WAIT for a minute, and ours is the application's port: it
+ * could not bind it when it is started anew. A caller that knows from the answer where it ends
+ * closes at once; one that waits for us to close waits for CONNECTION_FIRST_MS.
+ */
 static void connection_answer(struct connection *connection, const uint8_t *bytes, size_t len,
 			      uint64_t *counter)
 {
 	(*counter)++;
-	connection_await_end(connection, connection_on_answered, CONNECTION_CLOSE_MS);
+	connection_await_end(connection, CONNECTION_ANSWERED, CONNECTION_FIRST_MS);
 	bufferevent_write(connection->client, bytes, len);
 }
 
@@ -345,7 +351,7 @@ static void connection_hand_over(struct connection *connection)
 		return;
 	if (connection->rules.is_ignored) {
 		/* We cannot answer it: it is kept for a while, and wakes nobody. */
-		connection_await_end(connection, NULL, CONNECTION_IGNORED_MS);
+		connection_await_end(connection, CONNECTION_ENDING, CONNECTION_IGNORED_MS);
 		return;
 	}
 	set->counters.handed_over++;
@@ -475,6 +481,9 @@ static void connection_on_timeout(void *arg)
 	struct connection *connection = arg;
 
 	switch (connection->state) {
+	case CONNECTION_ANSWERED:
+		connection_shut_down(connection);
+		return;
 	case CONNECTION_ENDING:
 		connection_free(connection);
 		return;
@@ -522,6 +531,11 @@ void connection_start(struct connection *connection, const struct gate_flow *flo
 	const int one = 1;
 
 	setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/*
+	 * It is on the application's port: an application that sets this as well can be started
+	 * anew, and bind its port, while our connection there is open or in TIME_WAIT.
+	 */
+	setsockopt(connection->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	connection->flow = *flow;
 	connection->rules = settings->rules(settings->arg, flow);
 	event_add(connection->readable, NULL);
