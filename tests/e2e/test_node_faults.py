@@ -4,6 +4,9 @@
 
 usage: test_node_faults.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
+import json
+import uuid
+
 from harness import check, equal, main, test
 from node import ASLEEP_QUOTA_US, LONG_MS, asleep_pod, make_node, wait_until
 from pod import PROMPT_MS, over_http2, pods
@@ -83,6 +86,23 @@ def api_server_that_is_away_delays_no_wake(t):
     wait_until(lambda: pod.request().is_ok and pod.is_full, "the full size", limit_s=40)
 
 
+@test()
+def pod_of_the_same_name_on_another_node_is_left_alone(t):
+    """As of a StatefulSet that has moved, before the watch tells of it."""
+    node = make_node(t)
+    pod = node.add_pod("web", {"idle-after": "1s", "idle-max": "1s"})
+    node.start_doze()
+    pod.wait_log("watching")
+    node.server.faults.add({"path": "watch=1"}, 500)
+    node.server.end_watches()
+    moved = json.loads(json.dumps(pod.object()))
+    moved["metadata"]["uid"] = str(uuid.uuid4())
+    moved["spec"]["nodeName"] = "node2"
+    node.server.store.put("pods", moved)
+    node.doze.lines.wait("the pod is gone or going", "default/web")
+    equal(node.server.requests.resizes(), [], "resizes")
+
+
 # --- the watch ---
 
 
@@ -98,7 +118,7 @@ def watch_over_http2_that_breaks_loses_no_pod(t, kind, at):
 
 
 def break_watch(node, kind, at):
-    node.server.faults.add("GET watch=1", kind, times=3, **({"at": at} if at else {}))
+    node.server.faults.add({"path": "watch=1"}, kind, times=3, **({"at": at} if at else {}))
     node.start_doze()
     pod = node.add_pod("web", {})
     pod.wait_asleep()

@@ -222,7 +222,10 @@ def _parse_match(match):
         return match
     parts = {}
     for word in match.split():
-        parts["path" if word.startswith("/") else "method"] = word
+        part = "path" if word.startswith("/") else "method"
+        if part in parts:
+            raise ValueError(f"fault: {match!r} has more than one {part}")
+        parts[part] = word
     return parts
 
 

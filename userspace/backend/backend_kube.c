@@ -88,9 +88,10 @@ static void backend_kube_note_gone(struct backend_kube *b)
 /* For reads that are repeated: why one fails is said once in a phase. */
 static struct kube_pod *backend_kube_read_again(struct backend_kube *b, const struct kube_answer *a)
 {
-	struct kube_pod *pod = kube_resize_read(a);
+	struct kube_pod *pod = NULL;
+	int r = kube_resize_read(&b->pod, a, &pod);
 
-	if (kube_resize_errno(a) == -ESRCH || (pod && pod->is_terminating)) {
+	if (r == -ESRCH || (pod && pod->is_terminating)) {
 		backend_kube_note_gone(b);
 	} else if (!pod && !b->has_said_unread) {
 		b->has_said_unread = true;
@@ -202,14 +203,16 @@ static void backend_kube_on_shrink_patch(void *arg, const struct kube_answer *a)
 static void backend_kube_on_shrink_read(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
-	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_resize_read(a);
-	int r = pod ? 0 : -EIO;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+	int r = kube_resize_read(&b->pod, a, &pod);
 
 	b->request = NULL;
-	if (!pod)
-		kube_resize_explain_get(&b->pod, a);
-	if (kube_resize_errno(a) == -ESRCH || (pod && pod->is_terminating))
+	if (r == -ESRCH || (pod && pod->is_terminating))
 		backend_kube_note_gone(b);
+	else if (r < 0)
+		kube_resize_explain_get(&b->pod, a);
+	if (r < 0)
+		r = r == -ESRCH ? r : -EIO; /* to read it is no refusal to resize it */
 	if (pod && (pod->is_terminating || !kube_size_is_settled(&b->pod.sizes, pod)))
 		r = -EAGAIN;
 	if (r == 0)

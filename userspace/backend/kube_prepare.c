@@ -34,12 +34,12 @@ static int kube_prepare_errno(const struct kube_answer *a)
 static void kube_prepare_on_pod(void *arg, const struct kube_answer *a)
 {
 	struct kube_prepare *p = arg;
-	_cleanup_(kube_pod_free) struct kube_pod *pod = kube_resize_read(a);
-	int r = kube_prepare_errno(a);
+	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+	int r = kube_resize_read(p->resize, a, &pod);
 
 	p->request = NULL;
-	if (r == 0 && !pod)
-		r = -EINVAL;
+	if (r == -EIO)
+		r = -EAGAIN;
 	if (r < 0) {
 		kube_resize_explain_get(p->resize, a);
 		p->done(p->arg, NULL, r);
@@ -74,10 +74,11 @@ static void kube_prepare_on_dry_run(void *arg, const struct kube_answer *a)
 static void kube_prepare_on_pod_again(void *arg, const struct kube_answer *a)
 {
 	struct kube_prepare *p = arg;
-	struct kube_pod *pod = kube_resize_read(a);
+	struct kube_pod *pod = NULL;
+	int r = kube_resize_read(p->resize, a, &pod);
 
 	p->request = NULL;
-	p->done(p->arg, pod, pod ? 0 : -EAGAIN);
+	p->done(p->arg, pod, r == 0 ? 0 : -EAGAIN);
 }
 
 static struct kube_request *kube_prepare_dry_run(struct kube_prepare *p, enum kube_step step)

@@ -36,8 +36,16 @@ struct kube_request *kube_resize_patch(const struct kube_resize *p, enum kube_st
 	return body ? kube_start(p->kube, "PATCH", path, body, answer, arg) : NULL;
 }
 
+/* The patch names the uid, which the pod of that name does not have. */
+static bool kube_resize_is_of_another(const struct kube_answer *a)
+{
+	return a->status == 422 && strstr(a->body, "metadata.uid") != NULL;
+}
+
 int kube_resize_errno(const struct kube_answer *a)
 {
+	if (kube_resize_is_of_another(a))
+		return -ESRCH;
 	if (a->status >= 200 && a->status < 300)
 		return 0;
 	switch (a->status) {
@@ -58,13 +66,20 @@ int kube_resize_errno(const struct kube_answer *a)
 	}
 }
 
-struct kube_pod *kube_resize_read(const struct kube_answer *a)
+int kube_resize_read(const struct kube_resize *p, const struct kube_answer *a,
+		     struct kube_pod **out)
 {
-	struct kube_pod *pod = NULL;
+	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+	int r = kube_resize_errno(a);
 
-	if (kube_resize_errno(a) == 0)
-		kube_pod_parse(&pod, a->body, a->body_len);
-	return pod;
+	if (r == 0 && kube_pod_parse(&pod, a->body, a->body_len) < 0)
+		r = -EIO;
+	if (r < 0)
+		return r;
+	if (*p->sizes.pod_uid && strcmp(p->sizes.pod_uid, pod->uid) != 0)
+		return -ESRCH;
+	*out = TAKE_PTR(pod);
+	return 0;
 }
 
 void kube_resize_refused(const struct kube_resize *p, const char *message)

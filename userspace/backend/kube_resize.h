@@ -26,11 +26,18 @@ struct kube_request *kube_resize_get(const struct kube_resize *p, kube_answer_fn
 struct kube_request *kube_resize_patch(const struct kube_resize *p, enum kube_step step,
 				       const char *query, kube_answer_fn answer, void *arg);
 
-/* 0, or what an answer's status means: -EACCES, -ESRCH, -EINVAL, -EAGAIN, else -EIO. */
+/*
+ * 0, or what an answer's status means: -EACCES, -ESRCH, -EINVAL, -EAGAIN, else -EIO. -ESRCH: the
+ * pod is gone, also when another one has its name by now.
+ */
 int kube_resize_errno(const struct kube_answer *a);
 
-/* The pod in an answer, which the caller owns; NULL: there is none. */
-struct kube_pod *kube_resize_read(const struct kube_answer *a);
+/*
+ * The pod in an answer, which the caller owns. Else an error as above; -ESRCH also for a pod of the
+ * same name with another uid. The first pod that is read is taken for ours, unless it was adopted.
+ */
+int kube_resize_read(const struct kube_resize *p, const struct kube_answer *a,
+		     struct kube_pod **out);
 
 /* Say why an answer is an error, in the log and to problem(). */
 void kube_resize_explain_get(const struct kube_resize *p, const struct kube_answer *a);
