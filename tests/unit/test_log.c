@@ -125,8 +125,8 @@ static size_t lines_at(enum log_level level)
 	log_debug("a", NULL);
 	log_info("b", NULL);
 	log_warn("c", NULL);
-	log_warn_err(-EIO, "d");
-	assert_int_equal(log_err(-EIO, "e"), -EIO);
+	log_warn_err(-EIO, "d at level %d", level);
+	assert_int_equal(log_err(-EIO, "e at level %d", level), -EIO);
 	for (text = logged(); *text; text++)
 		lines += *text == '\n';
 	return lines;
@@ -145,6 +145,32 @@ TEST(a_failure_below_the_level_still_returns_its_code)
 	log_set_level(LOG_LEVEL_ERROR);
 	assert_int_equal(log_warn_err(-EPERM, "silent"), -EPERM);
 	assert_string_equal(logged(), "");
+}
+
+TEST(an_error_in_a_loop_is_written_a_few_times_and_then_counted)
+{
+	const char *text, *last = "";
+
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(log_err(-EMFILE, "cannot accept in a loop"), -EMFILE);
+	log_tell_left_out(UINT64_MAX);
+	text = logged();
+	assert_in_range(strlen(text), 1, 2048);
+	for (const char *line = text; *line; line = strchr(line, '\n') + 1)
+		last = line;
+	assert_non_null(strstr(last, "msg=\"the same line again, and left out\" times="));
+	assert_non_null(strstr(last, "cannot accept in a loop"));
+}
+
+TEST(what_is_no_error_is_written_each_time)
+{
+	size_t lines = 0;
+
+	for (int i = 0; i < 20; i++)
+		log_info("asleep", NULL);
+	for (const char *text = logged(); *text; text++)
+		lines += *text == '\n';
+	assert_int_equal(lines, 20);
 }
 
 static void expect_cut_line(void)

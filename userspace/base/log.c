@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: MIT
-/* Writes a log line in one write(2), so that lines of several processes do not mix. */
+/*
+ * Writes a log line in one write(2), so that lines of several processes do not mix. Warnings and
+ * errors are bounded by base/log_limit.h: what fails in a loop must not fill the disk as well.
+ */
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log_limit.h"
 #include "base/util.h"
 
 #define LOG_LINE_MAX 1024
 
 static enum log_level log_threshold = LOG_LEVEL_INFO;
+static struct log_limit log_limited;
 
 static const char *const log_level_names[] = {
 	[LOG_LEVEL_DEBUG] = "debug",
@@ -108,12 +114,38 @@ static void log_begin(struct log_line *line, enum log_level level, const char *m
 	log_append_quoted(line, msg);
 }
 
-static void log_end(struct log_line *line)
+static void log_write(struct log_line *line)
 {
 	line->text[line->len++] = '\n';
 	/* There is nowhere to report that stderr is gone. */
 	if (write(STDERR_FILENO, line->text, line->len) < 0)
 		return;
+}
+
+void log_tell_left_out(uint64_t now_ns)
+{
+	struct log_line line;
+	const char *text;
+	uint64_t times;
+
+	while ((times = log_limit_take_left_out(&log_limited, &text, now_ns))) {
+		log_begin(&line, LOG_LEVEL_WARN, "the same line again, and left out");
+		log_append(&line, " times=%" PRIu64 " line=", times);
+		log_append_quoted(&line, text);
+		log_write(&line);
+	}
+}
+
+/* What follows the time is what is the same in a line that is repeated. */
+static void log_end(struct log_line *line, enum log_level level)
+{
+	uint64_t now_ns = monotonic_ns();
+
+	log_tell_left_out(now_ns);
+	line->text[line->len] = '\0';
+	if (level < LOG_LEVEL_WARN ||
+	    log_limit_admits(&log_limited, strchr(line->text, ' ') + 1, now_ns))
+		log_write(line);
 }
 
 void log_fields(enum log_level level, const char *msg, const char *fields, ...)
@@ -130,7 +162,7 @@ void log_fields(enum log_level level, const char *msg, const char *fields, ...)
 		log_vappend(&line, fields, args);
 		va_end(args);
 	}
-	log_end(&line);
+	log_end(&line, level);
 }
 
 int log_failure(enum log_level level, int r, const char *what, ...)
@@ -149,6 +181,6 @@ int log_failure(enum log_level level, int r, const char *what, ...)
 		log_append(&line, " error=");
 		log_append_quoted(&line, strerror(-r));
 	}
-	log_end(&line);
+	log_end(&line, level);
 	return r;
 }

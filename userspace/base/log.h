@@ -3,11 +3,15 @@
  * Logging to stderr, one line of key=value fields for each message:
  *
  *   time=2026-01-31T12:00:00.123Z level=info msg="asleep" target=tcp/8080
+ *
+ * The same warning or error is written LOG_LIMIT_BURST times in a second at most. How often it was
+ * left out is told with the next line of any kind.
  */
 #ifndef DOZE_LOG_H
 #define DOZE_LOG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level {
 	LOG_LEVEL_DEBUG,
@@ -41,6 +45,9 @@ int log_failure(enum log_level level, int r, const char *what, ...)
 	__attribute__((format(printf, 3, 4)));
 #define log_err(...)	  log_failure(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn_err(...) log_failure(LOG_LEVEL_WARN, __VA_ARGS__)
+
+/* Tells what was left out in seconds that have ended; for who knows that no more will be logged. */
+void log_tell_left_out(uint64_t now_ns);
 
 /*
  * Copies text so that it can stand between the quotes of a field: quotes, backslashes and control

@@ -3,6 +3,7 @@
 #include "command/command.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -34,6 +35,15 @@ static void command_print_all_help(const struct command *c)
 	config_print_text(stdout, CONFIG_PRINT_HELP, c->exit_status);
 }
 
+/* What libevent says goes into our log, with its time, and bounded like all of it. */
+static void command_on_libevent(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_ERR)
+		log_err(0, "libevent: %s", text);
+	else if (severity == EVENT_LOG_WARN)
+		log_warn_err(0, "libevent: %s", text);
+}
+
 int command_main(const struct command *command, int argc, char **argv)
 {
 	static struct config config;
@@ -51,7 +61,9 @@ int command_main(const struct command *command, int argc, char **argv)
 	} else {
 		log_set_level(config.log_level);
 		srandom((unsigned int)(monotonic_ns() ^ (uint64_t)getpid()));
+		event_set_log_callback(command_on_libevent);
 		status = command->run(&config);
+		log_tell_left_out(UINT64_MAX);
 	}
 	config_free(&config);
 	return status;
