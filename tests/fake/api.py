@@ -10,6 +10,7 @@ import random
 import string
 
 import faults
+import installation
 import objects
 import patching
 import quantity
@@ -30,6 +31,7 @@ class Account:
     user: str
     rules: set = None
     pod_name: str = None
+    installation: object = None  # its rights are those of this one
 
 
 class Api:
@@ -73,6 +75,8 @@ class Api:
 
     def _authorize(self, request, account):
         resource = request.resource
+        if account.installation and not account.installation.has_rights():
+            raise faults.rbac_refusal(account, request)
         if account.rules is None or resource is None or (request.verb, resource) in account.rules:
             return
         raise faults.rbac_refusal(account, request)
@@ -238,6 +242,24 @@ class Api:
         if node is None:
             raise objects.not_found("nodes", request.name)
         return 200, self._shown(request, node)
+
+    # What installs doze: asked for, and its finalizers
+
+    def _installed(self, request, _account):
+        key = (request.resource, request.namespace, request.name)
+        with self.store.lock:
+            found = self.store.get(*key) if request.name else None
+            if found is None:
+                raise objects.not_found(request.resource, request.name or "")
+            if request.verb == "patch":
+                found = self.store.put(request.resource, self._apply(found, request))
+                installation.remove_if_free(self.store, *key)
+            elif request.verb != "get":
+                raise objects.not_allowed()
+            return 200, self._shown(request, found)
+
+    _namespaces = _serviceaccounts = _daemonsets = _installed
+    _clusterroles = _clusterrolebindings = _installed
 
     def _events(self, request, _account):
         if request.verb == "create":

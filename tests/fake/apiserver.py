@@ -27,6 +27,7 @@ from http.server import BaseHTTPRequestHandler
 
 import control
 import faults
+import installation
 import http2
 import listening
 import objects
@@ -366,6 +367,11 @@ class FakeApiServer:
             self.write_account()
         return self.token
 
+    def install(self):
+        """What deploy/node applies: from now on the account's rights are as long as it is there."""
+        self.account.installation = installation.Installation(self.store)
+        return self.account.installation
+
     def expire_token(self, token=None, after_s=0):
         token = token or self.token
         account, _ = self._tokens[token]
@@ -379,7 +385,9 @@ class FakeApiServer:
         kind, _, token = headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
             account, end = self._tokens.get(token.strip(), (None, None))
-            if account and (end is None or time.monotonic() < end):
+            is_there = account and not (account.installation and
+                                        not account.installation.has_account())
+            if is_there and (end is None or time.monotonic() < end):
                 return account
             raise objects.unauthorized()
         get_certificate = getattr(connection, "getpeercert", dict)  # a stream of HTTP/2 has none

@@ -14,6 +14,9 @@ MERGE_KEYS = {
     "conditions": "type", "ownerReferences": "uid", "podIPs": "ip", "hostIPs": "ip",
 }
 
+SETS = ("finalizers",)  # lists of strings that are joined
+LEAVES_OUT = "$deleteFromPrimitiveList/"
+
 
 class PatchRefused(ValueError):
     """The patch does not fit the object."""
@@ -24,9 +27,13 @@ def strategic(original, patch):
         return {k: v for k, v in patch.items() if k != "$patch"}
     result = copy.deepcopy(original or {})
     for name, value in patch.items():
+        if name.startswith(LEAVES_OUT):
+            _leave_out(result, name[len(LEAVES_OUT):], value)
         if name.startswith("$"):
             continue
-        if value is None:
+        if name in SETS and isinstance(value, list):
+            result[name] = list(dict.fromkeys([*result.get(name, []), *value]))
+        elif value is None:
             result.pop(name, None)
         elif isinstance(value, dict) and isinstance(result.get(name), dict):
             result[name] = strategic(result[name], value)
@@ -38,6 +45,12 @@ def strategic(original, patch):
         else:
             result[name] = copy.deepcopy(value)
     return result
+
+
+def _leave_out(result, name, values):
+    result[name] = [value for value in result.get(name, []) if value not in values]
+    if not result[name]:
+        del result[name]
 
 
 def _strategic_list(original, patch, key, order):

@@ -6,7 +6,9 @@ import threading
 import time
 import urllib.parse
 
-_RESOURCES = ("pods", "events", "nodes")
+_RESOURCES = {("api", "v1"): ("pods", "events", "nodes", "namespaces", "serviceaccounts"),
+              ("apis", "apps", "v1"): ("daemonsets",),
+              ("apis", "rbac.authorization.k8s.io", "v1"): ("clusterroles", "clusterrolebindings")}
 
 
 @dataclasses.dataclass
@@ -35,12 +37,11 @@ class Request:
         self.verb = self._verb()
 
     def _find_resource(self, parts):
-        if parts[:2] != ["api", "v1"]:
-            return
-        parts = parts[2:]
+        group = tuple(parts[:2] if parts[:1] == ["api"] else parts[:3])
+        parts = parts[len(group):]
         if len(parts) > 2 and parts[0] == "namespaces":
             self.namespace, parts = parts[1], parts[2:]
-        if not parts or parts[0] not in _RESOURCES or len(parts) > 3:
+        if not parts or parts[0] not in _RESOURCES.get(group, ()) or len(parts) > 3:
             return
         self.resource = parts[0]
         if len(parts) > 1:

@@ -15,12 +15,15 @@
 #include "config/config.h"
 #include "config/target_config.h"
 #include "kube/kube.h"
+#include "kube/removal.h"
 #include "pod/node.h"
 #include "report/server.h"
 #include "target/daemon.h"
 
-/* With --on-exit=wake the API server has so long after SIGTERM, of the 30 s that we get. */
+/* The API server has so long after SIGTERM, and the last doze waits so long for the others. The
+ * DaemonSet gives 55 s; a service account that is being deleted counts for 60 s. */
 #define CMD_NODE_STOP_NS      (20 * NS_PER_S)
+#define CMD_NODE_RELEASE_NS   (45 * NS_PER_S)
 #define CMD_NODE_STOP_STEP_US 20000
 
 /* Tells our tc filters from those of `doze run` and `doze sidecar`, whose handles name a port. */
@@ -34,13 +37,21 @@ struct cmd_node {
 	struct kube *kube;
 	struct node *node;
 	struct kube_request *looking; /* for the node */
+	struct removal *removal;      /* NULL: no DaemonSet runs doze */
 	struct timer *stopping;
-	uint64_t stop_ns;
-	bool is_stopping;
+	uint64_t stop_ns, release_ns;
+	bool is_stopping, is_removed;
 	int status; /* of the process */
 };
 
 /* --- stopping --- */
+
+static void cmd_node_on_released(void *arg)
+{
+	struct cmd_node *c = arg;
+
+	daemon_leave(&c->daemon);
+}
 
 static void cmd_node_on_stopping(void *arg)
 {
@@ -53,7 +64,10 @@ static void cmd_node_on_stopping(void *arg)
 	}
 	if (!node_is_settled(c->node))
 		log_warn("not every pod has its full size yet: the next doze goes on", NULL);
-	daemon_leave(&c->daemon);
+	if (c->is_removed)
+		removal_release(c->removal, c->release_ns, cmd_node_on_released, c);
+	else
+		daemon_leave(&c->daemon);
 }
 
 static void cmd_node_leave_when_settled(struct cmd_node *c, uint64_t limit_ns)
@@ -62,22 +76,40 @@ static void cmd_node_leave_when_settled(struct cmd_node *c, uint64_t limit_ns)
 	timer_in_ns(c->stopping, CMD_NODE_STOP_STEP_US * NS_PER_US);
 }
 
-static void cmd_node_on_signal(void *arg, const struct signalfd_siginfo *info)
+static void cmd_node_stop(struct cmd_node *c, bool wakes)
 {
-	struct cmd_node *c = arg;
-	bool wakes = c->config->wakes_on_exit || c->config->uninstalls;
-
-	log_info("stopping", "signal=%u asleep=%s", info->ssi_signo, wakes ? "wake" : "keep");
-	if (c->is_stopping || !c->node) {
-		daemon_leave(&c->daemon);
-		return;
-	}
-	c->is_stopping = true;
+	log_info("stopping", "asleep=%s", wakes ? "wake" : "keep");
 	node_stop(c->node, wakes);
 	if (wakes)
 		cmd_node_leave_when_settled(c, CMD_NODE_STOP_NS);
 	else
 		daemon_leave(&c->daemon);
+}
+
+/* Until this answer doze has gone on as ever. */
+static void cmd_node_on_removal(void *arg, bool is_removed)
+{
+	struct cmd_node *c = arg;
+
+	c->is_removed = is_removed;
+	cmd_node_stop(c, is_removed || c->config->wakes_on_exit || c->config->uninstalls);
+}
+
+static void cmd_node_on_signal(void *arg, const struct signalfd_siginfo *info)
+{
+	struct cmd_node *c = arg;
+
+	log_info("a signal ends doze", "signal=%u", info->ssi_signo);
+	if (c->is_stopping || !c->node) {
+		daemon_leave(&c->daemon);
+		return;
+	}
+	c->is_stopping = true;
+	c->release_ns = monotonic_ns() + CMD_NODE_RELEASE_NS;
+	if (c->removal)
+		removal_ask(c->removal, cmd_node_on_removal, c);
+	else
+		cmd_node_on_removal(c, false);
 }
 
 /* With --uninstall: every pod that was asleep is on the way to its full size by now. */
@@ -164,11 +196,21 @@ static int cmd_node_open_node(struct cmd_node *c)
 		.listed = cmd_node_on_listed,
 		.arg = c,
 	};
+	const struct removal_settings removal = {
+		.namespace = c->config->pod_namespace,
+		.pod_name = c->config->pod_name,
+		.daemonset = c->config->daemonset,
+		.account = c->config->account,
+	};
 	char path[512];
 	int r = kube_new(&c->kube, c->daemon.http, &c->access);
 
 	if (r == 0)
 		r = node_new(&c->node, &c->daemon, c->kube, &settings);
+	if (r < 0)
+		return r;
+	if (c->config->daemonset && !c->config->uninstalls)
+		r = removal_new(&c->removal, c->daemon.base, c->kube, &removal);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/api/v1/nodes/%s", c->config->node_name);
@@ -187,6 +229,7 @@ static void cmd_node_take_down(struct cmd_node *c)
 	if (c->node && !c->is_stopping)
 		node_stop(c->node, false);
 	kube_cancel(&c->looking);
+	removal_free(&c->removal);
 	node_free(&c->node);
 	daemon_close(&c->daemon);
 	kube_free(&c->kube);
@@ -233,9 +276,11 @@ const struct command cmd_node = {
 		"Needs the node's PID namespace and cgroups, and CAP_BPF, CAP_PERFMON, "
 		"CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN and CAP_SYS_PTRACE. Of the API server it "
 		"needs pods: list and watch; pods/resize: patch; pods: get; nodes: get; events: "
-		"create. Kubernetes 1.33 or newer.",
+		"create. With --daemonset also namespaces and daemonsets: get; serviceaccounts, "
+		"clusterroles and clusterrolebindings: patch, each by its name. Kubernetes 1.33 or "
+		"newer.",
 	.signals = "Signals: SIGTERM and SIGINT end it; what becomes of pods that sleep, --on-exit "
-		   "says.",
+		   "and --daemonset say.",
 	.exit_status = "Exit status: 0 after a signal, or when --uninstall is done; 2 if the flags "
 		       "are wrong; 1 if something else is.",
 };

@@ -208,6 +208,9 @@ static const char *config_check_node(struct config *c)
 {
 	if (!config_has_name(&c->node_name, "NODE_NAME"))
 		return "no node: set NODE_NAME from the downward API (spec.nodeName)";
+	if (c->daemonset && (!config_has_name(&c->pod_name, "POD_NAME") ||
+			     !config_has_name(&c->pod_namespace, "POD_NAMESPACE")))
+		return "--daemonset needs POD_NAME and POD_NAMESPACE from the downward API";
 	return c->command ? "doze node takes no command: its targets are the pods of the node"
 			  : NULL;
 }

@@ -83,6 +83,7 @@ struct config {
 	const char *kubeconfig; /* NULL: the pod's service account */
 	const char *service_account_dir;
 	const char *node_name;
+	const char *daemonset, *account; /* of doze node itself; NULL: no DaemonSet */
 	const char *state_dir;
 	const char *cgroup_root;
 	const char *kubelet_cgroup; /* NULL: it is looked for; "none" */

@@ -31,10 +31,14 @@ const struct config_setting config_table[] = {
 	  .help = "A port to watch, such as 8080, 8080/tcp or 53/udp. Repeat it for more. The first "
 	  "TCP port is the one that readiness is asked on. In a pod the default is every "
 	  "containerPort of the containers that are put to sleep." },
-	{ "containers", 0, CONFIG_SIDECAR | CONFIG_POD, LIST(name, const char *, containers),
+	{ "containers", 0, CONFIG_SIDECAR, LIST(name, const char *, containers),
 	  .noun = "container", .is_common = true,
 	  .help = "Put this container to sleep. Repeat it for more. Default: every container with a "
 	  "CPU limit, but for doze's own and other sidecars." },
+	{ "containers", 0, CONFIG_POD, LIST(name, const char *, containers),
+	  .noun = "container", .is_common = true,
+	  .help = "Put this container to sleep. Repeat it for more. Default: every container but "
+	  "sidecars, with a CPU limit or without." },
 	{ "own-container", 0, CONFIG_SIDECAR, VALUE(name, const char *, own_container),
 	  .noun = "container", .fallback = "doze",
 	  .help = "The container that doze runs in, which never sleeps." },
@@ -121,6 +125,14 @@ const struct config_setting config_table[] = {
 	  WORDS({ "keep", false }, { "wake", true }), .fallback = "keep", .is_common = true,
 	  .help = "What becomes of sleeping pods when doze ends: keep (they sleep on, and answer "
 	  "slowly, until the next doze) or wake." },
+	{ "daemonset", 0, CONFIG_NODE, VALUE(name, const char *, daemonset), .noun = "DaemonSet",
+	  .help = "The DaemonSet that runs doze. When doze ends because it, or its namespace, is "
+	  "removed, sleeping pods wake whatever --on-exit says, and doze keeps its rights until "
+	  "the last has its full size." },
+	{ "account", 0, CONFIG_NODE, VALUE(name, const char *, account), .noun = "account",
+	  .fallback = "doze-node",
+	  .help = "Of --daemonset: the name of the service account of doze, of its ClusterRole and "
+	  "of its ClusterRoleBinding." },
 	{ "uninstall", 0, CONFIG_NODE, VALUE(switch, bool, uninstalls), .is_common = true,
 	  .help = "Give every pod of the node its full size, and end." },
 
@@ -154,10 +166,10 @@ const struct config_setting config_table[] = {
 	  "comes, if it is the first of its connection: method and beginning of the path. Repeat it "
 	  "for more." },
 
-	{ "pod-name", 0, CONFIG_SIDECAR, VALUE(name, const char *, pod_name), .noun = "pod",
+	{ "pod-name", 0, CONFIG_KUBE, VALUE(name, const char *, pod_name), .noun = "pod",
 	  .section = "The cluster and the node",
-	  .help = "The pod, which the variable POD_NAME names as well." },
-	{ "pod-namespace", 0, CONFIG_SIDECAR, VALUE(name, const char *, pod_namespace),
+	  .help = "The pod of doze, which the variable POD_NAME names as well." },
+	{ "pod-namespace", 0, CONFIG_KUBE, VALUE(name, const char *, pod_namespace),
 	  .noun = "namespace",
 	  .help = "Its namespace, which the variable POD_NAMESPACE names as well." },
 	{ "node-name", 0, CONFIG_NODE, VALUE(name, const char *, node_name), .noun = "node",

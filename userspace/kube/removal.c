@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT
+/* Three questions to the API server: keep my rights; am I being removed; who else is there? */
+#include "kube/removal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/timer.h"
+#include "base/util.h"
+#include "kube/kube_json.h"
+
+#define REMOVAL_FINALIZER "doze.dev/pods-awake"
+#define REMOVAL_ADD	  "{\"metadata\":{\"finalizers\":[\"" REMOVAL_FINALIZER "\"]}}"
+#define REMOVAL_DROP                                                                               \
+	"{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"" REMOVAL_FINALIZER "\"]}}"
+
+#define REMOVAL_PATH_MAX    512
+#define REMOVAL_PROTECT_NS  (30 * NS_PER_S)
+#define REMOVAL_ASK_MAX_NS  (3 * NS_PER_S)
+#define REMOVAL_ASK_STEP_NS (200 * NS_PER_MS)
+#define REMOVAL_WAIT_NS	    (500 * NS_PER_MS)
+
+enum removal_word {
+	REMOVAL_UNKNOWN,
+	REMOVAL_STAYS,
+	REMOVAL_GOES
+};
+
+/* What is asked for at one time: at most three objects. */
+#define REMOVAL_REQUESTS 3
+
+struct removal_request {
+	struct removal *removal;
+	struct kube_request *request;
+	long status;		/* of PATCH */
+	enum removal_word word; /* of GET */
+};
+
+struct removal {
+	struct removal_settings settings;
+	struct kube *kube;
+	struct timer *timer;
+	struct removal_request requests[REMOVAL_REQUESTS];
+	size_t open; /* requests that have no answer yet */
+	void (*answered)(struct removal *r);
+	bool has_said_refused;
+	uint64_t until_ns;
+	void (*due)(struct removal *r); /* what the timer is for */
+	removal_answer_fn answer;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+/* --- requests --- */
+
+static void removal_cancel(struct removal *r)
+{
+	for (size_t i = 0; i < REMOVAL_REQUESTS; i++)
+		kube_cancel(&r->requests[i].request);
+	r->open = 0;
+	if (r->timer)
+		timer_stop(r->timer);
+}
+
+static void removal_on_due(void *arg)
+{
+	struct removal *r = arg;
+
+	r->due(r);
+}
+
+static void removal_in(struct removal *r, uint64_t ns, void (*due)(struct removal *r))
+{
+	r->due = due;
+	timer_in_ns(r->timer, ns);
+}
+
+/* All of them are sent at once, answered() is called when all have their answer. */
+static void removal_send(struct removal *r, size_t i, const char *method, const char *path,
+			 const char *body, kube_answer_fn answer)
+{
+	struct removal_request *sent = &r->requests[i];
+
+	*sent = (struct removal_request){ .removal = r };
+	sent->request = kube_start(r->kube, method, path, body, answer, sent);
+	r->open += sent->request != NULL;
+}
+
+static void removal_count_answer(struct removal_request *sent)
+{
+	sent->request = NULL;
+	if (--sent->removal->open == 0)
+		sent->removal->answered(sent->removal);
+}
+
+/* --- the finalizer --- */
+
+static void removal_on_patched(void *arg, const struct kube_answer *answer)
+{
+	struct removal_request *sent = arg;
+	struct removal *r = sent->removal;
+	char message[KUBE_ERROR_MAX];
+
+	sent->status = answer->status;
+	if (answer->status >= 400 && answer->status < 500 && answer->status != 404 &&
+	    !r->has_said_refused) {
+		r->has_said_refused = true;
+		kube_answer_message(answer, message, sizeof(message));
+		log_warn("cannot keep its rights while it is removed: pods that sleep then get "
+			 "their full size of the cgroups alone",
+			 "account=%s message=\"%s\"", r->settings.account, message);
+	}
+	removal_count_answer(sent);
+}
+
+/*
+ * To give them free, all must be sent at once: each counts on all three rights, and the API server
+ * sees within some milliseconds that one is gone. On one HTTP/2 connection they go in one piece.
+ */
+static void removal_patch(struct removal *r, const char *body)
+{
+	static const char *const paths[REMOVAL_REQUESTS] = {
+		"/api/v1/namespaces/%s/serviceaccounts/%s",
+		"/apis/rbac.authorization.k8s.io/v1/clusterroles/%s",
+		"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/%s",
+	};
+	const struct removal_settings *s = &r->settings;
+	char path[REMOVAL_PATH_MAX];
+
+	for (size_t i = 0; i < REMOVAL_REQUESTS; i++) {
+		if (i == 0)
+			snprintf(path, sizeof(path), paths[i], s->namespace, s->account);
+		else
+			snprintf(path, sizeof(path), paths[i], s->account);
+		removal_send(r, i, "PATCH", path, body, removal_on_patched);
+	}
+}
+
+static void removal_protect(struct removal *r);
+
+static void removal_on_protected(struct removal *r)
+{
+	for (size_t i = 0; i < REMOVAL_REQUESTS; i++) {
+		long status = r->requests[i].status;
+
+		if (status == 0 || status == 429 || status >= 500) {
+			removal_in(r, REMOVAL_PROTECT_NS, removal_protect);
+			return;
+		}
+	}
+}
+
+static void removal_protect(struct removal *r)
+{
+	r->answered = removal_on_protected;
+	removal_patch(r, REMOVAL_ADD);
+}
+
+/* --- removed, or replaced? --- */
+
+static enum removal_word removal_judge(const struct kube_answer *answer)
+{
+	_cleanup_(kube_json_free) cJSON *object = NULL;
+
+	/* Whoever may no longer ask has lost its rights. */
+	if (answer->status == 401 || answer->status == 403 || answer->status == 404)
+		return REMOVAL_GOES;
+	if (answer->status != 200)
+		return REMOVAL_UNKNOWN;
+	object = kube_json_parse(answer->body, answer->body_len);
+	if (!object)
+		return REMOVAL_UNKNOWN;
+	return *kube_json_text(kube_json_get(object, "metadata"), "deletionTimestamp", "")
+		       ? REMOVAL_GOES
+		       : REMOVAL_STAYS;
+}
+
+static void removal_on_object(void *arg, const struct kube_answer *answer)
+{
+	struct removal_request *sent = arg;
+
+	sent->word = removal_judge(answer);
+	removal_count_answer(sent);
+}
+
+static void removal_look(struct removal *r);
+
+static void removal_tell(struct removal *r, bool is_removed)
+{
+	removal_answer_fn answer = r->answer;
+
+	removal_cancel(r);
+	r->answer = NULL;
+	answer(r->arg, is_removed);
+}
+
+static void removal_on_looked(struct removal *r)
+{
+	enum removal_word namespace = r->requests[0].word, daemonset = r->requests[1].word;
+
+	if (namespace == REMOVAL_GOES || daemonset == REMOVAL_GOES)
+		removal_tell(r, true);
+	else if (namespace == REMOVAL_STAYS && daemonset == REMOVAL_STAYS)
+		removal_tell(r, false);
+	else if (monotonic_ns() < r->until_ns)
+		removal_in(r, REMOVAL_ASK_STEP_NS, removal_look);
+}
+
+static void removal_on_silence(struct removal *r)
+{
+	log_warn("cannot see whether doze is being removed: pods that sleep get their full size",
+		 "daemonset=%s/%s", r->settings.namespace, r->settings.daemonset);
+	removal_tell(r, true);
+}
+
+static void removal_look(struct removal *r)
+{
+	char path[REMOVAL_PATH_MAX];
+	uint64_t now_ns = monotonic_ns();
+
+	if (now_ns >= r->until_ns) {
+		removal_on_silence(r);
+		return;
+	}
+	removal_in(r, r->until_ns - now_ns, removal_on_silence);
+	r->answered = removal_on_looked;
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s", r->settings.namespace);
+	removal_send(r, 0, "GET", path, NULL, removal_on_object);
+	snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%s/daemonsets/%s",
+		 r->settings.namespace, r->settings.daemonset);
+	removal_send(r, 1, "GET", path, NULL, removal_on_object);
+}
+
+void removal_ask(struct removal *r, removal_answer_fn answer, void *arg)
+{
+	removal_cancel(r);
+	r->answer = answer;
+	r->arg = arg;
+	r->until_ns = monotonic_ns() + REMOVAL_ASK_MAX_NS;
+	removal_look(r);
+}
+
+/* --- the last one --- */
+
+static void removal_on_released(struct removal *r)
+{
+	removal_cancel(r);
+	r->done(r->arg);
+}
+
+static void removal_give_free(struct removal *r)
+{
+	removal_cancel(r);
+	log_info("doze is removed: its rights are given free", "account=%s", r->settings.account);
+	r->answered = removal_on_released;
+	removal_patch(r, REMOVAL_DROP);
+	if (!r->open)
+		removal_in(r, 0, removal_on_released);
+}
+
+/* The first two of those that run, by their names: whether we are the first, and alone. */
+static void removal_judge_list(const struct removal *r, const cJSON *list, bool *is_first,
+			       bool *is_alone)
+{
+	const cJSON *pods = kube_json_list(list, "items"), *first = pods ? pods->child : NULL;
+	const char *name = kube_json_text(kube_json_get(first, "metadata"), "name", "");
+
+	*is_first = !first || strcmp(name, r->settings.pod_name) == 0;
+	*is_alone = pods && *is_first && !(first && first->next);
+}
+
+static void removal_list(struct removal *r);
+
+static void removal_on_list(void *arg, const struct kube_answer *answer)
+{
+	struct removal_request *sent = arg;
+	struct removal *r = sent->removal;
+	_cleanup_(kube_json_free) cJSON *list = NULL;
+	bool is_first, is_alone;
+
+	sent->request = NULL;
+	r->open = 0;
+	if (answer->status == 200)
+		list = kube_json_parse(answer->body, answer->body_len);
+	removal_judge_list(r, list, &is_first, &is_alone);
+	if (!is_first)
+		removal_on_released(r);
+	else if (is_alone)
+		removal_give_free(r);
+	else
+		removal_in(r, REMOVAL_WAIT_NS, removal_list);
+}
+
+static void removal_list(struct removal *r)
+{
+	char path[REMOVAL_PATH_MAX];
+
+	if (monotonic_ns() >= r->until_ns) {
+		removal_give_free(r);
+		return;
+	}
+	snprintf(path, sizeof(path),
+		 "/api/v1/namespaces/%s/pods?limit=2&fieldSelector=spec.serviceAccountName%%3D%s"
+		 ",status.phase!%%3DSucceeded,status.phase!%%3DFailed",
+		 r->settings.namespace, r->settings.account);
+	removal_send(r, 0, "GET", path, NULL, removal_on_list);
+	if (!r->open)
+		removal_in(r, REMOVAL_WAIT_NS, removal_list);
+}
+
+void removal_release(struct removal *r, uint64_t until_ns, void (*done)(void *arg), void *arg)
+{
+	removal_cancel(r);
+	r->done = done;
+	r->arg = arg;
+	r->until_ns = until_ns;
+	removal_list(r);
+}
+
+/* --- making --- */
+
+void removal_free(struct removal **r)
+{
+	if (!*r)
+		return;
+	removal_cancel(*r);
+	timer_free(&(*r)->timer);
+	free(*r);
+	*r = NULL;
+}
+
+int removal_new(struct removal **out, struct event_base *base, struct kube *kube,
+		const struct removal_settings *settings)
+{
+	_cleanup_(removal_free) struct removal *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->timer = timer_new(base, removal_on_due, r);
+	if (!r || !r->timer)
+		return log_err(-ENOMEM, "cannot watch over the removal of doze");
+	r->settings = *settings;
+	r->kube = kube;
+	removal_protect(r);
+	*out = TAKE_PTR(r);
+	return 0;
+}
