@@ -4,8 +4,10 @@
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 DEPLOY = os.path.join(ROOT, "deploy")
@@ -299,19 +301,31 @@ def test_whatever_the_node_daemon_has_is_explained():
             check(re.match(r"\s+# \w", lines[number - 1]), f"daemonset.yaml:{number + 1}: why?")
     lines = text_of("node/base/rbac.yaml").splitlines()
     rules = [n for n, line in enumerate(lines) if re.match(r"  - apiGroups:", line)]
-    equal(len(rules), 4, "rules")
+    equal(len(rules), 8, "rules")
     for number in rules:
-        check(re.match(r"\s+# \w", lines[number - 1]), f"rbac.yaml:{number + 1}: why?")
+        says_why = re.match(r"\s+# \w", lines[number - 1])
+        is_named = "resourceNames" in lines[number + 2]  # the same reason as the rule before it
+        check(says_why or is_named, f"rbac.yaml:{number + 1}: why?")
 
 
 def test_the_cluster_role_has_what_doze_node_uses_and_nothing_else():
-    rules = {(r["resources"][0], verb) for r in of_kind("node/base/rbac.yaml", "ClusterRole")["rules"]
-             for verb in r["verbs"]}
-    equal(sorted(rules), [("events", "create"), ("nodes", "get"), ("pods", "get"),
-                          ("pods", "list"), ("pods", "watch"), ("pods/resize", "patch")])
-    binding = of_kind("node/base/rbac.yaml", "ClusterRoleBinding")
+    rules = of_kind("node/base/rbac.yaml", "ClusterRole")["rules"]
     account = of_kind("node/base/rbac.yaml", "ServiceAccount")["metadata"]["name"]
+    equal(sorted((what, verb) for rule in rules for what in rule["resources"]
+                 for verb in rule["verbs"] if "resourceNames" not in rule),
+          [("events", "create"), ("nodes", "get"), ("pods", "get"),
+           ("pods", "list"), ("pods", "watch"), ("pods/resize", "patch")])
+    # Of itself alone: its place, and its rights.
+    equal(sorted((what, verb, *rule["resourceNames"]) for rule in rules
+                 for what in rule["resources"] for verb in rule["verbs"]
+                 if "resourceNames" in rule),
+          [("clusterrolebindings", "patch", account), ("clusterroles", "patch", account),
+           ("daemonsets", "get", node_daemon()["metadata"]["name"]),
+           ("namespaces", "get", "doze"), ("serviceaccounts", "patch", account)])
+    binding = of_kind("node/base/rbac.yaml", "ClusterRoleBinding")
     equal(binding["subjects"][0]["name"], account)
+    for what in (binding, of_kind("node/base/rbac.yaml", "ClusterRole")):
+        equal(what["metadata"]["name"], account, "the finalizer is on objects of this name")
     equal(node_pod()["serviceAccountName"], account)
     # The policy of the sidecar's account would refuse its resizes.
     check(account != of_kind("rbac.yaml", "ServiceAccount")["metadata"]["name"], account)
@@ -321,12 +335,10 @@ def test_doze_node_reads_every_variable_that_it_is_given():
     help_text()
     text = subprocess.run([DOZE, "node", "--help-all"], check=True, capture_output=True,
                           text=True).stdout
-    overlay = yaml.safe_load(text_of("node/overlays/wake-on-exit/kustomization.yaml"))
-    patch = yaml.safe_load(overlay["patches"][0]["patch"])
-    added = patch["spec"]["template"]["spec"]["containers"][0]["env"]
-    environment = {e["name"]: e.get("value", "node1") for e in [*node_doze()["env"], *added]}
+    environment = {e["name"]: e.get("value", "node1") for e in node_doze()["env"]}
     for name in environment:
         check(re.search(rf"\b{name}\b", text), f"doze does not read {name}")
+    equal(environment["DOZE_DAEMONSET"], node_daemon()["metadata"]["name"])
     done = subprocess.run([DOZE, *node_doze()["args"], "--state-dir=/proc/none"], timeout=30,
                           env=environment, capture_output=True, text=True)
     equal(done.returncode, 1, done.stderr)
@@ -357,24 +369,121 @@ def test_doze_node_keeps_its_state_on_the_node():
     equal(volumes["cgroup"]["hostPath"]["path"], "/sys/fs/cgroup")
 
 
-def test_every_kustomization_names_what_is_there():
+COMPONENTS = ["cri-o", "gke", "k3s", "openshift"]
+
+
+def kustomizations():
+    """Each file, and what is in it."""
     found = sorted(glob.glob(os.path.join(DEPLOY, "node", "**", "kustomization.yaml"),
                              recursive=True))
-    equal(len(found), 5, found)
+    equal(len(found), 2 + len(COMPONENTS), found)
     for path in found:
         with open(path, encoding="utf-8") as file:
-            kustomization = yaml.safe_load(file)
-        for resource in kustomization["resources"]:
+            yield path, yaml.safe_load(file)
+
+
+def test_every_kustomization_names_what_is_there():
+    for path, kustomization in kustomizations():
+        for resource in kustomization.get("resources", []):
             there = os.path.join(os.path.dirname(path), resource)
             check(os.path.isfile(there) or
                   os.path.isfile(os.path.join(there, "kustomization.yaml")), f"{path}: {resource}")
-            # kustomize takes no base that holds the overlay itself.
-            check(not os.path.realpath(path).startswith(os.path.realpath(there) + os.sep),
-                  f"{path}: {resource} is above it")
         for patch in kustomization.get("patches", []):
             changed = yaml.safe_load(patch["patch"])
             equal((changed["kind"], changed["metadata"]["name"]),
                   ("DaemonSet", node_daemon()["metadata"]["name"]), path)
+
+
+def test_components_have_neither_base_nor_image():
+    """Else one of them would reset what another, or the user's own file, has set."""
+    for path, kustomization in kustomizations():
+        if f"{os.sep}components{os.sep}" not in path:
+            continue
+        equal(kustomization["kind"], "Component", path)
+        check("images" not in kustomization, f"{path}: images")
+        for resource in kustomization.get("resources", []):
+            check(".." not in resource, f"{path}: {resource}")
+
+
+def leaves(value, path=()):
+    """What a patch sets: (path, value) pairs; members of a list are known by their name."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from leaves(member, (*path, key))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for member in value:
+            rest = {k: v for k, v in member.items() if k != "name"}
+            yield from leaves(rest, (*path, member["name"]))
+    else:
+        yield path, value
+
+
+def test_no_two_components_change_the_same():
+    changed = {}
+    for path, kustomization in kustomizations():
+        for patch in kustomization.get("patches", []):
+            for place, _ in leaves(yaml.safe_load(patch["patch"])):
+                if place[0] == "spec":
+                    equal(changed.setdefault(place, path), path, "/".join(map(str, place)))
+    equal(len(changed), 3, changed)
+
+
+def test_all_components_together_lose_nothing():
+    """As kubectl builds it, with an image and an argument of the user's own."""
+    if not shutil.which("kubectl"):
+        raise tap.Skip("no kubectl here")
+    with tempfile.TemporaryDirectory(prefix="doze-test-") as directory:
+        node = os.path.join(directory, "node")
+        shutil.copytree(os.path.join(DEPLOY, "node"), node)
+        with open(os.path.join(node, "kustomization.yaml"), "a", encoding="utf-8") as file:
+            file.write(f"""
+images: [{{name: doze, newName: registry.example/doze, newTag: v1}}]
+components: [{", ".join("components/" + name for name in COMPONENTS)}]
+patches:
+  - target: {{kind: DaemonSet, name: doze}}
+    patch: |-
+      - {{op: add, path: /spec/template/spec/containers/0/args/-, value: --max-wakes=20}}
+""")
+        built = subprocess.run(["kubectl", "kustomize", node], check=False, capture_output=True,
+                               text=True)
+    if "unknown command" in built.stderr:
+        raise tap.Skip("this kubectl has no kustomize")
+    equal(built.returncode, 0, built.stderr)
+    found = {d["kind"]: d for d in yaml.safe_load_all(built.stdout)}
+    check("ResourceQuota" in found and "SecurityContextConstraints" in found, sorted(found))
+    pod = found["DaemonSet"]["spec"]["template"]["spec"]
+    doze = pod["containers"][0]
+    equal(doze["image"], "registry.example/doze:v1")
+    equal(doze["args"], ["node", "--max-wakes=20"])
+    equal(doze["securityContext"]["seLinuxOptions"], {"type": "spc_t"})
+    equal(sorted(doze["securityContext"]["capabilities"]["add"]), NODE_CAPABILITIES)
+    state = next(v for v in pod["volumes"] if v["name"] == "state")
+    equal(state["hostPath"], {"path": "/var/lib/rancher/doze", "type": "DirectoryOrCreate"})
+
+
+def test_openshift_allows_what_the_daemonset_asks_for():
+    constraints = of_kind("node/components/openshift/scc.yaml", "SecurityContextConstraints")
+    equal(sorted(constraints["allowedCapabilities"]), NODE_CAPABILITIES)
+    equal(constraints["allowPrivilegedContainer"], False)
+    equal(constraints["allowHostPID"], node_pod()["hostPID"])
+    kinds = {kind for volume in node_pod()["volumes"] for kind in volume if kind != "name"}
+    equal(sorted(kinds - set(constraints["volumes"])), [])
+    account = of_kind("node/base/rbac.yaml", "ServiceAccount")["metadata"]["name"]
+    equal(constraints["users"], [f"system:serviceaccount:doze:{account}"])
+
+
+def test_gke_counts_the_pods_of_the_priority():
+    quota = of_kind("node/components/gke/quota.yaml", "ResourceQuota")
+    expression = quota["spec"]["scopeSelector"]["matchExpressions"][0]
+    equal(expression["values"], [node_pod()["priorityClassName"]])
+    equal(quota["metadata"]["namespace"], "doze")
+
+
+def test_an_image_that_was_loaded_into_the_node_is_not_pulled():
+    """The tag of the manifests is latest, for which Kubernetes asks a registry each time."""
+    for m in manifests():
+        equal(m.doze["imagePullPolicy"], "IfNotPresent", m.name)
+    equal(node_doze()["imagePullPolicy"], "IfNotPresent")
 
 
 def test_the_policy_of_the_node_knows_its_node_by_the_token():
