@@ -4,7 +4,8 @@
  * a byte of 1 stands for a thousand letters, so that names become too long soon enough.
  */
 /* needs: userspace/cgroup/cgroup_mounts.c userspace/cgroup/cgroup_file.c */
-/* needs: userspace/base/file.c userspace/base/log.c */
+/* needs: userspace/base/file.c userspace/base/descriptors.c userspace/base/log.c
+ * userspace/base/log_limit.c */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>

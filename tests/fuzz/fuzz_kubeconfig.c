@@ -5,7 +5,7 @@
  * below.
  */
 /* clang-format off */
-/* needs: userspace/kube/kubeconfig.c userspace/kube/kube_access.c userspace/base/file.c userspace/base/log.c */
+/* needs: userspace/kube/kubeconfig.c userspace/kube/kube_access.c userspace/base/file.c userspace/base/descriptors.c userspace/base/log.c userspace/base/log_limit.c */
 /* clang-format on */
 #include <errno.h>
 #include <stddef.h>

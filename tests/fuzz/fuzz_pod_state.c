@@ -5,7 +5,8 @@
  */
 /* needs: userspace/cgroup/pod_cgroups.c userspace/cgroup/pod_cgroups_text.c */
 /* needs: userspace/cgroup/pod_place.c userspace/cgroup/cgroup_file.c */
-/* needs: userspace/base/file.c userspace/base/log.c userspace/cgroup/watchdog.c */
+/* needs: userspace/base/file.c userspace/base/descriptors.c userspace/base/log.c
+ * userspace/base/log_limit.c userspace/cgroup/watchdog.c */
 /* needs: userspace/backend/kube_size.c userspace/kube/kube_pod.c */
 /* needs: userspace/kube/kube_container.c userspace/base/quantity.c */
 #include <errno.h>

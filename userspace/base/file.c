@@ -11,9 +11,28 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/util.h"
 
 #define FILE_MAX (1U << 20)
+
+/* A target is thawed by a write to a file, also when descriptors have run out. */
+static int file_open(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && descriptors_give())
+		fd = open(path, flags | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static void file_closep(int *fd)
+{
+	if (*fd < 0)
+		return;
+	close(*fd);
+	descriptors_keep();
+}
 
 static int file_read_fd(int fd, char **out)
 {
@@ -50,20 +69,20 @@ static int file_read_fd(int fd, char **out)
 
 int file_read(const char *path, char **out)
 {
-	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(file_closep) int fd = file_open(path, O_RDONLY);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	return file_read_fd(fd, out);
 }
 
 int file_write(const char *path, const char *text)
 {
-	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+	_cleanup_(file_closep) int fd = file_open(path, O_WRONLY);
 	ssize_t n;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	do {
 		n = write(fd, text, strlen(text));
 	} while (n < 0 && errno == EINTR);
@@ -74,11 +93,11 @@ int file_write(const char *path, const char *text)
 
 static int file_write_anew(const char *path, const char *text, bool is_synced)
 {
-	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	_cleanup_(file_closep) int fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC);
 	size_t len = strlen(text);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (write(fd, text, len) != (ssize_t)len)
 		return errno ? -errno : -EIO;
 	return is_synced && fsync(fd) < 0 ? -errno : 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Small files, such as those of /proc and /sys, read or written whole. */
+/*
+ * Small files, such as those of /proc and /sys, read or written whole. That works also when
+ * descriptors have run out: base/descriptors.h keeps one back.
+ */
 #ifndef DOZE_FILE_H
 #define DOZE_FILE_H
 

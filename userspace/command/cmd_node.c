@@ -142,10 +142,8 @@ static int cmd_node_open_access(struct cmd_node *c)
 
 static int cmd_node_open_loop(struct cmd_node *c)
 {
-	int r;
+	int r = daemon_open_loop(&c->daemon, cmd_node_on_signal, c);
 
-	daemon_raise_files();
-	r = daemon_open_loop(&c->daemon, cmd_node_on_signal, c);
 	if (r < 0)
 		return r;
 	c->stopping = timer_new(c->daemon.base, cmd_node_on_stopping, c);

@@ -230,7 +230,6 @@ static int cmd_sidecar_open_server(struct cmd_sidecar *s)
 
 static int cmd_sidecar_open_loop(struct cmd_sidecar *s)
 {
-	daemon_raise_files();
 	return daemon_open_loop(&s->daemon, cmd_sidecar_on_signal, s);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -87,6 +88,7 @@ static void process_child(char **argv, const struct cgroup *cg, int report_fd)
 
 	if (failure.error == 0) {
 		process_reset_signals();
+		descriptors_restore();
 		execvp(argv[0], argv);
 		failure = (struct process_failure){ .error = -errno, .is_exec = true };
 	}

@@ -5,11 +5,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "base/acceptor.h"
 #include "base/address.h"
 #include "base/log.h"
 #include "base/timer.h"
@@ -20,14 +20,12 @@
 #define RESPONDER_CONNECTIONS_MIN 16
 #define RESPONDER_OTHER_FILES	  128
 #define RESPONDER_BACKLOG	  1024
-#define RESPONDER_TURN_MAX	  32	 /* that are accepted at once */
-#define RESPONDER_PAUSE_US	  100000 /* after accept() has failed */
 
 struct responder {
 	struct connection_set set;
 	int listen_fds[GATE_FAMILIES];
 	__be16 listen_ports_be[GATE_FAMILIES];
-	struct event *acceptable[GATE_FAMILIES];
+	struct acceptor *acceptors[GATE_FAMILIES];
 };
 
 /* --- accepting --- */
@@ -70,49 +68,24 @@ void responder_adopt(struct responder *responder, int fd)
 		connection_start(connection, &flow);
 }
 
-static void responder_pause(struct responder *responder)
-{
-	for (int family = 0; family < GATE_FAMILIES; family++) {
-		if (responder->acceptable[family])
-			event_del(responder->acceptable[family]);
-	}
-	if (responder->set.len < responder->set.len_max)
-		timer_in_ns(responder->set.has_room, RESPONDER_PAUSE_US * NS_PER_US);
-}
-
 static void responder_on_room(void *arg)
 {
 	struct responder *responder = arg;
 
 	for (int family = 0; family < GATE_FAMILIES; family++) {
-		if (responder->acceptable[family])
-			event_add(responder->acceptable[family], NULL);
+		if (responder->acceptors[family])
+			acceptor_resume(responder->acceptors[family]);
 	}
 }
 
-static void responder_on_acceptable(evutil_socket_t fd, short what, void *arg)
+static void responder_on_accepted(void *arg, int fd)
 {
 	struct responder *responder = arg;
 
-	(void)what;
-	/* The event comes again while more wait: no crowd at this port may stop the loop. */
-	for (int turn = 0; turn < RESPONDER_TURN_MAX; turn++) {
-		int accepted;
-
-		if (responder->set.len >= responder->set.len_max) {
-			responder_pause(responder);
-			return;
-		}
-		accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (accepted >= 0) {
-			responder_adopt(responder, accepted);
-			continue;
-		}
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-			log_warn_err(-errno, "cannot accept a probe");
-			responder_pause(responder);
-		}
-		return;
+	responder_adopt(responder, fd);
+	for (int family = 0; family < GATE_FAMILIES; family++) {
+		if (responder->acceptors[family] && responder->set.len >= responder->set.len_max)
+			acceptor_pause(responder->acceptors[family]);
 	}
 }
 
@@ -151,9 +124,8 @@ static int responder_watch(struct responder *responder)
 
 		if (fd < 0)
 			continue;
-		responder->acceptable[i] = event_new(base, fd, EV_READ | EV_PERSIST,
-						     responder_on_acceptable, responder);
-		if (!responder->acceptable[i] || event_add(responder->acceptable[i], NULL) < 0)
+		if (acceptor_new(&responder->acceptors[i], base, fd, "a probe",
+				 responder_on_accepted, responder) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -214,8 +186,7 @@ void responder_free(struct responder **responder)
 		return;
 	connection_set_close(&(*responder)->set);
 	for (int i = 0; i < GATE_FAMILIES; i++) {
-		if ((*responder)->acceptable[i])
-			event_free((*responder)->acceptable[i]);
+		acceptor_free(&(*responder)->acceptors[i]);
 		closep(&(*responder)->listen_fds[i]);
 	}
 	timer_free(&(*responder)->set.has_room);

@@ -8,9 +8,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
@@ -77,20 +77,11 @@ static int daemon_block_signals(struct daemon *d)
 	return d->signal_fd < 0 ? log_err(-errno, "cannot wait for signals") : 0;
 }
 
-void daemon_raise_files(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return;
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
-}
-
 int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg)
 {
 	int r = daemon_block_signals(d);
 
+	descriptors_raise();
 	if (r < 0)
 		return r;
 	d->started_ns = monotonic_ns();

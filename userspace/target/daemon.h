@@ -60,12 +60,6 @@ struct daemon {
 
 /* All log their errors, -errno; after a failure closing undoes what was done. */
 
-/*
- * As many files as the kernel lets us have: we need some for each pod, and two for each client that
- * is carried on. Not for doze run, whose command would inherit the limit.
- */
-void daemon_raise_files(void);
-
 /* The loop, libcurl, and the signals, which are blocked from now on. */
 int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg);
 
