@@ -16,10 +16,7 @@
 #define NETLINK_TRIES	  4
 #define NETLINK_SEQ	  1
 
-struct netlink_dump {
-	int protocol;
-	uint16_t type;
-	const void *header;
+struct netlink_answer {
 	size_t header_len;
 	mnl_cb_t each;
 	void *arg;
@@ -27,11 +24,11 @@ struct netlink_dump {
 
 static int netlink_on_message(const struct nlmsghdr *message, void *arg)
 {
-	const struct netlink_dump *d = arg;
+	const struct netlink_answer *answer = arg;
 
-	if (mnl_nlmsg_get_payload_len(message) < d->header_len)
+	if (mnl_nlmsg_get_payload_len(message) < answer->header_len)
 		return MNL_CB_OK;
-	return d->each(message, d->arg);
+	return answer->each(message, answer->arg);
 }
 
 /*
@@ -53,19 +50,7 @@ static int netlink_on_end(const struct nlmsghdr *message, void *arg)
 	return MNL_CB_ERROR;
 }
 
-static int netlink_request(struct mnl_socket *nl, const struct netlink_dump *d)
-{
-	_Alignas(struct nlmsghdr) char buffer[256];
-	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-
-	request->nlmsg_type = d->type;
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request->nlmsg_seq = NETLINK_SEQ;
-	memcpy(mnl_nlmsg_put_extra_header(request, d->header_len), d->header, d->header_len);
-	return mnl_socket_sendto(nl, request, request->nlmsg_len) < 0 ? -errno : 0;
-}
-
-static int netlink_receive(struct mnl_socket *nl, struct netlink_dump *d)
+static int netlink_receive(struct mnl_socket *nl, struct netlink_answer *answer)
 {
 	static mnl_cb_t on_control[] = {
 		[NLMSG_ERROR] = netlink_on_end,
@@ -78,26 +63,29 @@ static int netlink_receive(struct mnl_socket *nl, struct netlink_dump *d)
 		ssize_t n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
 
 		r = n < 0 ? MNL_CB_ERROR
-			  : mnl_cb_run2(buffer, (size_t)n, NETLINK_SEQ, 0, netlink_on_message, d,
-					on_control, ARRAY_LEN(on_control));
+			  : mnl_cb_run2(buffer, (size_t)n, NETLINK_SEQ, 0, netlink_on_message,
+					answer, on_control, ARRAY_LEN(on_control));
 	} while (r > MNL_CB_STOP);
 	return r < 0 ? -errno : 0;
 }
 
-static int netlink_dump_once(struct netlink_dump *d)
+static int netlink_ask(int protocol, struct nlmsghdr *request, uint16_t flags,
+		       struct netlink_answer *answer)
 {
 	const struct timeval timeout = { .tv_sec = NETLINK_TIMEOUT_S };
-	struct mnl_socket *nl = mnl_socket_open2(d->protocol, SOCK_CLOEXEC);
+	struct mnl_socket *nl = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	int r;
 
 	if (!nl)
 		return -errno;
+	request->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+	request->nlmsg_seq = NETLINK_SEQ;
 	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	r = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
+	if (r == 0 && mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+		r = -errno;
 	if (r == 0)
-		r = netlink_request(nl, d);
-	if (r == 0)
-		r = netlink_receive(nl, d);
+		r = netlink_receive(nl, answer);
 	mnl_socket_close(nl);
 	return r;
 }
@@ -105,13 +93,24 @@ static int netlink_dump_once(struct netlink_dump *d)
 int netlink_dump(int protocol, uint16_t type, const void *header, size_t header_len, mnl_cb_t each,
 		 void *arg)
 {
-	struct netlink_dump d = { protocol, type, header, header_len, each, arg };
+	_Alignas(struct nlmsghdr) char buffer[256];
+	struct netlink_answer answer = { header_len, each, arg };
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	int r, tries = 0;
 
+	request->nlmsg_type = type;
+	memcpy(mnl_nlmsg_put_extra_header(request, header_len), header, header_len);
 	do { /* EINTR: the list has changed meanwhile (NLM_F_DUMP_INTR) */
-		r = netlink_dump_once(&d);
+		r = netlink_ask(protocol, request, NLM_F_DUMP, &answer);
 	} while (r == -EINTR && ++tries < NETLINK_TRIES);
 	return r;
+}
+
+int netlink_get(int protocol, struct nlmsghdr *request, mnl_cb_t each, void *arg)
+{
+	struct netlink_answer answer = { 0, each, arg };
+
+	return netlink_ask(protocol, request, NLM_F_ACK, &answer);
 }
 
 const void *netlink_attribute(const struct nlmsghdr *message, size_t header_len, uint16_t type,

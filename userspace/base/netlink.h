@@ -19,6 +19,12 @@ int netlink_dump(int protocol, uint16_t type, const void *header, size_t header_
 		 void *arg);
 
 /*
+ * The same for one thing: the request is whole but for its flags and sequence number. An answer of
+ * the kernel that it is not to be had is -errno as well.
+ */
+int netlink_get(int protocol, struct nlmsghdr *request, mnl_cb_t each, void *arg);
+
+/*
  * The attribute of that type behind the message's header; NULL if the message has none, or if it
  * is shorter than min_len.
  */
