@@ -83,8 +83,57 @@ struct xdp_md {
 	__u32 egress_ifindex;
 };
 
-struct bpf_sock;
 struct bpf_flow_keys;
+
+/* linux/bpf.h: a socket that was looked up */
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port;
+	__u16 : 16;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+
+/* linux/bpf.h: its length says which of the two it is */
+struct bpf_sock_tuple {
+	union {
+		struct {
+			__be32 saddr;
+			__be32 daddr;
+			__be16 sport;
+			__be16 dport;
+		} ipv4;
+		struct {
+			__be32 saddr[4];
+			__be32 daddr[4];
+			__be16 sport;
+			__be16 dport;
+		} ipv6;
+	};
+};
+
+enum {
+	BPF_F_CURRENT_NETNS = -1, /* the namespace of the packet's device */
+};
+
+/* net/tcp_states.h */
+enum {
+	TCP_TIME_WAIT = 6,
+	TCP_CLOSE = 7,
+	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10,
+	TCP_CLOSING = 11,
+};
 
 struct __sk_buff {
 	__u32 len;
@@ -167,8 +216,14 @@ enum {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+/* include/net/sock.h: enum sock_flags, unchanged since 2.6 */
+enum {
+	SOCK_KEEPOPEN = 3,
+};
+
 struct sock_common {
 	volatile unsigned char skc_state;
+	unsigned long skc_flags; /* bits of enum sock_flags */
 	struct {
 		__s64 counter;
 	} skc_cookie;

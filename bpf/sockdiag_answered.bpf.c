@@ -40,17 +40,21 @@ static __always_inline bool sockdiag_answered_by_late_ack(const struct tcp_sock 
 }
 
 /*
- * The client did not delay its ACK: the last segment that it sent was an ACK, behind the payload
- * and within the same tick. If it has sent another one later, such as its answer to a keep-alive of
- * ours, this can no longer be seen.
+ * A client that did not delay its ACK: it came after the payload, within the same tick. If it was
+ * not the last one, it may as well have been the answer to a keep-alive of ours, which sockets have
+ * to ask for. Keep-alives of the client leave this as it is.
  */
 static __always_inline bool sockdiag_answered_by_quick_ack(const struct tcp_sock *tcp,
+							   const struct sock_common *common,
 							   __u32 received)
 {
-	return tcp->snd_wl1 == tcp->rcv_nxt && tcp->rcv_tstamp == received;
+	bool sends_keepalives = common->skc_flags & 1UL << SOCK_KEEPOPEN;
+
+	return tcp->snd_wl1 == tcp->rcv_nxt && (tcp->rcv_tstamp == received || !sends_keepalives);
 }
 
-static __always_inline bool sockdiag_answered_is(const struct tcp_sock *tcp, __u8 state)
+static __always_inline bool sockdiag_answered_is(const struct tcp_sock *tcp,
+						 const struct sock_common *common)
 {
 	__u32 received = tcp->inet_conn.icsk_ack.lrcvtime;
 
@@ -58,8 +62,9 @@ static __always_inline bool sockdiag_answered_is(const struct tcp_sock *tcp, __u
 		return false;
 	if (sockdiag_answered_by_last_segment(tcp) || sockdiag_answered_by_late_ack(tcp, received))
 		return true;
-	/* Not after a FIN: a FIN without payload looks like a quick ACK here. */
-	return state == BPF_TCP_ESTABLISHED && sockdiag_answered_by_quick_ack(tcp, received);
+	/* After a FIN, which comes without payload as well, a quick ACK cannot be told from it. */
+	return common->skc_state == BPF_TCP_ESTABLISHED &&
+	       sockdiag_answered_by_quick_ack(tcp, common, received);
 }
 
 SEC("iter/tcp")
@@ -72,7 +77,7 @@ int sockdiag_answered(struct bpf_iter__tcp *ctx)
 	if (!common)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(common);
-	if (!tcp || !sockdiag_answered_is(tcp, common->skc_state))
+	if (!tcp || !sockdiag_answered_is(tcp, common))
 		return 0;
 	cookie = (__u64)common->skc_cookie.counter;
 	bpf_seq_write(ctx->meta->seq, &cookie, sizeof(cookie));

@@ -113,6 +113,8 @@ TEST(each_state_of_a_connection_has_its_reason)
 	static const struct row rows[] = {
 	{ "at rest", { AT_REST }, BUSY_NOT, false, 0 },
 	{ "a handshake", { .state = TCP_SYN_RECV }, BUSY_CONNECTING, false, 1000 },
+	{ "one whose answer was lost", { .state = TCP_SYN_RECV, .retries = 1 }, BUSY_CONNECTING, false, 1000 },
+	{ "one that nobody answers", { .state = TCP_SYN_RECV, .retries = 2 }, BUSY_NOT, false, 0 },
 	{ "nobody has accepted", { AT_REST, .is_accepted = false }, BUSY_NOT_ACCEPTED, false, 1000 },
 	{ "nobody has, and the client is gone", { AT_REST, .is_accepted = false,
 	  .state = TCP_CLOSE_WAIT, .unread = 1 }, BUSY_NOT_ACCEPTED, false, 1000 },
@@ -318,6 +320,37 @@ TEST(what_is_hidden_counts_as_a_clients)
 
 	expect_probes(rows, ARRAY_LEN(rows));
 }
+
+/* What the gate did not see shows here, whatever else is found first. */
+TEST(what_waits_for_the_application_is_found_behind_other_reasons)
+{
+	static const struct {
+		struct busy_socket socket;
+		bool is_waiting;
+	} rows[] = {
+		{ { AT_REST }, false },
+		{ { AT_REST, .unacked = 1 }, false },
+		{ { AT_REST, .answer = NO }, false },
+		{ { AT_REST, .unread = 1 }, true },
+		{ { AT_REST, .is_accepted = false }, true },
+		{ { AT_REST, .state = TCP_CLOSE_WAIT, .unread = 1 }, false },
+		{ { .state = TCP_SYN_RECV }, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct busy_socket first = { AT_REST, .unacked = 1 }, second = rows[i].socket;
+		struct busy_verdict v;
+
+		second.flow.sport_be = htons(4242);
+		busy_init(&v);
+		busy_add(&v, &first, &usual);
+		busy_add(&v, &second, &usual);
+		if (v.has_waiting != rows[i].is_waiting)
+			fail_msg("row %zu", i);
+		assert_int_equal(v.waiting.sport_be, rows[i].is_waiting ? htons(4242) : 0);
+	}
+}
+
 /* clang-format on */
 
 TEST(it_is_checked_again_after_a_quarter_of_the_idle_time_within_bounds)

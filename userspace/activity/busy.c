@@ -7,6 +7,9 @@
 
 #include "base/util.h"
 
+/* Who has not answered ours after 3 s was never there: a spoofed address, or a scanner. */
+#define BUSY_HANDSHAKE_RETRIES 2
+
 #define BUSY_RECHECK_MIN_MS UINT64_C(20)
 #define BUSY_RECHECK_MAX_MS UINT64_C(1000)
 
@@ -58,7 +61,7 @@ static enum busy_reason busy_reason_of(const struct busy_socket *socket, uint64_
 	bool is_open = busy_is_open(socket);
 
 	if (socket->state == TCP_SYN_RECV)
-		return BUSY_CONNECTING;
+		return socket->retries < BUSY_HANDSHAKE_RETRIES ? BUSY_CONNECTING : BUSY_NOT;
 	if (!is_open && socket->state != TCP_FIN_WAIT1 && socket->state != TCP_FIN_WAIT2)
 		return BUSY_NOT;
 	/* Half closed and without an owner: the kernel delivers what is left by itself. */
@@ -122,6 +125,15 @@ static void busy_note_use(struct busy_verdict *verdict, const struct busy_socket
 	verdict->in_use = socket->flow;
 }
 
+static void busy_note_waiting(struct busy_verdict *verdict, const struct busy_socket *socket,
+			      enum busy_reason reason)
+{
+	if (verdict->has_waiting || (reason != BUSY_NOT_ACCEPTED && reason != BUSY_UNREAD))
+		return;
+	verdict->has_waiting = true;
+	verdict->waiting = socket->flow;
+}
+
 static void busy_add_within(struct busy_verdict *verdict, const struct busy_socket *socket,
 			    const struct busy_settings *settings, uint64_t recheck_max_ms)
 {
@@ -135,6 +147,7 @@ static void busy_add_within(struct busy_verdict *verdict, const struct busy_sock
 			verdict->flow = socket->flow;
 		}
 	}
+	busy_note_waiting(verdict, socket, reason);
 	if (reason == BUSY_NOT && !settings->sleeps_with_connections && socket->is_accepted &&
 	    socket->state == TCP_ESTABLISHED)
 		reason = BUSY_CONNECTED;

@@ -28,6 +28,7 @@ struct busy_socket {
 	bool is_accepted;      /* false: nobody has called accept(), or it has been closed */
 	bool has_received;     /* payload, ever */
 	bool is_tls;	       /* what was sent may be a session ticket, not the answer */
+	uint8_t retries;       /* of the answer to its SYN: 1 s, then 3 s after it, then 7 */
 	uint32_t unread;       /* bytes; CLOSE_WAIT has one more, for the FIN */
 	uint32_t unacked;      /* bytes, not sent or not acknowledged */
 	uint64_t since_received_ms;
@@ -66,9 +67,11 @@ enum busy_probe {
 
 struct busy_verdict {
 	enum busy_reason reason; /* BUSY_NOT: it may sleep */
-	bool is_stuck;		 /* it would be busy, but has made no progress for max_ms */
-	struct gate_flow flow;	 /* which connection says so */
-	uint64_t recheck_ms;	 /* when to look again */
+	bool has_waiting;	 /* of any connection there is something to accept or to read */
+	struct gate_flow waiting;
+	bool is_stuck;	       /* it would be busy, but has made no progress for max_ms */
+	struct gate_flow flow; /* which connection says so */
+	uint64_t recheck_ms;   /* when to look again */
 	/*
 	 * A connection, in_use, that had payload within max_ms is still open. It is at rest, but
 	 * more may be to come: busy_add_upstream() and activity/busy_cpu.h can tell.

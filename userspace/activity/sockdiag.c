@@ -192,3 +192,10 @@ int sockdiag_list_upstream(struct sockdiag *sockdiag, sockdiag_fn each, void *ar
 	}
 	return r;
 }
+
+int sockdiag_is_listening(struct sockdiag *sockdiag, uint16_t port)
+{
+	int r = sockdiag_look(sockdiag, &port, 1, SOCKDIAG_STATE(LISTEN));
+
+	return r < 0 ? r : sockdiag->len > 0;
+}

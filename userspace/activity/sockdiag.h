@@ -40,4 +40,9 @@ int sockdiag_list(struct sockdiag *sockdiag, const uint16_t *ports, size_t ports
  */
 int sockdiag_list_upstream(struct sockdiag *sockdiag, sockdiag_fn each, void *arg);
 
+/*
+ * Whether somebody listens on that TCP port, by IPv4 or IPv6. -errno, logged; else 0 or 1.
+ */
+int sockdiag_is_listening(struct sockdiag *sockdiag, uint16_t port);
+
 #endif

@@ -60,6 +60,7 @@ int sockdiag_message_parse(const struct nlmsghdr *message, struct busy_socket *o
 			  .protocol = IPPROTO_TCP },
 		.state = diag->idiag_state,
 		.is_accepted = diag->idiag_inode != 0,
+		.retries = diag->idiag_state == BPF_TCP_SYN_RECV ? diag->idiag_retrans : 0,
 		.has_received = true, /* a tcp_info may deny it */
 		.unread = diag->idiag_rqueue,
 		.unacked = diag->idiag_wqueue,
