@@ -14,11 +14,25 @@ struct decide_view {
 	bool is_stale; /* the daemon has been silent for longer than GATE_STALE_NS */
 	bool is_ready; /* doze's own question whether the target is ready */
 	bool can_replay;
-	bool judges_all; /* while open, payload of any client may be a probe */
-	bool is_judged;	 /* the daemon has found a client a moment ago: no judgement is needed */
-	bool is_steered; /* while closed: a connection to the daemon's responder */
-	__u8 probes;	 /* enum gate_probes */
-	__u8 source;	 /* enum gate_source */
+	bool judges_all;  /* open: payload of any client may be a probe */
+	bool is_judged;	  /* what has to be judged was judged a moment ago: a client is here */
+	bool is_steered;  /* closed: a connection to the daemon's responder */
+	bool is_let_pass; /* closed: a SYN that the daemon has seen, and does not want */
+	bool was_heard;	  /* closed: nobody listens there now, but somebody did before */
+	bool is_martian;  /* no address that TCP has a use for: decide_is_martian() */
+	bool is_repeated; /* its payload was received before */
+	bool is_ping;	  /* its payload is a PING, and those are ignored */
+	__u8 probes;	  /* enum gate_probes */
+	__u8 source;	  /* enum gate_source */
+	__u8 socket;	  /* enum decide_socket */
+};
+
+/* What the kernel has for the packet. */
+enum decide_socket {
+	DECIDE_SOCKET_UNKNOWN, /* it was not looked for */
+	DECIDE_SOCKET_NONE,
+	DECIDE_SOCKET_LISTENS, /* of UDP: a socket */
+	DECIDE_SOCKET_CONNECTED,
 };
 
 /* SYN|FIN and SYN|RST do not count: the kernel drops them, and no connection begins. */
@@ -35,7 +49,76 @@ static __always_inline bool decide_is_activity(const struct parse_packet *p)
 		return true;
 	if (decide_is_syn(p))
 		return true;
-	return p->payload_len > 0 && !(p->tcp_flags & (PARSE_TCP_SYN | PARSE_TCP_RST));
+	/* Without ACK the kernel throws payload away (RFC 9293, 3.10.7.4). */
+	return p->payload_len > 0 &&
+	       (p->tcp_flags & (PARSE_TCP_SYN | PARSE_TCP_RST | PARSE_TCP_ACK)) == PARSE_TCP_ACK;
+}
+
+static __always_inline bool decide_is_loopback(const struct gate_addr *addr)
+{
+	__u32 words[4];
+
+	__builtin_memcpy(words, addr->bytes, sizeof(words));
+	if (words[0] | words[1])
+		return false;
+	if (words[2] == PARSE_SWAP32(0x0000ffffU))
+		return addr->bytes[12] == 127;
+	return !words[2] && words[3] == PARSE_SWAP32(1);
+}
+
+/* 0.0.0.0/8, ::, multicast, or the broadcast address of every network. */
+static __always_inline bool decide_is_nobody(const struct gate_addr *addr)
+{
+	__u32 words[4];
+
+	__builtin_memcpy(words, addr->bytes, sizeof(words));
+	if (addr->bytes[0] == 0xff)
+		return true;
+	if (words[0] | words[1])
+		return false;
+	if (words[2] == PARSE_SWAP32(0x0000ffffU))
+		return addr->bytes[12] == 0 || (addr->bytes[12] & 0xf0) == 224 ||
+		       words[3] == 0xffffffffU;
+	return !words[2] && !words[3];
+}
+
+/*
+ * The kernel drops TCP from such a source or to such a destination (ip_route_input_slow(),
+ * tcp_v4_rcv(), ipv6_rcv()), however the target is.
+ */
+static __always_inline bool decide_is_martian(const struct parse_packet *p, bool is_on_lo)
+{
+	if (p->is_to_group || decide_is_nobody(&p->flow.saddr) || decide_is_nobody(&p->flow.daddr))
+		return true;
+	return !is_on_lo && decide_is_loopback(&p->flow.saddr);
+}
+
+#define DECIDE_PING_HEAD 9
+
+/*
+ * A PING frame of HTTP/2, or its acknowledgement (RFC 9113, 6.7), and a masked ping or pong of
+ * WebSocket (RFC 6455, 5.5), and nothing else in the segment. head: the payload's first bytes.
+ */
+static __always_inline bool decide_is_ping(const __u8 head[DECIDE_PING_HEAD], __u32 len)
+{
+	__u8 masked_len = head[1] & 0x7f;
+
+	if (len == 17)
+		return !head[0] && !head[1] && head[2] == 8 && head[3] == 6 && head[4] < 2 &&
+		       !head[5] && !head[6] && !head[7] && !head[8];
+	return (head[0] == 0x89 || head[0] == 0x8a) && head[1] & 0x80 && masked_len < 126 &&
+	       len == 6U + masked_len;
+}
+
+/* Whether the target would take it: else the kernel refuses it or throws it away, at once. */
+static __always_inline bool decide_has_taker(const struct parse_packet *p,
+					     const struct decide_view *view)
+{
+	if (view->socket == DECIDE_SOCKET_UNKNOWN || view->socket == DECIDE_SOCKET_CONNECTED)
+		return true;
+	if (p->flow.protocol != PARSE_PROTO_UDP && !decide_is_syn(p))
+		return false;
+	return view->socket != DECIDE_SOCKET_NONE || view->was_heard;
 }
 
 /*
@@ -74,17 +157,18 @@ static __always_inline enum gate_verdict decide_probe(const struct parse_packet 
 static __always_inline enum gate_verdict decide_closed(const struct parse_packet *p,
 						       const struct decide_view *view)
 {
-	bool is_udp = p->flow.protocol == PARSE_PROTO_UDP;
-
-	if (!is_udp && !decide_is_syn(p))
+	/* Its socket has a buffer, which keeps datagrams in order; nobody would send them again. */
+	if (p->flow.protocol == PARSE_PROTO_UDP)
+		return GATE_WAKE_DATAGRAM;
+	if (!decide_is_syn(p))
 		return GATE_WAKE_PAYLOAD;
 	if (p->is_first_fragment)
 		return GATE_WAKE_FRAGMENT;
-	if (p->is_aggregate || p->frame_len > GATE_FRAME_MAX)
+	if (p->frame_len > GATE_FRAME_MAX)
 		return GATE_WAKE_TOO_LONG;
-	if (!view->can_replay)
-		return is_udp ? GATE_WAKE_DATAGRAM : GATE_DROP_NO_REPLAY;
-	return is_udp ? GATE_HOLD_DATAGRAM : GATE_HOLD_SYN;
+	if (view->is_let_pass)
+		return GATE_PASS_ELSEWHERE;
+	return view->can_replay ? GATE_HOLD_SYN : GATE_DROP_NO_REPLAY;
 }
 
 static __always_inline enum gate_verdict decide_verdict(const struct parse_packet *p,
@@ -96,8 +180,16 @@ static __always_inline enum gate_verdict decide_verdict(const struct parse_packe
 		return GATE_PASS_READY;
 	if (!decide_is_activity(p))
 		return GATE_PASS_QUIET;
+	if (view->source == GATE_SOURCE_OUTSIDE)
+		return GATE_PASS_OUTSIDE;
 	if (view->source == GATE_SOURCE_IGNORED && (is_udp || !view->is_closed))
 		return GATE_PASS_IGNORED;
+	if (view->is_martian && !is_udp)
+		return GATE_PASS_MARTIAN;
+	if (!decide_has_taker(p, view))
+		return is_udp || decide_is_syn(p) ? GATE_PASS_NO_LISTENER : GATE_PASS_STRAY;
+	if (!is_udp && (view->is_repeated || view->is_ping))
+		return GATE_PASS_KEEPALIVE;
 	if (!view->is_closed)
 		return decide_open(p, view);
 	if (view->is_stale)
@@ -109,13 +201,7 @@ static __always_inline enum gate_verdict decide_verdict(const struct parse_packe
 
 static __always_inline bool decide_holds(enum gate_verdict v)
 {
-	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM;
-}
-
-/* There was no room. A datagram is never sent again and so must pass; a SYN is sent again. */
-static __always_inline enum gate_verdict decide_unheld(enum gate_verdict verdict)
-{
-	return verdict == GATE_HOLD_DATAGRAM ? GATE_WAKE_RING_FULL : GATE_DROP_RING_FULL;
+	return v == GATE_HOLD_SYN;
 }
 
 /*
@@ -138,7 +224,9 @@ static __always_inline enum gate_verdict decide_unjudged(bool is_closed)
 static __always_inline bool decide_is_quiet(enum gate_verdict v)
 {
 	return v == GATE_PASS_QUIET || v == GATE_PASS_READY || v == GATE_PASS_IGNORED ||
-	       v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED;
+	       v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED || v == GATE_PASS_OUTSIDE ||
+	       v == GATE_PASS_KEEPALIVE || v == GATE_PASS_MARTIAN || v == GATE_PASS_STRAY ||
+	       v == GATE_PASS_NO_LISTENER || v == GATE_PASS_ELSEWHERE;
 }
 
 static __always_inline bool decide_drops(enum gate_verdict v)

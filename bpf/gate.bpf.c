@@ -13,14 +13,17 @@
 #define GATE_AF_INET  2
 #define GATE_AF_INET6 10
 
+#define GATE_VERDICTS_MAX 32
+#define GATE_LO		  1 /* the interface number of lo, in every namespace */
+
 char LICENSE[] SEC("license") = "GPL";
 
 /* Set by the daemon before the load; the verifier removes the branches not taken. */
 const volatile bool gate_can_replay = true;
-const volatile bool gate_has_coarse_clock = true;     /* kernel >= 5.11 */
-const volatile bool gate_has_xdp_copy = true;	      /* bpf_xdp_load_bytes(), kernel >= 5.18 */
-const volatile bool gate_has_namespaces = false;      /* a key may be that of a namespace */
-const volatile struct gate_offsets gate_offsets = {}; /* set if gate_has_namespaces */
+const volatile bool gate_has_coarse_clock = true; /* kernel >= 5.11 */
+const volatile bool gate_has_xdp_copy = true;	  /* bpf_xdp_load_bytes(), kernel >= 5.18 */
+const volatile bool gate_has_namespaces = false;  /* keys for network namespaces may be there */
+const volatile struct gate_offsets gate_offsets = {};
 
 /*
  * Set by the daemon when the gate is in the node's own network namespace as well. Packets to pods
@@ -63,10 +66,21 @@ struct {
 	__uint(max_entries, GATE_RING_BYTES);
 } gate_ring SEC(".maps");
 
-/*
- * A record is put together here, because the length of a frame varies, and the verifier wants a
- * constant for a reservation in the ring.
- */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, GATE_LET_PASS_MAX);
+	__type(key, struct gate_connection);
+	__type(value, __u32);
+} gate_let_pass SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, GATE_UNHEARD_MAX);
+	__type(key, struct gate_unheard_key);
+	__type(value, __u32);
+} gate_unheard SEC(".maps");
+
+/* A record is put together here: the frame's length varies, and a reservation may not. */
 struct gate_record {
 	struct gate_event event;
 	__u8 frame[GATE_FRAME_MAX];
@@ -182,7 +196,19 @@ static __always_inline bool gate_find_target(const struct gate_frame *f,
 	return true;
 }
 
-/* Stores at most once in GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
+/*
+ * What the verifier knows of a value makes two ways to one place two states to be followed; of what
+ * is unknown it knows nothing, and so it follows one of them (all kernels).
+ */
+static __always_inline __u64 gate_forget(__u64 value, __u64 unknown)
+{
+	asm volatile("%[value] ^= %[unknown]\n\t%[value] ^= %[unknown]"
+		     : [value] "+r"(value)
+		     : [unknown] "r"(unknown));
+	return value;
+}
+
+/* Stored at most once a GATE_STAMP_NS, so that CPUs do not fight over the cache line. */
 static __always_inline void gate_stamp(struct gate_activity *activity, const struct parse_packet *p,
 				       __u64 now_ns)
 {
@@ -268,35 +294,7 @@ static __always_inline void gate_tell(const struct gate_frame *f, const struct p
 	activity->wake_ns = now_ns;
 }
 
-static __always_inline bool gate_is_steered(const struct gate_connection *c, __u32 closing)
-{
-	__u32 *of = bpf_map_lookup_elem(&gate_steered, c);
-
-	return of && *of == closing;
-}
-
-/*
- * Looks up where the packet comes from, which is the most expensive part of the gate. The caller
- * leaves it out where it cannot matter: for a packet that is no activity, and while the gate is
- * open and activity has been stored a moment ago.
- */
-static __always_inline void gate_look_at_source(const struct parse_packet *p, __u32 target_id,
-						const struct gate_control *control,
-						struct decide_view *view, __u64 now_ns)
-{
-	const struct gate_connection connection = gate_connection_of(&p->flow);
-
-	view->probes = control->probes;
-	view->judges_all = control->judges_all;
-	view->is_judged = now_ns < control->judge_after_ns;
-	if (control->probes == GATE_PROBES_NONE)
-		return;
-	view->source = maps_source_of(target_id, &connection, decide_is_syn(p));
-	if (view->is_closed && view->source != GATE_SOURCE_CLIENT)
-		view->is_steered = gate_is_steered(&connection, control->closing);
-}
-
-/* 1 for ::ffff:a.b.c.d, else 0. Without a branch: see parse_extensions(). */
+/* 1 for ::ffff:a.b.c.d, else 0; without a branch, as in parse_extensions(). */
 static __always_inline __u32 gate_is_ipv4(const struct gate_addr *addr)
 {
 	__u32 words[4], differs;
@@ -317,6 +315,162 @@ static __always_inline void gate_copy_address(__u32 out[4], const struct gate_ad
 	out[1] = words[1];
 	out[2] = words[2];
 	out[3] = words[3];
+}
+
+/* Whether what a map says of a connection was said for this closing. */
+static __always_inline bool gate_is_in(void *map, const struct gate_connection *c, __u32 closing)
+{
+	__u32 *of = bpf_map_lookup_elem(map, c);
+
+	return of && *of == closing;
+}
+
+/*
+ * Where the packet comes from. This is the dear part of the gate, and so it is left out for what is
+ * no activity anyhow, and while one has just been stamped: another one would not be.
+ */
+static __always_inline void gate_look_at_source(const struct parse_packet *p, __u32 target_id,
+						const struct gate_control *control,
+						struct decide_view *view, __u64 now_ns)
+{
+	const struct gate_connection connection = gate_connection_of(&p->flow);
+
+	view->probes = control->probes;
+	view->judges_all = control->judges_all;
+	view->is_judged = now_ns < control->judge_after_ns;
+	if (view->is_closed && decide_is_syn(p)) {
+		bool is_let_pass = gate_is_in(&gate_let_pass, &connection, control->closing);
+
+		view->is_let_pass = gate_forget(is_let_pass, now_ns) & 1;
+	}
+	if (control->probes == GATE_PROBES_NONE && !control->has_outside)
+		return;
+	view->source = maps_source_of(target_id, &connection, decide_is_syn(p));
+	if (control->probes == GATE_PROBES_NONE && view->source != GATE_SOURCE_OUTSIDE)
+		view->source = GATE_SOURCE_CLIENT;
+	if (view->is_closed && view->source != GATE_SOURCE_CLIENT)
+		view->is_steered = gate_is_in(&gate_steered, &connection, control->closing);
+	view->source = gate_forget(view->source, now_ns) & 7;
+	view->is_steered = gate_forget(view->is_steered, now_ns) & 1;
+}
+
+/* The receiver's next sequence number. Only one byte may be a keep-alive (RFC 9293, 3.8.4). */
+static __always_inline bool gate_is_repeated(const struct bpf_sock *sk,
+					     const struct parse_packet *p)
+{
+	/* The verifier allows no arithmetic with the pointer, and takes it as a number from here.
+	 */
+	const struct bpf_sock *volatile kept = sk;
+	void *address;
+	__u32 rcv_nxt;
+
+	return gate_offsets.tcp_sock_rcv_nxt &&
+	       gate_read(&address, sizeof(address), (const void *)&kept, 0) &&
+	       gate_read(&rcv_nxt, sizeof(rcv_nxt), address, gate_offsets.tcp_sock_rcv_nxt) &&
+	       (__s32)(p->tcp_seq - rcv_nxt) < 0;
+}
+
+static __always_inline enum decide_socket gate_socket_of(__u32 state, bool is_udp)
+{
+	if (is_udp || state == TCP_LISTEN || state == TCP_TIME_WAIT)
+		return DECIDE_SOCKET_LISTENS; /* a SYN may follow on what has ended */
+	if (state == TCP_CLOSE || state == TCP_LAST_ACK || state == TCP_CLOSING)
+		return DECIDE_SOCKET_LISTENS;
+	return DECIDE_SOCKET_CONNECTED;
+}
+
+static __always_inline __u32 gate_tuple(struct bpf_sock_tuple *out, const struct gate_flow *flow)
+{
+	if (!gate_is_ipv4(&flow->daddr)) {
+		__builtin_memcpy(out->ipv6.saddr, flow->saddr.bytes, 16);
+		__builtin_memcpy(out->ipv6.daddr, flow->daddr.bytes, 16);
+		out->ipv6.sport = flow->sport_be;
+		out->ipv6.dport = flow->dport_be;
+		return sizeof(out->ipv6);
+	}
+	__builtin_memcpy(&out->ipv4.saddr, flow->saddr.bytes + 12, 4);
+	__builtin_memcpy(&out->ipv4.daddr, flow->daddr.bytes + 12, 4);
+	out->ipv4.sport = flow->sport_be;
+	out->ipv4.dport = flow->dport_be;
+	return sizeof(out->ipv4);
+}
+
+_Static_assert(GATE_VERDICT_COUNT <= GATE_VERDICTS_MAX, "a verdict is masked with it");
+
+enum gate_fact {
+	GATE_FACT_SOCKET = 3, /* enum decide_socket */
+	GATE_FACT_REPEATED = 4,
+	GATE_FACT_MARTIAN = 8,
+};
+
+/*
+ * What would take the packet: a connection, else a listener, by the kernel's own rules (a program
+ * at sk_lookup among them). Not inlined, as gate_is_forwarded(). Bits of enum gate_fact.
+ */
+static __noinline __u64 gate_find_socket(void *context, __u32 ifindex, const struct parse_packet *p)
+{
+	bool is_udp = p->flow.protocol == PARSE_PROTO_UDP;
+	struct bpf_sock_tuple tuple = {};
+	__u32 len = gate_tuple(&tuple, &p->flow);
+	struct bpf_sock *sk;
+	__u64 facts;
+
+	if (decide_is_martian(p, ifindex == GATE_LO))
+		return GATE_FACT_MARTIAN;
+	if (is_udp)
+		sk = bpf_sk_lookup_udp(context, &tuple, len, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_skc_lookup_tcp(context, &tuple, len, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return DECIDE_SOCKET_NONE;
+	facts = gate_socket_of(sk->state, is_udp);
+	if (p->payload_len == 1 && gate_is_repeated(sk, p))
+		facts |= GATE_FACT_REPEATED;
+	bpf_sk_release(sk);
+	return facts;
+}
+
+/* Somebody listened when the gate was closed, and has gone: it is being started anew. */
+static __always_inline bool gate_was_heard(__u32 target_id, __be16 port_be, __u32 closing)
+{
+	struct gate_unheard_key key = { .target_id = target_id, .port_be = port_be };
+	__u32 *of = bpf_map_lookup_elem(&gate_unheard, &key);
+
+	return !of || *of != closing;
+}
+
+static __always_inline void gate_look_at_socket(const struct gate_frame *f,
+						const struct parse_packet *p, __u32 target_id,
+						__u32 closing, struct decide_view *view,
+						__u64 now_ns)
+{
+	__u64 facts = gate_forget(gate_find_socket(f->context, f->ifindex, p), now_ns);
+
+	view->socket = facts & GATE_FACT_SOCKET;
+	if (view->socket == DECIDE_SOCKET_NONE && view->is_closed && decide_is_syn(p))
+		view->was_heard = gate_was_heard(target_id, p->flow.dport_be, closing);
+	view->is_repeated = facts & GATE_FACT_REPEATED;
+	view->is_martian = facts & GATE_FACT_MARTIAN;
+}
+
+static __always_inline void gate_look_at_payload(const struct gate_frame *f,
+						 const struct parse_packet *p,
+						 struct decide_view *view)
+{
+	__u8 head[DECIDE_PING_HEAD] = {};
+	long r = -1;
+
+	/* The shortest ping of WebSocket has no more than the mask; the longest 125 bytes. */
+	if (p->payload_len < 6 || p->payload_len > 131)
+		return;
+	if (!f->is_xdp)
+		r = bpf_skb_load_bytes(f->context, p->payload_offset, head, 6);
+	else if (gate_has_xdp_copy)
+		r = bpf_xdp_load_bytes(f->context, p->payload_offset, head, 6);
+	if (!r && p->payload_len >= DECIDE_PING_HEAD)
+		r = f->is_xdp ? bpf_xdp_load_bytes(f->context, p->payload_offset + 6, head + 6, 3)
+			      : bpf_skb_load_bytes(f->context, p->payload_offset + 6, head + 6, 3);
+	view->is_ping = !r && decide_is_ping(head, p->payload_len);
 }
 
 /*
@@ -353,7 +507,7 @@ static __always_inline void gate_carry_out(const struct gate_frame *f, const str
 		*verdict = decide_forwarded(*verdict);
 		gate_tell(f, p, target_id, *verdict, activity, now_ns);
 	} else if (!gate_hold(f, p, target_id, *verdict)) {
-		*verdict = decide_unheld(*verdict);
+		*verdict = GATE_DROP_RING_FULL; /* TCP sends it again */
 	}
 }
 
@@ -370,14 +524,21 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	if (!control || !activity)
 		return GATE_PASS_OTHER;
 	now_ns = gate_now_ns();
-	view.is_closed = control->closing != 0;
-	view.is_stale = view.is_closed && maps_is_stale(now_ns);
-	view.is_ready = control->ready_port_be && control->ready_port_be == p->flow.sport_be;
+	view.is_closed = gate_forget(control->closing != 0, now_ns) & 1;
+	view.is_stale = gate_forget(maps_is_stale(now_ns), now_ns) & 1;
+	view.is_ready = gate_forget(control->ready_port_be &&
+					    control->ready_port_be == p->flow.sport_be,
+				    now_ns) &
+			1;
 	if (decide_is_activity(p) &&
-	    (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS))
+	    (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS)) {
 		gate_look_at_source(p, target_id, control, &view, now_ns);
+		gate_look_at_socket(f, p, target_id, control->closing, &view, now_ns);
+		if (control->ignores_pings)
+			gate_look_at_payload(f, p, &view);
+	}
 
-	verdict = decide_verdict(p, &view);
+	verdict = gate_forget(decide_verdict(p, &view), now_ns) & (GATE_VERDICTS_MAX - 1);
 	if (decide_is_quiet(verdict))
 		return verdict;
 	if (verdict == GATE_PASS_JUDGED) {
@@ -477,9 +638,9 @@ static __always_inline void gate_see_sent(struct __sk_buff *skb, bool has_ethern
 }
 
 /*
- * For tcx and tc alike: TC_ACT_UNSPEC is also TCX_NEXT, and lets the programs run that others have
- * attached. The section is not "tcx/ingress" because Debian 12's bpftool does not know it; hooks.c
- * sets the type.
+ * For tcx and tc alike. TC_ACT_UNSPEC, which is also TCX_NEXT: what others have attached here runs
+ * as well. The section is not "tcx/ingress" because Debian 12's bpftool does not know it;
+ * hooks.c sets the type.
  */
 SEC("tc")
 int gate_skb(struct __sk_buff *skb)

@@ -119,11 +119,14 @@ struct parse_packet {
 	struct gate_flow flow;
 	__u32 payload_len; /* TCP only: bytes after the TCP header */
 	__u32 frame_len;
+	__u32 tcp_seq; /* host order */
 	__u16 l3_offset;
 	__u16 l4_offset;
+	__u16 payload_offset; /* of TCP */
 	__u8 tcp_flags;
 	bool is_first_fragment; /* more fragments follow */
 	bool is_aggregate;	/* several datagrams that GRO or GSO glued together */
+	bool is_to_group;	/* the link's address is a broadcast or multicast one */
 };
 
 enum parse_result {
@@ -141,6 +144,7 @@ struct parse_cursor {
 	__u16 ethertype;
 	__u8 protocol;
 	bool is_later_fragment;
+	bool is_to_group;
 };
 
 static __always_inline const void *parse_header(const struct parse_bytes *b, __u32 offset,
@@ -183,6 +187,7 @@ static __always_inline enum parse_result parse_link(const struct parse_bytes *b,
 	if (!eth)
 		return parse_missing(b, 0, sizeof(*eth));
 	c->offset = sizeof(*eth);
+	c->is_to_group = eth->destination[0] & 1;
 	c->ethertype = PARSE_SWAP16(eth->type_be);
 	for (int i = 0; i < PARSE_VLANS_MAX; i++) {
 		if (c->ethertype != PARSE_ETHERTYPE_VLAN && c->ethertype != PARSE_ETHERTYPE_VLAN_AD)
@@ -317,6 +322,8 @@ parse_tcp(const struct parse_bytes *b, const struct parse_cursor *c, struct pars
 	out->flow.sport_be = tcp->sport_be;
 	out->flow.dport_be = tcp->dport_be;
 	out->tcp_flags = tcp->flags;
+	out->tcp_seq = PARSE_SWAP32(tcp->seq_be);
+	out->payload_offset = c->offset + header_len;
 	out->payload_len = c->ip_end - c->offset - header_len;
 	return PARSE_OK;
 }
@@ -366,6 +373,7 @@ static __always_inline enum parse_result parse_frame(const struct parse_bytes *b
 	out->l4_offset = c.offset;
 	out->frame_len = b->frame_len;
 	out->flow.protocol = c.protocol;
+	out->is_to_group = c.is_to_group;
 	return c.protocol == PARSE_PROTO_TCP ? parse_tcp(b, &c, out) : parse_udp(b, &c, out);
 }
 

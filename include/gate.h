@@ -14,6 +14,8 @@
  *   gate_ring        -                  gate_event + frame     gate       daemon
  *   gate_sources     gate_source_key    u32 gate_source        daemon     gate, steer
  *   gate_steered     gate_connection    u32 closing            steer      gate
+ *   gate_let_pass    gate_connection    u32 closing            daemon     gate
+ *   gate_unheard     gate_unheard_key   u32 closing            daemon     gate
  *   gate_kubelet     gate_connection    u32 gate_kubelet       kubelet    gate, steer, daemon
  *   gate_knows       u32 0              u32 bool               daemon     gate, steer
  *   gate_steer_ports gate_target_key    u32 target id          daemon     steer
@@ -31,12 +33,14 @@
 #include <linux/types.h>
 #endif
 
-#define GATE_TARGETS_MAX 1024 /* targets, that is pods, behind one gate */
-#define GATE_KEYS_MAX	 8192 /* address + port + protocol entries for all of them */
-#define GATE_RING_BYTES	 (1 << 20)
-#define GATE_SOURCES_MAX 16384 /* prefixes that probes come from, of all targets */
-#define GATE_STEERED_MAX 8192  /* connections to the responder that the gate remembers */
-#define GATE_KUBELET_MAX 8192  /* the latest connections of the kubelet */
+#define GATE_TARGETS_MAX  1024 /* targets, that is pods, behind one gate */
+#define GATE_KEYS_MAX	  8192 /* address + port + protocol entries for all of them */
+#define GATE_RING_BYTES	  (1 << 20)
+#define GATE_SOURCES_MAX  16384 /* prefixes that probes come from, of all targets */
+#define GATE_STEERED_MAX  8192	/* connections to the responder that the gate remembers */
+#define GATE_LET_PASS_MAX 1024	/* SYNs that the kernel shall judge, the last ones */
+#define GATE_UNHEARD_MAX  4096	/* ports without a listener, of all targets */
+#define GATE_KUBELET_MAX  8192	/* connections that the kubelet has opened, the last ones */
 
 /*
  * The longest frame that is held. A replayed frame must fit one page next to the kernel's own
@@ -85,13 +89,17 @@ static inline struct gate_addr gate_addr_of_netns(__u32 netns)
 	return addr;
 }
 
-/* Offsets of the members of the kernel's structs that lead from a packet to its namespace. */
+/*
+ * Where the kernel's own structs have what leads from a packet to its network namespace, and which
+ * byte a connection expects next. All zero: not known.
+ */
 struct gate_offsets {
 	__u32 sk_buff_dev;
 	__u32 xdp_buff_rxq;
 	__u32 xdp_rxq_info_dev;
 	__u32 net_device_net;
 	__u32 net_inum;
+	__u32 tcp_sock_rcv_nxt;
 };
 
 /*
@@ -125,6 +133,9 @@ enum gate_source {
 	GATE_SOURCE_NODE,
 	/* Any address that the kubelet may use: GATE_SOURCE_PROBE only for its connections. */
 	GATE_SOURCE_ANY,
+	/* None of --wake-from: it gets what the kernel gives, is not held, wakes nobody, and does
+	 * not count. */
+	GATE_SOURCE_OUTSIDE,
 };
 
 /*
@@ -174,10 +185,13 @@ struct gate_control {
 	 * and is no activity. 0: doze does not ask now.
 	 */
 	__be16 ready_port_be;
-	__u8 probes;	 /* enum gate_probes */
-	__u8 judges_all; /* payload of any client may be a probe: --ignore-http */
+	__u8 probes;	    /* enum gate_probes */
+	__u8 judges_all;    /* payload of any client may be a probe: --ignore-http */
+	__u8 ignores_pings; /* PING frames of HTTP/2 and WebSocket are no activity */
+	__u8 has_outside;   /* gate_sources has GATE_SOURCE_OUTSIDE for this target */
+	__u8 pad[6];
 };
-_Static_assert(sizeof(struct gate_control) == 16, "shared layout");
+_Static_assert(sizeof(struct gate_control) == 24, "shared layout");
 
 /* A connection to a target, as the target sees it. */
 struct gate_connection {
@@ -187,6 +201,14 @@ struct gate_connection {
 	__be16 local_port_be;
 };
 _Static_assert(sizeof(struct gate_connection) == 36, "a hash key without hidden padding");
+
+/* A TCP port that nobody listened on when the gate was closed. */
+struct gate_unheard_key {
+	__u32 target_id;
+	__be16 port_be;
+	__u16 pad; /* zero: it is part of the key */
+};
+_Static_assert(sizeof(struct gate_unheard_key) == 8, "a hash key without hidden padding");
 
 enum gate_family {
 	GATE_FAMILY_IPV4,
@@ -247,16 +269,20 @@ static inline struct gate_connection gate_connection_of(const struct gate_flow *
 	X(PASS_UNPROVEN, "pass_unproven", "a SYN that may be a probe's: no activity yet")          \
 	X(PASS_JUDGED, "pass_judged", "what the daemon judges: a probe, or not")                   \
 	X(PASS_STEERED, "pass_steered", "closed: a probe's, on its way to the responder")          \
+	X(PASS_OUTSIDE, "pass_outside", "from none of --wake-from")                                \
+	X(PASS_KEEPALIVE, "pass_keepalive", "payload that only keeps a connection alive")          \
+	X(PASS_MARTIAN, "pass_martian", "TCP to or from an address that TCP has no use for")       \
+	X(PASS_STRAY, "pass_stray", "payload of a connection that does not exist")                 \
+	X(PASS_ELSEWHERE, "pass_elsewhere", "a SYN that the kernel would not take as it is")       \
+	X(PASS_NO_LISTENER, "pass_no_listener", "nobody listens there: refused, as awake")         \
 	X(PASS_STALE, "pass_stale", "closed, but the daemon's heartbeat is too old")               \
 	X(WAKE_PAYLOAD, "wake_payload", "payload on an established connection, gate closed")       \
-	X(WAKE_FRAGMENT, "wake_fragment", "first fragment, gate closed: cannot be held whole")     \
-	X(WAKE_TOO_LONG, "wake_too_long", "gate closed, longer than can be replayed")              \
+	X(WAKE_FRAGMENT, "wake_fragment", "a SYN in fragments, gate closed: cannot be held whole") \
+	X(WAKE_TOO_LONG, "wake_too_long", "a SYN, gate closed, longer than can be replayed")       \
 	X(WAKE_FORWARDED, "wake_forwarded",                                                        \
 	  "gate closed, and routed on: another machine's, or DNAT")                                \
-	X(WAKE_DATAGRAM, "wake_datagram", "a datagram, gate closed, replay is off")                \
-	X(WAKE_RING_FULL, "wake_ring_full", "a datagram, gate closed, no room in the ring")        \
+	X(WAKE_DATAGRAM, "wake_datagram", "a datagram, gate closed: its socket keeps it")          \
 	X(HOLD_SYN, "hold_syn", "a SYN, held for replay")                                          \
-	X(HOLD_DATAGRAM, "hold_datagram", "a UDP datagram, held for replay")                       \
 	X(DROP_NO_REPLAY, "drop_no_replay", "a SYN, replay is off: TCP sends it again")            \
 	X(DROP_RING_FULL, "drop_ring_full", "a SYN, no room in the ring: TCP sends it again")
 

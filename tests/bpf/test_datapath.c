@@ -30,6 +30,7 @@ static struct {
 	bool can_run;
 	int outside;
 	int fds[NAMESPACES];
+	int servers[NAMESPACES]; /* nobody reads what they get */
 	uint64_t ids[NAMESPACES];
 	struct datapath *gate;
 	unsigned int records; /* that the ring had */
@@ -51,6 +52,7 @@ static void enter(int fd)
 static bool make_namespace(size_t i)
 {
 	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	const struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(PORT) };
 	struct stat st;
 	int fd;
 
@@ -58,7 +60,8 @@ static bool make_namespace(size_t i)
 		return false;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
-	close(fd);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&any, sizeof(any)), 0);
+	rig.servers[i] = fd;
 	rig.fds[i] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(fstat(rig.fds[i], &st), 0);
 	rig.ids[i] = st.st_ino;
@@ -99,6 +102,7 @@ static void rig_free(void)
 		enter(rig.fds[i]);
 		hooks_detach(datapath_hooks(rig.gate), rig.ids[i], if_nametoindex("lo"));
 		close(rig.fds[i]);
+		close(rig.servers[i]);
 	}
 	datapath_free(&rig.gate);
 	enter(rig.outside);
@@ -196,7 +200,7 @@ TEST(a_target_that_is_removed_leaves_nothing_to_the_next)
 	uint64_t counters[GATE_VERDICT_COUNT], later[GATE_VERDICT_COUNT];
 
 	skip_without_gate();
-	datapath_set_probes(rig.gate, 1, GATE_PROBES_PASS, false);
+	datapath_set_rules(rig.gate, 1, &(struct datapath_rules){ .probes = GATE_PROBES_PASS });
 	assert_int_equal(keys_add_source(datapath_keys(rig.gate), 1, &from, GATE_SOURCE_IGNORED),
 			 0);
 	datapath_close_gate(rig.gate, 1);

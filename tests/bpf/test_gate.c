@@ -30,6 +30,7 @@
 #include "base/util.h"
 #include "gate.h"
 #include "gate.skel.h"
+#include "gate/gate_offsets.h"
 #include "lib/isolate.h"
 #include "lib/packet.h"
 #include "lib/test.h"
@@ -130,6 +131,7 @@ static void rig_new(struct rig *r, bool can_replay)
 	assert_non_null(skel);
 	skel->rodata->gate_can_replay = can_replay;
 	skel->rodata->gate_has_coarse_clock = kernel_is_at_least(5, 11);
+	gate_offsets_find((struct gate_offsets *)&skel->rodata->gate_offsets);
 	bpf_program__set_autoload(skel->progs.gate_xdp, rig_has_hook(r, HOOK_XDP));
 	/* tc runs it all the same, on a kernel that knows the type. */
 	if (kernel_is_at_least(6, 6))
@@ -154,14 +156,120 @@ static void rig_free(struct rig *r)
 	*r = (struct rig){ 0 };
 }
 
+/*
+ * The application: it listens on PACKET_SERVER_PORT of every address by TCP and UDP, and the
+ * client of the packets is connected to it, by IPv4 and by IPv6. Each is there in the namespace
+ * that it was made in.
+ */
+struct app {
+	int tcp, udp;
+	int client[2], accepted[2];
+};
+
+static struct app app;
+
+static int app_socket(int type)
+{
+	int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0), off = 0, on = 1;
+	struct sockaddr_in6 any = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(PACKET_SERVER_PORT),
+	};
+
+	assert_true(fd >= 0);
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	if (type == SOCK_STREAM)
+		assert_int_equal(listen(fd, 16), 0);
+	return fd;
+}
+
+static void app_listen(struct app *a)
+{
+	a->tcp = app_socket(SOCK_STREAM);
+	a->udp = app_socket(SOCK_DGRAM);
+}
+
+/* An address as an IPv6 socket takes it: 192.0.2.last or 2001:db8::last. */
+static struct sockaddr_in6 app_address(bool is_ipv6, __u8 last, __u16 port)
+{
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	static const __u8 ipv4[] = { [10] = 0xff, 0xff, 192, 0, 2, 0 };
+	static const __u8 ipv6[] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 0 };
+
+	memcpy(&address.sin6_addr, is_ipv6 ? ipv6 : ipv4, 16);
+	address.sin6_addr.s6_addr[15] = last;
+	return address;
+}
+
+static void app_connect(struct app *a, bool is_ipv6)
+{
+	struct sockaddr_in6 from = app_address(is_ipv6, PACKET_CLIENT, PACKET_CLIENT_PORT);
+	struct sockaddr_in6 to = app_address(is_ipv6, PACKET_SERVER, PACKET_SERVER_PORT);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
+	/* Without TIME_WAIT at its end: it is made again. */
+	const struct linger at_once = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	a->client[is_ipv6] = fd;
+	a->accepted[is_ipv6] = accept4(a->tcp, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(a->accepted[is_ipv6] >= 0);
+}
+
+static void app_close(struct app *a)
+{
+	const int fds[] = { a->tcp,	  a->udp,	  a->client[0],
+			    a->client[1], a->accepted[0], a->accepted[1] };
+
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		if (fds[i] > 0)
+			close(fds[i]);
+	}
+	*a = (struct app){ 0 };
+}
+
+/* The kernel gives it its route later, in a work queue. */
+static void await_ipv6_address(const char *address)
+{
+	uint64_t until_ns = monotonic_ns() + 20 * NS_PER_S;
+	char command[128];
+	int r;
+
+	snprintf(command, sizeof(command), "ip -6 route show table local | grep -q 'local %s '",
+		 address);
+	do {
+		r = system(command);
+	} while (r != 0 && monotonic_ns() < until_ns);
+	assert_int_equal(r, 0);
+}
+
 static void rigs_new(void)
 {
 	rig_new(&with_replay, true);
 	rig_new(&without_replay, false);
+	if (!with_replay.skel)
+		return;
+	/* A namespace of its own, whose lo has the addresses of the packets. */
+	assert_int_equal(isolate_network(), 0);
+	assert_int_equal(system("ip link set lo up && ip address add 192.0.2.1/32 dev lo && "
+				"ip address add 192.0.2.80/32 dev lo && "
+				"ip address add 2001:db8::1/128 dev lo nodad && "
+				"ip address add 2001:db8::50/128 dev lo nodad"),
+			 0);
+	await_ipv6_address("2001:db8::1");
+	await_ipv6_address("2001:db8::50");
+	app_listen(&app);
+	app_connect(&app, false);
+	app_connect(&app, true);
 }
 
 static void rigs_free(void)
 {
+	app_close(&app);
 	rig_free(&with_replay);
 	rig_free(&without_replay);
 }
@@ -405,7 +513,9 @@ static bool is_stamped(enum gate_verdict v)
 {
 	return v != GATE_PASS_OTHER && v != GATE_PASS_FRAGMENT && v != GATE_PASS_UNPARSED &&
 	       v != GATE_PASS_QUIET && v != GATE_PASS_READY && v != GATE_PASS_IGNORED &&
-	       v != GATE_PASS_UNPROVEN && v != GATE_PASS_JUDGED && v != GATE_PASS_STEERED;
+	       v != GATE_PASS_UNPROVEN && v != GATE_PASS_JUDGED && v != GATE_PASS_STEERED &&
+	       v != GATE_PASS_OUTSIDE && v != GATE_PASS_KEEPALIVE && v != GATE_PASS_MARTIAN &&
+	       v != GATE_PASS_STRAY && v != GATE_PASS_NO_LISTENER && v != GATE_PASS_ELSEWHERE;
 }
 
 static bool is_told(enum gate_verdict v)
@@ -417,7 +527,7 @@ static bool is_told(enum gate_verdict v)
 /* With its frame: to be replayed, or to be judged. */
 static bool is_copied(enum gate_verdict v)
 {
-	return v == GATE_HOLD_SYN || v == GATE_HOLD_DATAGRAM || v == GATE_PASS_JUDGED;
+	return v == GATE_HOLD_SYN || v == GATE_PASS_JUDGED;
 }
 
 static void addr_from(struct gate_addr *out, const __u8 *bytes, bool is_ipv6)
@@ -509,6 +619,8 @@ struct scene {
 #define SYN	       .tcp_flags = PACKET_SYN
 #define ACK	       .tcp_flags = PACKET_ACK
 #define UDP	       .protocol = PACKET_UDP
+#define PAYLOAD	       ACK, .payload_len = 50
+#define NO_CLIENT      .client_port = PACKET_CLIENT_PORT + 2
 #define FIRST_FRAGMENT .more_fragments = 1
 #define LATER_FRAGMENT .fragment_offset = 1480
 
@@ -552,33 +664,33 @@ static const struct scene scenes[] = {
 	  GATE_WAKE_TOO_LONG },
 	{ "SYN in fragments", { SYN, FIRST_FRAGMENT }, CLOSED, GATE_WAKE_FRAGMENT },
 
-	{ "datagram", { UDP, .payload_len = 5 }, CLOSED, GATE_HOLD_DATAGRAM },
-	{ "datagram over IPv6", { .ip = 6, UDP, .payload_len = 5 }, CLOSED, GATE_HOLD_DATAGRAM },
+	{ "datagram", { UDP, .payload_len = 5 }, CLOSED, GATE_WAKE_DATAGRAM },
+	{ "datagram over IPv6", { .ip = 6, UDP, .payload_len = 5 }, CLOSED, GATE_WAKE_DATAGRAM },
 	{ "datagram without a checksum",
 	  { UDP, .checksum = PACKET_CHECKSUM_NONE },
 	  CLOSED,
-	  GATE_HOLD_DATAGRAM },
-	{ "empty datagram", { UDP }, CLOSED, GATE_HOLD_DATAGRAM },
-	{ "empty datagram, padded", { UDP, .padding_len = 18 }, CLOSED, GATE_HOLD_DATAGRAM },
+	  GATE_WAKE_DATAGRAM },
+	{ "empty datagram", { UDP }, CLOSED, GATE_WAKE_DATAGRAM },
+	{ "empty datagram, padded", { UDP, .padding_len = 18 }, CLOSED, GATE_WAKE_DATAGRAM },
 	{ "broadcast datagram",
 	  { UDP, .destination = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, .server = 255 },
 	  CLOSED,
-	  GATE_HOLD_DATAGRAM },
-	{ "the only fragment", { .ip = 6, .extensions = "f", UDP }, CLOSED, GATE_HOLD_DATAGRAM },
-	{ "first fragment", { UDP, FIRST_FRAGMENT }, CLOSED, GATE_WAKE_FRAGMENT },
+	  GATE_WAKE_DATAGRAM },
+	{ "the only fragment", { .ip = 6, .extensions = "f", UDP }, CLOSED, GATE_WAKE_DATAGRAM },
+	{ "first fragment", { UDP, FIRST_FRAGMENT }, CLOSED, GATE_WAKE_DATAGRAM },
 	{ "first IPv6 fragment",
 	  { .ip = 6, .extensions = "hf", UDP, FIRST_FRAGMENT },
 	  CLOSED,
-	  GATE_WAKE_FRAGMENT },
-	{ "long datagram", { UDP, .payload_len = GATE_FRAME_MAX }, CLOSED, GATE_WAKE_TOO_LONG },
+	  GATE_WAKE_DATAGRAM },
+	{ "long datagram", { UDP, .payload_len = GATE_FRAME_MAX }, CLOSED, GATE_WAKE_DATAGRAM },
 
 	{ "payload", { ACK, .payload_len = 5 }, CLOSED, GATE_WAKE_PAYLOAD },
-	{ "one byte of payload, padded",
-	  { ACK, .payload_len = 1, .padding_len = 5 },
+	{ "two bytes of payload, padded",
+	  { ACK, .payload_len = 2, .padding_len = 4 },
 	  CLOSED,
 	  GATE_WAKE_PAYLOAD },
 	{ "payload with FIN",
-	  { .tcp_flags = PACKET_FIN | PACKET_ACK, .payload_len = 1 },
+	  { .tcp_flags = PACKET_FIN | PACKET_ACK, .payload_len = 2 },
 	  CLOSED,
 	  GATE_WAKE_PAYLOAD },
 	{ "long payload", { ACK, .payload_len = GATE_FRAME_MAX }, CLOSED, GATE_WAKE_PAYLOAD },
@@ -604,6 +716,30 @@ static const struct scene scenes[] = {
 	{ "payload", { ACK, .payload_len = 5 }, STALE, GATE_PASS_STALE },
 	{ "datagram", { UDP }, STALE, GATE_PASS_STALE },
 	{ "ACK", { ACK }, STALE, GATE_PASS_QUIET },
+
+	{ "payload of no connection", { NO_CLIENT, PAYLOAD }, CLOSED, GATE_PASS_STRAY },
+	{ "payload of no connection", { NO_CLIENT, .ip = 6, PAYLOAD }, CLOSED, GATE_PASS_STRAY },
+	{ "payload of no connection", { NO_CLIENT, PAYLOAD }, OPEN, GATE_PASS_STRAY },
+	{ "payload with FIN of no connection",
+	  { NO_CLIENT, .tcp_flags = PACKET_FIN | PACKET_ACK, .payload_len = 5 },
+	  CLOSED,
+	  GATE_PASS_STRAY },
+	{ "payload without ACK",
+	  { .tcp_flags = PACKET_PSH, .payload_len = 5 },
+	  CLOSED,
+	  GATE_PASS_QUIET },
+	{ "payload without flags",
+	  { .tcp_flags = 0x20, .payload_len = 5 },
+	  CLOSED,
+	  GATE_PASS_QUIET },
+	{ "payload with FIN, PSH, URG",
+	  { .tcp_flags = 0x20 | PACKET_FIN | PACKET_PSH, .payload_len = 5 },
+	  CLOSED,
+	  GATE_PASS_QUIET },
+	{ "SYN to all machines of the link",
+	  { SYN, .destination = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
+	  CLOSED,
+	  GATE_PASS_MARTIAN },
 
 	{ "ARP", { .ethertype = 0x0806 }, CLOSED, GATE_PASS_OTHER },
 	{ "ICMP", { .protocol = 1, .payload_len = 8 }, CLOSED, GATE_PASS_OTHER },
@@ -710,7 +846,7 @@ TEST(a_frame_cut_at_any_byte_passes_a_closed_gate)
 					assert_verdict(hook, verdict, GATE_PASS_UNPARSED);
 			}
 		}
-		assert_all_hooks(r, &p, i == 2 ? GATE_HOLD_DATAGRAM : GATE_HOLD_SYN);
+		assert_all_hooks(r, &p, i == 2 ? GATE_WAKE_DATAGRAM : GATE_HOLD_SYN);
 	}
 }
 
@@ -751,7 +887,6 @@ struct check_scene {
 	{                                                                                          \
 		.closing = 3, .probes = GATE_PROBES_##how                                          \
 	}
-#define PAYLOAD	     ACK, .payload_len = 50
 #define LONG_PAYLOAD ACK, .payload_len = GATE_FRAME_MAX
 
 /* clang-format off: a row stays a row */
@@ -775,7 +910,7 @@ static const struct check_scene check_scenes[] = {
 	  false,
 	  GATE_PASS_JUDGED },
 	{ "padded",
-	  { ACK, .payload_len = 1, .padding_len = 5 },
+	  { ACK, .payload_len = 2, .padding_len = 4 },
 	  FROM_PROBE,
 	  OPEN_WITH(ANSWER),
 	  false,
@@ -884,7 +1019,7 @@ static const struct check_scene check_scenes[] = {
 	  FROM_PROBE,
 	  CLOSED_WITH(ANSWER),
 	  false,
-	  GATE_HOLD_DATAGRAM },
+	  GATE_WAKE_DATAGRAM },
 	{ "datagram, ignored",
 	  { UDP },
 	  FROM_IGNORED,
@@ -1075,6 +1210,167 @@ TEST(judged_payload_is_told_with_its_length)
 	rig_set_control(r, TARGET, false, 0);
 }
 
+TEST(what_nobody_listens_for_is_refused_as_awake)
+{
+	static const struct packet_spec specs[] = {
+		{ SYN }, { .ip = 6, SYN }, { UDP }, { .ip = 6, UDP }
+	};
+	const struct gate_unheard_key unheard = { TARGET, htons(PACKET_SERVER_PORT), 0 };
+	const __u32 closing = 1;
+	struct rig *r = &with_replay;
+
+	skip_without(r);
+	rig_set_state(r, CLOSED);
+	app_close(&app);
+	for (size_t i = 0; i < COUNT(specs); i++) {
+		struct packet p;
+
+		packet_build(&p, &specs[i]);
+		/* It listened when the gate was closed, and so it is waited for. */
+		assert_all_hooks(r, &p, i < 2 ? GATE_HOLD_SYN : GATE_PASS_NO_LISTENER);
+	}
+	map_set(r->skel->maps.gate_unheard, &unheard, &closing);
+	for (size_t i = 0; i < COUNT(specs); i++) {
+		struct packet p;
+
+		packet_build(&p, &specs[i]);
+		assert_all_hooks(r, &p, GATE_PASS_NO_LISTENER);
+	}
+	app_listen(&app);
+	app_connect(&app, false);
+	app_connect(&app, true);
+	for (size_t i = 0; i < COUNT(specs); i++) {
+		struct packet p;
+
+		packet_build(&p, &specs[i]);
+		assert_all_hooks(r, &p, i < 2 ? GATE_HOLD_SYN : GATE_WAKE_DATAGRAM);
+	}
+}
+
+/* What the application's socket expects next; false: the kernel does not tell. */
+static bool app_next_seq(int fd, __u32 *out)
+{
+	int on = 1, queue = 1 /* TCP_RECV_QUEUE */, off = -1 /* TCP_REPAIR_OFF_NO_WP */;
+	socklen_t len = sizeof(*out);
+
+	if (setsockopt(fd, IPPROTO_TCP, 19 /* TCP_REPAIR */, &on, sizeof(on)) < 0)
+		return false;
+	assert_int_equal(
+		setsockopt(fd, IPPROTO_TCP, 20 /* TCP_REPAIR_QUEUE */, &queue, sizeof(queue)), 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, 21 /* TCP_QUEUE_SEQ */, out, &len), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, 19, &off, sizeof(off)), 0);
+	return true;
+}
+
+/* Windows sends a byte that has been received before, and other systems none. */
+TEST(a_keep_alive_with_a_byte_is_no_activity)
+{
+	struct rig *r = &with_replay;
+
+	skip_without(r);
+	for (int is_ipv6 = 0; is_ipv6 < 2; is_ipv6++) {
+		struct packet p;
+		__u32 next;
+
+		if (!app_next_seq(app.accepted[is_ipv6], &next)) {
+			print_message("skipped: no TCP_REPAIR on this kernel\n");
+			skip();
+		}
+		packet_build(&p,
+			     &(struct packet_spec){ .ip = is_ipv6 ? 6 : 4, ACK, .payload_len = 1 });
+		for (int back = 0; back < 2; back++) {
+			__be32 seq_be = htonl(next - (__u32)back);
+
+			memcpy(p.bytes + p.l4 + 4, &seq_be, sizeof(seq_be));
+			rig_set_state(r, CLOSED);
+			assert_all_hooks(r, &p, back ? GATE_PASS_KEEPALIVE : GATE_WAKE_PAYLOAD);
+			rig_set_state(r, OPEN);
+			assert_all_hooks(r, &p, back ? GATE_PASS_KEEPALIVE : GATE_PASS_OPEN);
+		}
+	}
+}
+
+TEST(pings_are_no_activity_if_they_are_ignored)
+{
+	static const __u8 ping[] = { 0, 0, 8, 6, 0, 0, 0, 0, 0 };
+	const __u32 target_id = TARGET;
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ ACK, .payload_len = 17, .tcp_options_len = 12 });
+	memcpy(p.bytes + p.payload, ping, sizeof(ping));
+	for (int ignores = 0; ignores < 2; ignores++) {
+		struct gate_control control = { .ignores_pings = ignores != 0 };
+
+		rig_set_state(r, OPEN);
+		map_set(r->skel->maps.gate_controls, &target_id, &control);
+		assert_all_hooks(r, &p, ignores ? GATE_PASS_KEEPALIVE : GATE_PASS_OPEN);
+		control.closing = 1;
+		map_set(r->skel->maps.gate_controls, &target_id, &control);
+		assert_all_hooks(r, &p, ignores ? GATE_PASS_KEEPALIVE : GATE_WAKE_PAYLOAD);
+	}
+	rig_set_control(r, TARGET, false, 0);
+}
+
+/* For the closing that it was said for, and for that connection alone. */
+TEST(a_syn_that_the_daemon_does_not_want_is_the_kernels)
+{
+	const __u32 target_id = TARGET, closing = 3;
+	struct rig *r = &with_replay;
+	struct gate_control control = { .closing = closing };
+	struct gate_connection key;
+	struct packet p, another;
+	struct gate_flow flow;
+
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ SYN });
+	packet_build(&another, &(struct packet_spec){ SYN, NO_CLIENT });
+	flow = flow_of(&p);
+	key = (struct gate_connection){ flow.saddr, flow.daddr, flow.sport_be, flow.dport_be };
+	rig_set_state(r, OPEN);
+	map_set(r->skel->maps.gate_let_pass, &key, &closing);
+	map_set(r->skel->maps.gate_controls, &target_id, &control);
+	assert_all_hooks(r, &p, GATE_PASS_ELSEWHERE);
+	assert_all_hooks(r, &another, GATE_HOLD_SYN);
+	control.closing++;
+	map_set(r->skel->maps.gate_controls, &target_id, &control);
+	assert_all_hooks(r, &p, GATE_HOLD_SYN);
+	rig_set_control(r, TARGET, false, 0);
+}
+
+/* --wake-from: a wide prefix is outside, and what is named is not. */
+TEST(who_is_outside_is_neither_held_nor_counted)
+{
+	static const struct packet_spec specs[] = { { SYN }, { PAYLOAD }, { UDP } };
+	static const struct gate_addr all;
+	const __u32 target_id = TARGET;
+	struct rig *r = &with_replay;
+
+	skip_without(r);
+	for (int is_named = 0; is_named < 2; is_named++) {
+		for (size_t i = 0; i < COUNT(specs); i++) {
+			struct gate_control control = { .closing = 1, .has_outside = 1 };
+			struct gate_flow flow;
+			struct packet p;
+
+			packet_build(&p, &specs[i]);
+			flow = flow_of(&p);
+			rig_set_state(r, OPEN);
+			map_set(r->skel->maps.gate_controls, &target_id, &control);
+			rig_set_source(r, TARGET, &all, 0, GATE_SOURCE_OUTSIDE);
+			rig_set_client(r, &flow.saddr,
+				       is_named ? GATE_SOURCE_CLIENT : GATE_SOURCE_OUTSIDE);
+			assert_all_hooks(r, &p,
+					 is_named ? (enum gate_verdict[]){ GATE_HOLD_SYN,
+									   GATE_WAKE_PAYLOAD,
+									   GATE_WAKE_DATAGRAM }[i]
+						  : GATE_PASS_OUTSIDE);
+		}
+	}
+	rig_set_control(r, TARGET, false, 0);
+}
+
 TEST(the_last_client_is_remembered)
 {
 	struct rig *r = &with_replay;
@@ -1200,7 +1496,7 @@ TEST(tcp_and_udp_of_one_port_are_two_targets)
 	rig_set_state(r, CLOSED);
 	rig_remove_key(r, NULL, PACKET_SERVER_PORT, PACKET_TCP);
 	assert_all_hooks(r, &syn, GATE_PASS_OTHER);
-	assert_all_hooks(r, &datagram, GATE_HOLD_DATAGRAM);
+	assert_all_hooks(r, &datagram, GATE_WAKE_DATAGRAM);
 }
 
 TEST(a_target_id_beyond_the_maps_passes)
@@ -1250,7 +1546,7 @@ TEST(glued_datagrams_pass_and_wake)
 		before = rig_counters(r);
 		assert_int_equal(bpf_prog_test_run_opts(rig_fd(r, hook), &options), 0);
 		after = rig_counters(r);
-		assert_verdict(hook, counted(&before, &after, 1), GATE_WAKE_TOO_LONG);
+		assert_verdict(hook, counted(&before, &after, 1), GATE_WAKE_DATAGRAM);
 		assert_int_equal((int)options.retval, RETURN_PASS_SKB);
 		assert_int_equal(ring_buffer__consume(r->ring), 1);
 	}
@@ -1360,11 +1656,11 @@ static void fill_ring(struct rig *r)
 {
 	struct packet big, small;
 
-	packet_build(&big, &(struct packet_spec){ UDP, .payload_len = GATE_FRAME_MAX - 42 });
-	packet_build(&small, &(struct packet_spec){ UDP });
-	while (run_once(r, HOOK_TCX, &big) == GATE_HOLD_DATAGRAM)
+	packet_build(&big, &(struct packet_spec){ SYN, .payload_len = GATE_FRAME_MAX - 54 });
+	packet_build(&small, &(struct packet_spec){ SYN });
+	while (run_once(r, HOOK_TCX, &big) == GATE_HOLD_SYN)
 		;
-	while (run_once(r, HOOK_TCX, &small) == GATE_HOLD_DATAGRAM)
+	while (run_once(r, HOOK_TCX, &small) == GATE_HOLD_SYN)
 		;
 }
 
@@ -1385,7 +1681,7 @@ TEST(a_full_ring_drops_a_syn_and_passes_a_datagram)
 		assert_verdict(hook, run_once(r, hook, &syn), GATE_DROP_RING_FULL);
 		assert_int_not_equal(rig_activity(r, TARGET).last_ns, 0);
 		rig_set_activity(r, TARGET, 0, 0);
-		assert_verdict(hook, run_once(r, hook, &datagram), GATE_WAKE_RING_FULL);
+		assert_verdict(hook, run_once(r, hook, &datagram), GATE_WAKE_DATAGRAM);
 		assert_int_not_equal(rig_activity(r, TARGET).last_ns, 0);
 	}
 
@@ -1394,7 +1690,7 @@ TEST(a_full_ring_drops_a_syn_and_passes_a_datagram)
 			GATE_RING_BYTES / sizeof(struct gate_event));
 	rig_set_state(r, CLOSED);
 	assert_all_hooks(r, &syn, GATE_HOLD_SYN);
-	assert_all_hooks(r, &datagram, GATE_HOLD_DATAGRAM);
+	assert_all_hooks(r, &datagram, GATE_WAKE_DATAGRAM);
 }
 
 TEST(a_wake_that_finds_no_room_is_told_by_the_next_packet)
@@ -1427,6 +1723,7 @@ static struct {
 	int outside; /* the network namespace to go back to */
 	struct bpf_link *link;
 	int socket; /* AF_PACKET on lo; a frame follows a virtio_net_hdr */
+	struct app app;
 } lo;
 
 static int set_up(const char *interface)
@@ -1466,6 +1763,7 @@ static void lo_attach(struct rig *r)
 	}
 	lo_enter_namespace();
 	assert_int_equal(set_up("lo"), 0);
+	app_listen(&lo.app);
 	lo.link = bpf_program__attach_tcx(r->skel->progs.gate_skb, (int)if_nametoindex("lo"), NULL);
 	assert_non_null(lo.link);
 	lo.socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -1482,6 +1780,7 @@ static void lo_leave(void)
 	if (!lo.is_entered)
 		return;
 	bpf_link__destroy(lo.link);
+	app_close(&lo.app);
 	if (lo.socket >= 0)
 		close(lo.socket);
 	r = setns(lo.outside, CLONE_NEWNET);
@@ -1555,31 +1854,21 @@ TEST(headers_in_a_fragment_of_the_skb_are_found, .teardown = lo_leave)
 	}
 }
 
-TEST(a_datagram_in_pieces_is_held_whole, .teardown = lo_leave)
+TEST(a_syn_in_pieces_is_held_whole, .teardown = lo_leave)
 {
-	struct sockaddr_in server = {
-		.sin_family = AF_INET,
-		.sin_port = htons(PACKET_SERVER_PORT),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
+	const size_t len = 2000;
 	struct rig *r = &with_replay;
 	const struct gate_event *event;
-	__u8 payload[2000];
-	int client;
+	struct packet p;
 
 	lo_attach(r);
-	for (size_t i = 0; i < sizeof(payload); i++)
-		payload[i] = (__u8)i;
-	client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&server, sizeof(server)), 0);
-	/* The second piece becomes a fragment of the skb. */
-	assert_int_equal(send(client, payload, 100, MSG_MORE), 100);
-	assert_int_equal(send(client, payload + 100, sizeof(payload) - 100, 0), 1900);
+	packet_build(&p, &(struct packet_spec){ .ip = 6, SYN, .payload_len = len - 74 });
+	assert_int_equal(p.len, len);
+	send_in_fragments(&p, len);
 	event = await_record(r);
-	assert_int_equal(event->verdict, GATE_HOLD_DATAGRAM);
-	assert_int_equal(event->frame_len, 42 + sizeof(payload));
-	assert_memory_equal(r->record.frame + 42, payload, sizeof(payload));
-	close(client);
+	assert_int_equal(event->verdict, GATE_HOLD_SYN);
+	assert_int_equal(event->frame_len, len);
+	assert_memory_equal(r->record.frame, p.bytes, len);
 }
 
 TEST(a_vlan_tag_that_was_taken_out_is_kept_in_the_record, .teardown = lo_leave)
@@ -1613,21 +1902,6 @@ static void expect_of_all(struct rig *r, enum gate_verdict syn, enum gate_verdic
 	}
 }
 
-/* The kernel gives it its route later, in a work queue. */
-static void await_ipv6_address(const char *address)
-{
-	uint64_t until_ns = monotonic_ns() + 20 * NS_PER_S;
-	char command[128];
-	int r;
-
-	snprintf(command, sizeof(command), "ip -6 route show table local | grep -q 'local %s '",
-		 address);
-	do {
-		r = system(command);
-	} while (r != 0 && monotonic_ns() < until_ns);
-	assert_int_equal(r, 0);
-}
-
 TEST(what_is_routed_on_to_another_machine_is_not_held, .teardown = lo_leave)
 {
 	struct rig *r = &with_replay;
@@ -1635,19 +1909,20 @@ TEST(what_is_routed_on_to_another_machine_is_not_held, .teardown = lo_leave)
 	skip_without(r);
 	lo_enter_namespace();
 	assert_int_equal(set_up("lo"), 0);
+	app_listen(&lo.app);
 	rig_set_state(r, CLOSED);
 	assert_int_equal(system("ip route add 192.0.2.0/24 dev lo && "
 				"ip -6 route add 2001:db8::/32 dev lo"),
 			 0);
-	expect_of_all(r, GATE_HOLD_SYN, GATE_HOLD_DATAGRAM); /* nothing is routed on yet */
+	expect_of_all(r, GATE_HOLD_SYN, GATE_WAKE_DATAGRAM); /* nothing is routed on yet */
 	assert_int_equal(isolate_set("ipv4", "forwarding", "1"), 0);
 	assert_int_equal(isolate_set("ipv6", "forwarding", "1"), 0);
-	expect_of_all(r, GATE_WAKE_FORWARDED, GATE_WAKE_FORWARDED);
+	expect_of_all(r, GATE_WAKE_FORWARDED, GATE_WAKE_DATAGRAM);
 	assert_int_equal(system("ip address add 192.0.2.80/32 dev lo && "
 				"ip -6 address add 2001:db8::50/128 dev lo nodad"),
 			 0);
 	await_ipv6_address("2001:db8::50");
-	expect_of_all(r, GATE_HOLD_SYN, GATE_HOLD_DATAGRAM);
+	expect_of_all(r, GATE_HOLD_SYN, GATE_WAKE_DATAGRAM);
 }
 
 /* Runs last. Each verdict can be reached here. */

@@ -175,7 +175,6 @@ def connection_that_nobody_accepts_keeps_it_awake(t):
     doze = t.doze(net, "--busy-max=3s", command=["python3", "-c", """if True:
         import socket, time
         listener = socket.create_server(("", 8080))
-        listener.accept()  # doze's own probe
         time.sleep(1000)"""], idle=IDLE)
     doze.wait_log('msg="asleep"')
     with connect(net):

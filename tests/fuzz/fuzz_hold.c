@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fuzzes the hold against a model: an array, searched from its beginning. An input is two bytes of
+ * Fuzzes the hold against a model: an array, searched from its beginning. An input is a byte of
  * limits, then a byte for each frame that comes or goes.
  */
 /* needs: userspace/gate/hold.c */
@@ -14,7 +14,7 @@
 #include "base/util.h"
 #include "gate/hold.h"
 
-#define FUZZ_HEAD_LEN	2
+#define FUZZ_HEAD_LEN	1
 #define FUZZ_FRAMES_MAX 16
 
 #define FUZZ_CHECK(claim)                                                                          \
@@ -31,16 +31,11 @@ struct model_frame {
 
 struct model {
 	struct model_frame frames[FUZZ_FRAMES_MAX];
-	size_t len, frames_max, datagrams_max;
+	size_t len, frames_max;
 	struct hold_counters counters;
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static bool model_is_tcp(uint8_t flow)
-{
-	return flow & 1;
-}
 
 static void model_remove(struct model *m, size_t at)
 {
@@ -70,12 +65,7 @@ static void model_fold(struct model *m, uint8_t flow)
 
 static void model_push(struct model *m, uint8_t flow, uint32_t number)
 {
-	if (!model_is_tcp(flow) && model_count(m, flow) >= m->datagrams_max) {
-		m->counters.dropped_flow_full++;
-		return;
-	}
-	if (model_is_tcp(flow))
-		model_fold(m, flow);
+	model_fold(m, flow);
 	if (m->len == m->frames_max) {
 		m->counters.dropped_full++;
 		model_remove(m, 0);
@@ -89,7 +79,7 @@ static void fuzz_push(struct hold *h, uint8_t flow, uint32_t number)
 	uint32_t bytes[8];
 	struct gate_event event = {
 		.flow.sport_be = flow,
-		.flow.protocol = model_is_tcp(flow) ? IPPROTO_TCP : IPPROTO_UDP,
+		.flow.protocol = IPPROTO_TCP,
 		.frame_len = (__u16)(sizeof(number) * (1 + number % ARRAY_LEN(bytes))),
 		.seen_ns = number,
 	};
@@ -129,8 +119,7 @@ static void fuzz_check_whole(const struct hold *h, const struct model *m)
 		fuzz_check_frame(newest, &m->frames[m->len - 1]);
 	FUZZ_CHECK(memcmp(hold_counters(h), &m->counters, sizeof(m->counters)) == 0);
 	for (size_t i = 0; i < m->len; i++)
-		FUZZ_CHECK(!model_is_tcp(m->frames[i].flow) ||
-			   model_count(m, m->frames[i].flow) == 1);
+		FUZZ_CHECK(model_count(m, m->frames[i].flow) == 1);
 }
 
 /* The low half of a byte is a flow, unless the high half says that a frame goes. */
@@ -142,8 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < FUZZ_HEAD_LEN)
 		return 0;
 	m.frames_max = 1 + data[0] % FUZZ_FRAMES_MAX;
-	m.datagrams_max = 1 + data[1] % 4;
-	FUZZ_CHECK(hold_new(&h, m.frames_max, m.datagrams_max) == 0);
+	FUZZ_CHECK(hold_new(&h, m.frames_max) == 0);
 	for (size_t i = FUZZ_HEAD_LEN; i < size; i++) {
 		if (data[i] < 0xc0) {
 			fuzz_push(h, data[i] & 0xf, (uint32_t)i);

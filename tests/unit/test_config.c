@@ -162,7 +162,7 @@ TEST(a_port_and_a_command_are_enough)
 	assert_int_equal(c->asleep_millicpu, 10);
 	assert_int_equal(c->gate.hook, HOOKS_AUTO);
 	assert_true(c->gate.can_replay);
-	assert_int_equal(c->target.ready.kind, READY_TCP);
+	assert_int_equal(c->target.ready.kind, READY_LISTENS);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_int_equal(c->pid, 0);
 	assert_string_equal(c->command[0], "sleep");
@@ -780,6 +780,22 @@ TEST(probes_are_named_by_flags)
 	assert_string_equal(c->socket, "/run/d.sock");
 }
 
+TEST(who_wakes_and_what_does_not_count_are_named_by_flags)
+{
+	_cleanup_(parsed_free) struct parsed p, usual;
+
+	PARSE(&p, PORT, "--wake-from=10.0.0.0/8", "--wake-from=fd00::/8", "--ignore-pings=yes",
+	      "--probes=wake", COMMAND);
+	expect_ok(&p);
+	assert_int_equal(p.config.wake_sources.len, 2);
+	assert_int_equal(p.config.wake_sources.of[0].prefix_len, 104);
+	assert_true(p.config.target.activity.ignores_pings);
+	PARSE(&usual, PORT, COMMAND);
+	expect_ok(&usual);
+	assert_int_equal(usual.config.wake_sources.len, 0);
+	assert_false(usual.config.target.activity.ignores_pings);
+}
+
 TEST(lists_of_idleness_have_separators_of_their_own)
 {
 	_cleanup_(parsed_free) struct parsed p;
@@ -807,6 +823,9 @@ static const struct {
 	{ { "--probes=ignore" }, "--probes: 'ignore' is none of answer, pass, wake" },
 	{ { "--probe-source=10.0.0.0/33" }, "--probe-source: '10.0.0.0/33' has a prefix length that is not 0 to 32" },
 	{ { "--probe-source=node" }, "--probe-source: 'node' is neither an address nor a prefix such as 10.0.0.0/8" },
+	{ { "--wake-from=10.0.0.1/8" }, "--wake-from: '10.0.0.1/8' has bits behind its prefix: which one is meant?" },
+	{ { "--wake-from=::1", "--wake-from=::1" }, "--wake-from: '::1' is given twice; name each source once" },
+	{ { "--ignore-pings=maybe" }, "--ignore-pings: 'maybe' is neither yes nor no" },
 	{ { "--ignore-source=10.0.0.1/8" }, "--ignore-source: '10.0.0.1/8' has bits behind its prefix: which one is meant?" },
 	{ { "--probe-source=::1", "--probe-source=::1" }, "--probe-source: '::1' is given twice; name each source once" },
 	{ { "--probe-source=::1", "--ignore-source=::1" }, "--ignore-source: '::1' is both a --probe-source and an --ignore-source" },

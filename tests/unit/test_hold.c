@@ -11,18 +11,17 @@
 #define LETTERS_MAX 64
 
 enum {
-	TCP = IPPROTO_TCP,
-	UDP = IPPROTO_UDP,
-	POP = 255, /* instead of a protocol: take the oldest frame out */
+	SYN,
+	POP, /* take the oldest frame out */
 };
 
 struct arrival {
-	int protocol;
+	int what;
 	uint16_t client;
 	char letter;
 };
 
-static struct gate_event event_of(int protocol, uint16_t client, size_t frame_len, uint64_t seen_ns)
+static struct gate_event event_of(uint16_t client, size_t frame_len, uint64_t seen_ns)
 {
 	return (struct gate_event){
 		.flow = {
@@ -30,18 +29,18 @@ static struct gate_event event_of(int protocol, uint16_t client, size_t frame_le
 			.daddr = { .bytes = { [10] = 0xff, 0xff, 192, 0, 2, 80 } },
 			.sport_be = htons(client),
 			.dport_be = htons(8080),
-			.protocol = (__u8)protocol,
+			.protocol = IPPROTO_TCP,
 		},
 		.seen_ns = seen_ns,
 		.frame_len = (__u16)frame_len,
 	};
 }
 
-static struct hold *hold_of(size_t frames_max, size_t datagrams_max)
+static struct hold *hold_of(size_t frames_max)
 {
 	struct hold *h = NULL;
 
-	assert_int_equal(hold_new(&h, frames_max, datagrams_max), 0);
+	assert_int_equal(hold_new(&h, frames_max), 0);
 	return h;
 }
 
@@ -49,9 +48,9 @@ static void take_in(struct hold *h, const struct arrival *arrivals, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		const struct arrival *a = &arrivals[i];
-		struct gate_event event = event_of(a->protocol, a->client, 1, i);
+		struct gate_event event = event_of(a->client, 1, i);
 
-		if (a->protocol == POP)
+		if (a->what == POP)
 			free(hold_pop(h));
 		else
 			hold_push(h, &event, &a->letter);
@@ -83,11 +82,11 @@ static void expect_held(struct hold *h, const char *letters)
 /* The client's timestamp is in its newest SYN, and it answers to no other. */
 TEST(the_newest_syn_of_a_flow_is_kept_with_its_bytes_and_event)
 {
-	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
+	_cleanup_(hold_free) struct hold *h = hold_of(8);
 	_cleanup_(freep) struct hold_frame *frame = NULL;
-	struct gate_event first = event_of(TCP, 40000, 3, 1000), second;
+	struct gate_event first = event_of(40000, 3, 1000), second;
 
-	second = event_of(TCP, 40000, 6, 2000);
+	second = event_of(40000, 6, 2000);
 	second.ifindex = 7;
 	hold_push(h, &first, "old");
 	hold_push(h, &second, "newest");
@@ -105,9 +104,9 @@ TEST(the_newest_syn_of_a_flow_is_kept_with_its_bytes_and_event)
 TEST(frames_leave_in_the_order_of_their_arrival)
 {
 	static const struct arrival arrivals[] = {
-		{ TCP, 1, 'a' }, { UDP, 2, 'b' }, { TCP, 3, 'c' }, { UDP, 2, 'd' }, { TCP, 4, 'e' },
+		{ SYN, 1, 'a' }, { SYN, 2, 'b' }, { SYN, 3, 'c' }, { SYN, 5, 'd' }, { SYN, 4, 'e' },
 	};
-	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
+	_cleanup_(hold_free) struct hold *h = hold_of(8);
 
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "abcde");
@@ -118,10 +117,10 @@ TEST(frames_leave_in_the_order_of_their_arrival)
 TEST(a_syn_that_was_sent_again_goes_to_the_end_of_the_line)
 {
 	static const struct arrival arrivals[] = {
-		{ TCP, 1, 'a' }, { TCP, 2, 'b' }, { TCP, 3, 'c' },
-		{ TCP, 1, 'A' }, { TCP, 2, 'B' }, { TCP, 2, 'X' },
+		{ SYN, 1, 'a' }, { SYN, 2, 'b' }, { SYN, 3, 'c' },
+		{ SYN, 1, 'A' }, { SYN, 2, 'B' }, { SYN, 2, 'X' },
 	};
-	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
+	_cleanup_(hold_free) struct hold *h = hold_of(8);
 
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "cAX");
@@ -130,43 +129,14 @@ TEST(a_syn_that_was_sent_again_goes_to_the_end_of_the_line)
 	assert_int_equal(hold_counters(h)->dropped_full, 0);
 }
 
-TEST(of_a_udp_flow_the_first_datagrams_are_kept_in_order)
-{
-	static const struct arrival arrivals[] = {
-		{ UDP, 1, 'a' }, { UDP, 1, 'b' }, { UDP, 2, 'p' },
-		{ UDP, 1, 'c' }, { UDP, 1, 'd' }, /* one too many of this flow */
-		{ UDP, 2, 'q' }, { UDP, 1, 'e' },
-	};
-	_cleanup_(hold_free) struct hold *h = hold_of(8, 3);
-
-	take_in(h, arrivals, ARRAY_LEN(arrivals));
-	expect_held(h, "abpcq");
-	assert_int_equal(hold_counters(h)->held, 5);
-	assert_int_equal(hold_counters(h)->dropped_flow_full, 2);
-	assert_int_equal(hold_counters(h)->folded, 0);
-}
-
-TEST(a_datagram_that_left_makes_room_for_the_next_of_its_flow)
-{
-	static const struct arrival arrivals[] = {
-		{ UDP, 1, 'a' }, { UDP, 1, 'b' }, { UDP, 1, 'x' },
-		{ POP, 0, 0 },	 { UDP, 1, 'c' }, { UDP, 1, 'x' },
-	};
-	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
-
-	take_in(h, arrivals, ARRAY_LEN(arrivals));
-	expect_held(h, "bc");
-	assert_int_equal(hold_counters(h)->dropped_flow_full, 2);
-}
-
 TEST(when_there_is_no_room_the_oldest_leaves)
 {
 	static const struct arrival arrivals[] = {
-		{ TCP, 1, 'a' }, { UDP, 2, 'b' }, { TCP, 3, 'c' }, { TCP, 4, 'd' }, /* for a */
-		{ TCP, 1, 'A' }, /* a new flow again, for b */
-		{ UDP, 2, 'B' }, /* for c */
+		{ SYN, 1, 'a' }, { SYN, 2, 'b' }, { SYN, 3, 'c' }, { SYN, 4, 'd' }, /* for a */
+		{ SYN, 1, 'A' }, /* a new flow again, for b */
+		{ SYN, 2, 'B' }, /* for c */
 	};
-	_cleanup_(hold_free) struct hold *h = hold_of(3, 2);
+	_cleanup_(hold_free) struct hold *h = hold_of(3);
 
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "dAB");
@@ -175,19 +145,18 @@ TEST(when_there_is_no_room_the_oldest_leaves)
 	assert_int_equal(hold_counters(h)->folded, 0);
 }
 
-/* Nobody has to leave for a frame that replaces another, or that is not let in. */
-TEST(a_full_hold_loses_nothing_to_a_folded_or_refused_frame)
+/* Nobody has to leave for a frame that replaces another. */
+TEST(a_full_hold_loses_nothing_to_a_folded_frame)
 {
 	static const struct arrival arrivals[] = {
-		{ TCP, 1, 'a' }, { UDP, 2, 'b' }, { TCP, 3, 'c' },
-		{ TCP, 3, 'C' }, { TCP, 1, 'A' }, { UDP, 2, 'x' },
+		{ SYN, 1, 'a' }, { SYN, 2, 'b' }, { SYN, 3, 'c' },
+		{ SYN, 3, 'C' }, { SYN, 1, 'A' },
 	};
-	_cleanup_(hold_free) struct hold *h = hold_of(3, 1);
+	_cleanup_(hold_free) struct hold *h = hold_of(3);
 
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "bCA");
 	assert_int_equal(hold_counters(h)->folded, 2);
-	assert_int_equal(hold_counters(h)->dropped_flow_full, 1);
 	assert_int_equal(hold_counters(h)->dropped_full, 0);
 }
 
@@ -195,25 +164,26 @@ TEST(a_full_hold_loses_nothing_to_a_folded_or_refused_frame)
 TEST(the_oldest_may_be_of_the_flow_that_enters)
 {
 	static const struct arrival arrivals[] = {
-		{ UDP, 1, 'a' },
-		{ UDP, 1, 'b' },
+		{ SYN, 1, 'a' },
+		{ SYN, 1, 'b' },
 	};
-	_cleanup_(hold_free) struct hold *h = hold_of(1, 8);
+	_cleanup_(hold_free) struct hold *h = hold_of(1);
 
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "b");
-	assert_int_equal(hold_counters(h)->dropped_full, 1);
+	assert_int_equal(hold_counters(h)->folded, 1);
+	assert_int_equal(hold_counters(h)->dropped_full, 0);
 }
 
 /* A popped SYN is on its way: the next one is not a repetition of it. */
 TEST(a_popped_flow_is_new_again)
 {
 	static const struct arrival arrivals[] = {
-		{ TCP, 1, 'a' }, { POP, 0, 0 }, { TCP, 1, 'b' },
+		{ SYN, 1, 'a' }, { POP, 0, 0 }, { SYN, 1, 'b' },
 		{ POP, 0, 0 },	 { POP, 0, 0 }, /* of nothing */
-		{ TCP, 1, 'c' },
+		{ SYN, 1, 'c' },
 	};
-	_cleanup_(hold_free) struct hold *h = hold_of(8, 2);
+	_cleanup_(hold_free) struct hold *h = hold_of(8);
 
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	expect_held(h, "c");
@@ -225,8 +195,8 @@ TEST(a_popped_flow_is_new_again)
 TEST(flows_that_differ_in_any_byte_are_two)
 {
 	for (size_t i = 0; i < sizeof(struct gate_flow); i++) {
-		_cleanup_(hold_free) struct hold *h = hold_of(8, 1);
-		struct gate_event a = event_of(TCP, 40000, 1, 0), b = a;
+		_cleanup_(hold_free) struct hold *h = hold_of(8);
+		struct gate_event a = event_of(40000, 1, 0), b = a;
 
 		((__u8 *)&b.flow)[i] ^= 0x80;
 		hold_push(h, &a, "a");
@@ -240,9 +210,9 @@ TEST(flows_that_differ_in_any_byte_are_two)
 
 TEST(the_newest_is_the_one_that_was_pushed_last)
 {
-	_cleanup_(hold_free) struct hold *h = hold_of(2, 2);
-	const struct arrival a = { TCP, 1, 'a' }, b = { UDP, 2, 'b' }, again = { TCP, 1, 'A' };
-	const struct arrival c = { TCP, 3, 'c' }, pop = { POP, 0, 0 };
+	_cleanup_(hold_free) struct hold *h = hold_of(2);
+	const struct arrival a = { SYN, 1, 'a' }, b = { SYN, 2, 'b' }, again = { SYN, 1, 'A' };
+	const struct arrival c = { SYN, 3, 'c' }, pop = { POP, 0, 0 };
 
 	assert_null(hold_newest(h));
 	take_in(h, &a, 1);
@@ -266,10 +236,10 @@ TEST(thousands_of_flows_are_kept_apart)
 		FLOWS = 20000,
 		ROOM = 4096
 	};
-	_cleanup_(hold_free) struct hold *h = hold_of(ROOM, 2);
+	_cleanup_(hold_free) struct hold *h = hold_of(ROOM);
 
 	for (uint64_t i = 0; i < 2 * FLOWS; i++) {
-		struct gate_event event = event_of(TCP, (uint16_t)(i / 2), sizeof(i), i);
+		struct gate_event event = event_of((uint16_t)(i / 2), sizeof(i), i);
 
 		hold_push(h, &event, &i);
 	}
@@ -292,12 +262,12 @@ TEST(thousands_of_flows_are_kept_apart)
 TEST(freeing_takes_the_frames_along)
 {
 	static const struct arrival arrivals[] = {
-		{ TCP, 1, 'a' },
-		{ UDP, 2, 'b' },
-		{ UDP, 2, 'c' },
-		{ TCP, 3, 'd' },
+		{ SYN, 1, 'a' },
+		{ SYN, 2, 'b' },
+		{ SYN, 2, 'c' },
+		{ SYN, 3, 'd' },
 	};
-	struct hold *h = hold_of(8, 2);
+	struct hold *h = hold_of(8);
 
 	take_in(h, arrivals, ARRAY_LEN(arrivals));
 	hold_free(&h);
@@ -308,18 +278,18 @@ TEST(freeing_takes_the_frames_along)
 TEST(in_bytes_there_is_a_limit_as_well)
 {
 	static const char datagram[GATE_FRAME_MAX] = { 0 };
-	_cleanup_(hold_free) struct hold *h = hold_of(4096, 64);
+	_cleanup_(hold_free) struct hold *h = hold_of(4096);
 	const size_t most = HOLD_BYTES_MAX / sizeof(datagram);
 
 	for (uint16_t client = 1; client <= 2 * most; client++) {
-		struct gate_event event = event_of(UDP, client, sizeof(datagram), client);
+		struct gate_event event = event_of(client, sizeof(datagram), client);
 
 		hold_push(h, &event, datagram);
 	}
 	assert_int_equal(hold_len(h), most);
 	assert_int_equal(hold_counters(h)->dropped_full, most);
 	free(hold_pop(h));
-	take_in(h, (struct arrival[]){ { TCP, 60000, 's' } }, 1);
+	take_in(h, (struct arrival[]){ { SYN, 60000, 's' } }, 1);
 	assert_int_equal(hold_len(h), most);
 	assert_int_equal(hold_newest(h)->bytes[0], 's');
 }

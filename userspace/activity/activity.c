@@ -140,7 +140,8 @@ static bool activity_is_probe(const struct activity *activity, const struct busy
 		*out = BUSY_PROBE_SILENT;
 		return true;
 	}
-	if (source == GATE_SOURCE_CLIENT && !activity->settings.paths_len)
+	if (source == GATE_SOURCE_OUTSIDE ||
+	    (source == GATE_SOURCE_CLIENT && !activity->settings.paths_len))
 		return false;
 	if (kind == CALLER_TLS)
 		*out = BUSY_PROBE_HIDDEN;
@@ -151,6 +152,7 @@ static void activity_on_socket(void *arg, const struct busy_socket *socket)
 {
 	struct activity *activity = arg;
 	struct busy_socket client = *socket;
+	bool had_waiting = activity->look->has_waiting;
 	enum busy_probe probe;
 
 	client.is_tls = activity_has_https(activity, ntohs(socket->flow.dport_be));
@@ -158,6 +160,9 @@ static void activity_on_socket(void *arg, const struct busy_socket *socket)
 		busy_add_probe(activity->look, socket, probe, &activity->settings.busy);
 	else
 		busy_add(activity->look, &client, &activity->settings.busy);
+	/* A probe waits for doze's own answer, and nobody from outside wakes the target. */
+	if (!had_waiting && activity_source(activity, &socket->flow) != GATE_SOURCE_CLIENT)
+		activity->look->has_waiting = false;
 }
 
 int activity_look(struct activity *activity, struct busy_verdict *out)
@@ -231,4 +236,9 @@ int activity_find_waiting(struct activity *activity, uint64_t wait_ns, struct ac
 			  activity->settings.ports_len, activity_on_passed, activity);
 	activity->waiting = NULL;
 	return r;
+}
+
+int activity_is_listening(struct activity *activity, uint16_t port)
+{
+	return sockdiag_is_listening(activity->sockdiag, port);
 }

@@ -44,6 +44,7 @@ struct activity_settings {
 	 * others for, the target does.
 	 */
 	bool has_own_netns;
+	bool ignores_pings; /* of HTTP/2 and WebSocket, without TLS */
 	struct busy_settings busy;
 };
 
@@ -81,5 +82,8 @@ struct activity_waiting {
 /* wait_ns: a probe waits no longer. Logs its errors, -errno. */
 int activity_find_waiting(struct activity *activity, uint64_t wait_ns,
 			  struct activity_waiting *out);
+
+/* Whether somebody listens on that TCP port. Logs its errors, -errno; else 0 or 1. */
+int activity_is_listening(struct activity *activity, uint16_t port);
 
 #endif

@@ -64,6 +64,7 @@ struct config {
 	CONFIG_LIST(struct schedule, CONFIG_SCHEDULES_MAX) schedules;
 	CONFIG_LIST(struct cidr, CONFIG_SOURCES_MAX) probe_sources;
 	CONFIG_LIST(struct cidr, CONFIG_SOURCES_MAX) ignored_sources;
+	CONFIG_LIST(struct cidr, CONFIG_SOURCES_MAX) wake_sources; /* none: everybody wakes it */
 	CONFIG_LIST(uint16_t, CONFIG_PORTS_MAX) probe_ports;
 	CONFIG_LIST(uint16_t, CONFIG_PORTS_MAX) https_ports;
 	CONFIG_LIST(struct caller_path, CONFIG_PATHS_MAX) ignored_http;

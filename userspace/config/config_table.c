@@ -49,7 +49,7 @@ const struct config_setting config_table[] = {
 	{ "interface", 'i', CONFIG_BOTH, LIST(interface, const char *, interfaces),
 	  .noun = "interface",
 	  .help = "Put the gate on this interface only. Repeat it for more. Default: every interface "
-	  "that has an address, also those that come later." },
+	  "that is up, also those that come later." },
 	{ "hook", 0, CONFIG_ANY, VALUE(choice, enum hooks_kind, gate.hook),
 	  WORDS({ "auto", HOOKS_AUTO }, { "tcx", HOOKS_TCX },
 		{ "tc", HOOKS_TC }, { "xdp", HOOKS_XDP }), .fallback = "auto",
@@ -73,6 +73,11 @@ const struct config_setting config_table[] = {
 	  WORDS({ "yes", true }, { "no", false }), .fallback = "yes",
 	  .help = "Whether the application may sleep while clients are connected that say nothing, "
 	  "such as keep-alive pools or WebSockets. Their next byte wakes it." },
+	{ "ignore-pings", 0, CONFIG_EACH,
+	  VALUE(choice_bool, bool, target.activity.ignores_pings),
+	  WORDS({ "yes", true }, { "no", false }), .fallback = "no",
+	  .help = "Whether PING frames of HTTP/2 and pings of WebSocket, by which a connection without "
+	  "TLS is kept alive, are no activity." },
 	{ "min-awake", 0, CONFIG_EACH, VALUE(duration, uint64_t, target.awake_min_ns),
 	  .fallback = "10s",
 	  .help = "Stay awake for at least this long after a wake." },
@@ -103,11 +108,16 @@ const struct config_setting config_table[] = {
 
 	{ "ready", 0, CONFIG_RUN, VALUE(ready, struct ready_spec, target.ready), .fallback = "tcp",
 	  .section = "How it wakes", .is_common = true,
-	  .help = "How to tell that the application is ready after it woke: it accepts a TCP "
-	  "connection, or answers GET /PATH with 200 to 399, or is not asked." },
+	  .help = "How to tell that the application is ready after it woke: somebody listens on "
+	  "its TCP port, or it answers GET /PATH with 200 to 399, or is not asked." },
 	{ "wake-timeout", 0, CONFIG_EACH, VALUE(duration, uint64_t, target.wake_timeout_ns),
 	  .least = "10ms", .fallback = "30s", .is_common = true,
 	  .help = "Let the traffic through after this long even if the application is not ready." },
+	{ "wake-from", 0, CONFIG_EACH, LIST(source, struct cidr, wake_sources), .noun = "source",
+	  .help = "Only who calls from here wakes it. All others get what the kernel gives them: they "
+	  "are not held, wake nobody and keep nobody awake, and are answered while it is awake, or "
+	  "slowly. For clients that a firewall of the pod refuses, and for scanners. Repeat it for "
+	  "more. Default: everybody." },
 	{ "replay", 0, CONFIG_ANY, VALUE(choice_bool, bool, gate.can_replay),
 	  WORDS({ "on", true }, { "off", false }), .fallback = "on",
 	  .help = "on: a held SYN is delivered when the application is ready. off: it is dropped, "

@@ -135,7 +135,7 @@ static const char *config_value_parse_ready(struct config_value *v)
 	struct ready_spec *ready = v->out;
 
 	if (strcmp(v->text, "tcp") == 0)
-		ready->kind = READY_TCP;
+		ready->kind = READY_LISTENS;
 	else if (strcmp(v->text, "none") == 0)
 		ready->kind = READY_NONE;
 	else if (strncmp(v->text, "http:", 5) == 0 && config_value_is_url_path(v->text + 5))

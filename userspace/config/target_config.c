@@ -65,6 +65,17 @@ void target_config_add_ports(struct target_config *t, const struct config *confi
 		target_config_add_port(t, config->ports.of[i].port, config->ports.of[i].protocol);
 }
 
+/* Who is named is a client, and everybody else is outside. */
+static void target_config_fill_wake_sources(struct target_config *t, const struct config *config)
+{
+	static const struct cidr everybody;
+
+	for (size_t i = 0; i < config->wake_sources.len; i++)
+		target_config_add_source(t, &config->wake_sources.of[i], GATE_SOURCE_CLIENT);
+	if (config->wake_sources.len)
+		target_config_add_source(t, &everybody, GATE_SOURCE_OUTSIDE);
+}
+
 /* What a flag names wins over what is known from elsewhere: it comes first. */
 static void target_config_fill_sources(struct target_config *t, const struct config *config)
 {
@@ -73,14 +84,17 @@ static void target_config_fill_sources(struct target_config *t, const struct con
 
 	memcpy(known, t->sources, known_len * sizeof(known[0]));
 	t->sources_len = 0;
-	if (config->target.probes == GATE_PROBES_NONE)
+	if (config->target.probes == GATE_PROBES_NONE) {
+		target_config_fill_wake_sources(t, config);
 		return;
+	}
 	for (size_t i = 0; i < config->ignored_sources.len; i++)
 		target_config_add_source(t, &config->ignored_sources.of[i], GATE_SOURCE_IGNORED);
 	for (size_t i = 0; i < config->probe_sources.len; i++)
 		target_config_add_source(t, &config->probe_sources.of[i], GATE_SOURCE_PROBE);
 	for (size_t i = 0; i < known_len; i++)
 		target_config_add_source(t, &known[i].from, known[i].kind);
+	target_config_fill_wake_sources(t, config);
 }
 
 static void target_config_fill_ports(struct target_config *t, const struct config *config)

@@ -6,7 +6,7 @@
 #include "config/config.h"
 #include "target/target.h"
 
-#define TARGET_CONFIG_SOURCES_MAX (2 * CONFIG_SOURCES_MAX + 32)
+#define TARGET_CONFIG_SOURCES_MAX (3 * CONFIG_SOURCES_MAX + 32)
 #define TARGET_CONFIG_PORTS_MAX	  (3 * CONFIG_PORTS_MAX)
 #define TARGET_CONFIG_AGENTS_MAX  8
 

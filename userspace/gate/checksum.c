@@ -7,7 +7,7 @@
 
 /* What of the frame the checksum covers, and where it is written. */
 struct checksum_span {
-	uint8_t *l4;
+	const uint8_t *l4;
 	size_t l4_len;
 	size_t field; /* offset of the checksum from l4 */
 	uint8_t protocol;
@@ -89,7 +89,7 @@ static uint32_t checksum_pseudo(const uint8_t *l3, int is_ipv4, size_t l4_len, u
 	return checksum_fold(sum);
 }
 
-static int checksum_find(uint8_t *frame, size_t len, size_t l3, size_t l4,
+static int checksum_find(const uint8_t *frame, size_t len, size_t l3, size_t l4,
 			 struct checksum_span *out)
 {
 	size_t ip_end = checksum_ip_end(frame, len, l3, &out->is_ipv4);
@@ -114,32 +114,46 @@ static int checksum_find(uint8_t *frame, size_t len, size_t l3, size_t l4,
 	return 0;
 }
 
-static void checksum_write(struct checksum_span *span)
+static void checksum_write(uint8_t *l4, const struct checksum_span *span)
 {
 	uint16_t sum;
 
-	memset(span->l4 + span->field, 0, 2);
-	sum = (uint16_t)~checksum_fold(span->pseudo + checksum_sum(span->l4, span->l4_len));
+	memset(l4 + span->field, 0, 2);
+	sum = (uint16_t)~checksum_fold(span->pseudo + checksum_sum(l4, span->l4_len));
 	if (sum == 0 && span->protocol == IPPROTO_UDP)
 		sum = 0xffff; /* 0 would say that there is none */
-	span->l4[span->field] = (uint8_t)(sum >> 8);
-	span->l4[span->field + 1] = (uint8_t)sum;
+	l4[span->field] = (uint8_t)(sum >> 8);
+	l4[span->field + 1] = (uint8_t)sum;
+}
+
+static enum checksum_result checksum_judge(const struct checksum_span *span)
+{
+	size_t written = checksum_get16(span->l4 + span->field);
+
+	if (span->protocol == IPPROTO_UDP && span->is_ipv4 && written == 0)
+		return CHECKSUM_NONE;
+	if (checksum_fold(span->pseudo + checksum_sum(span->l4, span->l4_len)) == 0xffff)
+		return CHECKSUM_VALID;
+	return written == span->pseudo ? CHECKSUM_COMPLETED : CHECKSUM_WRONG;
+}
+
+bool checksum_is_wrong(const uint8_t *frame, size_t len, size_t l3, size_t l4)
+{
+	struct checksum_span span = { 0 };
+
+	return checksum_find(frame, len, l3, l4, &span) < 0 ||
+	       checksum_judge(&span) == CHECKSUM_WRONG;
 }
 
 enum checksum_result checksum_complete(uint8_t *frame, size_t len, size_t l3, size_t l4)
 {
 	struct checksum_span span = { 0 };
-	size_t written;
+	enum checksum_result result;
 
 	if (checksum_find(frame, len, l3, l4, &span) < 0)
 		return CHECKSUM_MALFORMED;
-	written = checksum_get16(span.l4 + span.field);
-	if (span.protocol == IPPROTO_UDP && span.is_ipv4 && written == 0)
-		return CHECKSUM_NONE;
-	if (checksum_fold(span.pseudo + checksum_sum(span.l4, span.l4_len)) == 0xffff)
-		return CHECKSUM_VALID;
-	if (written != span.pseudo)
-		return CHECKSUM_WRONG;
-	checksum_write(&span);
-	return CHECKSUM_COMPLETED;
+	result = checksum_judge(&span);
+	if (result == CHECKSUM_COMPLETED)
+		checksum_write(frame + l4, &span);
+	return result;
 }

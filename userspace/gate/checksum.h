@@ -7,6 +7,7 @@
 #ifndef DOZE_CHECKSUM_H
 #define DOZE_CHECKSUM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,8 @@ enum checksum_result {
 
 /* l3 and l4: offsets of the IP and of the TCP or UDP header in the frame of len bytes. */
 enum checksum_result checksum_complete(uint8_t *frame, size_t len, size_t l3, size_t l4);
+
+/* The frame is malformed, or its checksum is neither right nor one that is yet to be completed. */
+bool checksum_is_wrong(const uint8_t *frame, size_t len, size_t l3, size_t l4);
 
 #endif

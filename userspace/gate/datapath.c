@@ -66,19 +66,21 @@ static int datapath_on_libbpf(enum libbpf_print_level level, const char *format,
 	return 0;
 }
 
-/* Without offsets only addresses tell targets apart, and 127.0.0.1 is one in every namespace. */
-static void datapath_find_namespaces(struct datapath *d)
+/*
+ * Without them an address alone tells targets apart, and 127.0.0.1 is in every namespace; and a
+ * keep-alive that carries a byte is activity.
+ */
+static void datapath_find_offsets(struct datapath *d)
 {
 	struct gate_offsets offsets;
 	int r = gate_offsets_find(&offsets);
 
-	if (r < 0) {
+	if (r == 0)
+		memcpy((void *)&d->skel->rodata->gate_offsets, &offsets, sizeof(offsets));
+	else if (d->settings.has_namespaces)
 		log_warn_err(r, "no BTF of this kernel (CONFIG_DEBUG_INFO_BTF): who calls a pod "
 				"over its own lo, as kubectl port-forward does, does not wake it");
-		return;
-	}
-	memcpy((void *)&d->skel->rodata->gate_offsets, &offsets, sizeof(offsets));
-	d->skel->rodata->gate_has_namespaces = true;
+	d->skel->rodata->gate_has_namespaces = r == 0 && d->settings.has_namespaces;
 }
 
 static int datapath_load(struct datapath *d)
@@ -92,8 +94,7 @@ static int datapath_load(struct datapath *d)
 	d->skel->rodata->gate_can_replay = d->settings.can_replay;
 	d->skel->rodata->gate_has_coarse_clock = kernel_is_at_least(5, 11);
 	d->skel->rodata->gate_has_xdp_copy = kernel_is_at_least(5, 18);
-	if (d->settings.has_namespaces)
-		datapath_find_namespaces(d);
+	datapath_find_offsets(d);
 	r = gate_bpf__load(d->skel);
 	if (r < 0)
 		return log_err(r, "cannot load the gate for --hook=%s: --log-level=debug shows why",
@@ -208,11 +209,14 @@ void datapath_open_gate(struct datapath *d, uint32_t target_id)
 	__atomic_store_n(&d->controls[target_id].closing, 0, __ATOMIC_SEQ_CST);
 }
 
-void datapath_set_probes(struct datapath *d, uint32_t target_id, enum gate_probes probes,
-			 bool judges_all)
+void datapath_set_rules(struct datapath *d, uint32_t target_id, const struct datapath_rules *rules)
 {
-	__atomic_store_n(&d->controls[target_id].judges_all, judges_all, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&d->controls[target_id].probes, (uint8_t)probes, __ATOMIC_SEQ_CST);
+	struct gate_control *control = &d->controls[target_id];
+
+	__atomic_store_n(&control->judges_all, rules->judges_all, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->ignores_pings, rules->ignores_pings, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->has_outside, rules->has_outside, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->probes, (uint8_t)rules->probes, __ATOMIC_SEQ_CST);
 }
 
 void datapath_judge_after(struct datapath *d, uint32_t target_id, uint64_t ns)
@@ -239,6 +243,29 @@ int datapath_share_maps(const struct datapath *d, struct bpf_object *with)
 void datapath_set_ready_port(struct datapath *d, uint32_t target_id, uint16_t port)
 {
 	__atomic_store_n(&d->controls[target_id].ready_port_be, htons(port), __ATOMIC_SEQ_CST);
+}
+
+void datapath_set_unheard(struct datapath *d, uint32_t target_id, uint16_t port)
+{
+	const struct gate_unheard_key key = { .target_id = target_id, .port_be = htons(port) };
+	int fd = bpf_map__fd(d->skel->maps.gate_unheard);
+
+	if (bpf_map_update_elem(fd, &key, &d->controls[target_id].closing, BPF_ANY) < 0)
+		log_warn_err(-errno, "cannot tell the gate that nobody listens on port '%u'", port);
+}
+
+void datapath_let_pass(struct datapath *d, uint32_t target_id, const struct gate_flow *flow)
+{
+	const struct gate_connection key = {
+		.remote = flow->saddr,
+		.local = flow->daddr,
+		.remote_port_be = flow->sport_be,
+		.local_port_be = flow->dport_be,
+	};
+	int fd = bpf_map__fd(d->skel->maps.gate_let_pass);
+
+	if (bpf_map_update_elem(fd, &key, &d->controls[target_id].closing, BPF_ANY) < 0)
+		log_warn_err(-errno, "cannot let a SYN pass the gate");
 }
 
 uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id)

@@ -50,12 +50,15 @@ void datapath_close_gate(struct datapath *d, uint32_t target_id);
 void datapath_open_gate(struct datapath *d, uint32_t target_id);
 void datapath_beat(struct datapath *d);
 
-/*
- * What is done with probes of a target while its gate is closed, and whether any client's payload
- * may be one while it is open (judges_all).
- */
-void datapath_set_probes(struct datapath *d, uint32_t target_id, enum gate_probes probes,
-			 bool judges_all);
+/* What of a target's traffic counts. */
+struct datapath_rules {
+	enum gate_probes probes; /* what is done with its probes while the gate is closed */
+	bool judges_all;	 /* while it is open, any client's payload may be a probe */
+	bool ignores_pings;
+	bool has_outside; /* GATE_SOURCE_OUTSIDE is among its sources */
+};
+
+void datapath_set_rules(struct datapath *d, uint32_t target_id, const struct datapath_rules *rules);
 
 /*
  * Payload that may be a probe comes to on_event(), as GATE_PASS_JUDGED, and is no activity yet.
@@ -68,6 +71,14 @@ int datapath_share_maps(const struct datapath *d, struct bpf_object *with);
 
 /* Connections from this local port pass the closed gate; 0 ends that. */
 void datapath_set_ready_port(struct datapath *d, uint32_t target_id, uint16_t port);
+
+/* Nobody listens on that TCP port: until the gate is closed anew, a SYN to it is refused as awake.
+ */
+void datapath_set_unheard(struct datapath *d, uint32_t target_id, uint16_t port);
+
+/* From the next SYN on, this connection passes the gate until it is closed anew. Logs its errors.
+ */
+void datapath_let_pass(struct datapath *d, uint32_t target_id, const struct gate_flow *flow);
 
 /* The last activity of a target, by CLOCK_MONOTONIC; 0: none yet. */
 uint64_t datapath_activity_ns(const struct datapath *d, uint32_t target_id);

@@ -73,6 +73,7 @@ int gate_offsets_find(struct gate_offsets *out)
 		{ "xdp_rxq_info", "dev", &out->xdp_rxq_info_dev },
 		{ "net_device", "nd_net.net", &out->net_device_net },
 		{ "net", "ns.inum", &out->net_inum },
+		{ "tcp_sock", "rcv_nxt", &out->tcp_sock_rcv_nxt },
 	};
 	struct btf *btf = btf__load_vmlinux_btf();
 	int r = btf ? 0 : -errno;

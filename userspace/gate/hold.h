@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames that wait for their target to wake. Pure. Bounded in number and in bytes; of a TCP flow
- * only the newest SYN is kept (its timestamps are the ones the client expects back), of a UDP flow
- * the first datagrams. When there is no room the oldest frame leaves: TCP sends it again.
+ * SYNs that wait for their target to wake. Pure. Bounded in number and in bytes; of a flow only the
+ * newest is kept (its timestamps are the ones the client expects back). When there is no room the
+ * oldest leaves: TCP sends it again.
  */
 #ifndef DOZE_HOLD_H
 #define DOZE_HOLD_H
@@ -10,30 +10,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* uthash: give up on the insertion, not on the process, when memory is short. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
 #include "gate.h"
 
-/* For all frames that wait: more than 5000 SYNs, or 350 of the longest datagrams. */
+/* Of the frames that wait. More than 5000 SYNs, or 350 of the longest. */
 #define HOLD_BYTES_MAX (1UL << 20)
 
 struct hold_frame {
-	struct gate_event event; /* event.frame_len bytes at bytes */
-	struct hold_frame *prev, *next;
+	struct gate_event event; /* event.frame_len bytes at bytes; event.flow is the key */
+	UT_hash_handle hh;
 	__u8 bytes[];
 };
 
 /* How many frames since the start: */
 struct hold_counters {
 	uint64_t held;
-	uint64_t folded;	    /* have been replaced by a newer SYN of their flow */
-	uint64_t dropped_full;	    /* were the oldest, and have made room */
-	uint64_t dropped_flow_full; /* were datagrams of a flow with datagrams_max of them */
+	uint64_t folded;       /* replaced an older one of its flow */
+	uint64_t dropped_full; /* the oldest, to make room */
 	uint64_t dropped_no_memory;
 };
 
 struct hold;
 
-/* datagrams_max is for each UDP flow. The caller owns *out. -ENOMEM. */
-int hold_new(struct hold **out, size_t frames_max, size_t datagrams_max);
+/* The caller owns *out. -ENOMEM. */
+int hold_new(struct hold **out, size_t frames_max);
 void hold_free(struct hold **h);
 
 /* Copies event and its event->frame_len bytes. A frame that cannot be kept is counted, no error. */

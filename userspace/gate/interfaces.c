@@ -21,6 +21,7 @@ struct interfaces_link {
 	char name[IFNAMSIZ];
 	bool is_listed; /* by the scan that runs, or the last one */
 	bool is_up, has_address;
+	bool is_port; /* of a bridge or a bond, which is what packets come in by */
 	bool is_used; /* appeared() has taken it */
 	struct interfaces_link *prev, *next;
 };
@@ -60,6 +61,7 @@ static int interfaces_on_link(const struct nlmsghdr *message, void *arg)
 	snprintf(link->name, sizeof(link->name), "%s", name);
 	link->is_listed = true;
 	link->is_up = entry->ifi_flags & IFF_UP;
+	link->is_port = netlink_attribute(message, sizeof(*entry), IFLA_MASTER, sizeof(uint32_t));
 	return MNL_CB_OK;
 }
 
@@ -97,7 +99,8 @@ static bool interfaces_is_wanted(const struct interfaces *i, const struct interf
 		if (strcmp(i->settings.names[n], link->name) == 0)
 			return true;
 	}
-	return !i->settings.names_len && link->is_up && link->has_address;
+	/* Without an address of its own it may still carry packets to one of another interface. */
+	return !i->settings.names_len && link->is_up && (link->has_address || !link->is_port);
 }
 
 static void interfaces_forget_gone(struct interfaces *i)
@@ -195,7 +198,7 @@ static int interfaces_start(struct interfaces *i, struct event_base *base)
 		r = interfaces_scan(i);
 	DL_SEARCH_SCALAR(i->links, used, is_used, true);
 	if (r == 0 && !used)
-		r = log_err(-ENODEV, "no interface is up and has an address, not even lo");
+		r = log_err(-ENODEV, "no interface is up, not even lo");
 	return r;
 }
 

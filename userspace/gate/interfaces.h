@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Watches for the interfaces that traffic for a target can arrive on: those with the given names,
- * or else every interface of the network namespace that is up and has an address (lo, too).
+ * or else every interface of the network namespace that is up (lo, too), but for ports of bridges
+ * and bonds, whose packets come in by those.
  */
 #ifndef DOZE_INTERFACES_H
 #define DOZE_INTERFACES_H

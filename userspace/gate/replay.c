@@ -151,6 +151,18 @@ static bool replay_one(struct replay *replay, struct hold_frame *frame)
 	return true;
 }
 
+void replay_frame(struct replay *replay, const struct gate_event *event, const void *bytes)
+{
+	_cleanup_(freep) struct hold_frame *frame = malloc(sizeof(*frame) + event->frame_len);
+
+	if (!frame || netns_enter(replay->ns) < 0)
+		return; /* TCP sends it again */
+	frame->event = *event;
+	memcpy(frame->bytes, bytes, event->frame_len);
+	replay_one(replay, frame);
+	netns_leave(replay->ns);
+}
+
 unsigned int replay_all(struct replay *replay, struct hold *h)
 {
 	struct hold_frame *frame;

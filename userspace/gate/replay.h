@@ -39,6 +39,9 @@ void replay_free(struct replay **replay);
 /* Delivers all that is held, oldest first, and empties h. Returns how many were delivered. */
 unsigned int replay_all(struct replay *replay, struct hold *h);
 
+/* Delivers one SYN that is not held. */
+void replay_frame(struct replay *replay, const struct gate_event *event, const void *frame);
+
 /* Of one namespace, and of all namespaces that the program has replayed into. */
 const struct replay_counters *replay_counters(const struct replay *replay);
 const struct replay_counters *replay_program_counters(const struct replay_program *p);

@@ -193,7 +193,7 @@ static int kube_send(struct kube_request *request)
 
 /* --- the answer --- */
 
-/* Sent, and not answered. A request that could not connect is no sign that others are silent. */
+/* It was sent, and not answered. One that could not connect says nothing of other connections. */
 static bool kube_waited_in_vain(const struct kube_request *request, CURLcode result)
 {
 	curl_off_t sent_us = 0;

@@ -51,7 +51,7 @@ struct kube_probe {
 	bool is_https;
 	struct kube_header headers[KUBE_HEADERS_MAX];
 	size_t headers_len;
-	int timeout_s; /* 1 unless the probe has one */
+	int timeout_s; /* 1, if it says nothing else */
 };
 
 struct kube_container {
@@ -70,7 +70,7 @@ struct kube_container {
 	int64_t allocated_millicpu; /* the request it has granted */
 };
 
-/* Reads its spec; the rest is as before it has a status. */
+/* What its spec says; the rest as before it has a status. */
 void kube_container_read(struct kube_container *out, const cJSON *spec, bool is_sidecar);
 
 void kube_container_read_status(struct kube_container *c, const cJSON *status);

@@ -166,7 +166,7 @@ int kube_pod_parse(struct kube_pod **out, const char *text, size_t len)
 {
 	cJSON *json = cJSON_ParseWithLength(text, len);
 
-	/* Only an item of a list has no kind. */
+	/* An object alone says what it is. */
 	if (!json || !kube_json_get(json, "kind")) {
 		cJSON_Delete(json);
 		return -EINVAL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What doze reads of a Pod object, as an API server of Kubernetes 1.27 or newer sends it. Pure:
- * text in, struct out. What has another type than in the API reads as absent.
+ * text in, struct out. What is absent, or of another type than the API says, reads as absent.
  * https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
  */
 #ifndef DOZE_KUBE_POD_H

@@ -73,9 +73,10 @@ static int pod_target_use_probe(struct pod_target *t, const struct kube_containe
 				char error[POD_TARGET_ERROR_MAX])
 {
 	static const enum ready_kind kinds[] = {
-		[KUBE_PROBE_NONE] = READY_TCP, [KUBE_PROBE_HTTP] = READY_HTTP,
-		[KUBE_PROBE_TCP] = READY_TCP,  [KUBE_PROBE_GRPC] = READY_GRPC,
-		[KUBE_PROBE_EXEC] = READY_TCP, /* nothing can be executed in another container */
+		[KUBE_PROBE_NONE] = READY_LISTENS, [KUBE_PROBE_HTTP] = READY_HTTP,
+		[KUBE_PROBE_TCP] = READY_LISTENS,  [KUBE_PROBE_GRPC] = READY_GRPC,
+		[KUBE_PROBE_EXEC] = READY_LISTENS, /* nothing can be executed in another container
+						    */
 	};
 
 	t->ready.kind = kinds[c->readiness.kind];
@@ -100,7 +101,7 @@ static int pod_target_use_probe(struct pod_target *t, const struct kube_containe
 static int pod_target_find_probe(struct pod_target *t, const struct pod_target_from *from,
 				 char error[POD_TARGET_ERROR_MAX])
 {
-	t->ready.kind = READY_TCP;
+	t->ready.kind = READY_LISTENS;
 	for (size_t i = 0; i < from->containers_len; i++) {
 		if (from->containers[i]->readiness.kind != KUBE_PROBE_NONE)
 			return pod_target_use_probe(t, from->containers[i], error);

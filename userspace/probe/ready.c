@@ -71,7 +71,7 @@ static void ready_format_url(const struct ready *ready, const struct ready_addre
 			     size_t room)
 {
 	static const char *const paths[] = {
-		[READY_TCP] = "/",
+		[READY_LISTENS] = "/",
 		[READY_NONE] = "/",
 		[READY_GRPC] = "/grpc.health.v1.Health/Check",
 	};
@@ -105,8 +105,6 @@ static CURL *ready_easy(struct ready *ready, const struct ready_address *to)
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, ready->headers);
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY,
-			 ready->settings.spec.kind == READY_TCP ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, READY_CONNECT_TIMEOUT_MS);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, READY_TIMEOUT_MS);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, ready_open_socket);
@@ -130,10 +128,8 @@ static void ready_pause(struct ready *ready)
 }
 
 /* The next address; after the last of them, a pause. */
-static void ready_try(void *arg)
+static void ready_try(struct ready *ready)
 {
-	struct ready *ready = arg;
-
 	if (ready->next == ready->addresses_len) {
 		ready->next = 0;
 		ready_pause(ready);
@@ -145,6 +141,18 @@ static void ready_try(void *arg)
 		return;
 	curl_easy_cleanup(TAKE_PTR(ready->easy));
 	ready_pause(ready);
+}
+
+static void ready_on_pause(void *arg)
+{
+	struct ready *ready = arg;
+
+	if (ready->settings.spec.kind != READY_LISTENS)
+		ready_try(ready);
+	else if (ready->settings.is_listening(ready->settings.arg))
+		ready->settings.ready(ready->settings.arg);
+	else
+		ready_pause(ready);
 }
 
 /*
@@ -165,8 +173,6 @@ static bool ready_has_passed(const struct ready *ready, CURLcode result)
 
 	if (result != CURLE_OK)
 		return false;
-	if (ready->settings.spec.kind == READY_TCP)
-		return true;
 	curl_easy_getinfo(ready->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (ready->settings.spec.kind == READY_GRPC)
 		return status == 200 && ready_is_serving(ready);
@@ -239,7 +245,7 @@ int ready_new(struct ready **out, struct event_base *base, struct http *http,
 	ready->settings = *settings;
 	ready->http = http;
 	ready->transfer = (struct http_transfer){ .done = ready_on_done, .arg = ready };
-	ready->pause_timer = timer_new(base, ready_try, ready);
+	ready->pause_timer = timer_new(base, ready_on_pause, ready);
 	if (!ready->pause_timer || ready_make_headers(ready) < 0)
 		return log_err(-ENOMEM, "cannot set up how to ask for readiness");
 	*out = TAKE_PTR(ready);
@@ -266,7 +272,10 @@ void ready_start(struct ready *ready, const struct ready_address *addresses, siz
 	memcpy(ready->addresses, addresses, ready->addresses_len * sizeof(*addresses));
 	ready->next = 0;
 	ready->pause_us = READY_PAUSE_MIN_US;
-	ready_try(ready);
+	if (ready->settings.spec.kind == READY_LISTENS)
+		ready_pause(ready);
+	else
+		ready_try(ready);
 }
 
 void ready_stop(struct ready *ready)

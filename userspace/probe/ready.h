@@ -24,16 +24,16 @@ struct ready_address {
 };
 
 enum ready_kind {
-	READY_TCP,  /* ready when a connection is accepted */
-	READY_HTTP, /* ready when GET path is answered with 200 to 399, as the kubelet has it */
-	READY_GRPC, /* ready when grpc.health.v1.Health/Check answers SERVING */
-	READY_NONE, /* not asked: ready as soon as the size is full */
+	READY_LISTENS, /* ready when somebody listens: no connection of ours goes there */
+	READY_HTTP,    /* ready when GET path is answered with 200 to 399, as the kubelet has it */
+	READY_GRPC,    /* ready when grpc.health.v1.Health/Check answers SERVING */
+	READY_NONE,    /* not asked: ready as soon as the size is full */
 };
 
 /* What is asked. All pointers are borrowed. */
 struct ready_spec {
 	enum ready_kind kind;
-	uint16_t port;	  /* 0: the port that the newest client wants */
+	uint16_t port;	  /* 0: the first TCP port of the target */
 	bool is_https;	  /* without a look at the certificate, as the kubelet has it */
 	const char *path; /* of READY_HTTP */
 	const char *headers[READY_HEADERS_MAX]; /* of READY_HTTP, "Name: value" */
@@ -46,7 +46,8 @@ struct ready_settings {
 	const struct netns *ns; /* borrowed */
 	/* The local port from which a try is about to connect; 0: there is no try any more. */
 	void (*port_changed)(void *arg, uint16_t port);
-	void (*ready)(void *arg); /* never from within ready_start() */
+	void (*ready)(void *arg);	 /* never from within ready_start() */
+	bool (*is_listening)(void *arg); /* of READY_LISTENS */
 	void *arg;
 };
 
@@ -57,7 +58,10 @@ int ready_new(struct ready **out, struct event_base *base, struct http *http,
 	      const struct ready_settings *settings);
 void ready_free(struct ready **ready);
 
-/* Starts afresh with at most READY_ADDRESSES_MAX addresses; ends with ready() or ready_stop(). */
+/*
+ * Starts afresh with at most READY_ADDRESSES_MAX addresses, and none for READY_LISTENS; ends with
+ * ready() or ready_stop().
+ */
 void ready_start(struct ready *ready, const struct ready_address *addresses, size_t len);
 void ready_stop(struct ready *ready);
 

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/netns_route.h"
 #include "base/util.h"
+#include "gate/checksum.h"
 #include "target/target_effects.h"
 #include "target/target_inner.h"
 
@@ -20,12 +22,13 @@
 /* What cannot be put to sleep is not tried at each idle time. */
 #define TARGET_SHRINK_PAUSE_MAX_NS (600 * NS_PER_S)
 
-/* 4096 clients that connect while one sleeps; of UDP a burst each. */
-#define TARGET_FRAMES_MAX    4096
-#define TARGET_DATAGRAMS_MAX 64
+/* So many clients connect while one sleeps. */
+#define TARGET_FRAMES_MAX 4096
 
 /* A sleep this short was not worth it. */
 #define TARGET_FLAP_NS (10 * NS_PER_S)
+
+#define TARGET_LO_IFINDEX 1 /* in every network namespace */
 
 /* With its CPU back for so long, it no longer counts as one that wakes (--max-wakes). */
 #define TARGET_TURN_NS (2 * NS_PER_S)
@@ -33,9 +36,12 @@
 /* So much of the idle time after a client was recognized nobody is judged: its traffic counts. */
 #define TARGET_JUDGED_PART 8
 
+/* What was no client's has left its stamp, too: it does not count. */
 static uint64_t target_activity_ns(const struct target *t)
 {
-	return max_u64(datapath_activity_ns(t->edges.datapath, t->settings.id), t->judged_ns);
+	uint64_t gate_ns = datapath_activity_ns(t->edges.datapath, t->settings.id);
+
+	return max_u64(gate_ns > t->disregarded_ns ? gate_ns : 0, t->judged_ns);
 }
 
 static void target_arm_deadline(struct target *t, uint64_t now_ns)
@@ -138,6 +144,20 @@ static bool target_has_missed_traffic(const struct target *t)
 	return is_closed_for_good && target_activity_ns(t) > s->activity_ns;
 }
 
+/*
+ * What has come by a way that the gate does not see, such as an address that was translated: a
+ * connection to accept, or bytes to read.
+ */
+static void target_look_for_unseen(struct target *t)
+{
+	struct busy_verdict v;
+
+	if (activity_look(t->activity, &v) == 0 && v.has_waiting) {
+		target_wakes(t, "unseen", &v.waiting);
+		target_dispatch(t, SCALER_TRAFFIC);
+	}
+}
+
 static void target_on_beat(void *arg, bool was_silent)
 {
 	struct target *t = arg;
@@ -148,6 +168,11 @@ static void target_on_beat(void *arg, bool was_silent)
 	/* An application that never gets ready must not keep the turn of those that would. */
 	if (t->scaler.state == SCALER_UNREADY && in_state_ns >= TARGET_TURN_NS)
 		target_effects_end_wake(t);
+	/* What the ring has comes with the name of its client. */
+	datapath_consume(t->edges.datapath);
+	target_act(t);
+	if (target_is_asleep(t))
+		target_look_for_unseen(t);
 	if (!target_has_missed_traffic(t))
 		return;
 	log_warn("traffic that the gate could not tell of", "target=%s", t->history.told.name);
@@ -224,6 +249,36 @@ static void target_judge(struct target *t, const struct gate_event *event, const
 	target_raise(t, SCALER_TRAFFIC);
 }
 
+/* On lo only this machine sends; and with a tag it is routed from another interface than this. */
+static bool target_has_route(const struct target *t, const struct gate_event *event)
+{
+	return event->ifindex == TARGET_LO_IFINDEX || event->vlan_proto_be ||
+	       netns_route_is_local(t->edges.ns, &event->flow, event->ifindex);
+}
+
+/*
+ * A SYN that would wake the target, but that the kernel would throw away: damaged, for another
+ * machine, or from a source that cannot be. It is left to the kernel, which knows better where
+ * addresses are translated; what comes of that shows at the next heartbeat. false: it may wake.
+ */
+static bool target_disregards(struct target *t, const struct gate_event *event, const void *frame)
+{
+	bool is_down = t->scaler.state == SCALER_ASLEEP || t->scaler.state == SCALER_SHRINKING;
+	bool is_wrong;
+
+	if (!is_down || event->verdict != GATE_HOLD_SYN)
+		return false;
+	is_wrong = checksum_is_wrong(frame, event->frame_len, event->l3_offset, event->l4_offset);
+	if (!is_wrong && target_has_route(t, event))
+		return false;
+	t->disregarded_ns = datapath_activity_ns(t->edges.datapath, t->settings.id);
+	if (!is_wrong) {
+		datapath_let_pass(t->edges.datapath, t->settings.id, &event->flow);
+		replay_frame(t->edges.replay, event, frame);
+	}
+	return true;
+}
+
 void target_take(struct target *t, const struct gate_event *event, const void *frame)
 {
 	if (!timer_is_pending(t->taken))
@@ -232,6 +287,8 @@ void target_take(struct target *t, const struct gate_event *event, const void *f
 		target_judge(t, event, frame);
 		return;
 	}
+	if (target_disregards(t, event, frame))
+		return;
 	if (t->scaler.is_gate_closed)
 		target_history_wakes(&t->history, datapath_counter_name(event->verdict),
 				     &event->flow, event->seen_ns, monotonic_ns());
@@ -376,12 +433,13 @@ static int target_make_parts(struct target *t)
 		.spec = t->settings.ready,
 		.ns = t->edges.ns,
 		.port_changed = target_on_ready_port,
+		.is_listening = target_effects_is_listening,
 		.ready = target_on_ready,
 		.arg = t,
 	};
 	int r;
 
-	if (hold_new(&t->hold, TARGET_FRAMES_MAX, TARGET_DATAGRAMS_MAX) < 0)
+	if (hold_new(&t->hold, TARGET_FRAMES_MAX) < 0)
 		return -ENOMEM;
 	t->deadline = timer_new(t->edges.base, target_on_deadline, t);
 	t->taken = timer_new(t->edges.base, target_on_taken, t);

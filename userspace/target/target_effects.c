@@ -21,6 +21,13 @@ static void target_effects_close_gate(struct target *t)
 	target_probes_gate_closes(t->probes);
 	heartbeat_join(t->edges.heartbeat, &t->beat);
 	datapath_close_gate(t->edges.datapath, t->settings.id);
+	for (size_t i = 0; i < t->settings.ports_len; i++) {
+		const struct target_port *port = &t->settings.ports[i];
+
+		if (port->protocol == IPPROTO_TCP &&
+		    activity_is_listening(t->activity, port->port) == 0)
+			datapath_set_unheard(t->edges.datapath, t->settings.id, port->port);
+	}
 }
 
 static void target_effects_shrink(struct target *t)
@@ -56,34 +63,49 @@ static void target_effects_stop_asking(struct target *t)
 	ready_stop(t->ready);
 }
 
+static uint16_t target_effects_ready_port(const struct target *t)
+{
+	return t->settings.ready.port ? t->settings.ready.port : t->ready_port.port;
+}
+
 /*
- * The address that the newest client wants comes first. Then the loopback addresses, and all others
- * for an application that is bound to one of them alone.
+ * The address that the newest client of the port wants comes first. Then the loopback addresses,
+ * and all others for an application that is bound to one of them alone.
  */
 static size_t target_effects_ready_addresses(struct target *t,
 					     struct ready_address out[READY_ADDRESSES_MAX])
 {
 	const struct hold_frame *newest = hold_newest(t->hold);
 	struct gate_addr addrs[READY_ADDRESSES_MAX];
-	uint16_t port = t->ready_port.port;
+	uint16_t port = target_effects_ready_port(t);
 	size_t n = 0, addrs_len;
 
-	if (newest && newest->event.flow.protocol == IPPROTO_TCP) {
-		port = ntohs(newest->event.flow.dport_be);
+	if (newest && newest->event.flow.dport_be == htons(port))
 		addrs[n++] = newest->event.flow.daddr;
-	}
 	addrs_len = n + netns_addresses_list(t->edges.ns, addrs + n, READY_ADDRESSES_MAX - n);
 	for (size_t i = 0; i < addrs_len; i++)
 		out[i] = (struct ready_address){ addrs[i], port };
 	return addrs_len;
 }
 
+/* What cannot be looked at is taken for ready: its clients get what they would get awake. */
+bool target_effects_is_listening(void *arg)
+{
+	const struct target *t = arg;
+
+	return activity_is_listening(t->activity, target_effects_ready_port(t)) != 0;
+}
+
+/* One that has slept in place still listens: it is ready with its CPU. */
 static void target_effects_ask_ready(struct target *t)
 {
+	enum ready_kind kind = t->settings.ready.kind;
 	struct ready_address addresses[READY_ADDRESSES_MAX];
 
-	if (t->settings.ready.kind == READY_NONE)
+	if (kind == READY_NONE || (kind == READY_LISTENS && target_effects_is_listening(t)))
 		target_raise(t, SCALER_READY);
+	else if (kind == READY_LISTENS)
+		ready_start(t->ready, NULL, 0);
 	else
 		ready_start(t->ready, addresses, target_effects_ready_addresses(t, addresses));
 }

@@ -3,6 +3,8 @@
 #ifndef DOZE_TARGET_EFFECTS_H
 #define DOZE_TARGET_EFFECTS_H
 
+#include <stdbool.h>
+
 struct target;
 
 /* A set of enum scaler_effect, in the order of their values. May raise events. */
@@ -16,5 +18,8 @@ void target_effects_end_wake(struct target *t);
 
 /* Delivers the held frames. Returns how many. */
 unsigned int target_effects_replay(struct target *t);
+
+/* Whether somebody listens on the port that readiness is asked on; arg: the target. */
+bool target_effects_is_listening(void *arg);
 
 #endif

@@ -40,6 +40,7 @@ struct target {
 	bool is_dispatching;
 	uint64_t judged_ns; /* when a client was recognized last, among probes */
 	struct gate_flow judged_flow;
+	uint64_t disregarded_ns; /* the gate's stamps up to here are not a client's */
 	uint64_t idle_told_ns;
 	uint64_t recheck_ns; /* after the last look at the connections */
 	struct target_history history;

@@ -108,6 +108,23 @@ static int target_probes_open_responder(struct target_probes *p, struct event_ba
 	return r < 0 ? r : target_probes_connect_steer(p);
 }
 
+static bool target_probes_come_from(const struct activity_settings *a, enum gate_source kind)
+{
+	for (size_t i = 0; i < a->sources_len; i++) {
+		if (a->sources[i].kind == kind)
+			return true;
+	}
+	return false;
+}
+
+bool target_probes_may_come(const struct activity_settings *a)
+{
+	return target_probes_come_from(a, GATE_SOURCE_PROBE) ||
+	       target_probes_come_from(a, GATE_SOURCE_IGNORED) ||
+	       target_probes_come_from(a, GATE_SOURCE_NODE) ||
+	       target_probes_come_from(a, GATE_SOURCE_ANY);
+}
+
 static int target_probes_tell_gate(const struct target_probes *p, struct datapath *d)
 {
 	const struct activity_settings *a = p->settings.activity;
@@ -119,7 +136,13 @@ static int target_probes_tell_gate(const struct target_probes *p, struct datapat
 		if (r < 0)
 			return r;
 	}
-	datapath_set_probes(d, p->settings.target_id, p->settings.probes, a->paths_len > 0);
+	datapath_set_rules(d, p->settings.target_id,
+			   &(struct datapath_rules){
+				   .probes = p->settings.probes,
+				   .judges_all = a->paths_len > 0,
+				   .ignores_pings = a->ignores_pings,
+				   .has_outside = target_probes_come_from(a, GATE_SOURCE_OUTSIDE),
+			   });
 	return 0;
 }
 
@@ -137,7 +160,7 @@ int target_probes_new(struct target_probes **out, struct event_base *base, const
 	p->wait = timer_new(base, target_probes_on_waited, p);
 	if (!p->wait)
 		return log_err(-ENOMEM, "cannot tell probes from clients");
-	if (!settings->activity->sources_len)
+	if (!target_probes_may_come(settings->activity))
 		p->settings.probes = GATE_PROBES_NONE; /* from nowhere */
 	if (p->settings.probes == GATE_PROBES_ANSWER)
 		r = target_probes_open_responder(p, base, ns);

@@ -61,4 +61,7 @@ bool target_probes_are_busy(const struct target_probes *p);
 /* NULL: none are answered. */
 const struct connection_counters *target_probes_counters(const struct target_probes *p);
 
+/* Whether probes are known to come from anywhere. */
+bool target_probes_may_come(const struct activity_settings *a);
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "target/portlock.h"
+#include "target/target_probes.h"
 
 static int target_seat_on_interface(void *arg, unsigned int ifindex, const char *name)
 {
@@ -66,7 +67,8 @@ int target_seat_open(struct target_seat *s, struct daemon *d,
 static struct steer *target_seat_find_steer(const struct target_seat *s,
 					    const struct target_settings *settings)
 {
-	bool is_needed = settings->probes == GATE_PROBES_ANSWER && settings->activity.sources_len;
+	bool is_needed = settings->probes == GATE_PROBES_ANSWER &&
+			 target_probes_may_come(&settings->activity);
 
 	return is_needed ? daemon_steer(s->daemon) : NULL;
 }
