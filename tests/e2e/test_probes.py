@@ -485,49 +485,110 @@ def where_no_source_is_known_a_probe_is_traffic(t):
     equal(doze.wait_awake()["reason"], "hold_syn", "why it woke")
 
 
-@test()
-def ignored_source_gets_an_answer_and_does_not_count(t):
-    net = t.net()
-    doze = serve(t, net, "--ignore-source=192.0.2.0/26")
-    with Http(net.path()) as connection:
-        connection.get()
-        doze.wait_asleep()
-    with Http(net.path()) as connection:
-        connection.connection.request("GET", "/lb-check", headers={"User-Agent": "GoogleHC/1.0"})
-        answer = connection.connection.getresponse()
-        equal((answer.status, answer.headers["X-Doze"]), (200, "asleep"), "answer")
-    equal(woken(doze), 0, "wakes")
-    with Http(net.path("lo")) as client:
-        client.get()
-    doze.wait_awake()
+# --- other checkers: a load balancer's, a scraper ---
+
+BALANCER = "--ignore-source=192.0.2.1"
+CHECK = b"GET /lb HTTP/1.1\r\nHost: x\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n"
 
 
 def answer_to(path, sent):
     with silent_connection(path, 8080) as sock:
         sock.sendall(sent)
-        return read_all(sock)
+        return sock.recv(65536)
+
+
+def answer_is_ours(path, sent):
+    return b"\r\nX-Doze: asleep\r\n" in answer_to(path, sent)
 
 
 @test()
-def ignored_source_never_wakes_whatever_it_says(t):
+def load_balancer_checks_and_serves_from_one_address(t):
+    """The checker gets doze's answer, and the request that it forwards the application's."""
     net = t.net()
-    doze = serve(t, net, "--ignore-source=192.0.2.1")
+    doze = serve(t, net, BALANCER)
     path = net.path()
     doze.wait_asleep()
-    with contextlib.ExitStack() as stack:
-        for sent in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
-                     b"*1\r\n$4\r\nPING\r\n",  # redis
-                     b"\0\0\0\x08\x04\xd2\x16\x2f",  # postgres asks for TLS
-                     b"GET / HT", b""):
-            stack.enter_context(silent_connection(path, 8080)).sendall(sent)
-        for sent, start in {b"GET / HTTP/1.0\r\n\r\n": b"HTTP/1.0 200 OK\r\nX-Doze: asleep\r\n",
-                            b"OPTIONS * HTTP/1.1\r\n\r\n": b"HTTP/1.1 200 OK\r\nX-Doze: asleep\r\n",
-                            b"GET /\r\n": b"asleep\n"}.items():
-            got = answer_to(path, sent)
-            check(got.startswith(start), f"{sent!r} got {got!r}")
-        HttpsProbe(path, 8080)()  # of no port it was said that it has HTTPS
-        time.sleep(0.7)  # a client who says half of it, or nothing, would have woken it by now
+    check(answer_is_ours(path, CHECK), "the check is not answered by doze")
+    check(answer_is_ours(path, CHECK.replace(b"GET", b"HEAD")), "nor by HEAD")
+    check(answer_is_ours(path, CHECK.replace(b"ELB-HealthChecker/2.0", b"GoogleHC/1.0")), "Google")
+    TcpProbe(path, 8080)()
     equal(woken(doze), 0, "wakes")
+    with Http(path) as client:
+        check(client.get()["pid"], "the application's answer")
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+@test()
+def load_balancer_keeps_it_awake_by_its_clients_and_not_by_its_checks(t):
+    net = t.net()
+    doze = serve(t, net, BALANCER)
+    path = net.path()
+    with Http(path) as client:
+        until_s = time.monotonic() + 4 * IDLE_S
+        while time.monotonic() < until_s:
+            client.get()
+            time.sleep(IDLE_S / 5)  # the client's pace
+    equal(doze.count("asleep"), 0, "times it fell asleep in the middle")
+    wait_until(lambda: answer_is_ours(path, CHECK), "it sleeps, whatever is checked")
+    equal(woken(doze), 0, "wakes")
+
+
+@test([(sent,) for sent in (
+    b"OPTIONS / HTTP/1.0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nUser-Agent: GoogleHC/1.0\r\nContent-Length: 2\r\n\r\n{}",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"\0\0\0\x08\x04\xd2\x16\x2f",
+    b"GET / HTTP/1.1\r\nHo",
+    b"\x16\3\1\2\0\1")])
+def what_is_no_check_reaches_the_application(t, sent):
+    """haproxy's checks by HTTP and redis, PostgreSQL asked for TLS, half of a request, TLS."""
+    net = t.net()
+    doze = serve(t, net, BALANCER, command=("echo:8080",))
+    doze.wait_asleep()
+    with silent_connection(net.path(), 8080) as sock:
+        sock.sendall(sent)
+        got = b""
+        while len(got) < len(sent):
+            got += sock.recv(100)
+        equal(got, sent, "echo")
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+@test()
+def who_waits_for_a_greeting_at_a_load_balancer_gets_it(t):
+    """A client of MySQL, or haproxy's check of it."""
+    net = t.net()
+    doze = serve(t, net, BALANCER, command=("banner:8080",))
+    doze.wait_asleep()
+    TcpProbe(net.path(), 8080)()
+    with silent_connection(net.path(), 8080) as sock:
+        equal(sock.recv(100), b"hello\n", "greeting")
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+@test()
+def check_by_https_is_known_by_what_is_inside(t):
+    net = t.net()
+    doze = serve_kind(t, net, "https", BALANCER)
+    doze.wait_asleep()
+    with HttpsProbe(net.path(), 8080).connect() as sock:
+        sock.sendall(CHECK)
+        check(b"\r\nX-Doze: asleep\r\n" in sock.recv(65536), "the check is not answered by doze")
+    equal(woken(doze), 0, "wakes")
+    ask_by_https(net.path())
+    equal(doze.wait_awake()["reason"], "handed_over", "why it woke")
+
+
+@test()
+def user_agent_of_another_checker_can_be_named(t):
+    net = t.net()
+    doze = serve(t, net, BALANCER, "--probe-agent=Prometheus/")
+    doze.wait_asleep()
+    answer = answer_to(net.path(), CHECK.replace(b"ELB-HealthChecker", b"Prometheus"))
+    equal(answer.partition(b"\r\n\r\n")[2], b"# asleep\n", "what a scraper takes for a comment")
+    equal(woken(doze), 0, "wakes")
+    answer_to(net.path(), CHECK.replace(b"ELB-HealthChecker", b"Elsewhere"))
+    doze.wait_awake()
 
 
 @test()

@@ -59,12 +59,15 @@ static const struct {
 
 static struct caller_rules fuzz_rules(uint8_t choice)
 {
+	static const char *const checkers[] = { "a" };
 	static const struct caller_path paths[] = { { "GET", 3, "/health" }, { "POST", 4, "/" } };
 
 	return (struct caller_rules){
 		.knows_kubelet = choice & 1,
-		.is_ignored = choice & 2,
+		.knows_checkers = choice & 2,
 		.has_https = choice & 4,
+		.checkers = checkers,
+		.checkers_len = choice >> 5 & 1,
 		.paths = paths,
 		.paths_len = choice >> 3 & 3 ? (choice >> 3 & 3) - 1 : 0,
 	};
@@ -80,8 +83,7 @@ static enum caller_kind fuzz_judge(const uint8_t *bytes, size_t len,
 	FUZZ_CHECK(copy);
 	memcpy(copy, bytes, len);
 	kind = caller_judge(copy, len, rules);
-	FUZZ_CHECK(kind <= CALLER_IGNORED && *caller_kind_name(kind));
-	FUZZ_CHECK(kind != (rules->is_ignored ? CALLER_CLIENT : CALLER_IGNORED));
+	FUZZ_CHECK(kind <= CALLER_CLIENT && *caller_kind_name(kind));
 	FUZZ_CHECK(kind != CALLER_UNDECIDED || len < CALLER_BYTES_MAX);
 	FUZZ_CHECK(kind >= CALLER_CLIENT || len <= CALLER_BYTES_MAX);
 	return kind;
@@ -97,7 +99,7 @@ static void fuzz_with_fewer_rules(const uint8_t *bytes, size_t len,
 
 	FUZZ_CHECK(of_none == CALLER_UNDECIDED || of_none == CALLER_CLIENT);
 	FUZZ_CHECK(len < CALLER_BYTES_MAX || of_none == CALLER_CLIENT);
-	all.knows_kubelet = all.is_ignored = all.has_https = true;
+	all.knows_kubelet = all.knows_checkers = all.has_https = true;
 	if (kind < CALLER_CLIENT && kind != CALLER_UNDECIDED)
 		FUZZ_CHECK(fuzz_judge(bytes, len, &all) == kind);
 }

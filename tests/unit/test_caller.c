@@ -30,7 +30,7 @@ static const struct caller_path paths[] = {
 };
 
 static const struct caller_rules kubelet = { .knows_kubelet = true, .has_https = true };
-static const struct caller_rules ignored = { .is_ignored = true, .has_https = true };
+static const struct caller_rules checkers = { .knows_checkers = true, .has_https = true };
 static const struct caller_rules by_path = { .paths = paths, .paths_len = ARRAY_LEN(paths) };
 static const struct caller_rules nothing = { .has_https = true };
 
@@ -195,40 +195,71 @@ TEST(from_anywhere_else_the_kubelet_is_a_client)
 	assert_int_equal(judge_text(PROBE, &by_path), CALLER_CLIENT);
 }
 
-TEST(from_an_ignored_source_what_can_be_answered_is_a_probe)
+#define ELB "User-Agent: ELB-HealthChecker/2.0\r\n"
+
+TEST(where_checkers_call_from_a_checker_is_known_by_its_user_agent)
 {
 	static const struct row rows[] = {
 	{ PROBE,                                                     CALLER_HTTP },
-	{ "GET /any HTTP/1.1\r\nUser-Agent: haproxy\r\n\r\n",        CALLER_HTTP },
-	{ "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_HTTP },
-	{ "HEAD / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n",       CALLER_HTTP },
-	{ "GET / HTTP/1.0\r\n\r\n",                                  CALLER_HTTP },
-	{ "OPTIONS / HTTP/1.0\r\n\r\n",                              CALLER_HTTP },
-	{ "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",                   CALLER_HTTP },
-	{ "GET /\r\n",                                               CALLER_HTTP },
-	{ "GET /health\r\n",                                         CALLER_HTTP },
-	{ "GET / HTTP/1.1\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n", CALLER_HTTP },
-	/* What cannot be answered is no client either. */
-	{ "POST / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_IGNORED },
-	{ "GETS / HTTP/1.1\r\nHost: a\r\n\r\n",                      CALLER_IGNORED },
-	{ "HEADER / HTTP/1.1\r\nHost: a\r\n\r\n",                    CALLER_IGNORED },
-	{ "GET * HTTP/1.1\r\nHost: a\r\n\r\n",                       CALLER_IGNORED },
-	{ "GET / HTTP/1.2\r\n\r\n",                                  CALLER_IGNORED },
-	{ "GET / HTTP/1.1\r\nContent-Length: 1\r\n\r\n",             CALLER_IGNORED },
-	{ "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",            CALLER_IGNORED },
-	{ "GET /\r\nGET /\r\n",                                      CALLER_IGNORED },
-	{ "HEAD /\r\n",                                              CALLER_IGNORED },
-	{ "PING\r\n",                                                CALLER_IGNORED },
-	{ "*1\r\n$4\r\nPING\r\n",                                    CALLER_IGNORED },
-	{ "\x03",                                                   CALLER_IGNORED },
-	{ "GET / HTTP/1.0\r\n",                                      CALLER_UNDECIDED },
-	{ "GET /",                                                   CALLER_UNDECIDED },
+	{ "GET /any HTTP/1.1\r\n" ELB "\r\n",                        CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\n" ELB "Connection: keep-alive\r\n\r\n", CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\nUser-Agent: GoogleHC/1.0\r\n\r\n",    CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\nUser-Agent: Load Balancer Agent\r\n\r\n", CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\nUser-Agent: Amazon-Route53-Health-Check-Service (ref 1; a)\r\n\r\n",
+	                                                             CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\nuser-agent:kube-probe/1.36\r\n\r\n",  CALLER_HTTP },
+	{ "HEAD / HTTP/1.1\r\n" ELB "\r\n",                          CALLER_HTTP },
+	{ "OPTIONS * HTTP/1.0\r\n" ELB "\r\n",                       CALLER_HTTP },
+	/* A load balancer's clients, from the same address. */
+	{ "GET /api/orders HTTP/1.1\r\nHost: a\r\n\r\n",           CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0\r\n\r\n",     CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nUser-Agent: curl ELB-HealthChecker/2.0\r\n\r\n", CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nUser-Agent: elb-healthchecker/2.0\r\n\r\n", CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nUser-Agent: ELB-HealthChecker\r\n\r\n", CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nX-User-Agent: GoogleHC/1.0\r\n\r\n",  CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nVia: GoogleHC/1.0\r\n\r\n",           CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\n" ELB "User-Agent: curl/8\r\n\r\n",   CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nUser-Agent: my-check/1\r\n\r\n",      CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nUser-Agent:\r\n\r\n",                 CALLER_CLIENT },
+	{ "OPTIONS / HTTP/1.0\r\n\r\n",                            CALLER_CLIENT },
+	{ "GET /ELB-HealthChecker/2.0\r\n",                         CALLER_CLIENT },
+	/* More than an answer is wanted. */
+	{ "POST / HTTP/1.1\r\n" ELB "\r\n",                          CALLER_CLIENT },
+	{ "HEADER / HTTP/1.1\r\n" ELB "\r\n",                        CALLER_CLIENT },
+	{ "GET * HTTP/1.1\r\n" ELB "\r\n",                           CALLER_CLIENT },
+	{ "GET / HTTP/1.2\r\n" ELB "\r\n",                           CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\n" ELB "Content-Length: 1\r\n\r\n",    CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\n" ELB "Upgrade: h2c\r\n\r\n",         CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\n" ELB "\r\nGET / HTTP/1.1\r\n\r\n",   CALLER_CLIENT },
+	/* Other protocols. */
+	{ "*1\r\n$4\r\nPING\r\n",                                  CALLER_CLIENT },
+	{ "\x03",                                                   CALLER_CLIENT },
+	{ "",                                                        CALLER_UNDECIDED },
+	{ "GET / HTTP/1.1\r\n" ELB,                                 CALLER_UNDECIDED },
 	};
 
-	expect_rows(rows, ARRAY_LEN(rows), &ignored);
+	expect_rows(rows, ARRAY_LEN(rows), &checkers);
 }
 
-TEST(other_versions_and_methods_of_http_are_a_clients_elsewhere)
+TEST(a_setting_names_more_user_agents_of_checkers)
+{
+	static const char *const more[] = { "Prometheus/", "my check" };
+	const struct caller_rules rules = { .knows_checkers = true, .checkers = more, .checkers_len = 2 };
+	const struct caller_rules elsewhere = { .knows_kubelet = true, .checkers = more, .checkers_len = 2 };
+	static const struct row rows[] = {
+	{ "GET /metrics HTTP/1.1\r\nUser-Agent: Prometheus/3.1\r\n\r\n", CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\nUser-Agent: my check, too\r\n\r\n",   CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\n" ELB "\r\n",                           CALLER_HTTP },
+	{ "GET / HTTP/1.1\r\nUser-Agent: prometheus/3.1\r\n\r\n",  CALLER_CLIENT },
+	{ "GET / HTTP/1.1\r\nUser-Agent: my-check\r\n\r\n",        CALLER_CLIENT },
+	};
+
+	expect_rows(rows, ARRAY_LEN(rows), &rules);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(judge_text(rows[i].text, &elsewhere), CALLER_CLIENT);
+}
+
+TEST(other_versions_and_methods_are_not_the_kubelets)
 {
 	static const struct row rows[] = {
 	{ "GET /healthz HTTP/1.0\r\n" AGENT CLOSE,                   CALLER_CLIENT },
@@ -246,6 +277,8 @@ TEST(an_ignored_path_is_one_with_its_method)
 	{ "GET /ping HTTP/1.1\r\nHost: a\r\n\r\n",                   CALLER_HTTP },
 	{ "GET /ping/deep?x HTTP/1.1\r\nHost: a\r\n\r\n",            CALLER_HTTP },
 	{ "GET /pingpong HTTP/1.1\r\nHost: a\r\n\r\n",               CALLER_HTTP },
+	{ "GET /ping HTTP/1.0\r\n\r\n",                              CALLER_HTTP },
+	{ "GET /ping\r\n",                                           CALLER_CLIENT },
 	{ "POST /hook/7 HTTP/1.1\r\nHost: a\r\n\r\n",                CALLER_HTTP },
 	{ "GET /pin HTTP/1.1\r\nHost: a\r\n\r\n",                    CALLER_CLIENT },
 	{ "GET /Ping HTTP/1.1\r\nHost: a\r\n\r\n",                   CALLER_CLIENT },
@@ -262,6 +295,15 @@ TEST(an_ignored_path_is_one_with_its_method)
 	};
 
 	expect_rows(rows, ARRAY_LEN(rows), &by_path);
+}
+
+TEST(what_a_post_asks_for_doze_cannot_do)
+{
+	struct caller_rules asleep = by_path;
+
+	asleep.are_answered = true;
+	assert_int_equal(judge_text("GET /ping HTTP/1.1\r\n\r\n", &asleep), CALLER_HTTP);
+	assert_int_equal(judge_text("POST /hook/7 HTTP/1.1\r\n\r\n", &asleep), CALLER_CLIENT);
 }
 /* clang-format on */
 
@@ -478,7 +520,7 @@ TEST(another_call_is_a_clients)
 	/* clang-format off */
 	static const struct {
 		struct call call;
-		enum caller_kind kubelet, ignored;
+		enum caller_kind kubelet, checkers;
 	} rows[] = {
 #define CHECK "/grpc.health.v1.Health/Check"
 #define GRPC  "application/grpc"
@@ -489,17 +531,17 @@ TEST(another_call_is_a_clients)
 	{ { "POST", CHECK, NULL, GRPC, NULL, NULL, 0 },                 CALLER_CLIENT, CALLER_GRPC },
 	{ { "POST", CHECK, "x " K, GRPC, NULL, NULL, 0 },               CALLER_CLIENT, CALLER_GRPC },
 	{ { "POST", CHECK, "x", GRPC, "x-agent", K, 0 },                CALLER_CLIENT, CALLER_GRPC },
-	{ { "POST", CHECK, "x", GRPC, "user-agent", K, 0 },             CALLER_CLIENT, CALLER_IGNORED },
-	{ { "POST", CHECK, K, GRPC, "user-agent", "x", 0 },             CALLER_CLIENT, CALLER_IGNORED },
-	{ { "POST", "/a.B/Check", K, GRPC, NULL, NULL, 0 },             CALLER_CLIENT, CALLER_IGNORED },
+	{ { "POST", CHECK, "x", GRPC, "user-agent", K, 0 },             CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", CHECK, K, GRPC, "user-agent", "x", 0 },             CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", "/a.B/Check", K, GRPC, NULL, NULL, 0 },             CALLER_CLIENT, CALLER_CLIENT },
 	{ { "POST", "/grpc.health.v1.Health/Watch", K, GRPC, NULL, NULL, 0 },
-	                                                                CALLER_CLIENT, CALLER_IGNORED },
-	{ { "POST", CHECK "s", K, GRPC, NULL, NULL, 0 },                CALLER_CLIENT, CALLER_IGNORED },
-	{ { "POST", "/a", K, GRPC, ":path", CHECK, 0 },                 CALLER_CLIENT, CALLER_IGNORED },
-	{ { "POST", CHECK, K, GRPC, "X-Upper", "is not allowed", 0 },   CALLER_CLIENT, CALLER_IGNORED },
-	{ { "GET", CHECK, K, GRPC, NULL, NULL, 0 },                     CALLER_CLIENT, CALLER_IGNORED },
-	{ { "POST", CHECK, K, "text/plain", NULL, NULL, 0 },            CALLER_CLIENT, CALLER_IGNORED },
-	{ { "POST", CHECK, K, NULL, NULL, NULL, 0 },                    CALLER_CLIENT, CALLER_IGNORED },
+	                                                                CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", CHECK "s", K, GRPC, NULL, NULL, 0 },                CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", "/a", K, GRPC, ":path", CHECK, 0 },                 CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", CHECK, K, GRPC, "X-Upper", "is not allowed", 0 },   CALLER_CLIENT, CALLER_CLIENT },
+	{ { "GET", CHECK, K, GRPC, NULL, NULL, 0 },                     CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", CHECK, K, "text/plain", NULL, NULL, 0 },            CALLER_CLIENT, CALLER_CLIENT },
+	{ { "POST", CHECK, K, NULL, NULL, NULL, 0 },                    CALLER_CLIENT, CALLER_CLIENT },
 	};
 	/* clang-format on */
 
@@ -507,9 +549,9 @@ TEST(another_call_is_a_clients)
 		const struct call *call = &rows[i].call;
 
 		if (judge_call(call, &kubelet) != rows[i].kubelet ||
-		    judge_call(call, &ignored) != rows[i].ignored)
+		    judge_call(call, &checkers) != rows[i].checkers)
 			fail_msg("row %zu: %s, %s", i, caller_kind_name(judge_call(call, &kubelet)),
-				 caller_kind_name(judge_call(call, &ignored)));
+				 caller_kind_name(judge_call(call, &checkers)));
 		assert_int_equal(judge_call(call, &nothing), CALLER_CLIENT);
 		assert_int_equal(judge_call(call, &by_path), CALLER_CLIENT);
 	}
@@ -671,11 +713,11 @@ TEST(a_hello_as_go_sends_it_to_an_address_may_be_a_probes)
 
 	put_hello(&w, NULL, GO_OFFERS);
 	expect_at_last_byte(w.bytes, w.len, &kubelet, CALLER_TLS);
-	expect_at_last_byte(w.bytes, w.len, &ignored, CALLER_TLS);
+	expect_at_last_byte(w.bytes, w.len, &checkers, CALLER_TLS);
 	put_hello(&w, NULL, NULL);
-	expect_at_last_byte(w.bytes, w.len, &ignored, CALLER_TLS);
+	expect_at_last_byte(w.bytes, w.len, &checkers, CALLER_TLS);
 	put_hello(&w, "www.example.com", "\x02h2");
-	expect_at_last_byte(w.bytes, w.len, &ignored, CALLER_TLS);
+	expect_at_last_byte(w.bytes, w.len, &checkers, CALLER_TLS);
 }
 
 TEST(a_hello_with_a_name_or_other_protocols_is_a_clients)
@@ -695,14 +737,13 @@ TEST(a_hello_with_a_name_or_other_protocols_is_a_clients)
 TEST(where_no_https_probes_come_a_hello_is_a_clients)
 {
 	const struct caller_rules no_https = { .knows_kubelet = true };
-	const struct caller_rules anything = { .is_ignored = true };
+	const struct caller_rules no_https_checkers = { .knows_checkers = true };
 	struct wire w = { .len = 0 };
 
 	put_hello(&w, NULL, GO_OFFERS);
 	assert_int_equal(judge(w.bytes, w.len, &no_https), CALLER_CLIENT);
 	assert_int_equal(judge(w.bytes, 1, &no_https), CALLER_CLIENT);
-	/* From an ignored source it may be anything, as nobody is a client. */
-	expect_at_last_byte(w.bytes, w.len, &anything, CALLER_TLS);
+	assert_int_equal(judge(w.bytes, w.len, &no_https_checkers), CALLER_CLIENT);
 	/* HTTPS probes come to the port, but not from there. */
 	assert_int_equal(judge(w.bytes, w.len, &nothing), CALLER_CLIENT);
 }

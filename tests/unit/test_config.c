@@ -803,8 +803,11 @@ TEST(lists_of_idleness_have_separators_of_their_own)
 	setenv("DOZE_STAY_AWAKE", "Mon,Tue 08:00-18:00 ; 22:00-02:00;", 1);
 	setenv("DOZE_IGNORE_HTTP", "GET /a, GET /b", 1);
 	setenv("DOZE_PROBE_SOURCE", "10.0.0.1, 10.0.0.2 10.0.0.3", 1);
+	setenv("DOZE_PROBE_AGENT", "Prometheus/, Edge Health Probe", 1);
 	PARSE(&p, PORT, COMMAND);
 	expect_ok(&p);
+	assert_int_equal(p.config.probe_agents.len, 2);
+	assert_string_equal(p.config.probe_agents.of[1], "Edge Health Probe");
 	assert_int_equal(p.config.schedules.len, 2);
 	assert_int_equal(p.config.schedules.of[0].days, 3);
 	assert_int_equal(p.config.ignored_http.len, 2);
@@ -831,6 +834,10 @@ static const struct {
 	{ { "--probe-source=::1", "--ignore-source=::1" }, "--ignore-source: '::1' is both a --probe-source and an --ignore-source" },
 	{ { "--ignore-http=/healthz" }, "--ignore-http: '/healthz' is not a method and a path such as GET /healthz" },
 	{ { "--ignore-http=GET healthz" }, "--ignore-http: 'GET healthz' is not a method and a path such as GET /healthz" },
+	{ { "--probe-agent=" }, "--probe-agent: '' is not the beginning of a User-Agent such as Prometheus/" },
+	{ { "--probe-agent= a" }, "--probe-agent: ' a' is not the beginning of a User-Agent such as Prometheus/" },
+	{ { "--probe-agent=a\tb" }, "--probe-agent: 'a\tb' is not the beginning of a User-Agent such as Prometheus/" },
+	{ { "--probe-agent=a", "--probe-agent=a" }, "--probe-agent: 'a' is given twice; name each agent once" },
 	{ { "--probe-port=53/udp" }, "--probe-port: '53/udp' is not a TCP port from 1 to 65535" },
 	{ { "--probe-https=0" }, "--probe-https: '0' is not a TCP port from 1 to 65535" },
 	{ { "--probe-port=1", "--probe-port=1" }, "--probe-port: '1' is given twice; name each port once" },

@@ -72,13 +72,28 @@ static enum gate_source activity_source(const struct activity *activity,
 	return activity->settings.resolve(activity->settings.arg, longest->kind, flow);
 }
 
-static bool activity_has_https(const struct activity *activity, uint16_t port)
+static bool activity_has_port(const uint16_t *ports, size_t len, __be16 port_be)
 {
-	for (size_t i = 0; i < activity->settings.https_ports_len; i++) {
-		if (activity->settings.https_ports[i] == port)
+	for (size_t i = 0; i < len; i++) {
+		if (ports[i] == ntohs(port_be))
 			return true;
 	}
 	return false;
+}
+
+/*
+ * The pod tells where the kubelet's probes come by HTTPS. Who calls such a port from a load
+ * balancer may look at our certificate, and be lost.
+ */
+static bool activity_has_https(const struct activity *activity, enum gate_source source,
+			       __be16 port_be)
+{
+	const struct activity_settings *s = &activity->settings;
+
+	if (source == GATE_SOURCE_IGNORED)
+		return activity_has_port(s->checker_https_ports, s->checker_https_ports_len,
+					 port_be);
+	return activity_has_port(s->https_ports, s->https_ports_len, port_be);
 }
 
 struct caller_rules activity_rules(const struct activity *activity, const struct gate_flow *flow)
@@ -87,10 +102,12 @@ struct caller_rules activity_rules(const struct activity *activity, const struct
 
 	return (struct caller_rules){
 		.knows_kubelet = source == GATE_SOURCE_PROBE,
-		.is_ignored = source == GATE_SOURCE_IGNORED,
-		.has_https = activity_has_https(activity, ntohs(flow->dport_be)),
+		.knows_checkers = source == GATE_SOURCE_IGNORED,
+		.has_https = activity_has_https(activity, source, flow->dport_be),
 		.agents = activity->settings.agents,
 		.agents_len = activity->settings.agents_len,
+		.checkers = activity->settings.checkers,
+		.checkers_len = activity->settings.checkers_len,
 		.paths = activity->settings.paths,
 		.paths_len = activity->settings.paths_len,
 	};
@@ -134,9 +151,7 @@ static bool activity_is_probe(const struct activity *activity, const struct busy
 						  activity->look_ns);
 
 	*out = BUSY_PROBE_PLAIN;
-	if (source == GATE_SOURCE_IGNORED)
-		return true;
-	if (source == GATE_SOURCE_PROBE && !socket->has_received) {
+	if (source != GATE_SOURCE_CLIENT && !socket->has_received) {
 		*out = BUSY_PROBE_SILENT;
 		return true;
 	}
@@ -155,7 +170,7 @@ static void activity_on_socket(void *arg, const struct busy_socket *socket)
 	bool had_waiting = activity->look->has_waiting;
 	enum busy_probe probe;
 
-	client.is_tls = activity_has_https(activity, ntohs(socket->flow.dport_be));
+	client.is_tls = activity_has_https(activity, GATE_SOURCE_PROBE, socket->flow.dport_be);
 	if (activity_is_probe(activity, socket, &probe))
 		busy_add_probe(activity->look, socket, probe, &activity->settings.busy);
 	else

@@ -37,8 +37,12 @@ struct activity_settings {
 	size_t paths_len;
 	const char *const *agents; /* of the kubelet's probes, besides its own */
 	size_t agents_len;
+	const char *const *checkers; /* --probe-agent */
+	size_t checkers_len;
 	const uint16_t *https_ports; /* HTTPS probes come to them */
 	size_t https_ports_len;
+	const uint16_t *checker_https_ports; /* and of other checkers: those of --probe-https */
+	size_t checker_https_ports_len;
 	/*
 	 * The target is all that is in its network namespace, as in a pod: what the namespace asks
 	 * others for, the target does.

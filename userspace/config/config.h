@@ -24,6 +24,7 @@
 #define CONFIG_CONTAINERS_MAX 32
 #define CONFIG_SOURCES_MAX    64
 #define CONFIG_PATHS_MAX      16
+#define CONFIG_AGENTS_MAX     16
 #define CONFIG_SCHEDULES_MAX  16
 #define CONFIG_SETTINGS_MAX   64
 #define CONFIG_ERROR_MAX      512
@@ -68,6 +69,7 @@ struct config {
 	CONFIG_LIST(uint16_t, CONFIG_PORTS_MAX) probe_ports;
 	CONFIG_LIST(uint16_t, CONFIG_PORTS_MAX) https_ports;
 	CONFIG_LIST(struct caller_path, CONFIG_PATHS_MAX) ignored_http;
+	CONFIG_LIST(const char *, CONFIG_AGENTS_MAX) probe_agents;
 	enum config_asleep asleep;
 	uint32_t asleep_millicpu; /* of throttle */
 	uint64_t reclaim_after_ns;

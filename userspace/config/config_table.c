@@ -165,16 +165,21 @@ const struct config_setting config_table[] = {
 	  "probes are known without it." },
 	{ "ignore-source", 0, CONFIG_EACH, LIST(source, struct cidr, ignored_sources),
 	  .noun = "source", .rival = offsetof(struct config, probe_sources),
-	  .help = "Nothing that comes from here is activity, and nothing of it wakes: the probes of "
-	  "a load balancer. While asleep doze answers GET, HEAD and OPTIONS by HTTP or HTTPS, and "
-	  "gRPC Check, or they are passed, as --probes says. A checker that only connects is "
-	  "content; any other (a request with a body, redis, mysql) is not answered, and fails. "
-	  "Repeat it for more." },
+	  .help = "Checkers call from here, such as a load balancer's, and clients may as well: a "
+	  "checker is known by what it says. It is no activity, and while asleep doze answers it, or "
+	  "it is passed, as --probes says. It connects and says nothing, or asks by gRPC Check, or by "
+	  "GET, HEAD or OPTIONS with a user agent that doze knows (ELB-HealthChecker/, GoogleHC/, "
+	  "'Load Balancer Agent', Amazon-Route53-Health-Check-Service, kube-probe/, --probe-agent) or "
+	  "with a request of --ignore-http; by HTTPS at the ports of --probe-https. Anything else is "
+	  "a client's, wakes, and is answered by the application. Repeat it for more." },
+	{ "probe-agent", 0, CONFIG_EACH, LIST(agent, const char *, probe_agents), .noun = "agent",
+	  .help = "How the User-Agent of a checker begins that calls from an --ignore-source, such as "
+	  "Prometheus/. Repeat it for more." },
 	{ "ignore-http", 0, CONFIG_EACH, LIST(http_path, struct caller_path, ignored_http),
 	  .noun = "path",
 	  .help = "A request such as 'GET /healthz' is not activity while awake, from wherever it "
-	  "comes, if it is the first of its connection: method and beginning of the path. Repeat it "
-	  "for more." },
+	  "comes: method and beginning of the path. While asleep it wakes, unless it comes from a "
+	  "source of probes, where doze answers it. Repeat it for more." },
 
 	{ "pod-name", 0, CONFIG_KUBE, VALUE(name, const char *, pod_name), .noun = "pod",
 	  .section = "The cluster and the node",

@@ -247,6 +247,24 @@ static const char *config_value_parse_http_path(struct config_value *v)
 		       : "is not a method and a path such as GET /healthz";
 }
 
+/* The beginning of a header's value, which has no space at either end. */
+static bool config_value_is_agent(const char *text)
+{
+	if (!isgraph((unsigned char)*text))
+		return false;
+	for (; *text; text++) {
+		if (!isprint((unsigned char)*text))
+			return false;
+	}
+	return true;
+}
+
+static const char *config_value_parse_agent(struct config_value *v)
+{
+	return config_value_take(v, config_value_is_agent(v->text),
+				 "is not the beginning of a User-Agent such as Prometheus/");
+}
+
 static const char *config_value_parse_schedule(struct config_value *v)
 {
 	return schedule_parse(v->text, v->out);
@@ -278,6 +296,7 @@ TYPE(port, struct target_port, "PORT", ", ")
 TYPE(tcp_port, uint16_t, "PORT", ", ")
 TYPE(source, struct cidr, "CIDR", ", ")
 TYPE(http_path, struct caller_path, "'METHOD /PATH'", ",", .may_repeat = true)
+TYPE(agent, const char *, "AGENT", ",", .is_text = true)
 TYPE(schedule, struct schedule, "SCHEDULE", ";", .may_repeat = true)
 /* clang-format on */
 

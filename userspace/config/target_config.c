@@ -131,10 +131,14 @@ void target_config_fill(struct target_config *t, const struct config *config)
 	s->activity.sources_len = t->sources_len;
 	s->activity.agents = t->agents;
 	s->activity.agents_len = t->agents_len;
+	s->activity.checkers = config->probe_agents.of;
+	s->activity.checkers_len = config->probe_agents.len;
 	s->activity.paths = config->ignored_http.of;
 	s->activity.paths_len = config->ignored_http.len;
 	s->activity.https_ports = t->https_ports;
 	s->activity.https_ports_len = t->https_ports_len;
+	s->activity.checker_https_ports = config->https_ports.of;
+	s->activity.checker_https_ports_len = config->https_ports.len;
 	s->activity.busy.probe_ms = max_u64(BUSY_PROBE_MS, t->probe_ms);
 }
 

@@ -22,9 +22,7 @@ enum caller_kind caller_judge(const uint8_t *bytes, size_t len, const struct cal
 		kind = caller_tls_judge(bytes, len, rules);
 	else if (len)
 		kind = caller_http_judge(bytes, len, rules);
-	if (kind == CALLER_UNDECIDED && len >= CALLER_BYTES_MAX)
-		kind = CALLER_CLIENT;
-	return kind == CALLER_CLIENT && rules->is_ignored ? CALLER_IGNORED : kind;
+	return kind == CALLER_UNDECIDED && len >= CALLER_BYTES_MAX ? CALLER_CLIENT : kind;
 }
 
 int caller_parse_path(const char *text, struct caller_path *out)
@@ -46,9 +44,8 @@ int caller_parse_path(const char *text, struct caller_path *out)
 const char *caller_kind_name(enum caller_kind kind)
 {
 	static const char *const names[] = {
-		[CALLER_UNDECIDED] = "tcp", [CALLER_HTTP] = "http",
-		[CALLER_GRPC] = "grpc",	    [CALLER_TLS] = "https",
-		[CALLER_CLIENT] = "client", [CALLER_IGNORED] = "ignored",
+		[CALLER_UNDECIDED] = "tcp", [CALLER_HTTP] = "http",	[CALLER_GRPC] = "grpc",
+		[CALLER_TLS] = "https",	    [CALLER_CLIENT] = "client",
 	};
 
 	return names[kind];

@@ -9,9 +9,10 @@
  *   HTTPS  a ClientHello without server name (it connects to an address) that offers h2 and
  *          http/1.1; what is inside shows only after the handshake
  *   TCP    no bytes at all
- * From an ignored source nobody is a client. What we can answer there is a probe: GET, HEAD and
- * OPTIONS without a body, of HTTP/0.9 to 1.1, the same gRPC call of any user agent, and any
- * ClientHello, at any port.
+ * Where other checkers call from, such as a load balancer's, clients call from as well. A checker
+ * is HTTP   GET, HEAD or OPTIONS of HTTP/1.0 or 1.1 without a body, with a checker's user agent
+ *   gRPC   the same call, of any user agent
+ *   HTTPS  any ClientHello, where it is said that probes come by HTTPS
  */
 #ifndef DOZE_CALLER_H
 #define DOZE_CALLER_H
@@ -37,12 +38,16 @@ struct caller_path {
 };
 
 struct caller_rules {
-	bool knows_kubelet; /* from a source of the kubelet's probes */
-	bool is_ignored;    /* from an ignored source: never a client, whatever it says */
-	bool has_https;	    /* HTTPS probes come to this port */
+	bool knows_kubelet;  /* from a source of the kubelet's probes */
+	bool knows_checkers; /* from an --ignore-source */
+	bool has_https;	     /* HTTPS probes come to this port */
+	bool are_answered;   /* by doze, which cannot do what a POST asks for */
 	/* User agents of the kubelet's HTTP probes, besides its own. */
 	const char *const *agents;
 	size_t agents_len;
+	/* --probe-agent: how user agents of checkers begin, besides those that doze knows. */
+	const char *const *checkers;
+	size_t checkers_len;
 	const struct caller_path *paths; /* --ignore-http: probes from anywhere */
 	size_t paths_len;
 };
@@ -53,7 +58,6 @@ enum caller_kind {
 	CALLER_GRPC,	  /* a whole call of grpc.health.v1.Health/Check */
 	CALLER_TLS,	  /* a ClientHello as probes send it, alone; the rest is hidden */
 	CALLER_CLIENT,
-	CALLER_IGNORED, /* from an ignored source, and we cannot answer it */
 };
 
 /* bytes: everything that the caller has sent so far. */

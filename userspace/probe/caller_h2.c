@@ -165,7 +165,7 @@ enum caller_kind caller_h2_judge(const uint8_t *bytes, size_t len, const struct 
 		return CALLER_UNDECIDED;
 	if (!call.is_check_path || !call.is_post || !call.is_grpc)
 		return CALLER_CLIENT;
-	if (!rules->is_ignored && !(rules->knows_kubelet && call.is_kubelet))
+	if (!rules->knows_checkers && !(rules->knows_kubelet && call.is_kubelet))
 		return CALLER_CLIENT;
 	return call.is_complete ? CALLER_GRPC : CALLER_UNDECIDED;
 }

@@ -8,13 +8,21 @@
 #include "base/util.h"
 #include "probe/caller_text.h"
 
+/* As they are documented by AWS (ELB, Route 53), Google, Azure and Kubernetes. */
+static const char *const caller_http_checkers[] = {
+	"ELB-HealthChecker/",  "GoogleHC/",
+	"Load Balancer Agent", "Amazon-Route53-Health-Check-Service",
+	CALLER_AGENT,
+};
+
 /* What the head of a request has said so far. */
 struct caller_http_head {
 	const struct caller_rules *rules;
 	bool is_whole; /* the empty line was there */
 	bool is_odd;   /* no probe writes this */
-	bool has_agent, is_kubelet;
+	bool has_agent, is_kubelet, is_checker;
 	bool has_connection, closes;
+	bool is_older; /* HTTP/1.0 */
 };
 
 /* Without its LF. false: its end is not there yet. */
@@ -50,23 +58,16 @@ static bool caller_http_is_name(struct caller_text text, const char *wanted)
 	return text.len == strlen(wanted) && strncasecmp(text.at, wanted, text.len) == 0;
 }
 
-/*
- * Whether the request has a body, or asks for more than an answer. may_wish: it may ask for another
- * protocol, because the answer may come in this one.
- */
-static bool caller_http_is_odd_name(struct caller_text name, bool may_wish)
+/* Whether the request has a body, or asks for more than an answer. */
+static bool caller_http_is_odd_name(struct caller_text name)
 {
-	static const struct {
-		const char *name;
-		bool is_wish;
-	} odd[] = {
-		{ "Content-Length", false }, { "Transfer-Encoding", false }, { "Expect", false },
-		{ "Upgrade", true },	     { "HTTP2-Settings", true },
+	static const char *const odd[] = {
+		"Content-Length", "Transfer-Encoding", "Expect", "Upgrade", "HTTP2-Settings",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
-		if (caller_http_is_name(name, odd[i].name))
-			return !(odd[i].is_wish && may_wish);
+		if (caller_http_is_name(name, odd[i]))
+			return true;
 	}
 	return false;
 }
@@ -83,6 +84,23 @@ static bool caller_http_is_kubelet(struct caller_text agent, const struct caller
 	return false;
 }
 
+static bool caller_http_begins_as_one(struct caller_text agent, const char *const *beginnings,
+				      size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (caller_text_begins(agent, beginnings[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool caller_http_is_checker(struct caller_text agent, const struct caller_rules *rules)
+{
+	return caller_http_begins_as_one(agent, caller_http_checkers,
+					 ARRAY_LEN(caller_http_checkers)) ||
+	       caller_http_begins_as_one(agent, rules->checkers, rules->checkers_len);
+}
+
 static void caller_http_read_header(struct caller_http_head *head, struct caller_text line)
 {
 	const char *colon = memchr(line.at, ':', line.len);
@@ -91,7 +109,7 @@ static void caller_http_read_header(struct caller_http_head *head, struct caller
 
 	/* Without a colon, folded, or "Content-Length : 5": RFC 9112, 5.1 and 5.2. */
 	if (!name.len || memchr(name.at, ' ', name.len) || memchr(name.at, '\t', name.len) ||
-	    caller_http_is_odd_name(name, head->rules->is_ignored)) {
+	    caller_http_is_odd_name(name)) {
 		head->is_odd = true;
 		return;
 	}
@@ -101,6 +119,7 @@ static void caller_http_read_header(struct caller_http_head *head, struct caller
 		head->is_odd |= head->has_agent;
 		head->has_agent = true;
 		head->is_kubelet = caller_http_is_kubelet(value, head->rules);
+		head->is_checker = caller_http_is_checker(value, head->rules);
 	} else if (caller_http_is_name(name, "Connection")) {
 		head->is_odd |= head->has_connection;
 		head->has_connection = true;
@@ -123,7 +142,7 @@ static void caller_http_read_head(struct caller_http_head *head, struct caller_t
 }
 
 /* Leaves "GET PATH" of "GET PATH HTTP/1.1"; false: it is no version that probes have. */
-static bool caller_http_cut_version(struct caller_text *line, const struct caller_rules *rules)
+static bool caller_http_cut_version(struct caller_text *line, bool *is_older)
 {
 	static const char newer[] = " HTTP/1.1", older[] = " HTTP/1.0";
 	struct caller_text version = { .len = sizeof(newer) - 1 };
@@ -132,8 +151,8 @@ static bool caller_http_cut_version(struct caller_text *line, const struct calle
 		return false;
 	line->len -= version.len;
 	version.at = line->at + line->len;
-	return caller_text_is(version, newer) ||
-	       (rules->is_ignored && caller_text_is(version, older));
+	*is_older = caller_text_is(version, older);
+	return *is_older || caller_text_is(version, newer);
 }
 
 /* The method and the path, each up to its space. OPTIONS may be of the server as a whole, "*". */
@@ -151,12 +170,9 @@ static bool caller_http_split(struct caller_text line, struct caller_text *metho
 	return *path->at == '/' && !memchr(path->at, ' ', path->len);
 }
 
-static bool caller_http_is_probe(struct caller_text method, struct caller_text path,
-				 const struct caller_http_head *head)
+static bool caller_http_is_ignored(struct caller_text method, struct caller_text path,
+				   const struct caller_rules *rules)
 {
-	const struct caller_rules *rules = head->rules;
-	bool is_get = caller_text_is(method, "GET");
-
 	for (size_t i = 0; i < rules->paths_len; i++) {
 		const struct caller_path *ignored = &rules->paths[i];
 
@@ -165,10 +181,23 @@ static bool caller_http_is_probe(struct caller_text method, struct caller_text p
 		    caller_text_begins(path, ignored->prefix))
 			return true;
 	}
-	if (rules->is_ignored)
-		return is_get || caller_text_is(method, "HEAD") ||
-		       caller_text_is(method, "OPTIONS");
-	return rules->knows_kubelet && is_get && head->is_kubelet && head->closes;
+	return false;
+}
+
+static bool caller_http_is_probe(struct caller_text method, struct caller_text path,
+				 const struct caller_http_head *head)
+{
+	const struct caller_rules *rules = head->rules;
+	bool is_get = caller_text_is(method, "GET");
+	bool only_asks = is_get || caller_text_is(method, "HEAD") ||
+			 caller_text_is(method, "OPTIONS");
+
+	if (caller_http_is_ignored(method, path, rules) && (only_asks || !rules->are_answered))
+		return true;
+	if (rules->knows_checkers && head->is_checker)
+		return only_asks;
+	return rules->knows_kubelet && is_get && head->is_kubelet && head->closes &&
+	       !head->is_older;
 }
 
 /* Whether a request line that is not whole yet may become one that we look for. */
@@ -195,11 +224,8 @@ enum caller_kind caller_http_judge(const uint8_t *bytes, size_t len,
 		return CALLER_UNDECIDED;
 	if (!caller_http_is_clean(&line))
 		return CALLER_CLIENT;
-	/* HTTP/0.9: "GET PATH", and that is all. */
-	if (rules->is_ignored && caller_text_begins(line, "GET /") &&
-	    caller_http_split(line, &method, &path))
-		return left.len ? CALLER_CLIENT : CALLER_HTTP;
-	if (!caller_http_cut_version(&line, rules) || !caller_http_split(line, &method, &path))
+	if (!caller_http_cut_version(&line, &head.is_older) ||
+	    !caller_http_split(line, &method, &path))
 		return CALLER_CLIENT;
 	caller_http_read_head(&head, &left);
 	/* Behind the head there is a second request, or a body: a client. */

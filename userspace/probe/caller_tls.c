@@ -100,13 +100,13 @@ enum caller_kind caller_tls_judge(const uint8_t *bytes, size_t len,
 	struct caller_tls_reader record, hello, extensions;
 	bool has_version = caller_tls_number(&all, 1) == 3 || all.is_short;
 
-	if (!has_version || !(rules->is_ignored || (rules->has_https && rules->knows_kubelet)))
+	if (!has_version || !rules->has_https || !(rules->knows_checkers || rules->knows_kubelet))
 		return CALLER_CLIENT;
 	caller_tls_number(&all, 1);
 	record = caller_tls_part(&all, caller_tls_number(&all, 2));
 	if (all.is_short)
 		return CALLER_UNDECIDED;
-	if (rules->is_ignored)
+	if (rules->knows_checkers)
 		return CALLER_TLS;
 	if (caller_tls_number(&record, 1) != CALLER_TLS_CLIENT_HELLO)
 		return CALLER_CLIENT;

@@ -24,19 +24,18 @@
 #include "probe/selfcert.h"
 
 /* A probe says what it wants at once; a caller that says half of it is taken for a client. */
-#define CONNECTION_HALF_MS    250
-#define CONNECTION_SILENT_MS  500
-#define CONNECTION_IGNORED_MS 5000 /* from an ignored source: closed, wakes nobody */
-#define CONNECTION_TLS_MS     1000
-#define CONNECTION_FIRST_MS   200  /* for the caller to close first what has been answered */
-#define CONNECTION_CLOSE_MS   1000 /* for the caller to close after us */
-#define CONNECTION_ACK_MS     1000 /* for a client of HTTP/2 to acknowledge our SETTINGS */
+#define CONNECTION_HALF_MS   250
+#define CONNECTION_SILENT_MS 500
+#define CONNECTION_TLS_MS    1000
+#define CONNECTION_FIRST_MS  200  /* for the caller to close first what has been answered */
+#define CONNECTION_CLOSE_MS  1000 /* for the caller to close after us */
+#define CONNECTION_ACK_MS    1000 /* for a client of HTTP/2 to acknowledge our SETTINGS */
 
 enum connection_state {
 	CONNECTION_JUDGING,
 	CONNECTION_TLS, /* judging what is inside */
 	CONNECTION_ANSWERED,
-	CONNECTION_ENDING,  /* we have closed, or ignore it; until the caller closes */
+	CONNECTION_ENDING,  /* we have closed; until the caller closes */
 	CONNECTION_UNACKED, /* a client that has not acknowledged our SETTINGS yet */
 	CONNECTION_WAITING, /* a client that waits for the gate */
 	CONNECTION_CONNECTING,
@@ -172,18 +171,6 @@ static void connection_shut_down(struct connection *connection)
 	connection_arm(connection, CONNECTION_CLOSE_MS);
 }
 
-/* Nothing more is expected of the caller than that it closes, within ms. */
-static void connection_await_end(struct connection *connection, enum connection_state state,
-				 unsigned int ms)
-{
-	connection->state = state;
-	bufferevent_setcb(connection->client, connection_drop_read, NULL, connection_on_end,
-			  connection);
-	connection_drop_read(connection->client, connection);
-	bufferevent_enable(connection->client, EV_READ | EV_WRITE);
-	connection_arm(connection, ms);
-}
-
 /*
  * Who closes first keeps the port in TIME_WAIT for a minute, and ours is the application's port: it
  * could not bind it when it is started anew. A caller that knows from the answer where it ends
@@ -193,8 +180,13 @@ static void connection_answer(struct connection *connection, const uint8_t *byte
 			      uint64_t *counter)
 {
 	(*counter)++;
-	connection_await_end(connection, CONNECTION_ANSWERED, CONNECTION_FIRST_MS);
+	connection->state = CONNECTION_ANSWERED;
+	bufferevent_setcb(connection->client, connection_drop_read, NULL, connection_on_end,
+			  connection);
+	connection_drop_read(connection->client, connection);
+	bufferevent_enable(connection->client, EV_READ | EV_WRITE);
 	bufferevent_write(connection->client, bytes, len);
+	connection_arm(connection, CONNECTION_FIRST_MS);
 }
 
 static void connection_answer_http(struct connection *connection, const uint8_t *bytes, size_t len,
@@ -349,11 +341,6 @@ static void connection_hand_over(struct connection *connection)
 
 	if (!connection->client && !connection_begin_reading(connection))
 		return;
-	if (connection->rules.is_ignored) {
-		/* We cannot answer it: it is kept for a while, and wakes nobody. */
-		connection_await_end(connection, CONNECTION_ENDING, CONNECTION_IGNORED_MS);
-		return;
-	}
 	set->counters.handed_over++;
 	if (connection->has_settings)
 		connection_wait_for_ack(connection);
@@ -384,7 +371,6 @@ static void connection_on_tls_event(struct bufferevent *client, short what, void
 	struct connection *connection = arg;
 	struct connection_set *set = connection->set;
 	struct gate_flow flow = connection->flow;
-	bool is_ignored = connection->rules.is_ignored;
 
 	(void)client;
 	if (what & BEV_EVENT_CONNECTED) {
@@ -394,8 +380,7 @@ static void connection_on_tls_event(struct bufferevent *client, short what, void
 	connection_fail(connection, "TLS has failed");
 	/* A client that looks at certificates refuses ours. If it tries again, the target is awake.
 	 */
-	if (!is_ignored)
-		set->settings.client(set->settings.arg, &flow);
+	set->settings.client(set->settings.arg, &flow);
 }
 
 static void connection_begin_tls(struct connection *connection)
@@ -422,7 +407,7 @@ static void connection_go_on(struct connection *connection, const uint8_t *bytes
 		connection->has_settings = send(connection->fd, settings, n, MSG_NOSIGNAL) ==
 					   (ssize_t)n;
 	}
-	if (connection->judged == 0 && !connection->rules.is_ignored)
+	if (connection->judged == 0)
 		connection_arm(connection, CONNECTION_HALF_MS);
 	connection->judged = len;
 	/* Readable when there is more, or the end. */
@@ -436,7 +421,6 @@ static void connection_judge(struct connection *connection, const uint8_t *bytes
 		connection_go_on(connection, bytes, len);
 		break;
 	case CALLER_CLIENT:
-	case CALLER_IGNORED:
 		connection_hand_over(connection);
 		break;
 	case CALLER_TLS:
@@ -493,10 +477,7 @@ static void connection_on_timeout(void *arg)
 		return;
 	case CONNECTION_JUDGING:
 	case CONNECTION_TLS:
-		if (connection->rules.is_ignored)
-			connection_free(connection);
-		else
-			connection_hand_over(connection);
+		connection_hand_over(connection);
 		return;
 	default:
 		return;
@@ -539,8 +520,7 @@ void connection_start(struct connection *connection, const struct gate_flow *flo
 	connection->flow = *flow;
 	connection->rules = settings->rules(settings->arg, flow);
 	event_add(connection->readable, NULL);
-	connection_arm(connection,
-		       connection->rules.is_ignored ? CONNECTION_IGNORED_MS : CONNECTION_SILENT_MS);
+	connection_arm(connection, CONNECTION_SILENT_MS);
 }
 
 /* --- all of them --- */

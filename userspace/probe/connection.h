@@ -3,7 +3,7 @@
  * One connection that was accepted in the place of a target: it is read and judged, then answered
  * or carried on to the target.
  *
- *   JUDGING -> [TLS] -> ENDING                                          a probe, or ignored
+ *   JUDGING -> [TLS] -> ANSWERED -> ENDING                              a probe
  *                    -> [UNACKED] -> WAITING -> CONNECTING -> RELAYED   a client
  */
 #ifndef DOZE_CONNECTION_H

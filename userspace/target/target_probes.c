@@ -24,8 +24,10 @@ struct target_probes {
 static struct caller_rules target_probes_rules(void *arg, const struct gate_flow *flow)
 {
 	const struct target_probes *p = arg;
+	struct caller_rules rules = activity_rules(p->activity, flow);
 
-	return activity_rules(p->activity, flow);
+	rules.are_answered = true;
+	return rules;
 }
 
 static void target_probes_on_client(void *arg, const struct gate_flow *flow)
@@ -130,8 +132,12 @@ static int target_probes_tell_gate(const struct target_probes *p, struct datapat
 	const struct activity_settings *a = p->settings.activity;
 
 	for (size_t i = 0; i < a->sources_len; i++) {
+		/* The gate passes on what may be a probe's. We tell whose words it has. */
+		enum gate_source kind = a->sources[i].kind == GATE_SOURCE_IGNORED
+						? GATE_SOURCE_PROBE
+						: a->sources[i].kind;
 		int r = keys_add_source(datapath_keys(d), p->settings.target_id,
-					&a->sources[i].from, a->sources[i].kind);
+					&a->sources[i].from, kind);
 
 		if (r < 0)
 			return r;
