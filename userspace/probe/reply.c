@@ -14,13 +14,15 @@ enum {
 };
 
 static const char reply_http_version[] = "HTTP/1.1";
+#define REPLY_HTTP_VERSION (sizeof(reply_http_version) - 1)
+
 static const char reply_http_head[] = " 200 OK\r\n"
 				      "X-Doze: asleep\r\n"
 				      "Content-Type: text/plain\r\n"
-				      "Content-Length: 7\r\n"
+				      "Content-Length: 9\r\n"
 				      "Connection: close\r\n"
 				      "\r\n";
-static const char reply_http_body[] = "asleep\n";
+static const char reply_http_body[] = "# asleep\n";
 
 /* HPACK (RFC 7541): ":status: 200" is entry 8; the others are literals that are not indexed. */
 static const char reply_grpc_head[] = "\x88"
@@ -46,28 +48,22 @@ static size_t reply_put(uint8_t *out, const char *text, size_t len)
 	return len;
 }
 
-/* The version stands before the CR of the first line. NULL: HTTP/0.9 has none. */
-static const uint8_t *reply_find_version(const uint8_t *request, size_t len)
+/* The version stands before the CR of the first line. */
+static const char *reply_find_version(const uint8_t *request, size_t len)
 {
-	const size_t version_len = sizeof(reply_http_version) - 1;
 	const uint8_t *end = memchr(request, '\r', len);
 
-	if (!end || (size_t)(end - request) < version_len ||
-	    memcmp(end - version_len, reply_http_version, version_len - 1) != 0)
-		return NULL;
-	return end - version_len;
+	if (!end || (size_t)(end - request) < REPLY_HTTP_VERSION)
+		return reply_http_version;
+	return (const char *)end - REPLY_HTTP_VERSION;
 }
 
 size_t reply_http(const uint8_t *request, size_t len, uint8_t out[REPLY_MAX])
 {
-	const uint8_t *version = reply_find_version(request, len);
 	bool is_head = len >= 5 && memcmp(request, "HEAD ", 5) == 0;
-	size_t n = 0;
+	size_t n = reply_put(out, reply_find_version(request, len), REPLY_HTTP_VERSION);
 
-	if (version) {
-		n = reply_put(out, (const char *)version, sizeof(reply_http_version) - 1);
-		n += reply_put(out + n, reply_http_head, sizeof(reply_http_head) - 1);
-	}
+	n += reply_put(out + n, reply_http_head, sizeof(reply_http_head) - 1);
 	if (!is_head)
 		n += reply_put(out + n, reply_http_body, sizeof(reply_http_body) - 1);
 	return n;

@@ -13,7 +13,8 @@
 
 /*
  * 200 with "X-Doze: asleep", in the version of the request, which begins with a whole line. HEAD
- * gets no body, HTTP/0.9 gets nothing else. Every reply returns its length, at most REPLY_MAX.
+ * gets no body; a scraper takes the body for a comment. Every reply returns its length, at most
+ * REPLY_MAX.
  */
 size_t reply_http(const uint8_t *request, size_t len, uint8_t out[REPLY_MAX]);
 
