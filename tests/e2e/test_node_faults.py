@@ -51,10 +51,11 @@ def pod_that_the_kubelet_refuses_to_resize_sleeps_by_its_cgroup(t, kind):
 # --- a resize that is not granted ---
 
 
-@test([("deferred",), (503,), (409,), ("hang",)])
+@test([("deferred",), (503,), (409,), ("hang",), ("rbac",), ("quota",)])
 def pod_keeps_its_cpu_when_the_api_server_does_not_grant_it(t, kind):
     node, pod = asleep_pod(t)
-    fault = node.server.faults.add({"method": "PATCH", "size": "up"}, kind)
+    what = {"kind": 403, "why": kind} if kind in ("rbac", "quota") else {"kind": kind}
+    fault = node.server.faults.add({"method": "PATCH", "size": "up"}, **what)
     for _ in range(5):
         pod.expect_answer(PROMPT_MS)
         equal(pod.quota_us(), pod.full_quota_us, "the quota")

@@ -3,7 +3,8 @@
 
 Each is off until it is set:
     quota        {"name": "compute", "hard": {"limits.cpu": "4"}}
-    limit_range  {"min": {"cpu": "50m"}, "max": {"cpu": "1"}}, per container
+    limit_range  {"min": {"cpu": "50m"}, "max": {"cpu": "1"}, "maxLimitRequestRatio": {"cpu": "10"}},
+                 per container
     own_pod_only a ValidatingAdmissionPolicy that lets an account resize only its own pod
 The node's capacity is always checked, from 1.36 on, as PodResizeValidator does.
 """
@@ -40,6 +41,7 @@ class Admission:
         for resources in objects.resources_by_name(pod).values():
             broken += _below(resources, self.limit_range.get("min") or {})
             broken += _above(resources, self.limit_range.get("max") or {})
+            broken += _too_far(resources, self.limit_range.get("maxLimitRequestRatio") or {})
         if broken:
             why = broken[0] if len(broken) == 1 else "[" + ", ".join(broken) + "]"
             raise objects.forbidden("pods", pod["metadata"]["name"], why)
@@ -85,6 +87,18 @@ def _above(resources, highest):
             text = resources[kind].get(name)
             if text is not None and quantity.value(text) > quantity.value(most):
                 yield f"maximum {name} usage per Container is {most}, but {kind[:-1]} is {text}"
+
+
+def _too_far(resources, ratios):
+    for name, most in ratios.items():
+        request = quantity.value(resources["requests"].get(name, "0"))
+        limit = quantity.value(resources["limits"].get(name, "0"))
+        if not request or not limit:
+            yield f"{name} max limit to request ratio per Container is {most}, but no request is " \
+                  "specified or request is 0"
+        elif limit / request > quantity.value(most):
+            yield f"{name} max limit to request ratio per Container is {most}, but provided " \
+                  f"ratio is {float(limit / request):f}"
 
 
 def _check_node(pod, node):

@@ -49,3 +49,37 @@ TEST(a_pod_of_the_same_name_is_another_one)
 		kube_pod_free(&pod);
 	}
 }
+
+TEST(the_limits_alone_are_asked_for_first_and_with_the_requests_where_that_is_refused)
+{
+	struct kube_resize resize = { .sizes = { .qos = KUBE_QOS_BURSTABLE } };
+
+	assert_int_equal(kube_resize_first_step(&resize), KUBE_STEP_LIMIT);
+	assert_true(kube_resize_has_other_step(&resize, KUBE_STEP_LIMIT));
+	assert_int_equal(kube_resize_first_step(&resize), KUBE_STEP_FULL);
+	assert_false(kube_resize_has_other_step(&resize, KUBE_STEP_FULL));
+	assert_int_equal(kube_resize_first_step(&resize), KUBE_STEP_LIMIT);
+
+	resize.sizes.qos = KUBE_QOS_GUARANTEED;
+	assert_int_equal(kube_resize_first_step(&resize), KUBE_STEP_FULL);
+	assert_false(kube_resize_has_other_step(&resize, KUBE_STEP_FULL));
+}
+
+TEST(what_is_refused_is_not_what_is_busy_or_gone)
+{
+	static const struct {
+		long status;
+		bool is_refused;
+	} rows[] = {
+		{ 200, false }, { 400, true },	{ 401, true }, { 403, true },
+		{ 404, false }, { 409, false }, { 422, true }, { 429, false },
+		{ 500, false }, { 503, false }, { 0, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct kube_answer answer = { .status = rows[i].status, .body = "{}" };
+
+		print_message("row %zu\n", i);
+		assert_int_equal(kube_resize_is_refused(&answer), rows[i].is_refused);
+	}
+}

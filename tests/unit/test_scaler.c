@@ -429,6 +429,38 @@ TEST(the_next_wake_starts_with_the_shortest_pause_and_the_whole_timeout)
 	replay(ROWS(story));
 }
 
+/* A quota was used up meanwhile: the client gets what there is. */
+TEST(a_size_that_is_refused_opens_the_gate_at_once_and_is_asked_for_again_while_somebody_calls)
+{
+	static const struct step story[] = {
+		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{  10000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		{  10021, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
+		{  50000, SCALER_TRAFFIC,       50000, SCALER_GROWING,   SCALER_GROW },
+		{  50040, SCALER_GROW_REFUSED,  50000, SCALER_GROWING,
+		  SCALER_OPEN_GATE | SCALER_REFUSED },
+		{  50500, SCALER_TICK,          50500, SCALER_GROWING,   0 },
+		{  51040, SCALER_TICK,          50500, SCALER_GROWING,   SCALER_GROW },
+		{  51050, SCALER_GROW_REFUSED,  50500, SCALER_GROWING,   0 },
+		/* Nobody calls any more. */
+		{  52050, SCALER_TICK,          50500, SCALER_GROWING,   0 },
+		{  70000, SCALER_TICK,          50500, SCALER_GROWING,   0 },
+		{  80001, SCALER_TICK,          50500, SCALER_GROWING,   0 },
+		{  81001, SCALER_TICK,          81000, SCALER_GROWING,   SCALER_GROW },
+		{  81002, SCALER_GROWN,         81000, SCALER_UNREADY,   SCALER_ASK_READY },
+		{  81003, SCALER_READY,         81000, SCALER_AWAKE,     0 },
+		{  91003, SCALER_TICK,          81000, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  91023, SCALER_TICK,          81000, SCALER_SHRINKING, SCALER_SHRINK },
+		/* The next wake is one as any other. */
+		{  91024, SCALER_TRAFFIC,       91024, SCALER_GROWING,   SCALER_GROW },
+		{  91025, SCALER_GROW_FAILED,   91024, SCALER_GROWING,   0 },
+		{  92025, SCALER_TICK,          91024, SCALER_GROWING,   SCALER_GROW },
+	};
+
+	replay(ROWS(story));
+}
+
 /* The way through every state, of which the tests below walk a part. */
 static const struct step whole_way[] = {
 	{      0, SCALER_TICK,              0, SCALER_UNREADY,   0 },

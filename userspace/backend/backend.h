@@ -15,8 +15,14 @@ enum backend_size {
 };
 
 /*
+ * The full size is refused, and waiting does not cure that: a quota, a missing right. The backend
+ * goes on asking, and calls done() once more when it is granted. No system call fails with it.
+ */
+#define BACKEND_REFUSED (-EREMOTEIO)
+
+/*
  * Called once for each resize() that was not superseded by a later one, perhaps before resize()
- * returns. r: 0 when the size has been reached, else -errno, logged already.
+ * returns. r: 0 when the size has been reached, else -errno, logged already; or BACKEND_REFUSED.
  */
 typedef void (*backend_done_fn)(void *arg, enum backend_size size, int r);
 

@@ -26,7 +26,9 @@
 #define BACKEND_KUBE_DEFERRED_MAX_NS (3 * NS_PER_S)
 /* A status may not say which patch it is about. So long after ours, it is about ours. */
 #define BACKEND_KUBE_JUDGED_NS (1 * NS_PER_S)
-/* After a refusal nobody asks again for so long: growing from the first. */
+/* A size up that was refused is asked for again after so long: growing, up to the longest poll. */
+#define BACKEND_KUBE_GROW_REFUSED_NS (1 * NS_PER_S)
+/* After a refusal to shrink nobody asks again for so long: growing from the first. */
 #define BACKEND_KUBE_REFUSED_MIN_NS (60 * NS_PER_S)
 #define BACKEND_KUBE_REFUSED_MAX_NS (3600 * NS_PER_S)
 
@@ -64,10 +66,13 @@ struct backend_kube {
 	struct kube_request *down;    /* a patch down that was superseded while in flight */
 	uint64_t poll_ns, shrink_until_ns;
 	uint64_t shrink_not_before_ns; /* Retry-After */
-	uint64_t asked_ns;	       /* when the last patch down was answered */
+	uint64_t asked_ns;	       /* when the last patch was answered */
 	uint64_t refused_until_ns, refused_pause_ns;
 	uint64_t doubt_until_ns;
 	bool has_said_pending, is_gone;
+	bool is_grow_refused; /* and not granted since */
+	bool waits;	      /* up: done() was not called yet */
+	enum kube_step step;  /* of the last patch up */
 	bool has_said_unread; /* in this phase */
 	bool was_small;	      /* pod.may_be_small, before the last patch down */
 	bool was_refused;     /* the last patch down, by the kubelet */
@@ -321,13 +326,30 @@ static void backend_kube_say_pending(struct backend_kube *b, const char *reason,
 
 static void backend_kube_grown(struct backend_kube *b)
 {
+	bool is_told = b->waits || b->is_grow_refused;
+
 	backend_kube_enter(b, BACKEND_KUBE_RESTORE);
 	backend_kube_wait_longer(b);
-	backend_done(&b->backend, BACKEND_FULL, 0);
+	b->waits = false;
+	b->is_grow_refused = false;
+	if (is_told)
+		backend_done(&b->backend, BACKEND_FULL, 0);
 }
 
-/* The answer says no: we ask again in a while. The target goes on waiting, up to its timeout. */
-static void backend_kube_grow_refused(struct backend_kube *b, const struct kube_answer *a)
+/* Nobody is kept waiting for it any longer; we go on asking. */
+static void backend_kube_tell_grow_refused(struct backend_kube *b)
+{
+	bool is_told = b->waits;
+
+	b->poll_ns = max_u64(b->poll_ns, BACKEND_KUBE_GROW_REFUSED_NS);
+	b->waits = false;
+	b->is_grow_refused = true;
+	if (is_told)
+		backend_done(&b->backend, BACKEND_FULL, BACKEND_REFUSED);
+}
+
+/* The answer says no, or is none: we ask again in a while. */
+static void backend_kube_note_not_grown(struct backend_kube *b, const struct kube_answer *a)
 {
 	char message[KUBE_ERROR_MAX], reason[64];
 
@@ -336,7 +358,20 @@ static void backend_kube_grow_refused(struct backend_kube *b, const struct kube_
 	kube_answer_message(a, message, sizeof(message));
 	kube_answer_reason(a, reason, sizeof(reason));
 	backend_kube_say_pending(b, *reason ? reason : "none", message);
+	if (kube_resize_is_refused(a))
+		b->poll_ns = max_u64(b->poll_ns, BACKEND_KUBE_GROW_REFUSED_NS);
 	backend_kube_wait_after(b, a);
+}
+
+static void backend_kube_on_no_grow(struct backend_kube *b, const struct kube_answer *a)
+{
+	if (kube_resize_is_refused(a) && kube_resize_has_other_step(&b->pod, b->step)) {
+		backend_kube_next(b);
+		return;
+	}
+	backend_kube_note_not_grown(b, a);
+	if (kube_resize_is_refused(a))
+		backend_kube_tell_grow_refused(b);
 }
 
 static void backend_kube_on_grow_patch(void *arg, const struct kube_answer *a)
@@ -353,10 +388,11 @@ static void backend_kube_on_grow_patch(void *arg, const struct kube_answer *a)
 		b->poll_ns *= 2;
 		backend_kube_next(b);
 	} else if (r < 0) {
-		backend_kube_grow_refused(b, a);
-	} else if (kube_size_first_step(&b->pod.sizes) == KUBE_STEP_LIMIT) {
+		backend_kube_on_no_grow(b, a);
+	} else if (b->step == KUBE_STEP_LIMIT) {
 		backend_kube_grown(b);
 	} else {
+		b->asked_ns = monotonic_ns();
 		backend_kube_enter(b, BACKEND_KUBE_GROW_GRANT);
 		backend_kube_wait_longer(b);
 	}
@@ -376,6 +412,8 @@ static void backend_kube_on_grow_grant(void *arg, const struct kube_answer *a)
 		backend_kube_say_pending(b, pod->pending_reason, pod->pending_message);
 	if (pod && !kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL))
 		backend_kube_enter(b, BACKEND_KUBE_GROW_PATCH); /* a patch down came after ours */
+	else if (kube_resize_is_refused(a) || (pod && backend_kube_has_refused(b, pod)))
+		backend_kube_tell_grow_refused(b);
 	backend_kube_wait_after(b, a);
 }
 
@@ -388,7 +426,9 @@ static void backend_kube_on_restore_patch(void *arg, const struct kube_answer *a
 		backend_kube_note_gone(b);
 		backend_kube_enter(b, BACKEND_KUBE_IDLE);
 	} else if (kube_resize_errno(a) < 0) {
-		backend_kube_grow_refused(b, a);
+		if (kube_resize_is_refused(a))
+			kube_resize_has_other_step(&b->pod, b->step);
+		backend_kube_note_not_grown(b, a);
 	} else {
 		backend_kube_wait_longer(b);
 	}
@@ -402,14 +442,13 @@ static void backend_kube_on_restore_patch(void *arg, const struct kube_answer *a
 static bool backend_kube_start_restore(struct backend_kube *b, const struct kube_pod *pod)
 {
 	bool is_small = kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_ASLEEP);
-	enum kube_step step = is_small && !b->was_refused ? kube_size_first_step(&b->pod.sizes)
-							  : KUBE_STEP_FULL;
 
+	b->step = is_small && !b->was_refused ? kube_resize_first_step(&b->pod) : KUBE_STEP_FULL;
 	if (!is_small &&
 	    (!b->pod.may_be_small || kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL)))
 		return false;
 	b->pod.may_be_small = true;
-	b->request = kube_resize_patch(&b->pod, step, "", backend_kube_on_restore_patch, b);
+	b->request = kube_resize_patch(&b->pod, b->step, "", backend_kube_on_restore_patch, b);
 	return b->request != NULL;
 }
 
@@ -477,8 +516,8 @@ static struct kube_request *backend_kube_start_phase(struct backend_kube *b)
 	case BACKEND_KUBE_ASLEEP:
 		return kube_resize_get(&b->pod, backend_kube_on_asleep_read, b);
 	case BACKEND_KUBE_GROW_PATCH:
-		return kube_resize_patch(&b->pod, kube_size_first_step(&b->pod.sizes), "",
-					 backend_kube_on_grow_patch, b);
+		b->step = kube_resize_first_step(&b->pod);
+		return kube_resize_patch(&b->pod, b->step, "", backend_kube_on_grow_patch, b);
 	case BACKEND_KUBE_GROW_GRANT:
 		return kube_resize_get(&b->pod, backend_kube_on_grow_grant, b);
 	case BACKEND_KUBE_RESTORE:
@@ -511,6 +550,7 @@ static void backend_kube_shrink(struct backend_kube *b)
 	if (b->down) /* cancelled, it may still be carried out */
 		b->doubt_until_ns = now_ns + BACKEND_KUBE_DOUBT_NS;
 	kube_cancel(&b->down);
+	b->waits = false;
 	backend_kube_enter(b, BACKEND_KUBE_SHRINK_READ);
 	b->shrink_until_ns = now_ns + BACKEND_KUBE_SHRINK_TIMEOUT_NS;
 	if (now_ns < b->shrink_not_before_ns)
@@ -533,7 +573,9 @@ static void backend_kube_grow(struct backend_kube *b)
 		b->down = TAKE_PTR(b->request);
 	}
 	backend_kube_enter(b, BACKEND_KUBE_GROW_PATCH);
-	b->has_said_pending = false;
+	b->waits = true;
+	if (!b->is_grow_refused) /* else it was said */
+		b->has_said_pending = false;
 	backend_kube_next(b);
 }
 

@@ -209,7 +209,7 @@ static void backend_pod_on_kube(void *arg, enum backend_size size, int r)
 	if (size == BACKEND_ASLEEP) {
 		backend_pod_on_kube_asleep(b, r);
 	} else if (b->waits_for_kube) {
-		b->waits_for_kube = false;
+		b->waits_for_kube = r == BACKEND_REFUSED;
 		backend_done(&b->backend, BACKEND_FULL, r);
 	}
 }

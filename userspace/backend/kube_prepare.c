@@ -61,6 +61,8 @@ static void kube_prepare_on_dry_run(void *arg, const struct kube_answer *a)
 	int r = kube_prepare_errno(a);
 
 	p->request = NULL;
+	if (kube_resize_is_refused(a) && kube_resize_has_other_step(p->resize, p->asked))
+		r = 0; /* what is asked next may be admitted */
 	if (r < 0)
 		kube_resize_explain_patch(p->resize, a,
 					  "the API server refuses the sizes of the pod");
@@ -83,6 +85,7 @@ static void kube_prepare_on_pod_again(void *arg, const struct kube_answer *a)
 
 static struct kube_request *kube_prepare_dry_run(struct kube_prepare *p, enum kube_step step)
 {
+	p->asked = step;
 	return kube_resize_patch(p->resize, step, "&dryRun=All", kube_prepare_on_dry_run, p);
 }
 

@@ -19,6 +19,7 @@ struct kube_prepare {
 	struct kube_resize *resize; /* borrowed; what is found is written there */
 	struct kube_request *request;
 	size_t step;
+	enum kube_step asked; /* by the last dry run */
 	kube_prepare_fn done;
 	void *arg;
 };

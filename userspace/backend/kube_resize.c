@@ -66,6 +66,24 @@ int kube_resize_errno(const struct kube_answer *a)
 	}
 }
 
+bool kube_resize_is_refused(const struct kube_answer *a)
+{
+	int r = kube_resize_errno(a);
+
+	return r == -EACCES || r == -EINVAL;
+}
+
+enum kube_step kube_resize_first_step(const struct kube_resize *p)
+{
+	return p->needs_both ? KUBE_STEP_FULL : kube_size_first_step(&p->sizes);
+}
+
+bool kube_resize_has_other_step(struct kube_resize *p, enum kube_step refused)
+{
+	p->needs_both = refused == KUBE_STEP_LIMIT;
+	return p->needs_both;
+}
+
 int kube_resize_read(const struct kube_resize *p, const struct kube_answer *a,
 		     struct kube_pod **out)
 {

@@ -18,6 +18,7 @@ struct kube_resize {
 
 	struct kube_sizes sizes;
 	bool lacks_resize_path; /* the server is older than pods/resize */
+	bool needs_both;	/* limits alone are refused, limits and requests were not yet */
 	bool may_be_small;	/* less than full was asked for, and full was not seen since */
 };
 
@@ -31,6 +32,18 @@ struct kube_request *kube_resize_patch(const struct kube_resize *p, enum kube_st
  * pod is gone, also when another one has its name by now.
  */
 int kube_resize_errno(const struct kube_answer *a);
+
+/* Whether an answer says no, and will say so again until somebody changes the cluster. */
+bool kube_resize_is_refused(const struct kube_answer *a);
+
+/* The first patch of a wake: as kube_size_first_step(), unless that was refused. */
+enum kube_step kube_resize_first_step(const struct kube_resize *p);
+
+/*
+ * After a refusal of that step: whether the limits alone were asked for, and limits and requests
+ * together are worth a try (a LimitRange's maxLimitRequestRatio). The first step is another then.
+ */
+bool kube_resize_has_other_step(struct kube_resize *p, enum kube_step refused);
 
 /*
  * The pod in an answer, which the caller owns. Else an error as above; -ESRCH also for a pod of the

@@ -39,6 +39,7 @@ static unsigned int scaler_enter_growing(struct scaler *s, uint64_t now_ns)
 	s->since_ns = now_ns;
 	s->wake_ns = now_ns;
 	s->is_settling = false;
+	s->is_refused = false;
 	s->retry_ns = 0;
 	s->retry_pause_ns = s->settings.retry_min_ns;
 	return SCALER_GROW;
@@ -168,6 +169,30 @@ static unsigned int scaler_tick_growing(struct scaler *s, uint64_t now_ns)
 	return effects;
 }
 
+/* No client waits for what may never be granted. */
+static unsigned int scaler_refused(struct scaler *s, const struct scaler_input *in)
+{
+	bool was_closed = s->is_gate_closed;
+
+	s->is_refused = true;
+	s->is_gate_closed = false;
+	s->activity_ns = max_u64(s->activity_ns, in->activity_ns);
+	s->retry_ns = in->now_ns + SCALER_REFUSED_PAUSE_NS;
+	return was_closed ? SCALER_OPEN_GATE | SCALER_REFUSED : 0;
+}
+
+/* For nobody it is not asked again: the backend does that, at its own pace. */
+static unsigned int scaler_tick_refused(struct scaler *s, const struct scaler_input *in)
+{
+	bool is_called = in->activity_ns > s->activity_ns;
+
+	if (in->now_ns < s->retry_ns)
+		return 0;
+	s->activity_ns = max_u64(s->activity_ns, in->activity_ns);
+	s->retry_ns = in->now_ns + SCALER_REFUSED_PAUSE_NS;
+	return is_called ? SCALER_GROW : 0;
+}
+
 static unsigned int scaler_step_growing(struct scaler *s, const struct scaler_input *in)
 {
 	switch (in->event) {
@@ -175,12 +200,16 @@ static unsigned int scaler_step_growing(struct scaler *s, const struct scaler_in
 		s->state = SCALER_UNREADY;
 		s->since_ns = in->now_ns;
 		return SCALER_ASK_READY;
+	case SCALER_GROW_REFUSED:
+		return scaler_refused(s, in);
 	case SCALER_GROW_FAILED:
+		s->is_refused = false;
 		s->retry_ns = in->now_ns + s->retry_pause_ns;
 		s->retry_pause_ns = min_u64(2 * s->retry_pause_ns, s->settings.retry_max_ns);
 		return 0;
 	case SCALER_TICK:
-		return scaler_tick_growing(s, in->now_ns);
+		return s->is_refused ? scaler_tick_refused(s, in)
+				     : scaler_tick_growing(s, in->now_ns);
 	default:
 		return 0;
 	}

@@ -11,6 +11,9 @@
  *   GROWING <---------------------------- TRAFFIC: GROW ------------- ASLEEP   |
  *      ^------------------ TRAFFIC: GROW; SHRINK_FAILED: GROW, OPEN_GATE ------'
  *
+ * A full size that is refused is no reason to let a client wait: GROWING then goes on behind an
+ * open gate, and GROW is repeated each second in which somebody calls.
+ *
  * A new scaler is UNREADY with the gate open: a target is not put to sleep before it has been
  * ready once.
  *
@@ -43,12 +46,13 @@ enum scaler_event {
 	SCALER_SHRINK_FAILED,
 	SCALER_GROWN, /* the backend has reached the full size */
 	SCALER_GROW_FAILED,
-	SCALER_READY,	/* the readiness probe has answered */
-	SCALER_QUIET,	/* the answer to LOOK: nothing is at work */
-	SCALER_BUSY,	/* the answer to LOOK: something is at work */
-	SCALER_KEEP,	/* stay awake, or wake, until RELEASE */
-	SCALER_RELEASE, /* the idle time decides again */
-	SCALER_STOP,	/* doze is about to end: the full size, and the gate open */
+	SCALER_GROW_REFUSED, /* the full size is refused; GROWN still comes if it is granted */
+	SCALER_READY,	     /* the readiness probe has answered */
+	SCALER_QUIET,	     /* the answer to LOOK: nothing is at work */
+	SCALER_BUSY,	     /* the answer to LOOK: something is at work */
+	SCALER_KEEP,	     /* stay awake, or wake, until RELEASE */
+	SCALER_RELEASE,	     /* the idle time decides again */
+	SCALER_STOP,	     /* doze is about to end: the full size, and the gate open */
 	SCALER_ABANDON, /* as STOP, but a target that is asleep stays so, behind an open gate */
 };
 
@@ -63,6 +67,7 @@ enum scaler_effect {
 	SCALER_TIMED_OUT = 1 << 6, /* to be said: the gate opens although nothing answered */
 	SCALER_LOOK = 1 << 7,	   /* to be answered with QUIET or BUSY */
 	SCALER_FLAPPED = 1 << 8,   /* to be said: idle_ns is another now */
+	SCALER_REFUSED = 1 << 9,   /* to be said: the gate opens although it has not grown */
 };
 
 /* Nanoseconds, as all times here. */
@@ -89,6 +94,9 @@ struct scaler_settings {
 
 #define SCALER_FLAPS 3
 
+/* The pause between two GROW that are refused. */
+#define SCALER_REFUSED_PAUSE_NS 1000000000
+
 /* To be read by others, and written by the scaler alone. */
 struct scaler {
 	struct scaler_settings settings;
@@ -97,11 +105,12 @@ struct scaler {
 	bool is_settling; /* SHRINKING: the gate is closed, the size still full */
 	bool is_looking;  /* LOOK has not been answered yet */
 	bool is_kept;	  /* KEEP */
+	bool is_refused;  /* GROWING: the last GROW was refused */
 	bool is_stopped;
 	uint64_t since_ns;    /* when the state, or the settling, was entered */
 	uint64_t wake_ns;     /* when GROWING began */
 	uint64_t activity_ns; /* the last activity known, or the moment the target became ready */
-	uint64_t retry_ns;    /* GROWING after a failure: when to try again; else 0 */
+	uint64_t retry_ns;    /* GROWING, failed or refused: when to try again; else 0 */
 	uint64_t retry_pause_ns;
 	uint64_t shrink_pause_ns;      /* after the last failed shrink; 0: it has not failed */
 	uint64_t shrink_not_before_ns; /* because of that */

@@ -184,7 +184,9 @@ static void target_on_resized(void *arg, enum backend_size size, int r)
 {
 	struct target *t = arg;
 
-	if (size == BACKEND_FULL)
+	if (size == BACKEND_FULL && r == BACKEND_REFUSED)
+		target_dispatch(t, SCALER_GROW_REFUSED);
+	else if (size == BACKEND_FULL)
 		target_dispatch(t, r < 0 ? SCALER_GROW_FAILED : SCALER_GROWN);
 	else
 		target_dispatch(t, r < 0 ? SCALER_SHRINK_FAILED : SCALER_SHRUNK);

@@ -186,6 +186,12 @@ static void target_effects_say_flapped(struct target *t)
 	t->idle_told_ns = t->scaler.idle_ns;
 }
 
+static void target_effects_say_refused(struct target *t)
+{
+	log_warn("the full size is refused: letting the traffic through at the size that it has",
+		 "target=%s", t->history.told.name);
+}
+
 static const struct {
 	enum scaler_effect effect;
 	void (*carry_out)(struct target *t);
@@ -199,6 +205,7 @@ static const struct {
 	{ SCALER_TIMED_OUT, target_effects_say_timed_out },
 	{ SCALER_LOOK, target_effects_look },
 	{ SCALER_FLAPPED, target_effects_say_flapped },
+	{ SCALER_REFUSED, target_effects_say_refused },
 };
 
 void target_effects_carry_out(struct target *t, unsigned int effects)
