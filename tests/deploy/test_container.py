@@ -17,7 +17,7 @@ import node as nodes
 import yaml
 from harness import Skip, check, equal, main, note, test
 from node import NODE, Node
-from pod import Pod, Process, doze_binary
+from pod import Pod, Process, doze_binary, wait_until
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 START_LIMIT_S = 60 # the sidecar's limit of CPU is small
@@ -53,7 +53,8 @@ def start_node(t, node):
     container, node.doze = run(
         t, os.path.join(node.directory, f"{node.tag}-container"),
         spec_of("node/base/daemonset.yaml"), node.server, sources=sources, netns=node.namespace,
-        environment={"NODE_NAME": NODE, "DOZE_IDLE_AFTER": "300ms"})
+        environment={"NODE_NAME": NODE, "POD_NAME": "doze-0", "POD_NAMESPACE": "doze",
+                     "DOZE_IDLE_AFTER": "300ms"})
     node.doze.lines.wait("the pods of the node are known", limit_s=START_LIMIT_S)
     return container
 
@@ -76,6 +77,7 @@ def pods_sleep_and_wake_by_a_doze_in_the_container_of_the_daemonset(t):
     t.stack.push(lambda kind, *_: note(node.report()) if kind else None)
     slow = node.add_pod("slow", {"asleep": "throttle"})
     frozen = node.add_pod("frozen", {"asleep": "freeze"}, uid=65534)
+    installed = node.server.install()
     container = start_node(t, node)
     for pod in (slow, frozen):
         pod.wait_asleep()
@@ -88,9 +90,16 @@ def pods_sleep_and_wake_by_a_doze_in_the_container_of_the_daemonset(t):
         asked = container.execute(*container.doze[probe]["exec"]["command"])
         equal(asked.returncode, 0, asked.stderr)
         check("default/slow" in asked.stdout, asked.stdout)
+    wait_until(lambda: all(installed.finalizers()), "its rights are kept")
     slow.wait_asleep()
     # As kubectl port-forward does: over lo, and so by a raw socket.
     slow.expect_answer(namespace=slow.netns, address="127.0.0.1")
+    frozen.wait_asleep()
+    installed.delete()
+    node.stop_doze()
+    for pod in (slow, frozen):
+        check(pod.is_full, f"{pod.name} left at {pod.size()}")
+    equal(installed.finalizers(), [None] * 3, "finalizers")
 
 
 @test()

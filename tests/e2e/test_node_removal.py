@@ -8,7 +8,8 @@ import signal
 
 from harness import check, equal, main, note, test
 from node import ASLEEP_QUOTA_US, make_node, pods, wait_until
-import installation  # of tests/fake, which node.py makes known
+import installation  # those of tests/fake, which node.py makes known
+import objects
 
 FINALIZERS = [["doze.dev/pods-awake"]] * 3
 
@@ -25,6 +26,7 @@ def installed(t, name="doze-a", others=(), **variables):
     """A node whose doze is installed by the manifests, with two pods that sleep."""
     node = make_node(t)
     found = node.server.install()
+    node.server.add_node("node2")
     for each in (name, *others):
         doze_pod(node, each)
     sleepers = [node.add_pod(f"web-{depth}", {"asleep": depth}) for depth in ("throttle", "freeze")]
@@ -100,6 +102,29 @@ def any_other_doze_ends_at_once(t):
     equal(node.stop_doze(), 0, "status")
     expect_all_full(node, sleepers)
     equal(found.finalizers(), FINALIZERS, "finalizers, which doze-a needs")
+
+
+@test([("its node is down",), ("its node is gone",), ("it does not run",)])
+def doze_that_cannot_end_holds_nothing_up(t, why):
+    """Its pod is the first by its name, and nobody else would take the finalizers away."""
+    node, found, sleepers = installed(t, "doze-b", ["doze-a"])
+    store = node.server.store
+    first = store.get("pods", installation.NAMESPACE, "doze-a")
+    if why == "its node is down":
+        down = objects.copy_of(store.get("nodes", None, "node2"))
+        down["status"]["conditions"][0]["status"] = "Unknown"
+        store.put("nodes", down)
+    elif why == "its node is gone":
+        store.remove("nodes", None, "node2")
+    else:
+        waiting = objects.copy_of(first)
+        for container in waiting["status"]["containerStatuses"]:
+            container["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
+        store.put("pods", waiting)
+    found.delete()
+    equal(node.stop_doze(), 0, "status")
+    expect_all_full(node, sleepers)
+    equal(found.finalizers(), [None] * 3, "finalizers")
 
 
 @test()

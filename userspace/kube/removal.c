@@ -23,6 +23,11 @@
 #define REMOVAL_ASK_STEP_NS (200 * NS_PER_MS)
 #define REMOVAL_WAIT_NS	    (500 * NS_PER_MS)
 
+/* So many pods are read to find the first that runs; one is some 10 kB. */
+#define REMOVAL_LIST_MAX "100"
+#define REMOVAL_DEAD_MAX 8
+#define REMOVAL_NAME_MAX 254
+
 enum removal_word {
 	REMOVAL_UNKNOWN,
 	REMOVAL_STAYS,
@@ -48,6 +53,9 @@ struct removal {
 	void (*answered)(struct removal *r);
 	bool has_said_refused;
 	uint64_t until_ns;
+	/* Dozes of nodes that are down; the one behind them is being looked at. */
+	char dead[REMOVAL_DEAD_MAX][REMOVAL_NAME_MAX];
+	size_t dead_len;
 	void (*due)(struct removal *r); /* what the timer is for */
 	removal_answer_fn answer;
 	void (*done)(void *arg);
@@ -261,34 +269,114 @@ static void removal_give_free(struct removal *r)
 		removal_in(r, 0, removal_on_released);
 }
 
-/* The first two of those that run, by their names: whether we are the first, and alone. */
-static void removal_judge_list(const struct removal *r, const cJSON *list, bool *is_first,
-			       bool *is_alone)
+static bool removal_is_running(const cJSON *pod)
 {
-	const cJSON *pods = kube_json_list(list, "items"), *first = pods ? pods->child : NULL;
-	const char *name = kube_json_text(kube_json_get(first, "metadata"), "name", "");
+	const cJSON *container;
 
-	*is_first = !first || strcmp(name, r->settings.pod_name) == 0;
-	*is_alone = pods && *is_first && !(first && first->next);
+	cJSON_ArrayForEach(container,
+			   kube_json_list(kube_json_get(pod, "status"), "containerStatuses"))
+	{
+		if (kube_json_get(kube_json_get(container, "state"), "running"))
+			return true;
+	}
+	return false;
+}
+
+static bool removal_is_dead(const struct removal *r, const char *pod_name)
+{
+	for (size_t i = 0; i < r->dead_len; i++) {
+		if (strcmp(r->dead[i], pod_name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The list is sorted by name: the first that runs, and whether there are more. NULL: none. */
+static const cJSON *removal_find_first(const struct removal *r, const cJSON *list, bool *has_more)
+{
+	const cJSON *pod, *first = NULL;
+
+	*has_more = false;
+	cJSON_ArrayForEach(pod, kube_json_list(list, "items"))
+	{
+		const char *name = kube_json_text(kube_json_get(pod, "metadata"), "name", "");
+
+		if (!removal_is_running(pod) || removal_is_dead(r, name))
+			continue;
+		if (first) {
+			*has_more = true;
+			return first;
+		}
+		first = pod;
+	}
+	return first;
 }
 
 static void removal_list(struct removal *r);
+
+static bool removal_node_is_ready(const struct kube_answer *answer)
+{
+	_cleanup_(kube_json_free) cJSON *node = kube_json_parse(answer->body, answer->body_len);
+	const cJSON *condition;
+
+	cJSON_ArrayForEach(condition, kube_json_list(kube_json_get(node, "status"), "conditions"))
+	{
+		if (strcmp(kube_json_text(condition, "type", ""), "Ready") == 0)
+			return strcmp(kube_json_text(condition, "status", ""), "True") == 0;
+	}
+	return false;
+}
+
+/* Of the first doze: it gives the rights free, unless its node is down. */
+static void removal_on_node(void *arg, const struct kube_answer *answer)
+{
+	struct removal_request *sent = arg;
+	struct removal *r = sent->removal;
+	bool is_down = answer->status == 404 ||
+		       (answer->status == 200 && !removal_node_is_ready(answer));
+
+	sent->request = NULL;
+	r->open = 0;
+	if (!is_down || r->dead_len + 1 == ARRAY_LEN(r->dead)) {
+		removal_on_released(r);
+		return;
+	}
+	r->dead_len++;
+	removal_list(r);
+}
+
+static void removal_look_at_first(struct removal *r, const cJSON *pod, const char *name)
+{
+	char path[REMOVAL_PATH_MAX];
+
+	snprintf(r->dead[r->dead_len], sizeof(r->dead[0]), "%s", name);
+	snprintf(path, sizeof(path), "/api/v1/nodes/%s",
+		 kube_json_text(kube_json_get(pod, "spec"), "nodeName", ""));
+	removal_send(r, 0, "GET", path, NULL, removal_on_node);
+	if (!r->open)
+		removal_in(r, REMOVAL_WAIT_NS, removal_list);
+}
 
 static void removal_on_list(void *arg, const struct kube_answer *answer)
 {
 	struct removal_request *sent = arg;
 	struct removal *r = sent->removal;
 	_cleanup_(kube_json_free) cJSON *list = NULL;
-	bool is_first, is_alone;
+	const cJSON *first;
+	const char *name;
+	bool has_more;
 
 	sent->request = NULL;
 	r->open = 0;
 	if (answer->status == 200)
 		list = kube_json_parse(answer->body, answer->body_len);
-	removal_judge_list(r, list, &is_first, &is_alone);
-	if (!is_first)
-		removal_on_released(r);
-	else if (is_alone)
+	first = removal_find_first(r, list, &has_more);
+	name = kube_json_text(kube_json_get(first, "metadata"), "name", r->settings.pod_name);
+	if (answer->status == 401 || answer->status == 403)
+		removal_on_released(r); /* there is nothing left to give free */
+	else if (strcmp(name, r->settings.pod_name) != 0)
+		removal_look_at_first(r, first, name);
+	else if (list && !has_more)
 		removal_give_free(r);
 	else
 		removal_in(r, REMOVAL_WAIT_NS, removal_list);
@@ -303,8 +391,8 @@ static void removal_list(struct removal *r)
 		return;
 	}
 	snprintf(path, sizeof(path),
-		 "/api/v1/namespaces/%s/pods?limit=2&fieldSelector=spec.serviceAccountName%%3D%s"
-		 ",status.phase!%%3DSucceeded,status.phase!%%3DFailed",
+		 "/api/v1/namespaces/%s/pods?limit=" REMOVAL_LIST_MAX
+		 "&fieldSelector=spec.serviceAccountName%%3D%s",
 		 r->settings.namespace, r->settings.account);
 	removal_send(r, 0, "GET", path, NULL, removal_on_list);
 	if (!r->open)

@@ -38,9 +38,9 @@ typedef void (*removal_answer_fn)(void *arg, bool is_removed);
 void removal_ask(struct removal *r, removal_answer_fn answer, void *arg);
 
 /*
- * When this doze has nothing more to do. done() is called once, later: at once if another doze is
- * to be the last one, else when the others have ended, or at until_ns, and the rights are given
- * free.
+ * When this doze has nothing more to do. The first of the dozes, by the names of their pods, waits
+ * until the others have ended, or until_ns, and gives the rights free; the others do not wait for
+ * it, unless its node is down: then the next one is the first. done() is called once, later.
  */
 void removal_release(struct removal *r, uint64_t until_ns, void (*done)(void *arg), void *arg);
 
