@@ -188,19 +188,85 @@ def big(name, size):
     return pod
 
 
-def test_pods_too_big_for_one_page_are_listed_in_smaller_ones():
-    """The last ones one by one: each has half of what an answer may have."""
-    sizes = [100_000] * 50 + [2_100_000] * 2
-    with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
-        server = stack.enter_context(FakeApiServer())
-        for number, size in enumerate(sizes):
-            server.add_pod(big(f"web-{number:03}", size))
+def listed_beside(*big_ones):
+    """The pods that are told of a node with these and a hundred small ones; and what is logged."""
+    with tempfile.TemporaryDirectory() as directory, FakeApiServer() as server:
+        for number in range(100):
+            server.add_pod(pods.burstable(f"web-{number:03}"))
+        for pod in big_ones:
+            server.add_pod(pod)
         watcher = Watcher(server, directory)
         watcher.wait("^listed$")
-        tap.equal(len(set(watcher.wait("^put "))), len(sizes), "pods")
-        watcher.wait("pods=1$|pods=12$", among="errors")
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
         tap.equal(watcher.end(), 0, "exit status")
+        return {line.split()[1] for line in watcher.lines if line.startswith("put ")}, \
+            watcher.errors
+
+
+def test_a_list_may_be_longer_than_any_pod():
+    """Each as large as etcd takes it, and six times that as JSON: 45 MB."""
+    told, errors = listed_beside(*(big(f"big-{n}", 9_000_000) for n in range(5)))
+    tap.equal(len(told), 106, "pods")
+    tap.equal(errors, [], "errors")
+
+
+def test_a_pod_that_is_too_long_hides_no_other():
+    told, errors = listed_beside(big("big", 17_000_000))
+    tap.equal(len(told), 101, "pods")
+    check("big" not in told, "the pod that is too long")
+    tap.equal(len([e for e in errors if "cannot be read" in e and 'pod="big"' in e]), 1, errors)
+
+
+def test_a_pod_that_becomes_too_long_stays_as_it_was_and_hides_no_other():
+    with watched("web", "shop") as (server, watcher):
+        uid = server.pod("web")["metadata"]["uid"]
+        until_watching(server)
+        for size in (17_000_000, 17_000_001):
+            found = big("web", size)
+            found["metadata"]["uid"] = uid
+            server.store.put("pods", found)
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
+        server.end_watches(with_410=True)  # it is in the next list
+        watcher.wait("^listed$", count=2)
+        tap.equal(watcher.count("^gone"), 0, "pods that are gone")
+        tap.equal(len(watcher.wait("cannot be read", among="errors")), 1, "times it was said")
+        until_watching(server)
+        server.delete_pod("web", grace_s=0)
+        watcher.wait(f"^gone {uid}$")
+
+
+def test_a_server_that_was_given_an_older_state_is_listed_again():
+    """As etcd from a backup: the version that we know is one of the future."""
+    with watched("web") as (server, watcher):
+        until_watching(server)
+        server.faults.add({"path": "watch=1"}, 504, times=1,
+                          message="Timeout: Too large resource version: 9000, current: 1002")
+        server.end_watches()
+        watcher.wait("^listed$", count=2)
+        server.add_pod(pods.burstable("later"))
+        watcher.wait("^put later ")
+
+
+def test_a_watch_that_hears_nothing_at_all_is_listed_again():
+    """Not even a bookmark: a server may wait in silence for a version of the future."""
+    with watched("web", arguments=(500,)) as (server, watcher):
+        server.api.bookmark_s = 3600
+        watcher.wait("^listed$", count=2)
+
+
+def test_a_server_that_says_when_is_not_asked_before():
+    for path in ("limit=", "watch=1"):
+        with tempfile.TemporaryDirectory() as directory, FakeApiServer() as server:
+            server.faults.add({"path": path}, 429, times=1, retry_after_s=3)
+            watcher = Watcher(server, directory)
+            asked = server.requests.wait(lambda r, what=path: what in r.path, LIMIT_S, 2)
+            check(asked, "not asked again")
+            first, second = [r for r in server.requests if path in r.path][:2]
+            check(second.time_s - first.time_s >= 2.9, "asked too early")
+            watcher.wait("^listed$")
+            tap.equal(watcher.end(), 0, "exit status")
 
 
 def test_a_server_that_is_gone_is_asked_again_and_said_once():

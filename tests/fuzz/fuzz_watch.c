@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fuzzes the stream of a watch: whatever comes, in pieces as long as the first byte says, each line
- * is an event or is refused.
+ * Fuzzes the stream of a watch, and of a list: whatever comes, in pieces as long as the first byte
+ * says, each line is an event or is refused.
  */
-/* needs: userspace/kube/kube_pod.c */
+/* needs: userspace/kube/kube_pod.c userspace/kube/kube_text.c userspace/kube/list_items.c */
 /* needs: userspace/kube/kube_container.c userspace/base/quantity.c userspace/kube/watch_line.c */
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,23 +11,50 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "kube/list_items.h"
 #include "kube/watch_line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static bool fuzz_on_line(void *arg, const char *line, size_t len)
+static bool fuzz_on_line(void *arg, const struct kube_text *line)
 {
 	struct watch_event event;
+	struct watch_name name;
 
 	(void)arg;
-	if (!len || memchr(line, '\n', len))
+	if (!line->len || memchr(line->text, '\n', line->len) || line->text[line->len] != '\0')
 		__builtin_trap();
-	if (watch_line_parse(&event, line, len) < 0)
+	watch_name_read(&name, line->text);
+	if (watch_line_parse(&event, line->text, line->len) < 0)
 		return false;
 	if ((event.pod != NULL) != (event.type == WATCH_PUT || event.type == WATCH_GONE))
 		__builtin_trap();
 	kube_pod_free(&event.pod);
 	return true;
+}
+
+static bool fuzz_on_item(void *arg, const struct kube_text *item)
+{
+	size_t *items_len = arg;
+
+	if (item->len < 2 || !memchr("{[", item->text[0], 2) || item->is_cut)
+		__builtin_trap();
+	*items_len += item->len;
+	return true;
+}
+
+/* The same bytes as a list: no byte is in two pieces. */
+static void fuzz_list(const uint8_t *data, size_t size, size_t piece)
+{
+	struct list_items items = { 0 };
+	size_t items_len = 0;
+
+	for (size_t at = 1; at < size; at += piece)
+		list_items_add(&items, (const char *)data + at, min_u64(piece, size - at),
+			       fuzz_on_item, &items_len);
+	if (items.envelope.len + items.item.len + items_len > size)
+		__builtin_trap();
+	list_items_free(&items);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -42,5 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 	}
 	watch_lines_free(&lines);
+	fuzz_list(data, size, piece);
 	return 0;
 }

@@ -28,6 +28,11 @@ static const struct {
 	{ "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"metadata\":{},\"code\":410,"
 	  "\"reason\":\"Expired\",\"message\":\"too old resource version: 1 (2)\"}}",
 	  0, WATCH_EXPIRED, "" },
+	{ "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":504,\"reason\":\"Timeout\","
+	  "\"message\":\"Timeout: Too large resource version: 9, current: 2\"}}",
+	  0, WATCH_EXPIRED, "" },
+	{ "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":504}}", 0, WATCH_ERROR,
+	  "" },
 	{ "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":500}}", 0, WATCH_ERROR,
 	  "" },
 	{ "{\"type\":\"ERROR\",\"object\":{\"code\":\"410\"}}", 0, WATCH_ERROR, "" },
@@ -68,12 +73,13 @@ struct seen {
 	size_t lines, stop_after;
 };
 
-static bool on_line(void *arg, const char *line, size_t len)
+static bool on_line(void *arg, const struct kube_text *line)
 {
 	struct seen *s = arg;
 
-	assert_in_range(strlen(s->text) + len + 2, 0, sizeof(s->text));
-	strncat(s->text, line, len);
+	assert_false(line->is_cut);
+	assert_in_range(strlen(s->text) + line->len + 2, 0, sizeof(s->text));
+	strcat(s->text, line->text);
 	strcat(s->text, "|");
 	return ++s->lines != s->stop_after;
 }
@@ -108,17 +114,57 @@ TEST(a_line_that_is_refused_ends_it)
 	watch_lines_free(&lines);
 }
 
-TEST(a_line_without_end_is_refused)
+static bool on_cut_line(void *arg, const struct kube_text *line)
 {
+	struct watch_name name;
+	size_t *lines = arg;
+
+	(*lines)++;
+	if (*lines > 1) {
+		assert_string_equal(line->text, "short");
+		assert_false(line->is_cut);
+		return true;
+	}
+	assert_true(line->is_cut);
+	assert_int_equal(line->len, KUBE_TEXT_CUT_LEN);
+	watch_name_read(&name, line->text);
+	assert_true(name.is_deleted);
+	assert_string_equal(name.namespace, "shop");
+	assert_string_equal(name.name, "web-0");
+	assert_string_equal(name.uid, "u-1");
+	return true;
+}
+
+TEST(a_line_that_is_too_long_is_cut_and_those_after_it_come)
+{
+	static const char begin[] =
+		"{\"type\":\"DELETED\",\"object\":{\"kind\":\"Pod\",\"metadata\":"
+		"{\"name\":\"web-0\",\"namespace\":\"shop\",\"uid\":\"u-1\",";
 	const size_t piece = 1UL << 20;
 	_cleanup_(freep) char *bytes = malloc(piece);
 	struct watch_lines lines = { 0 };
-	struct seen seen = { 0 };
+	size_t seen = 0;
 
 	assert_non_null(bytes);
 	memset(bytes, 'x', piece);
-	for (size_t len = 0; len < WATCH_LINE_MAX; len += piece)
-		assert_true(watch_lines_add(&lines, bytes, piece, on_line, &seen));
-	assert_false(watch_lines_add(&lines, bytes, 1, on_line, &seen));
+	assert_true(watch_lines_add(&lines, begin, strlen(begin), on_cut_line, &seen));
+	for (size_t len = 0; len < 2 * KUBE_TEXT_MAX; len += piece)
+		assert_true(watch_lines_add(&lines, bytes, piece, on_cut_line, &seen));
+	assert_true(lines.line.room <= 2 * KUBE_TEXT_MAX);
+	assert_true(watch_lines_add(&lines, "\nshort\n", 7, on_cut_line, &seen));
+	assert_int_equal(seen, 2);
 	watch_lines_free(&lines);
+}
+
+TEST(a_text_without_metadata_names_nobody)
+{
+	static const char *const texts[] = { "", "{", "{\"name\":7}", "{\"uid\":\"" };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct watch_name name;
+
+		watch_name_read(&name, texts[i]);
+		assert_string_equal(name.name, "");
+		assert_string_equal(name.uid, "");
+	}
 }

@@ -12,9 +12,9 @@
 #include "base/http.h"
 #include "kube/kube_access.h"
 #include "kube/kube_answer.h"
+#include "kube/kube_text.h"
 
-/* etcd holds no object above 1.5 MiB, which is somewhat more as JSON. */
-#define KUBE_BODY_MAX (4U << 20)
+#define KUBE_BODY_MAX KUBE_TEXT_MAX
 
 struct kube;
 struct kube_request;

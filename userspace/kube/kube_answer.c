@@ -35,3 +35,9 @@ void kube_answer_reason(const struct kube_answer *answer, char *out, size_t room
 	kube_answer_copy_line(out, room,
 			      kube_json_text(cJSON_GetArrayItem(causes, 0), "reason", own));
 }
+
+bool kube_answer_is_expired(const struct kube_answer *answer)
+{
+	return answer->status == 410 ||
+	       (answer->status == 504 && strstr(answer->body, KUBE_ANSWER_FUTURE));
+}

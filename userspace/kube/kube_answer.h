@@ -21,6 +21,10 @@ typedef void (*kube_answer_fn)(void *arg, const struct kube_answer *answer);
 /* What an error says, in one line: the Status object's message, or the text as it is. */
 void kube_answer_message(const struct kube_answer *answer, char *out, size_t room);
 
+/* Whether a version that was asked for is too old (410), or one of the future (504). */
+#define KUBE_ANSWER_FUTURE "Too large resource version"
+bool kube_answer_is_expired(const struct kube_answer *answer);
+
 /* The reason of a Status object's first cause, such as "NodeCapacity", else its own, else "". */
 void kube_answer_reason(const struct kube_answer *answer, char *out, size_t room);
 

@@ -13,9 +13,11 @@
 #include "base/timer.h"
 #include "base/util.h"
 #include "kube/kube_json.h"
+#include "kube/list_items.h"
 #include "kube/watch_line.h"
 
-#define POD_WATCH_PAGE	       100 /* pods, and fewer where they are big */
+#define POD_WATCH_PAGE	       100 /* pods */
+#define POD_WATCH_LIST_S       120 /* for a page, which may be long */
 #define POD_WATCH_TIMEOUT_S    300 /* and as much again at random: not all nodes at once */
 #define POD_WATCH_SLACK_S      30  /* for the server to end the watch by itself */
 #define POD_WATCH_BEGIN_MS     10000
@@ -23,12 +25,14 @@
 #define POD_WATCH_PAUSE_MIN_MS 100
 #define POD_WATCH_PAUSE_MAX_MS 30000
 #define POD_WATCH_UID_MAX      64
-#define POD_WATCH_HTTP_GONE    410
+/* A server may ask us to wait. Too long would be blind for too long. */
+#define POD_WATCH_RETRY_AFTER_MAX_S 60
 
 /* A pod for which put() was called. */
 struct pod_watch_known {
 	char uid[POD_WATCH_UID_MAX];
 	unsigned int list; /* the number of the list that had it last */
+	bool is_skipped;   /* it could not be read, which was logged */
 	UT_hash_handle hh;
 };
 
@@ -38,39 +42,63 @@ struct pod_watch {
 	struct kube_request *request;
 	struct timer *resume;
 	struct timer *silence;
-	struct watch_lines lines;
+	struct watch_lines lines; /* of a watch */
+	struct list_items items;  /* of a page of the list */
 	struct pod_watch_known *known;
 	unsigned int lists;
-	unsigned int page; /* pods */
-	char *more;	   /* where the next page of a list begins; NULL: no list is under way */
+	char *more; /* where the next page of a list begins; NULL: no list is under way */
 	char version[WATCH_VERSION_MAX]; /* "": a list is needed */
 	unsigned int pause_ms;
-	bool has_begun;	 /* the server has accepted the watch */
+	bool is_listing; /* else it watches */
+	bool has_begun;	 /* the server has accepted it */
+	bool has_heard;	 /* an event or a bookmark came on this watch */
 	bool has_failed; /* and it was logged */
+	bool is_refused; /* the server does not let us, as opposed to one that does not answer */
+	bool has_listed;
 };
 
 static void pod_watch_go_on(void *arg);
 
 /* --- what is known --- */
 
-static void pod_watch_put(struct pod_watch *w, struct kube_pod *pod)
+static struct pod_watch_known *pod_watch_find(struct pod_watch *w, const char *uid)
 {
 	struct pod_watch_known *known;
 
-	HASH_FIND_STR(w->known, pod->uid, known);
+	HASH_FIND_STR(w->known, uid, known);
+	return known;
+}
+
+/* Found or made, and seen in the last list. NULL, logged: it cannot be remembered. */
+static struct pod_watch_known *pod_watch_know(struct pod_watch *w, const char *uid,
+					      const char *namespace, const char *name)
+{
+	struct pod_watch_known *known = pod_watch_find(w, uid);
+
 	if (!known) {
 		known = calloc(1, sizeof(*known));
-		if (!known || strlen(pod->uid) >= sizeof(known->uid)) {
+		if (!known || strlen(uid) >= sizeof(known->uid)) {
 			log_err(known ? -ENAMETOOLONG : -ENOMEM, "cannot remember the pod '%s/%s'",
-				pod->namespace, pod->name);
+				namespace, name);
 			free(known);
-			kube_pod_free(&pod);
-			return;
+			return NULL;
 		}
-		memcpy(known->uid, pod->uid, strlen(pod->uid) + 1);
+		memcpy(known->uid, uid, strlen(uid) + 1);
 		HASH_ADD_STR(w->known, uid, known);
 	}
 	known->list = w->lists;
+	return known;
+}
+
+static void pod_watch_put(struct pod_watch *w, struct kube_pod *pod)
+{
+	struct pod_watch_known *known = pod_watch_know(w, pod->uid, pod->namespace, pod->name);
+
+	if (!known) {
+		kube_pod_free(&pod);
+		return;
+	}
+	known->is_skipped = false;
 	w->settings.put(w->settings.arg, pod);
 }
 
@@ -79,6 +107,36 @@ static void pod_watch_forget(struct pod_watch *w, struct pod_watch_known *known)
 	HASH_DEL(w->known, known);
 	w->settings.gone(w->settings.arg, known->uid);
 	free(known);
+}
+
+/*
+ * One pod that is too long, or that we do not understand, is no reason to see no other. It stays as
+ * it was last seen.
+ */
+static void pod_watch_skip(struct pod_watch *w, const struct kube_text *text)
+{
+	struct pod_watch_known *known;
+	struct watch_name name;
+	char escaped[sizeof(name.namespace) + sizeof(name.name)];
+
+	watch_name_read(&name, text->text);
+	if (!*name.uid)
+		return;
+	known = pod_watch_find(w, name.uid);
+	if (name.is_deleted) {
+		if (known)
+			pod_watch_forget(w, known);
+		return;
+	}
+	known = pod_watch_know(w, name.uid, name.namespace, name.name);
+	if (!known || known->is_skipped)
+		return;
+	known->is_skipped = true;
+	log_escape(escaped, sizeof(escaped), name.name);
+	log_warn("a pod cannot be read, and is left as it is: it is longer than any that doze "
+		 "expects, or no pod",
+		 "namespace=%s pod=\"%s\" uid=%s bytes_max=%lu is_too_long=%s", name.namespace,
+		 escaped, name.uid, KUBE_TEXT_MAX, text->is_cut ? "yes" : "no");
 }
 
 /* A pod that the last list did not have has gone while nobody watched. */
@@ -91,6 +149,7 @@ static void pod_watch_end_list(struct pod_watch *w)
 		if (known->list != w->lists)
 			pod_watch_forget(w, known);
 	}
+	w->has_listed = true;
 	if (w->settings.listed)
 		w->settings.listed(w->settings.arg);
 }
@@ -111,6 +170,7 @@ static void pod_watch_say_back(struct pod_watch *w)
 	if (w->has_failed)
 		log_info("the API server answers again", "node=%s", w->settings.node);
 	w->has_failed = false;
+	w->is_refused = false;
 }
 
 static void pod_watch_succeed(struct pod_watch *w)
@@ -128,24 +188,48 @@ static void pod_watch_fail(struct pod_watch *w, const char *why)
 	pod_watch_pause(w);
 }
 
+/* The server has said no, or nothing. It may say when it wants to be asked again. */
+static void pod_watch_fail_answer(struct pod_watch *w, const struct kube_answer *answer)
+{
+	uint64_t wanted_ms =
+		1000 * min_u64(answer->retry_after_s > 0 ? (uint64_t)answer->retry_after_s : 0,
+			       POD_WATCH_RETRY_AFTER_MAX_S);
+	char why[KUBE_ERROR_MAX];
+
+	kube_answer_message(answer, why, sizeof(why));
+	w->is_refused = answer->status == 401 || answer->status == 403;
+	pod_watch_fail(w, why);
+	if (wanted_ms) /* and up to half a second more: not all nodes at once */
+		timer_in_ns(w->resume, (wanted_ms + (uint64_t)random() % 500) * NS_PER_MS);
+}
+
 /* --- the list --- */
 
-static int pod_watch_take_page(struct pod_watch *w, const struct kube_answer *answer)
+static bool pod_watch_on_item(void *arg, const struct kube_text *item)
 {
-	_cleanup_(kube_json_free) cJSON *root = kube_json_parse(answer->body, answer->body_len);
+	struct pod_watch *w = arg;
+	struct kube_pod *pod = NULL;
+
+	if (!item->is_cut && kube_pod_take(&pod, kube_json_parse(item->text, item->len)) == 0)
+		pod_watch_put(w, pod);
+	else
+		pod_watch_skip(w, item);
+	return true;
+}
+
+/* -EBADMSG: it is no list, or its end is missing. */
+static int pod_watch_end_page(struct pod_watch *w)
+{
+	const struct kube_text *envelope = &w->items.envelope;
+	_cleanup_(kube_json_free) cJSON *root = kube_json_parse(envelope->text, envelope->len);
 	const cJSON *metadata = kube_json_get(root, "metadata");
+	const cJSON *items = kube_json_get(root, "items");
 	const char *version = kube_json_text(metadata, "resourceVersion", "");
 	const char *more = kube_json_text(metadata, "continue", "");
-	cJSON *items = cJSON_GetObjectItemCaseSensitive(root, "items");
 
 	if (!*version || !(cJSON_IsArray(items) || cJSON_IsNull(items)))
 		return -EBADMSG;
-	while (cJSON_GetArraySize(items) > 0) {
-		struct kube_pod *pod = NULL;
-
-		if (kube_pod_take(&pod, cJSON_DetachItemFromArray(items, 0)) == 0)
-			pod_watch_put(w, pod);
-	}
+	list_items_free(&w->items);
 	free(w->more);
 	w->more = *more ? strdup(more) : NULL;
 	if (!w->more)
@@ -153,45 +237,42 @@ static int pod_watch_take_page(struct pod_watch *w, const struct kube_answer *an
 	return 0;
 }
 
-/* The list goes on at the same place: a page may have any length. */
-static void pod_watch_shrink_page(struct pod_watch *w)
+static bool pod_watch_on_page_bytes(void *arg, const char *bytes, size_t len)
 {
-	w->page /= 2;
-	log_warn("so many pods are too long for one answer: asking for fewer at a time",
-		 "bytes_max=%u pods=%u", KUBE_BODY_MAX, w->page);
-	pod_watch_go_on(w);
+	struct pod_watch *w = arg;
+
+	timer_in_ns(w->silence, POD_WATCH_BEGIN_MS * NS_PER_MS);
+	return list_items_add(&w->items, bytes, len, pod_watch_on_item, w);
+}
+
+/* The list begins anew. */
+static void pod_watch_forget_version(struct pod_watch *w)
+{
+	*w->version = '\0';
+	free(w->more);
+	w->more = NULL;
 }
 
 static void pod_watch_on_page(void *arg, const struct kube_answer *answer)
 {
 	struct pod_watch *w = arg;
-	char why[KUBE_ERROR_MAX];
 
 	w->request = NULL;
-	if (answer->is_too_long && w->page > 1) {
-		pod_watch_shrink_page(w);
-		return;
-	}
-	/* The pages of a list are of one version, which may become too old as well. */
-	if (answer->status == POD_WATCH_HTTP_GONE) {
-		free(w->more);
-		w->more = NULL;
+	timer_stop(w->silence);
+	if (kube_answer_is_expired(answer)) {
+		/* The pages of a list are of one version, which may become too old as well. */
+		pod_watch_forget_version(w);
 		pod_watch_pause(w);
-		return;
-	}
-	if (answer->status != 200) {
-		kube_answer_message(answer, why, sizeof(why));
-		pod_watch_fail(w, why);
-		return;
-	}
-	if (pod_watch_take_page(w, answer) < 0) {
+	} else if (answer->status != 200) {
+		pod_watch_fail_answer(w, answer);
+	} else if (pod_watch_end_page(w) < 0) {
 		pod_watch_fail(w, "the answer is no list of pods");
-		return;
+	} else {
+		pod_watch_succeed(w);
+		if (!w->more)
+			pod_watch_end_list(w);
+		pod_watch_go_on(w);
 	}
-	pod_watch_succeed(w);
-	if (!w->more)
-		pod_watch_end_list(w);
-	pod_watch_go_on(w);
 }
 
 /* For a query: RFC 3986, 2.3 has the characters that stand for themselves. */
@@ -217,19 +298,27 @@ static struct kube_request *pod_watch_ask_page(struct pod_watch *w, const char *
 	else
 		w->lists++;
 	snprintf(path, sizeof(path), "/api/v1/pods?fieldSelector=spec.nodeName%%3D%s&limit=%u%s%s",
-		 node, w->page, *more ? "&continue=" : "", more);
-	return kube_start(w->kube, "GET", path, NULL, pod_watch_on_page, w);
+		 node, POD_WATCH_PAGE, *more ? "&continue=" : "", more);
+	list_items_free(&w->items);
+	timer_in_ns(w->silence, POD_WATCH_BEGIN_MS * NS_PER_MS);
+	return kube_start_stream(w->kube, path, POD_WATCH_LIST_S, pod_watch_on_page_bytes,
+				 pod_watch_on_page, w);
 }
 
 /* --- the watch --- */
 
-static bool pod_watch_on_line(void *arg, const char *line, size_t len)
+static bool pod_watch_on_line(void *arg, const struct kube_text *line)
 {
 	struct pod_watch *w = arg;
 	struct pod_watch_known *known;
 	struct watch_event event;
 
-	if (watch_line_parse(&event, line, len) < 0)
+	w->has_heard = true;
+	if (line->is_cut) {
+		pod_watch_skip(w, line);
+		return true;
+	}
+	if (watch_line_parse(&event, line->text, line->len) < 0)
 		return false;
 	if (event.type == WATCH_EXPIRED) {
 		*w->version = '\0';
@@ -243,10 +332,12 @@ static bool pod_watch_on_line(void *arg, const char *line, size_t len)
 	if (event.type == WATCH_PUT) {
 		pod_watch_put(w, event.pod);
 	} else if (event.type == WATCH_GONE) {
-		HASH_FIND_STR(w->known, event.pod->uid, known);
+		known = pod_watch_find(w, event.pod->uid);
 		if (known)
 			pod_watch_forget(w, known);
 		kube_pod_free(&event.pod);
+	} else if (event.type == WATCH_UNKNOWN) {
+		pod_watch_skip(w, line);
 	}
 	return true;
 }
@@ -258,14 +349,20 @@ static bool pod_watch_on_line(void *arg, const char *line, size_t len)
 static void pod_watch_on_silence(void *arg)
 {
 	struct pod_watch *w = arg;
-	unsigned int waited_ms = w->has_begun ? w->settings.silence_ms : POD_WATCH_BEGIN_MS;
+	unsigned int waited_ms = w->has_begun && !w->is_listing ? w->settings.silence_ms
+								: POD_WATCH_BEGIN_MS;
 
 	kube_give_up(&w->request, waited_ms);
 	watch_lines_free(&w->lines);
-	if (!w->has_begun) {
-		pod_watch_fail(w, "the watch does not begin");
+	list_items_free(&w->items);
+	if (w->is_listing || !w->has_begun) {
+		pod_watch_fail(w, w->is_listing ? "the list does not come"
+						: "the watch does not begin");
 		return;
 	}
+	/* Not even a bookmark: the server may wait for a version that it does not have yet. */
+	if (!w->has_heard)
+		pod_watch_forget_version(w);
 	log_debug("the watch of pods is silent, and begins anew", "silence_ms=%u", waited_ms);
 	w->pause_ms = POD_WATCH_PAUSE_MIN_MS; /* the silence was long enough */
 	pod_watch_pause(w);
@@ -290,11 +387,10 @@ static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
 	w->request = NULL;
 	timer_stop(w->silence);
 	watch_lines_free(&w->lines);
-	if (answer->status == POD_WATCH_HTTP_GONE) {
-		*w->version = '\0';
+	if (kube_answer_is_expired(answer)) {
+		pod_watch_forget_version(w);
 	} else if (!w->has_begun) {
-		kube_answer_message(answer, why, sizeof(why));
-		pod_watch_fail(w, why);
+		pod_watch_fail_answer(w, answer);
 		return;
 	}
 	log_escape(why, sizeof(why), answer->transport ? answer->transport : "its time is over");
@@ -308,6 +404,7 @@ static struct kube_request *pod_watch_ask_watch(struct pod_watch *w, const char 
 	char path[1024], version[3 * WATCH_VERSION_MAX];
 
 	w->has_begun = false;
+	w->has_heard = false;
 	timer_in_ns(w->silence, POD_WATCH_BEGIN_MS * NS_PER_MS);
 	pod_watch_escape(w->version, version, sizeof(version));
 	snprintf(path, sizeof(path),
@@ -324,8 +421,8 @@ static void pod_watch_go_on(void *arg)
 	char node[3 * 256];
 
 	pod_watch_escape(w->settings.node, node, sizeof(node));
-	w->request = w->more || !*w->version ? pod_watch_ask_page(w, node)
-					     : pod_watch_ask_watch(w, node);
+	w->is_listing = w->more || !*w->version;
+	w->request = w->is_listing ? pod_watch_ask_page(w, node) : pod_watch_ask_watch(w, node);
 	if (w->request)
 		return;
 	timer_stop(w->silence);
@@ -342,7 +439,6 @@ int pod_watch_new(struct pod_watch **out, struct event_base *base, struct kube *
 	w->settings = *settings;
 	w->kube = kube;
 	w->pause_ms = POD_WATCH_PAUSE_MIN_MS;
-	w->page = POD_WATCH_PAGE;
 	if (!w->settings.silence_ms)
 		w->settings.silence_ms = POD_WATCH_SILENCE_MS;
 	w->resume = timer_new(base, pod_watch_go_on, w);
@@ -369,6 +465,7 @@ void pod_watch_free(struct pod_watch **w)
 	timer_free(&(*w)->resume);
 	timer_free(&(*w)->silence);
 	watch_lines_free(&(*w)->lines);
+	list_items_free(&(*w)->items);
 	free((*w)->more);
 	free(*w);
 	*w = NULL;

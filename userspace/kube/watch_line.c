@@ -4,13 +4,14 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "kube/kube_answer.h"
 #include "kube/kube_json.h"
 
-#define WATCH_LINE_CODE_GONE 410
+#define WATCH_LINE_CODE_GONE	410
+#define WATCH_LINE_CODE_TIMEOUT 504
 
 static enum watch_type watch_line_type(const char *type)
 {
@@ -30,6 +31,19 @@ static enum watch_type watch_line_type(const char *type)
 	return WATCH_UNKNOWN;
 }
 
+/*
+ * A version of the future is one of a server that was given back an older state, or that is behind
+ * the one that was asked before.
+ */
+static bool watch_line_is_expired(const cJSON *status)
+{
+	int64_t code = kube_json_number(status, "code");
+
+	return code == WATCH_LINE_CODE_GONE ||
+	       (code == WATCH_LINE_CODE_TIMEOUT &&
+		strstr(kube_json_text(status, "message", ""), KUBE_ANSWER_FUTURE));
+}
+
 int watch_line_parse(struct watch_event *out, const char *line, size_t len)
 {
 	_cleanup_(kube_json_free) cJSON *root = kube_json_parse(line, len);
@@ -41,7 +55,7 @@ int watch_line_parse(struct watch_event *out, const char *line, size_t len)
 	*out = (struct watch_event){ .type = watch_line_type(type) };
 	snprintf(out->version, sizeof(out->version), "%s",
 		 kube_json_text(kube_json_get(object, "metadata"), "resourceVersion", ""));
-	if (out->type == WATCH_ERROR && kube_json_number(object, "code") == WATCH_LINE_CODE_GONE)
+	if (out->type == WATCH_ERROR && watch_line_is_expired(object))
 		out->type = WATCH_EXPIRED;
 	if (out->type != WATCH_PUT && out->type != WATCH_GONE)
 		return 0;
@@ -50,25 +64,35 @@ int watch_line_parse(struct watch_event *out, const char *line, size_t len)
 	return 0;
 }
 
-static bool watch_lines_keep(struct watch_lines *l, const char *bytes, size_t len)
-{
-	size_t room = l->room ? l->room : 4096;
-	char *grown;
+/* --- a text that is not parsed --- */
 
-	if (len > WATCH_LINE_MAX - l->len)
-		return false;
-	while (room < l->len + len)
-		room *= 2;
-	if (room > l->room) {
-		grown = realloc(l->text, room);
-		if (!grown)
-			return false;
-		l->text = grown;
-		l->room = room;
-	}
-	memcpy(l->text + l->len, bytes, len);
-	l->len += len;
-	return true;
+static void watch_name_find(const char *text, const char *key, char *out, size_t room)
+{
+	const char *found = strstr(text, key);
+
+	*out = '\0';
+	if (found)
+		snprintf(out, room, "%.*s", (int)strcspn(found + strlen(key), "\"\\"),
+			 found + strlen(key));
+}
+
+/* Before these there is nothing in a Pod whose text its owner may choose. */
+void watch_name_read(struct watch_name *out, const char *text)
+{
+	watch_name_find(text, "\"name\":\"", out->name, sizeof(out->name));
+	watch_name_find(text, "\"namespace\":\"", out->namespace, sizeof(out->namespace));
+	watch_name_find(text, "\"uid\":\"", out->uid, sizeof(out->uid));
+	out->is_deleted = strncmp(text, "{\"type\":\"DELETED\"", 17) == 0;
+}
+
+/* --- lines --- */
+
+static bool watch_lines_end(struct watch_lines *l, watch_line_fn each, void *arg)
+{
+	bool goes_on = !l->line.len || each(arg, &l->line);
+
+	kube_text_clear(&l->line);
+	return goes_on;
 }
 
 bool watch_lines_add(struct watch_lines *l, const char *bytes, size_t len, watch_line_fn each,
@@ -77,22 +101,17 @@ bool watch_lines_add(struct watch_lines *l, const char *bytes, size_t len, watch
 	const char *end;
 
 	while ((end = memchr(bytes, '\n', len))) {
-		size_t part = (size_t)(end - bytes), whole;
+		size_t part = (size_t)(end - bytes);
 
-		if (!watch_lines_keep(l, bytes, part))
-			return false;
-		whole = l->len;
-		l->len = 0;
-		if (whole && !each(arg, l->text, whole))
+		if (!kube_text_add(&l->line, bytes, part) || !watch_lines_end(l, each, arg))
 			return false;
 		bytes += part + 1;
 		len -= part + 1;
 	}
-	return watch_lines_keep(l, bytes, len);
+	return kube_text_add(&l->line, bytes, len);
 }
 
 void watch_lines_free(struct watch_lines *l)
 {
-	free(l->text);
-	*l = (struct watch_lines){ 0 };
+	kube_text_free(&l->line);
 }

@@ -10,16 +10,15 @@
 #include <stddef.h>
 
 #include "kube/kube_pod.h"
+#include "kube/kube_text.h"
 
-/* etcd holds no object above 1.5 MiB. */
-#define WATCH_LINE_MAX	  (4UL << 20)
 #define WATCH_VERSION_MAX 64
 
 enum watch_type {
 	WATCH_PUT,	/* ADDED, MODIFIED: the pod as it is */
 	WATCH_GONE,	/* DELETED: the pod as it was */
 	WATCH_BOOKMARK, /* nothing happened up to this version */
-	WATCH_EXPIRED,	/* 410: this version is too old, list again */
+	WATCH_EXPIRED,	/* this version is too old (410), or one of the future (504): list again */
 	WATCH_ERROR,	/* any other error; the stream ends */
 	WATCH_UNKNOWN,	/* a pod that cannot be read, or a type of event that is new */
 };
@@ -33,17 +32,26 @@ struct watch_event {
 /* -EBADMSG: the line is no event: the stream is broken. */
 int watch_line_parse(struct watch_event *out, const char *line, size_t len);
 
+/*
+ * Whose object a text is that is too long to be parsed, or cannot be: found in its beginning, where
+ * the API server writes its metadata. "" where it is not.
+ */
+struct watch_name {
+	bool is_deleted; /* the line of a watch says so */
+	char namespace[256], name[256], uid[64];
+};
+void watch_name_read(struct watch_name *out, const char *text);
+
 /* The bytes of a line that has not ended yet. All zero to begin with. */
 struct watch_lines {
-	char *text;
-	size_t len, room;
+	struct kube_text line;
 };
 
-typedef bool (*watch_line_fn)(void *arg, const char *line, size_t len);
+typedef bool (*watch_line_fn)(void *arg, const struct kube_text *line);
 
 /*
  * Calls each() for every line that ends within these bytes, without its newline, and not for empty
- * ones. Returns false when each() has returned false, a line is too long, or there is no memory.
+ * ones. Returns false when each() has returned false, or there is no memory.
  */
 bool watch_lines_add(struct watch_lines *l, const char *bytes, size_t len, watch_line_fn each,
 		     void *arg);
