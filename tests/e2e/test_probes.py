@@ -605,6 +605,53 @@ def ignored_request_does_not_keep_it_awake_but_wakes(t):
     doze.wait_awake()
 
 
+def ask_until_asleep(doze, connection, url, **headers):
+    """Over one connection, at five times the pace of the idle time; one more then wakes."""
+    def ask():
+        connection.connection.request("GET", url, headers=headers)
+        equal(connection.connection.getresponse().read() != b"", True, "an answer")
+
+    until_s = time.monotonic() + 20 * IDLE_S
+    while not doze.count("asleep"):
+        ask()
+        check(time.monotonic() < until_s, "awake, although nothing but scrapes has come")
+        time.sleep(IDLE_S / 5)  # the scraper's pace
+    ask()
+
+
+@test()
+def scraper_that_keeps_its_connection_does_not_keep_it_awake(t):
+    net = t.net()
+    doze = serve(t, net, "--ignore-http=GET /healthz")
+    with Http(net.path()) as connection:
+        connection.get()
+        ask_until_asleep(doze, connection, "/healthz")
+
+
+@test()
+def checker_that_keeps_its_connection_does_not_keep_it_awake(t):
+    net = t.net()
+    doze = serve(t, net, BALANCER)
+    with Http(net.path()) as connection:
+        connection.get()
+        ask_until_asleep(doze, connection, "/", **{"User-Agent": "GoogleHC/1.0"})
+
+
+@test()
+def other_requests_among_ignored_ones_on_a_connection_count(t):
+    net = t.net()
+    doze = serve(t, net, "--ignore-http=GET /healthz")
+    probe = HttpProbe(net.path(), 8080, "/healthz")
+    wait_until(lambda: passes(probe), "the application is healthy")
+    until_s = time.monotonic() + 4 * IDLE_S
+    with Http(net.path()) as connection:
+        while time.monotonic() < until_s:
+            connection.get()
+            connection.get("/healthz")
+            time.sleep(IDLE_S / 5)  # the client's pace
+    equal(doze.count("asleep"), 0, "times it fell asleep")
+
+
 @test()
 def other_requests_beside_ignored_ones_count(t):
     net = t.net()

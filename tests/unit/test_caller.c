@@ -14,6 +14,7 @@
 #include "lib/test.h"
 #include "probe/caller.h"
 #include "probe/caller_h2.h"
+#include "probe/caller_http.h"
 
 #define AGENT "User-Agent: kube-probe/1.30\r\n"
 #define REST  "Accept: */*\r\nConnection: close\r\n\r\n"
@@ -304,6 +305,35 @@ TEST(what_a_post_asks_for_doze_cannot_do)
 	asleep.are_answered = true;
 	assert_int_equal(judge_text("GET /ping HTTP/1.1\r\n\r\n", &asleep), CALLER_HTTP);
 	assert_int_equal(judge_text("POST /hook/7 HTTP/1.1\r\n\r\n", &asleep), CALLER_CLIENT);
+}
+
+TEST(behind_a_whole_request_another_may_come)
+{
+	static const struct {
+		const char *text;
+		bool is_whole;
+	} rows[] = {
+	{ "GET / HTTP/1.1\r\n\r\n",                                true },
+	{ "DELETE /a HTTP/1.1\r\nHost: a\r\n\r\n",                true },
+	{ "GET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n",    true },
+	{ "GET / HTTP/1.1\r\nConnection: close\r\n\r\n",         false },
+	{ "GET / HTTP/1.0\r\n\r\n",                                false },
+	{ "GET / HTTP/1.1\r\n\r",                                  false },
+	{ "GET / HTTP/1.1\r\n\r\nG",                               false },
+	{ "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",        false },
+	{ "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",        false },
+	{ "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false },
+	{ "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",        false },
+	{ "CONNECT a:1 HTTP/1.1\r\n\r\n",                          false },
+	{ "PRI * HTTP/2.0\r\n\r\n",                                false },
+	{ "*1\r\n$4\r\nPING\r\n",                                  false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (caller_http_is_whole((const uint8_t *)rows[i].text, strlen(rows[i].text)) !=
+		    rows[i].is_whole)
+			fail_msg("%s", rows[i].text);
+	}
 }
 /* clang-format on */
 

@@ -162,6 +162,107 @@ TEST(a_second_request_makes_it_a_clients_for_good)
 }
 /* clang-format on */
 
+/* --- a connection that is kept --- */
+
+#define PING  "GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
+#define OTHER "GET /shop HTTP/1.1\r\nHost: a\r\n\r\n"
+#define BYE   "GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n"
+#define POST  "POST /a HTTP/1.1\r\nContent-Length: 34\r\n\r\n"
+
+static const struct caller_path pings[] = { { "GET", 3, "/ping" } };
+static const struct caller_rules by_path = { .paths = pings, .paths_len = 1 };
+
+/* Each said in a segment; the server has spoken in between if hears. */
+struct said {
+	const char *bytes;
+	bool hears;
+	uint32_t lost; /* bytes that were not seen before it */
+	enum caller_kind kind;
+};
+
+static void expect_said(const char *name, const struct said *said, size_t len)
+{
+	_cleanup_(caller_table_free) struct caller_table *c = NULL;
+	struct gate_flow flow = flow_of(1);
+	uint32_t seq = UINT32_MAX - 20, ack = 7;
+
+	assert_int_equal(caller_table_new(&c, PROBE_NS), 0);
+	for (size_t i = 0; i < len; i++) {
+		size_t said_len = strlen(said[i].bytes);
+		struct caller_table_segment segment = {
+			.seq = seq += said[i].lost,
+			.ack = ack += said[i].hears ? 100 : 0,
+			.payload = (const uint8_t *)said[i].bytes,
+			.len = said_len,
+			.seen_ns = START_NS + i,
+		};
+		enum caller_kind kind = caller_table_take(c, &flow, &segment, &by_path);
+
+		if (kind != said[i].kind)
+			fail_msg("%s: %s by segment %zu", name, caller_kind_name(kind), i);
+		assert_int_equal(caller_table_take(c, &flow, &segment, &by_path), kind);
+		seq += (uint32_t)said_len;
+	}
+}
+
+#define EXPECT_SAID(name, ...)                                                                     \
+	do {                                                                                       \
+		static const struct said said_[] = { __VA_ARGS__ };                                \
+                                                                                                   \
+		expect_said(name, said_, ARRAY_LEN(said_));                                        \
+	} while (0)
+
+/* clang-format off */
+TEST(each_request_of_a_connection_is_judged)
+{
+	EXPECT_SAID("a scraper", { PING, true, 0, HTTP }, { PING, true, 0, HTTP },
+		    { PING, true, 0, HTTP });
+	EXPECT_SAID("in halves", { PING, true, 0, HTTP }, { "GET /pi", true, 0, UNDECIDED },
+		    { "ng HTTP/1.1\r\n\r\n", false, 0, HTTP }, { PING, true, 0, HTTP });
+	EXPECT_SAID("a pool", { PING, true, 0, HTTP }, { OTHER, true, 0, CLIENT },
+		    { PING, true, 0, HTTP }, { OTHER, true, 0, CLIENT }, { OTHER, true, 0, CLIENT },
+		    { PING, true, 0, HTTP });
+	EXPECT_SAID("half of another", { PING, true, 0, HTTP }, { "GET /sh", true, 0, UNDECIDED },
+		    { "op HTTP/1.1\r\n\r\n", false, 0, CLIENT }, { PING, true, 0, HTTP });
+}
+
+TEST(a_request_behind_one_that_waits_is_a_clients)
+{
+	EXPECT_SAID("at once", { OTHER, true, 0, CLIENT }, { PING, false, 0, CLIENT },
+		    { PING, true, 0, HTTP });
+	EXPECT_SAID("in one segment", { PING OTHER, true, 0, CLIENT }, { PING, true, 0, CLIENT });
+	EXPECT_SAID("two that are ignored", { PING PING, true, 0, CLIENT });
+	EXPECT_SAID("half of it", { PING "GET", true, 0, CLIENT },
+		    { " /ping HTTP/1.1\r\n\r\n", true, 0, CLIENT }, { PING, true, 0, CLIENT });
+}
+
+TEST(where_a_request_begins_is_not_known_behind_a_body)
+{
+	EXPECT_SAID("a body that looks like a request", { POST, true, 0, CLIENT },
+		    { PING, true, 0, CLIENT }, { PING, true, 0, CLIENT });
+	EXPECT_SAID("another protocol", { "GET / HTTP/1.1\r\nUpgrade: a\r\n\r\n", true, 0, CLIENT },
+		    { PING, true, 0, CLIENT });
+	EXPECT_SAID("none", { "hello\r\n", true, 0, CLIENT }, { PING, true, 0, CLIENT });
+}
+
+TEST(behind_a_gap_the_next_whole_request_is_judged_again)
+{
+	EXPECT_SAID("a request", { PING, true, 0, HTTP }, { PING, true, 99, CLIENT },
+		    { PING, true, 0, HTTP });
+	EXPECT_SAID("before anything was answered", { PING, true, 0, HTTP }, { PING, true, 99, CLIENT },
+		    { PING, false, 0, CLIENT });
+	EXPECT_SAID("half of one", { PING, true, 0, HTTP }, { "HTTP/1.1\r\n\r\n", true, 9, CLIENT },
+		    { PING, true, 0, CLIENT });
+}
+
+TEST(who_says_that_it_ends_and_goes_on_is_a_client)
+{
+	EXPECT_SAID("close", { BYE, true, 0, HTTP }, { PING, true, 0, CLIENT },
+		    { PING, true, 0, CLIENT });
+	EXPECT_SAID("1.0", { "GET /ping HTTP/1.0\r\n\r\n", true, 0, HTTP }, { PING, true, 0, CLIENT });
+}
+/* clang-format on */
+
 /* The ports are another connection's, whose numbers happen to lie behind. */
 TEST(other_bytes_are_not_the_same_sent_again)
 {

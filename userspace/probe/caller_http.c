@@ -15,9 +15,10 @@ static const char *const caller_http_checkers[] = {
 	CALLER_AGENT,
 };
 
-/* What the head of a request has said so far. */
-struct caller_http_head {
+/* What a request has said so far. */
+struct caller_http_request {
 	const struct caller_rules *rules;
+	struct caller_text method, path;
 	bool is_whole; /* the empty line was there */
 	bool is_odd;   /* no probe writes this */
 	bool has_agent, is_kubelet, is_checker;
@@ -101,7 +102,7 @@ static bool caller_http_is_checker(struct caller_text agent, const struct caller
 	       caller_http_begins_as_one(agent, rules->checkers, rules->checkers_len);
 }
 
-static void caller_http_read_header(struct caller_http_head *head, struct caller_text line)
+static void caller_http_read_header(struct caller_http_request *request, struct caller_text line)
 {
 	const char *colon = memchr(line.at, ':', line.len);
 	struct caller_text name = { line.at, colon ? (size_t)(colon - line.at) : 0 };
@@ -110,34 +111,34 @@ static void caller_http_read_header(struct caller_http_head *head, struct caller
 	/* Without a colon, folded, or "Content-Length : 5": RFC 9112, 5.1 and 5.2. */
 	if (!name.len || memchr(name.at, ' ', name.len) || memchr(name.at, '\t', name.len) ||
 	    caller_http_is_odd_name(name)) {
-		head->is_odd = true;
+		request->is_odd = true;
 		return;
 	}
 	for (; value.len && (*value.at == ' ' || *value.at == '\t'); value.len--)
 		value.at++;
 	if (caller_http_is_name(name, "User-Agent")) {
-		head->is_odd |= head->has_agent;
-		head->has_agent = true;
-		head->is_kubelet = caller_http_is_kubelet(value, head->rules);
-		head->is_checker = caller_http_is_checker(value, head->rules);
+		request->is_odd |= request->has_agent;
+		request->has_agent = true;
+		request->is_kubelet = caller_http_is_kubelet(value, request->rules);
+		request->is_checker = caller_http_is_checker(value, request->rules);
 	} else if (caller_http_is_name(name, "Connection")) {
-		head->is_odd |= head->has_connection;
-		head->has_connection = true;
-		head->closes = caller_http_is_name(value, "close");
+		request->is_odd |= request->has_connection;
+		request->has_connection = true;
+		request->closes = caller_http_is_name(value, "close");
 	}
 }
 
-static void caller_http_read_head(struct caller_http_head *head, struct caller_text *left)
+static void caller_http_read_head(struct caller_http_request *request, struct caller_text *left)
 {
 	struct caller_text line;
 
-	while (!head->is_odd && !head->is_whole && caller_http_take_line(left, &line)) {
+	while (!request->is_odd && !request->is_whole && caller_http_take_line(left, &line)) {
 		if (!caller_http_is_clean(&line))
-			head->is_odd = true;
+			request->is_odd = true;
 		else if (line.len == 0)
-			head->is_whole = true;
+			request->is_whole = true;
 		else
-			caller_http_read_header(head, line);
+			caller_http_read_header(request, line);
 	}
 }
 
@@ -170,34 +171,35 @@ static bool caller_http_split(struct caller_text line, struct caller_text *metho
 	return *path->at == '/' && !memchr(path->at, ' ', path->len);
 }
 
-static bool caller_http_is_ignored(struct caller_text method, struct caller_text path,
-				   const struct caller_rules *rules)
+static bool caller_http_is_ignored(const struct caller_http_request *request)
 {
+	const struct caller_rules *rules = request->rules;
+
 	for (size_t i = 0; i < rules->paths_len; i++) {
 		const struct caller_path *ignored = &rules->paths[i];
+		const struct caller_text *method = &request->method;
 
-		if (method.len == ignored->method_len &&
-		    memcmp(method.at, ignored->method, method.len) == 0 &&
-		    caller_text_begins(path, ignored->prefix))
+		if (method->len == ignored->method_len &&
+		    memcmp(method->at, ignored->method, method->len) == 0 &&
+		    caller_text_begins(request->path, ignored->prefix))
 			return true;
 	}
 	return false;
 }
 
-static bool caller_http_is_probe(struct caller_text method, struct caller_text path,
-				 const struct caller_http_head *head)
+static bool caller_http_is_probe(const struct caller_http_request *request)
 {
-	const struct caller_rules *rules = head->rules;
-	bool is_get = caller_text_is(method, "GET");
-	bool only_asks = is_get || caller_text_is(method, "HEAD") ||
-			 caller_text_is(method, "OPTIONS");
+	const struct caller_rules *rules = request->rules;
+	bool is_get = caller_text_is(request->method, "GET");
+	bool only_asks = is_get || caller_text_is(request->method, "HEAD") ||
+			 caller_text_is(request->method, "OPTIONS");
 
-	if (caller_http_is_ignored(method, path, rules) && (only_asks || !rules->are_answered))
+	if (caller_http_is_ignored(request) && (only_asks || !rules->are_answered))
 		return true;
-	if (rules->knows_checkers && head->is_checker)
+	if (rules->knows_checkers && request->is_checker)
 		return only_asks;
-	return rules->knows_kubelet && is_get && head->is_kubelet && head->closes &&
-	       !head->is_older;
+	return rules->knows_kubelet && is_get && request->is_kubelet && request->closes &&
+	       !request->is_older;
 }
 
 /* Whether a request line that is not whole yet may become one that we look for. */
@@ -212,11 +214,11 @@ static bool caller_http_may_be_request(struct caller_text text)
 	return method_len == text.len || (method_len && text.at[method_len] == ' ');
 }
 
-enum caller_kind caller_http_judge(const uint8_t *bytes, size_t len,
-				   const struct caller_rules *rules)
+/* CALLER_HTTP: a whole request, whoever's it is. */
+static enum caller_kind caller_http_read(const uint8_t *bytes, size_t len,
+					 struct caller_http_request *request)
 {
-	struct caller_text left = { (const char *)bytes, len }, line, method, path;
-	struct caller_http_head head = { .rules = rules };
+	struct caller_text left = { (const char *)bytes, len }, line;
 
 	if (!caller_http_may_be_request(left))
 		return CALLER_CLIENT;
@@ -224,14 +226,30 @@ enum caller_kind caller_http_judge(const uint8_t *bytes, size_t len,
 		return CALLER_UNDECIDED;
 	if (!caller_http_is_clean(&line))
 		return CALLER_CLIENT;
-	if (!caller_http_cut_version(&line, &head.is_older) ||
-	    !caller_http_split(line, &method, &path))
+	if (!caller_http_cut_version(&line, &request->is_older) ||
+	    !caller_http_split(line, &request->method, &request->path))
 		return CALLER_CLIENT;
-	caller_http_read_head(&head, &left);
+	caller_http_read_head(request, &left);
 	/* Behind the head there is a second request, or a body: a client. */
-	if (head.is_odd || (head.is_whole && left.len))
+	if (request->is_odd || (request->is_whole && left.len))
 		return CALLER_CLIENT;
-	if (!head.is_whole)
-		return CALLER_UNDECIDED;
-	return caller_http_is_probe(method, path, &head) ? CALLER_HTTP : CALLER_CLIENT;
+	return request->is_whole ? CALLER_HTTP : CALLER_UNDECIDED;
+}
+
+enum caller_kind caller_http_judge(const uint8_t *bytes, size_t len,
+				   const struct caller_rules *rules)
+{
+	struct caller_http_request request = { .rules = rules };
+	enum caller_kind kind = caller_http_read(bytes, len, &request);
+
+	return kind == CALLER_HTTP && !caller_http_is_probe(&request) ? CALLER_CLIENT : kind;
+}
+
+bool caller_http_is_whole(const uint8_t *bytes, size_t len)
+{
+	static const struct caller_rules none;
+	struct caller_http_request request = { .rules = &none };
+
+	return caller_http_read(bytes, len, &request) == CALLER_HTTP && !request.closes &&
+	       !request.is_older;
 }

@@ -9,4 +9,10 @@
 enum caller_kind caller_http_judge(const uint8_t *bytes, size_t len,
 				   const struct caller_rules *rules);
 
+/*
+ * Whether this is one whole request, a probe's or a client's, that leaves the connection open: it
+ * has no body, and so the next byte begins another one.
+ */
+bool caller_http_is_whole(const uint8_t *bytes, size_t len);
+
 #endif

@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "base/util.h"
+#include "probe/caller_http.h"
 #include "probe/caller_records.h"
 
 struct caller_table_connection {
@@ -17,6 +18,9 @@ struct caller_table_connection {
 	uint32_t first_seq, next_seq;
 	enum caller_kind kind;
 	struct caller_records records; /* CALLER_TLS: behind the ClientHello */
+	/* The next byte begins a request by HTTP/1.1. The one before acknowledged so far. */
+	bool is_between;
+	uint32_t asked_ack;
 	/* To be judged, and compared with what is sent again; kept as long as that is of use. */
 	size_t len;
 	uint8_t *bytes;
@@ -85,6 +89,17 @@ static void caller_table_make_room(struct caller_table *table, uint64_t now_ns)
 		caller_table_forget(table, table->connections);
 }
 
+/* What was said before this segment is over. */
+static void caller_table_begin(struct caller_table_connection *connection,
+			       const struct caller_table_segment *segment)
+{
+	caller_table_drop_bytes(connection);
+	connection->first_seq = segment->seq;
+	connection->next_seq = segment->seq;
+	connection->first_ns = segment->seen_ns;
+	connection->is_between = false;
+}
+
 static struct caller_table_connection *caller_table_add(struct caller_table *table,
 							const struct gate_flow *flow,
 							const struct caller_table_segment *segment)
@@ -94,9 +109,7 @@ static struct caller_table_connection *caller_table_add(struct caller_table *tab
 	if (!connection)
 		return NULL;
 	connection->flow = *flow;
-	connection->first_seq = segment->seq;
-	connection->next_seq = segment->seq;
-	connection->first_ns = segment->seen_ns;
+	caller_table_begin(connection, segment);
 	HASH_ADD(hh, table->connections, flow, sizeof(connection->flow), connection);
 	return connection;
 }
@@ -161,6 +174,26 @@ static enum caller_kind caller_table_kind_at(const struct caller_table *table,
 	return connection->kind;
 }
 
+/* bytes: all of a request, if it ends here. */
+static void caller_table_note_end(struct caller_table_connection *connection,
+				  const struct caller_table_segment *segment, const uint8_t *bytes,
+				  size_t len)
+{
+	connection->is_between = len && caller_http_is_whole(bytes, len);
+	connection->asked_ack = segment->ack;
+}
+
+/*
+ * Behind a client's request another one is judged only if the server has spoken in between:
+ * otherwise the client waits for its answer still.
+ */
+static bool caller_table_is_next_request(const struct caller_table_connection *connection,
+					 const struct caller_table_segment *segment)
+{
+	return connection->is_between && segment->seq == connection->next_seq &&
+	       (connection->kind != CALLER_CLIENT || segment->ack != connection->asked_ack);
+}
+
 static enum caller_kind caller_table_kind_after(const struct caller_table *table,
 						struct caller_table_connection *connection,
 						const struct caller_table_segment *segment,
@@ -168,13 +201,22 @@ static enum caller_kind caller_table_kind_after(const struct caller_table *table
 {
 	enum caller_kind kind = caller_table_kind_at(table, connection, segment->seen_ns);
 
-	if (kind == CALLER_CLIENT ||
-	    caller_table_is_sent_again(connection, segment->seq, segment->payload, segment->len))
+	if (caller_table_is_sent_again(connection, segment->seq, segment->payload, segment->len))
 		return kind;
-	if (segment->seq != connection->next_seq)
-		return CALLER_CLIENT;
+	if (caller_table_is_next_request(connection, segment)) {
+		caller_table_begin(connection, segment);
+		kind = CALLER_UNDECIDED;
+	} else if (segment->seq != connection->next_seq || connection->is_between) {
+		caller_table_begin(connection, segment);
+		caller_table_note_end(connection, segment, segment->payload, segment->len);
+		kind = CALLER_CLIENT;
+	}
 	connection->next_seq += (uint32_t)segment->len;
-	return caller_table_judge(connection, segment, rules);
+	if (kind == CALLER_CLIENT)
+		return kind;
+	kind = caller_table_judge(connection, segment, rules);
+	caller_table_note_end(connection, segment, connection->bytes, connection->len);
+	return kind;
 }
 
 /* Whether the segment is of a new connection, by the ports of one that is over. */

@@ -2,7 +2,8 @@
 /*
  * The connections from sources of probes that reach the awake application: what each has sent so
  * far, and whose that makes it. Pure. It sees segments as the gate does; one that it cannot put in
- * order makes its connection a client's.
+ * order makes its connection a client's. Of a connection that is kept by HTTP/1.1 each request is
+ * judged, as long as none has a body, and each comes after an answer.
  */
 #ifndef DOZE_CALLER_TABLE_H
 #define DOZE_CALLER_TABLE_H
