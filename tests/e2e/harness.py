@@ -196,6 +196,25 @@ class Doze(Process):
         return collections.Counter({line["verdict"]: int(line["packets"]) for line in logged})
 
 
+def watchdog_of(doze):
+    with open(f"/proc/{doze.pid}/task/{doze.pid}/children") as children:
+        for child in children.read().split():
+            with open(f"/proc/{child}/comm") as comm:
+                if comm.read().strip() == "doze-watchdog":
+                    return int(child)
+    raise Failure(f"pid {doze.pid} has no watchdog")
+
+
+def kill_with_watchdog(doze):
+    """Both at once: neither sees the other's end."""
+    watchdog = watchdog_of(doze)
+    os.kill(watchdog, signal.SIGSTOP)
+    doze.signal(signal.SIGSTOP)
+    doze.signal(signal.SIGKILL)
+    os.kill(watchdog, signal.SIGKILL)
+    doze.wait()
+
+
 # --- one test ---
 
 

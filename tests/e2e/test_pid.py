@@ -5,7 +5,7 @@ import signal
 
 import client
 from client import Http
-from harness import app, check, equal, main, test, wait_until
+from harness import app, check, equal, kill_with_watchdog, main, test, wait_until
 
 QUOTA_US = 50000
 
@@ -91,6 +91,31 @@ def killed_doze_leaves_the_process_awake(t):
     doze.wait()
     wait_until(target.cgroup.is_thawed, "the watchdog thaws", 5)
     check(target.is_answering(), "the process was harmed")
+
+
+@test()
+def next_doze_thaws_what_was_left_when_the_watchdog_was_killed_too(t):
+    """Of any target: nobody else knows of a cgroup that doze has not made."""
+    target = Target(t)
+    doze = target.doze(t)
+    doze.wait_asleep()
+    kill_with_watchdog(doze)
+    check(target.cgroup.is_frozen(), "somebody was left to thaw it")
+    t.sweep(target.net)
+    wait_until(target.cgroup.is_thawed, "the next doze thaws")
+    check(target.is_answering(), "the process was harmed")
+
+
+@test()
+def next_doze_restores_the_quota_when_the_watchdog_was_killed_too(t):
+    target = Target(t)
+    target.cgroup.set_quota_us(QUOTA_US)
+    doze = target.doze(t, "--asleep=throttle", "--asleep-cpu=20m")
+    doze.wait_asleep()
+    kill_with_watchdog(doze)
+    equal(target.cgroup.quota_us(), 2000, "quota with nobody left")
+    t.sweep(target.net)
+    equal(target.cgroup.quota_us(), QUOTA_US, "quota after the next doze")
 
 
 @test()

@@ -6,6 +6,7 @@
  * The watchdogs that outlive their doze become our children, so that we can wait for their end.
  */
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,6 +23,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "cgroup/record.h"
 #include "cgroup/watchdog.h"
 #include "lib/scratch.h"
 #include "lib/test.h"
@@ -292,10 +294,10 @@ static void add_file_and_see_the_watchdog(struct watchdog *w)
 		sched_yield();
 }
 
-/* Ctrl-C, a closed terminal: the whole process group is told to end. */
+/* Ctrl-C, a closed terminal, a shell that kills its job: the whole process group ends. */
 TEST(the_watchdog_outlives_the_signals_that_end_a_process_group)
 {
-	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGKILL };
 	char children[64];
 
 	snprintf(children, sizeof(children), "/proc/self/task/%d/children", (int)getpid());
@@ -419,4 +421,184 @@ TEST(a_watchdog_that_was_killed_keeps_nobody_from_waking)
 	watchdog_rest(w);
 	assert_int_equal(watchdog_add(w, file, "0"), -EPIPE);
 	watchdog_free(&w);
+}
+
+static void loop_until_it_is_another(struct event_base *base, pid_t before)
+{
+	uint64_t limit_ns = monotonic_ns() + LIMIT_MS * NS_PER_MS;
+
+	while (only_child() == before || !is_watchdog_up()) {
+		if (monotonic_ns() > limit_ns)
+			_exit(1);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		sched_yield();
+	}
+}
+
+static void add_file_and_lose_two_watchdogs(struct watchdog *w)
+{
+	struct event_base *base = event_base_new();
+
+	add_file(w);
+	if (watchdog_add(w, fifos[0], "0") < 0 || watchdog_replace(w, base) < 0)
+		_exit(1);
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = only_child();
+
+		kill(pid, SIGKILL);
+		loop_until_it_is_another(base, pid);
+	}
+}
+
+TEST(a_watchdog_that_was_killed_is_replaced_by_one_that_knows_all)
+{
+	char children[64];
+	pid_t pid;
+
+	snprintf(children, sizeof(children), "/proc/self/task/%d/children", (int)getpid());
+	if (access(children, R_OK) < 0) {
+		print_message("this kernel has no '%s'\n", children);
+		skip();
+	}
+	pid = doze_start(add_file_and_lose_two_watchdogs);
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_file("0");
+	expect_fifo(0, "0");
+}
+
+/* A link of the gate must end with its doze, and not with the last watchdog. */
+TEST(a_watchdog_that_is_started_late_has_nothing_of_ours_open)
+{
+	struct watchdog *w = NULL;
+	char byte;
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(watchdog_start(&w), 0);
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &byte, 1), 0);
+	close(fds[0]);
+	watchdog_free(&w);
+}
+
+TEST(whether_a_watchdog_is_there_is_seen_at_once)
+{
+	struct watchdog *w = NULL;
+	siginfo_t info;
+	pid_t pid;
+
+	assert_int_equal(watchdog_start(&w), 0);
+	assert_true(watchdog_is_there(w));
+	pid = only_child();
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+		assert_false(watchdog_is_there(w));
+	}
+	watchdog_free(&w);
+}
+
+/* --- the record --- */
+
+static char records[96], record_file[160];
+
+static void name_record_of(pid_t pid)
+{
+	snprintf(records, sizeof(records), "%s/run", root);
+	snprintf(record_file, sizeof(record_file), "%s/run-%d.undo", records, (int)pid);
+}
+
+static void add_file_and_keep_a_record(struct watchdog *w)
+{
+	name_record_of(0);
+	watchdog_keep_record(w, records);
+	add_file(w);
+}
+
+static void add_file_keep_a_record_and_lose_the_watchdog(struct watchdog *w)
+{
+	siginfo_t info;
+	pid_t pid = only_child();
+
+	add_file_and_keep_a_record(w);
+	kill(pid, SIGKILL);
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0)
+		_exit(1);
+}
+
+TEST(what_a_doze_and_its_watchdog_left_is_undone_by_the_next)
+{
+	pid_t pid = doze_start(add_file_keep_a_record_and_lose_the_watchdog);
+
+	name_record_of(pid);
+	record_sweep(records); /* it still lives */
+	expect_file("1");
+	assert_int_equal(access(record_file, F_OK), 0);
+
+	kill(pid, SIGKILL);
+	wait_for_both(); /* the watchdog, dead already, is ours to reap now */
+	expect_file("1");
+	record_sweep(records);
+	expect_file("0");
+	assert_int_equal(access(record_file, F_OK), -1);
+
+	write_new_file(file, "1");
+	record_sweep(records);
+	expect_file("1");
+	assert_int_equal(rmdir(records), 0);
+}
+
+TEST(a_record_goes_with_what_the_watchdog_has_undone)
+{
+	pid_t pid = doze_start(add_file_and_keep_a_record);
+
+	name_record_of(pid);
+	assert_int_equal(access(record_file, F_OK), 0);
+	kill(pid, SIGKILL);
+	wait_for_both();
+	expect_file("0");
+	assert_int_equal(rmdir(records), 0);
+}
+
+TEST(a_record_goes_with_a_doze_that_ends_well)
+{
+	struct watchdog *w = NULL;
+
+	assert_int_equal(watchdog_start(&w), 0);
+	add_file_and_keep_a_record(w);
+	watchdog_free(&w);
+	expect_file("1");
+	assert_int_equal(rmdir(records), 0);
+}
+
+static void put_record(const char *text)
+{
+	name_record_of(1);
+	assert_int_equal(mkdir(records, 0700), 0);
+	write_new_file(record_file, text);
+}
+
+/* Whoever was killed while it wrote has not frozen anything yet. */
+TEST(a_record_that_is_cut_or_no_record_undoes_nothing)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "undo\nundo\t0\nwhat\t0\t%s\n\nundo\t0\t%s", file, file);
+	put_record(text);
+	record_sweep(records);
+	expect_file("1");
+	assert_int_equal(rmdir(records), 0);
+}
+
+TEST(what_cannot_be_undone_stays_in_its_record)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "undo\t0\t%s\nundo\t0\t%s\n", root, file);
+	put_record(text);
+	record_sweep(records);
+	expect_file("0");
+	assert_int_equal(unlink(record_file), 0);
+	assert_int_equal(rmdir(records), 0);
 }

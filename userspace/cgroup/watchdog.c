@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
-/*
- * Messages to the child: a kind, then for WATCHDOG_ADD a path and a text, for WATCHDOG_DROP a path,
- * each ending in NUL.
- */
+/* Our end: a socket, whose other end is cgroup/watchdog_child.c; readable when that has ended. */
 #include "cgroup/watchdog.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <poll.h>
+#include <event2/event.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,192 +15,98 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#include "base/file.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
+#include "cgroup/record.h"
+#include "cgroup/watchdog_child.h"
+#include "cgroup/watchdog_place.h"
 
 #define WATCHDOG_PATIENCE_S 1
 
-enum watchdog_kind {
-	WATCHDOG_ADD = 'A',
-	WATCHDOG_DROP = 'D',
-	WATCHDOG_BEAT = 'B',
-	WATCHDOG_REST = 'R',
-	WATCHDOG_QUIT = 'Q',
-};
-
-/* One message is one packet of a SOCK_SEQPACKET pair: it arrives whole or not at all. */
-struct watchdog_message {
-	char kind;
-	char text[PATH_MAX + 256];
-};
+/* One that ends again and again must not keep us busy. */
+#define WATCHDOG_PAUSE_NS NS_PER_S
 
 struct watchdog {
 	int fd;
 	pid_t pid;
-	bool has_restores; /* the child was told of one; before, there is nothing to watch over */
-	bool is_beating;   /* since the last watchdog_rest() */
+	bool is_beating; /* since the last watchdog_rest() */
+	struct restores restores;
+	struct record record;
+	struct event_base *base;
+	struct event *on_end;
+	struct timer *again;
+	uint64_t replaced_ns; /* when the last one was started in the place of another; 0: never */
 };
 
-struct watchdog_restore {
-	char *path;
-	char *text;
-	struct watchdog_restore *prev, *next;
-};
+/* --- the child --- */
 
-struct watchdog_child {
-	int fd;
-	bool is_armed;
-	struct watchdog_restore *restores;
-};
-
-static void watchdog_restore_all(const struct watchdog_child *c, const char *why)
+/* All but fd, which gets another number, and the standard ones: a link of the gate must end with
+ * us. */
+static int watchdog_close_others(int fd)
 {
-	const struct watchdog_restore *restore;
+	int kept = STDERR_FILENO + 1;
 
-	DL_FOREACH(c->restores, restore)
-	{
-		int r = file_write(restore->path, restore->text);
-
-		if (r == -ENOENT || r == -ENODEV)
-			continue; /* the cgroup is gone, and with it what was asleep */
-		if (r < 0)
-			log_err(r, "watchdog: cannot write '%s' to '%s'", restore->text,
-				restore->path);
-		else
-			log_warn("watchdog: undid what doze had done", "why=\"%s\" file=%s", why,
-				 restore->path);
-	}
-}
-
-static struct watchdog_restore *watchdog_find(const struct watchdog_child *c, const char *path)
-{
-	struct watchdog_restore *restore;
-
-	DL_FOREACH(c->restores, restore)
-	{
-		if (strcmp(restore->path, path) == 0)
-			return restore;
-	}
-	return NULL;
-}
-
-static struct watchdog_restore *watchdog_make(struct watchdog_child *c, const char *path)
-{
-	struct watchdog_restore *made = calloc(1, sizeof(*made));
-
-	if (made)
-		made->path = strdup(path);
-	if (!made || !made->path) {
-		free(made);
-		return NULL;
-	}
-	DL_APPEND(c->restores, made);
-	return made;
-}
-
-static void watchdog_remember(struct watchdog_child *c, const struct watchdog_message *m)
-{
-	struct watchdog_restore *restore = watchdog_find(c, m->text);
-	char *text = strdup(m->text + strlen(m->text) + 1);
-
-	if (!restore && text)
-		restore = watchdog_make(c, m->text);
-	if (!restore || !text) {
-		free(text);
-		return; /* no memory: what the child knows stays as it is */
-	}
-	free(restore->text);
-	restore->text = text;
-}
-
-static void watchdog_forget(struct watchdog_child *c, const char *path)
-{
-	struct watchdog_restore *restore = watchdog_find(c, path);
-
-	if (!restore)
-		return;
-	DL_DELETE(c->restores, restore);
-	free(restore->path);
-	free(restore->text);
-	free(restore);
-}
-
-/* Whether the child goes on. */
-static bool watchdog_receive(struct watchdog_child *c)
-{
-	struct watchdog_message m = { 0 };
-	ssize_t n = recv(c->fd, &m, sizeof(m) - 2, 0); /* the last two bytes stay NUL */
-
-	if (n < 0 && errno == EINTR)
-		return true;
-	if (n <= 0) {
-		watchdog_restore_all(c, "doze has died");
-		return false;
-	}
-	if (m.kind == WATCHDOG_ADD)
-		watchdog_remember(c, &m);
-	if (m.kind == WATCHDOG_DROP)
-		watchdog_forget(c, m.text);
-	if (m.kind == WATCHDOG_BEAT || m.kind == WATCHDOG_REST)
-		c->is_armed = m.kind == WATCHDOG_BEAT;
-	return m.kind != WATCHDOG_QUIT;
-}
-
-static void watchdog_run(int fd)
-{
-	struct watchdog_child c = { .fd = fd };
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-	bool goes_on = true;
-
-	while (goes_on) {
-		int n = poll(&poll_fd, 1, c.is_armed ? WATCHDOG_SILENCE_MS : -1);
-
-		if (n > 0) {
-			goes_on = watchdog_receive(&c);
-		} else if (n == 0) {
-			watchdog_restore_all(&c, "doze does not answer");
-			c.is_armed = false;
-		}
-	}
+	if (dup2(fd, kept) < 0)
+		return -errno;
+	return close_range((unsigned int)kept + 1, ~0U, 0) < 0 ? -errno : kept;
 }
 
 static void watchdog_child_main(int fd)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+	int kept = watchdog_close_others(fd);
 
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);
+	setsid();
+	watchdog_place_enter();
 	prctl(PR_SET_NAME, "doze-watchdog");
-	watchdog_run(fd);
+	watchdog_child_run(kept < 0 ? fd : kept);
+	watchdog_place_leave();
 	_exit(0);
+}
+
+static int watchdog_fork(struct watchdog *w)
+{
+	const struct timeval patience = { .tv_sec = WATCHDOG_PATIENCE_S };
+	_cleanup_(closep) int own = -1;
+	_cleanup_(closep) int childs = -1;
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return log_err(-errno, "cannot start the watchdog");
+	own = fds[0];
+	childs = fds[1];
+	setsockopt(own, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	w->pid = fork();
+	if (w->pid == 0) {
+		close(own);
+		watchdog_child_main(childs);
+	}
+	if (w->pid < 0)
+		return log_err(-errno, "cannot start the watchdog");
+	w->fd = TAKE_FD(own);
+	return 0;
 }
 
 int watchdog_start(struct watchdog **out)
 {
 	_cleanup_(watchdog_free) struct watchdog *w = calloc(1, sizeof(*w));
-	const struct timeval patience = { .tv_sec = WATCHDOG_PATIENCE_S };
-	int fds[2];
+	int r;
 
 	if (!w)
 		return log_err(-ENOMEM, "cannot start the watchdog");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
-		w->fd = -1;
-		return log_err(-errno, "cannot start the watchdog");
-	}
-	w->fd = fds[0];
-	setsockopt(w->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	w->pid = fork();
-	if (w->pid == 0) {
-		close(fds[0]);
-		watchdog_child_main(fds[1]);
-	}
-	close(fds[1]);
-	if (w->pid < 0)
-		return log_err(-errno, "cannot start the watchdog");
+	w->fd = -1;
+	w->record = RECORD_NONE;
+	r = watchdog_fork(w);
+	if (r < 0)
+		return r;
 	*out = TAKE_PTR(w);
 	return 0;
 }
+
+/* --- messages --- */
 
 /* Waits a moment rather than lose a message. second: what comes behind the path, or "". */
 static int watchdog_tell(const struct watchdog *w, enum watchdog_kind kind, const char *path,
@@ -216,16 +117,38 @@ static int watchdog_tell(const struct watchdog *w, enum watchdog_kind kind, cons
 
 	if (path_size + second_size > sizeof(m.text) - 2)
 		return -ENAMETOOLONG;
+	if (w->fd < 0)
+		return -EPIPE;
 	memcpy(m.text, path, path_size);
 	memcpy(m.text + path_size, second, second_size);
 	return send(w->fd, &m, 1 + path_size + second_size, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void watchdog_send(const struct watchdog *w, enum watchdog_kind kind)
+{
+	char byte = (char)kind;
+
+	/* Without blocking: a watchdog that is not there must not stop a wake. */
+	if (w->fd >= 0 && send(w->fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("the watchdog does not listen", "errno=%d", errno);
+}
+
+static void watchdog_write_record(const struct watchdog *w)
+{
+	if (w->record.fd >= 0)
+		record_write(&w->record, &w->restores);
 }
 
 int watchdog_add(struct watchdog *w, const char *path, const char *text)
 {
 	int r = watchdog_tell(w, WATCHDOG_ADD, path, text);
 
-	w->has_restores |= r == 0;
+	if (r == 0 || r == -EPIPE) {
+		int kept = restores_set(&w->restores, path, text);
+
+		r = kept < 0 ? kept : r;
+		watchdog_write_record(w);
+	}
 	if (w->is_beating)
 		watchdog_beat(w); /* before the first restore none was sent */
 	return r < 0 ? log_err(r, "cannot tell the watchdog of '%s'", path) : 0;
@@ -235,23 +158,16 @@ void watchdog_drop(struct watchdog *w, const char *path)
 {
 	int r = watchdog_tell(w, WATCHDOG_DROP, path, "");
 
+	restores_drop(&w->restores, path);
+	watchdog_write_record(w);
 	if (r < 0)
 		log_debug("the watchdog does not listen", "errno=%d", -r);
-}
-
-static void watchdog_send(struct watchdog *w, enum watchdog_kind kind)
-{
-	char byte = (char)kind;
-
-	/* Without blocking: a watchdog that is not there must not stop a wake. */
-	if (send(w->fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_debug("the watchdog does not listen", "errno=%d", errno);
 }
 
 void watchdog_beat(struct watchdog *w)
 {
 	w->is_beating = true;
-	if (w->has_restores)
+	if (w->restores.first)
 		watchdog_send(w, WATCHDOG_BEAT);
 }
 
@@ -261,16 +177,107 @@ void watchdog_rest(struct watchdog *w)
 	watchdog_send(w, WATCHDOG_REST);
 }
 
+void watchdog_keep_record(struct watchdog *w, const char *directory)
+{
+	if (record_open(&w->record, directory) < 0)
+		return;
+	watchdog_write_record(w);
+	watchdog_tell(w, WATCHDOG_RECORD, w->record.path, "");
+}
+
+/* --- another one when it ends --- */
+
+bool watchdog_is_there(const struct watchdog *w)
+{
+	char byte;
+
+	return w->fd >= 0 && recv(w->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static void watchdog_on_end(evutil_socket_t fd, short what, void *arg);
+
+static void watchdog_listen(struct watchdog *w)
+{
+	w->on_end = event_new(w->base, w->fd, EV_READ, watchdog_on_end, w);
+	if (!w->on_end || event_add(w->on_end, NULL) < 0)
+		log_err(-ENOMEM, "cannot watch over the watchdog");
+}
+
+static void watchdog_unlisten(struct watchdog *w)
+{
+	if (w->on_end)
+		event_free(w->on_end);
+	w->on_end = NULL;
+}
+
+static void watchdog_tell_all(struct watchdog *w)
+{
+	const struct restore *one;
+
+	DL_FOREACH(w->restores.first, one)
+	{
+		watchdog_tell(w, WATCHDOG_ADD, one->path, one->text);
+	}
+	if (w->record.fd >= 0)
+		watchdog_tell(w, WATCHDOG_RECORD, w->record.path, "");
+	if (w->is_beating)
+		watchdog_beat(w);
+}
+
+static void watchdog_on_again(void *arg)
+{
+	struct watchdog *w = arg;
+
+	w->replaced_ns = monotonic_ns();
+	if (watchdog_fork(w) < 0) {
+		timer_in_ns(w->again, WATCHDOG_PAUSE_NS);
+		return;
+	}
+	watchdog_tell_all(w);
+	watchdog_listen(w);
+	log_warn("another watchdog has taken its place", "pid=%d", (int)w->pid);
+}
+
+static void watchdog_on_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct watchdog *w = arg;
+
+	(void)fd;
+	(void)what;
+	log_warn("the watchdog has ended", "pid=%d", (int)w->pid);
+	watchdog_unlisten(w);
+	closep(&w->fd);
+	w->fd = -1;
+	waitpid(w->pid, NULL, 0);
+	w->pid = 0;
+	if (!w->replaced_ns || monotonic_ns() - w->replaced_ns >= WATCHDOG_PAUSE_NS)
+		watchdog_on_again(w);
+	else
+		timer_in_ns(w->again, WATCHDOG_PAUSE_NS);
+}
+
+int watchdog_replace(struct watchdog *w, struct event_base *base)
+{
+	w->base = base;
+	w->again = timer_new(base, watchdog_on_again, w);
+	if (!w->again)
+		return log_err(-ENOMEM, "cannot watch over the watchdog");
+	watchdog_listen(w);
+	return w->on_end ? 0 : -ENOMEM;
+}
+
 void watchdog_free(struct watchdog **w)
 {
 	if (!*w)
 		return;
-	if ((*w)->fd >= 0) {
-		watchdog_send(*w, WATCHDOG_QUIT);
-		close((*w)->fd);
-	}
+	watchdog_unlisten(*w);
+	timer_free(&(*w)->again);
+	watchdog_send(*w, WATCHDOG_QUIT);
+	closep(&(*w)->fd);
 	if ((*w)->pid > 0)
 		waitpid((*w)->pid, NULL, 0);
+	record_close(&(*w)->record);
+	restores_clear(&(*w)->restores);
 	free(*w);
 	*w = NULL;
 }

@@ -233,8 +233,8 @@ static void cmd_node_take_down(struct cmd_node *c)
 	kube_free(&c->kube);
 	kube_access_free(&c->access);
 	timer_free(&c->stopping);
-	daemon_free(&c->daemon);
 	watchdog_free(&c->watchdog);
+	daemon_free(&c->daemon);
 }
 
 static int cmd_node_start(const struct config *config)

@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/cgroup_mounts.h"
+#include "cgroup/record.h"
 #include "command/command.h"
 #include "command/privilege.h"
 #include "command/process.h"
@@ -113,6 +114,7 @@ static int cmd_run_open_cgroup(struct cmd_run *run, const struct cgroup_mounts *
 	};
 
 	cgroup_sweep(mounts);
+	record_sweep(SERVER_DIRECTORY);
 	if (run->config->pid)
 		return cgroup_of_pid(&run->cgroup, mounts, &needs, run->config->pid);
 	return cgroup_create(&run->cgroup, mounts, &needs);
@@ -139,7 +141,12 @@ static int cmd_run_open_backend(struct cmd_run *run)
 
 static int cmd_run_open_loop(struct cmd_run *run)
 {
-	return daemon_open_loop(&run->daemon, cmd_run_on_signal, run);
+	int r = daemon_open_loop(&run->daemon, cmd_run_on_signal, run);
+
+	if (r < 0)
+		return r;
+	watchdog_keep_record(run->watchdog, SERVER_DIRECTORY);
+	return watchdog_replace(run->watchdog, run->daemon.base);
 }
 
 static int cmd_run_open_gate(struct cmd_run *run)
@@ -231,9 +238,9 @@ static void cmd_run_take_down(struct cmd_run *run)
 	cgroup_free(&run->cgroup);
 	if (run->on_exit)
 		event_free(run->on_exit);
+	watchdog_free(&run->watchdog);
 	daemon_free(&run->daemon);
 	process_release(&run->process);
-	watchdog_free(&run->watchdog);
 }
 
 static void cmd_run_log_watching(const struct cmd_run *run)
