@@ -138,6 +138,18 @@ static __always_inline enum gate_verdict decide_open(const struct parse_packet *
 	return p->frame_len > GATE_FRAME_MAX ? GATE_PASS_OPEN : GATE_PASS_JUDGED;
 }
 
+/*
+ * The gate is closed, and passes all that it would pass if it were open. What may be a probe waits
+ * in the ring to be judged: a daemon that goes on must not take it for a client who was missed.
+ */
+static __always_inline enum gate_verdict decide_stale(const struct parse_packet *p,
+						      const struct decide_view *view)
+{
+	enum gate_verdict verdict = decide_open(p, view);
+
+	return verdict == GATE_PASS_OPEN ? GATE_PASS_STALE : verdict;
+}
+
 /* The gate is closed, and the packet is of a source of probes. */
 static __always_inline enum gate_verdict decide_probe(const struct parse_packet *p,
 						      const struct decide_view *view)
@@ -182,7 +194,7 @@ static __always_inline enum gate_verdict decide_verdict(const struct parse_packe
 		return GATE_PASS_QUIET;
 	if (view->source == GATE_SOURCE_OUTSIDE)
 		return GATE_PASS_OUTSIDE;
-	if (view->source == GATE_SOURCE_IGNORED && (is_udp || !view->is_closed))
+	if (view->source == GATE_SOURCE_IGNORED && (is_udp || !view->is_closed || view->is_stale))
 		return GATE_PASS_IGNORED;
 	if (view->is_martian && !is_udp)
 		return GATE_PASS_MARTIAN;
@@ -193,7 +205,7 @@ static __always_inline enum gate_verdict decide_verdict(const struct parse_packe
 	if (!view->is_closed)
 		return decide_open(p, view);
 	if (view->is_stale)
-		return GATE_PASS_STALE;
+		return decide_stale(p, view);
 	if (view->source != GATE_SOURCE_CLIENT && !is_udp)
 		return decide_probe(p, view);
 	return decide_closed(p, view);

@@ -85,6 +85,9 @@ static const struct decide_view closed_answer = AT(CLOSED, PROBE, ANSWER);
 static const struct decide_view closed_steered = AT(CLOSED, PROBE, ANSWER, .is_steered = true);
 static const struct decide_view closed_pass = AT(CLOSED, PROBE, PASS);
 static const struct decide_view closed_stale_answer = AT(CLOSED, PROBE, ANSWER, .is_stale = true);
+static const struct decide_view closed_stale_all = AT(CLOSED, .judges_all = true, .is_stale = true);
+static const struct decide_view closed_stale_ignored = AT(CLOSED, IGNORED, ANSWER,
+							  .is_stale = true);
 static const struct decide_view closed_ignored = AT(CLOSED, IGNORED, ANSWER);
 static const struct decide_view closed_ignored_steered = AT(CLOSED, IGNORED, ANSWER,
 							    .is_steered = true);
@@ -209,8 +212,14 @@ static const struct decision decisions[] = {
 	{ &closed_pass, TCP, SYN, 0, 60, 0, GATE_PASS_JUDGED },
 	{ &closed_pass, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
 	{ &closed_pass, TCP, ACK, 99, MAX + 1, 0, GATE_WAKE_PAYLOAD },
-	{ &closed_stale_answer, TCP, SYN, 0, 60, 0, GATE_PASS_STALE },
-	{ &closed_stale_answer, TCP, ACK, 99, 153, 0, GATE_PASS_STALE },
+	{ &closed_stale_answer, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
+	{ &closed_stale_answer, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
+	{ &closed_stale_answer, TCP, ACK, 99, MAX + 1, 0, GATE_PASS_STALE },
+	{ &closed_stale_answer, UDP, 0, 9, 60, 0, GATE_PASS_STALE },
+	{ &closed_stale_all, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
+	{ &closed_stale_all, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
+	{ &closed_stale_ignored, TCP, SYN, 0, 60, 0, GATE_PASS_IGNORED },
+	{ &closed_stale_ignored, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
 	{ &closed_ignored, TCP, SYN, 0, 60, 0, GATE_PASS_STEERED },
 	{ &closed_ignored, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
 	{ &closed_ignored, UDP, 0, 9, 60, 0, GATE_PASS_IGNORED },
