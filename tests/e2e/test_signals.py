@@ -7,10 +7,12 @@ import time
 
 import client
 from client import Http
-from harness import app, check, equal, main, test, wait_until
+from harness import (app, check, equal, kill_with_watchdog, main, test, wait_until,
+                     watchdog_of)
 
 # A thaw by the watchdog needs no silence of doze when doze is gone, and 3 s of it when it hangs.
 RESCUE_S = 5
+QUOTA_US = 50000
 ANSWER_S = 10
 TRAP_STATUS = 7
 TRAPPING = app("--trap", str(TRAP_STATUS), "http:8080")
@@ -91,15 +93,6 @@ def is_running(pid):
 # --- doze is killed, or hangs ---
 
 
-def child_named(pid, name):
-    with open(f"/proc/{pid}/task/{pid}/children") as children:
-        for child in children.read().split():
-            with open(f"/proc/{child}/comm") as comm:
-                if comm.read().strip() == name:
-                    return int(child)
-    raise AssertionError(f"pid {pid} has no child '{name}'")
-
-
 def end_application(net):
     """What a killed doze has left runs on, awake, and is not doze's any longer."""
     pid = client.get(net.path())["pid"]
@@ -140,17 +133,32 @@ def next_doze_thaws_what_nobody_was_left_to_thaw(t):
     net = t.net()
     doze = t.doze(net)
     fall_asleep(doze)
-    watchdog = child_named(doze.pid, "doze-watchdog")
-    # Both at once, and neither may see the other's end.
-    os.kill(watchdog, signal.SIGSTOP)
-    doze.signal(signal.SIGKILL)
-    os.kill(watchdog, signal.SIGKILL)
-    doze.wait()
+    kill_with_watchdog(doze)
     t.sweep(net)
     wait_until(doze.cgroup.is_thawed, "thawed")
     end_application(net)
     t.sweep(net)
     equal(doze.cgroup.left(), [], "cgroups that the next doze has left")
+
+
+@test([("awake",), ("asleep",)])
+def watchdog_that_is_killed_is_replaced(t, state):
+    net = t.net()
+    doze = t.doze(net, idle="100ms" if state == "asleep" else "1h")
+    if state == "asleep":
+        fall_asleep(doze)
+    else:
+        wait_until(lambda: net.listens(8080), "the application listens")
+    os.kill(watchdog_of(doze), signal.SIGKILL)
+    doze.wait_log('msg="another watchdog has taken its place"')
+    if state == "awake":
+        return
+    check(doze.cgroup.is_frozen(), "it was thawed without need")
+    doze.signal(signal.SIGKILL)
+    doze.wait()
+    wait_until(doze.cgroup.is_thawed, "the other watchdog thaws", RESCUE_S)
+    end_application(net)
+    t.sweep(net)
 
 
 @test()
@@ -170,6 +178,48 @@ def client_is_answered_although_doze_hangs(t):
     with Http(net.path()) as connection:
         connection.get()
         equal(connection.info().retransmits, 0, "retransmissions once it goes on")
+
+
+@test()
+def what_the_watchdog_has_thawed_is_frozen_again_when_doze_goes_on(t):
+    net = t.net()
+    doze = t.doze(net)
+    fall_asleep(doze)
+    doze.signal(signal.SIGSTOP)
+    wait_until(doze.cgroup.is_thawed, "the watchdog thaws")
+    doze.signal(signal.SIGCONT)
+    wait_until(doze.cgroup.is_frozen, "frozen, as doze says that it is")
+    with Http(net.path()) as connection:
+        connection.get()
+        equal(connection.info().retransmits, 0, "retransmissions")
+
+
+@test()
+def thaw_of_somebody_else_is_undone_and_told_once(t):
+    net = t.net()
+    doze = t.doze(net)
+    fall_asleep(doze)
+    for _ in range(2):
+        doze.cgroup.thaw()
+        wait_until(doze.cgroup.is_frozen, "frozen again")
+    equal(doze.count("somebody has undone the sleep: it is set again"), 1, "times that it is told")
+
+
+@test()
+def quota_that_somebody_writes_meanwhile_is_the_full_one_from_then_on(t):
+    net = t.net()
+    doze = t.doze(net, "--asleep=throttle")
+    doze.wait_asleep()
+    doze.cgroup.set_quota_us(QUOTA_US)
+    wait_until(lambda: doze.cgroup.quota_us() == 1000, "throttled again")
+    with Http(net.path()) as connection:
+        connection.get()
+        doze.wait_awake()
+    doze.wait_asleep()
+    doze.signal(signal.SIGKILL)
+    wait_until(lambda: doze.cgroup.quota_us() == QUOTA_US, "the watchdog knows it", RESCUE_S)
+    end_application(net)
+    t.sweep(net)
 
 
 @test()

@@ -29,7 +29,7 @@ typedef void (*backend_done_fn)(void *arg, enum backend_size size, int r);
 /* What is NULL a kind does not have. self: its own struct. */
 struct backend_ops {
 	void (*resize)(void *self, enum backend_size size);
-	void (*reassert)(void *self);
+	int (*reassert)(void *self);
 	int (*usage_us)(const void *self, uint64_t *out);
 	uint64_t (*reclaimed_bytes)(const void *self);
 };
@@ -47,11 +47,14 @@ static inline void backend_resize(struct backend *b, enum backend_size size)
 	b->ops->resize(b->self, size);
 }
 
-/* The size asleep once more, should a watchdog have undone it. Only for one that sleeps. */
-static inline void backend_reassert(struct backend *b)
+/*
+ * For one that sleeps, once a second: the size asleep once more, should the watchdog or somebody
+ * else have changed it, which is logged once for each sleep. -errno, logged: it should not sleep
+ * on.
+ */
+static inline int backend_reassert(struct backend *b)
 {
-	if (b->ops->reassert)
-		b->ops->reassert(b->self);
+	return b->ops->reassert ? b->ops->reassert(b->self) : 0;
 }
 
 /* CPU time used so far. -ENODEV where the backend cannot know. */

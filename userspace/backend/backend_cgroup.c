@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/timer.h"
@@ -21,12 +22,14 @@
 struct backend_cgroup {
 	struct backend backend;
 	const struct cgroup *cg;
+	struct watchdog *watchdog;
 	enum backend_cgroup_mode mode;
 	char full_quota[CGROUP_QUOTA_TEXT_MAX]; /* as the file has it */
 	char asleep_quota[CGROUP_QUOTA_TEXT_MAX];
 	struct timer *poll; /* while a freeze is in flight, or doomed processes end */
 	uint64_t poll_until_ns;
 	enum backend_size wanted;
+	bool has_told; /* that somebody has undone this sleep */
 	pid_t doomed[BACKEND_CGROUP_DOOMED_MAX];
 	size_t doomed_len;
 };
@@ -108,13 +111,59 @@ static void backend_cgroup_resize(void *self, enum backend_size size)
 	struct backend_cgroup *b = self;
 
 	timer_stop(b->poll);
+	if (size == BACKEND_ASLEEP && !watchdog_is_there(b->watchdog)) {
+		backend_done(&b->backend, size,
+			     log_err(-ESRCH, "no sleep without a watchdog, which is not there"));
+		return;
+	}
 	b->wanted = size;
+	b->has_told = false;
 	if (b->mode == BACKEND_CGROUP_THROTTLE)
 		backend_cgroup_set_quota(b, size);
 	else if (size == BACKEND_ASLEEP)
 		backend_cgroup_freeze(b);
 	else
 		backend_cgroup_thaw(b);
+}
+
+/* Another quota than ours is what somebody wants it to have when it is awake. */
+static bool backend_cgroup_is_unthrottled(struct backend_cgroup *b)
+{
+	const struct cgroup_dir *dir = &b->cg->controls[CGROUP_CPU];
+	char quota[CGROUP_QUOTA_TEXT_MAX], path[PATH_MAX];
+
+	if (cgroup_file_read_quota(dir, quota) < 0 || strcmp(quota, b->asleep_quota) == 0)
+		return false;
+	if (strcmp(quota, b->full_quota) != 0 && cgroup_file_quota_path(path, dir) == 0)
+		watchdog_add(b->watchdog, path, quota);
+	memcpy(b->full_quota, quota, sizeof(b->full_quota));
+	return true;
+}
+
+static bool backend_cgroup_is_undone(struct backend_cgroup *b)
+{
+	if (b->mode == BACKEND_CGROUP_THROTTLE)
+		return backend_cgroup_is_unthrottled(b);
+	return !cgroup_file_is_freezing(&b->cg->controls[CGROUP_FREEZER]);
+}
+
+static int backend_cgroup_reassert(void *self)
+{
+	struct backend_cgroup *b = self;
+	bool is_freezer = b->mode == BACKEND_CGROUP_FREEZE;
+	const struct cgroup_dir *dir = &b->cg->controls[is_freezer ? CGROUP_FREEZER : CGROUP_CPU];
+	int r;
+
+	if (!watchdog_is_there(b->watchdog))
+		return log_err(-ESRCH, "no sleep without a watchdog, which is not there");
+	if (!backend_cgroup_is_undone(b))
+		return 0;
+	if (!b->has_told)
+		log_warn("somebody has undone the sleep: it is set again", "cgroup=%s", dir->path);
+	b->has_told = true;
+	r = is_freezer ? cgroup_file_freeze(dir, true)
+		       : cgroup_file_write_quota(dir, b->asleep_quota);
+	return r < 0 ? log_err(r, "cannot put '%s' to sleep again", dir->path) : 0;
 }
 
 static int backend_cgroup_usage_us(const void *self, uint64_t *out)
@@ -161,6 +210,7 @@ static int backend_cgroup_tell_watchdog(struct backend_cgroup *b, struct watchdo
 
 static const struct backend_ops backend_cgroup_ops = {
 	.resize = backend_cgroup_resize,
+	.reassert = backend_cgroup_reassert,
 	.usage_us = backend_cgroup_usage_us,
 };
 
@@ -181,6 +231,7 @@ int backend_cgroup_new(struct backend_cgroup **out, struct event_base *base,
 	b->backend.ops = &backend_cgroup_ops;
 	b->backend.self = b;
 	b->cg = cg;
+	b->watchdog = watchdog;
 	b->mode = settings->mode;
 	b->poll = timer_new(base, backend_cgroup_on_poll, b);
 	if (!b->poll)

@@ -44,6 +44,7 @@ struct backend_pod {
 	uint64_t freeze_until_ns;
 	bool waits_for_kube; /* up: the cgroups could not be written */
 	bool has_fallen_back;
+	bool has_told; /* that somebody has undone this sleep */
 };
 
 /* --- down --- */
@@ -122,6 +123,7 @@ static void backend_pod_shrink(struct backend_pod *b)
 {
 	int r = 0;
 
+	b->has_told = false;
 	if (b->phase == BACKEND_POD_FULL)
 		r = pod_cgroups_take_full(b->cgroups);
 	else
@@ -235,12 +237,19 @@ static void backend_pod_resize(void *self, enum backend_size size)
 		backend_pod_grow(b);
 }
 
-static void backend_pod_reassert(void *self)
+static int backend_pod_reassert(void *self)
 {
 	struct backend_pod *b = self;
 
-	if (b->phase == BACKEND_POD_ASLEEP)
-		backend_pod_go_deeper(b);
+	if (b->phase != BACKEND_POD_ASLEEP ||
+	    !pod_cgroups_are_undone(b->cgroups, b->settings.depth != BACKEND_POD_THROTTLE))
+		return 0;
+	if (!b->has_told)
+		log_warn("somebody has undone the sleep: it is set again", "pod=%s",
+			 b->settings.name);
+	b->has_told = true;
+	backend_pod_go_deeper(b);
+	return 0;
 }
 
 static int backend_pod_usage_us(const void *self, uint64_t *out)

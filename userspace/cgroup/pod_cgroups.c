@@ -322,6 +322,25 @@ bool pod_cgroups_are_asleep(const struct pod_cgroups *p)
 	return p->len > 1;
 }
 
+static bool pod_cgroups_is_undone(const struct pod_cgroup *one, bool was_frozen)
+{
+	char now[CGROUP_QUOTA_TEXT_MAX];
+
+	if (pod_cgroups_read_quota(one, now) < 0)
+		return false;
+	return (was_frozen && !pod_cgroups_is_freezing(one)) ||
+	       strcmp(now, pod_cgroups_asleep_quota(one)) != 0;
+}
+
+bool pod_cgroups_are_undone(const struct pod_cgroups *p, bool were_frozen)
+{
+	for (size_t i = 1; i < p->len; i++) {
+		if (pod_cgroups_is_undone(&p->all[i], were_frozen))
+			return true;
+	}
+	return false;
+}
+
 /* One that is gone is full, and so is one whose full quota was never known. */
 static bool pod_cgroups_has_full_quota(const struct pod_cgroup *one)
 {

@@ -76,6 +76,12 @@ void pod_cgroups_learn_full(struct pod_cgroups *p, bool is_over);
 /* Whether all containers are throttled or frozen. */
 bool pod_cgroups_are_asleep(const struct pod_cgroups *p);
 
+/*
+ * Whether a container that was put to sleep has another quota now, or, if all were frozen, is
+ * thawed. One that is gone has not.
+ */
+bool pod_cgroups_are_undone(const struct pod_cgroups *p, bool were_frozen);
+
 /* Whether all are thawed, and no quota and no weight is less than full. */
 bool pod_cgroups_are_full(const struct pod_cgroups *p);
 

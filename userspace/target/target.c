@@ -30,6 +30,9 @@
 
 #define TARGET_LO_IFINDEX 1 /* in every network namespace */
 
+/* Seconds; one that reads control files of each sleeper costs more than all the rest. */
+#define TARGET_REASSERT_BEATS 4
+
 /* With its CPU back for so long, it no longer counts as one that wakes (--max-wakes). */
 #define TARGET_TURN_NS (2 * NS_PER_S)
 
@@ -158,13 +161,20 @@ static void target_look_for_unseen(struct target *t)
 	}
 }
 
+/* At once if the watchdog may have undone the sleep; of what others may do we look now and then. */
+static void target_reassert(struct target *t, bool was_silent)
+{
+	bool is_due = was_silent || ++t->beats % TARGET_REASSERT_BEATS == 0;
+
+	if (is_due && backend_reassert(t->edges.backend) < 0)
+		target_wake(t, "unguarded");
+}
+
 static void target_on_beat(void *arg, bool was_silent)
 {
 	struct target *t = arg;
 	uint64_t in_state_ns = monotonic_ns() - t->scaler.since_ns;
 
-	if (was_silent && target_is_asleep(t))
-		backend_reassert(t->edges.backend);
 	/* An application that never gets ready must not keep the turn of those that would. */
 	if (t->scaler.state == SCALER_UNREADY && in_state_ns >= TARGET_TURN_NS)
 		target_effects_end_wake(t);
@@ -173,8 +183,11 @@ static void target_on_beat(void *arg, bool was_silent)
 	target_act(t);
 	if (target_is_asleep(t))
 		target_look_for_unseen(t);
-	if (!target_has_missed_traffic(t))
+	if (!target_has_missed_traffic(t)) {
+		if (target_is_asleep(t))
+			target_reassert(t, was_silent);
 		return;
+	}
 	log_warn("traffic that the gate could not tell of", "target=%s", t->history.told.name);
 	target_wakes(t, "missed", NULL);
 	target_dispatch(t, SCALER_TRAFFIC);

@@ -35,6 +35,7 @@ struct target {
 	struct timer *deadline;	      /* the next SCALER_TICK */
 	struct timer *taken;	      /* due while records of the gate wait for target_act() */
 	struct heartbeat_member beat; /* while the gate is closed */
+	unsigned int beats;
 	struct wake_ticket ticket;
 	unsigned int pending; /* events that wait, as bits of enum scaler_event */
 	bool is_dispatching;
