@@ -50,5 +50,6 @@ check_python
 check_licences
 check_reference
 python3 tests/check/includes.py || fail
+python3 tests/check/prefixes.py || fail
 python3 tests/check/links.py || fail
 exit $failed

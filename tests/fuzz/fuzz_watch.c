@@ -60,15 +60,16 @@ static void fuzz_list(const uint8_t *data, size_t size, size_t piece)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t piece = size ? 1UL + data[0] : 1;
-	struct watch_lines lines = { 0 };
+	struct watch_line_buffer lines = { 0 };
 
 	for (size_t at = 1; at < size; at += piece) {
 		size_t len = min_u64(piece, size - at);
 
-		if (!watch_lines_add(&lines, (const char *)data + at, len, fuzz_on_line, NULL))
+		if (!watch_line_buffer_add(&lines, (const char *)data + at, len, fuzz_on_line,
+					   NULL))
 			break;
 	}
-	watch_lines_free(&lines);
+	watch_line_buffer_free(&lines);
 	fuzz_list(data, size, piece);
 	return 0;
 }

@@ -89,29 +89,30 @@ TEST(a_stream_may_be_cut_anywhere)
 	static const char stream[] = "one\n\ntwo and a half\nthree\nfour";
 
 	for (size_t piece = 1; piece < sizeof(stream); piece++) {
-		struct watch_lines lines = { 0 };
+		struct watch_line_buffer lines = { 0 };
 		struct seen seen = { 0 };
 
 		for (size_t at = 0; at < sizeof(stream) - 1; at += piece) {
 			size_t len = min_u64(piece, sizeof(stream) - 1 - at);
 
-			assert_true(watch_lines_add(&lines, stream + at, len, on_line, &seen));
+			assert_true(
+				watch_line_buffer_add(&lines, stream + at, len, on_line, &seen));
 		}
 		assert_string_equal(seen.text, "one|two and a half|three|");
-		assert_true(watch_lines_add(&lines, "\n", 1, on_line, &seen));
+		assert_true(watch_line_buffer_add(&lines, "\n", 1, on_line, &seen));
 		assert_string_equal(seen.text, "one|two and a half|three|four|");
-		watch_lines_free(&lines);
+		watch_line_buffer_free(&lines);
 	}
 }
 
 TEST(a_line_that_is_refused_ends_it)
 {
-	struct watch_lines lines = { 0 };
+	struct watch_line_buffer lines = { 0 };
 	struct seen seen = { .stop_after = 2 };
 
-	assert_false(watch_lines_add(&lines, "a\nb\nc\n", 6, on_line, &seen));
+	assert_false(watch_line_buffer_add(&lines, "a\nb\nc\n", 6, on_line, &seen));
 	assert_string_equal(seen.text, "a|b|");
-	watch_lines_free(&lines);
+	watch_line_buffer_free(&lines);
 }
 
 static bool on_cut_line(void *arg, const struct kube_text *line)
@@ -142,18 +143,18 @@ TEST(a_line_that_is_too_long_is_cut_and_those_after_it_come)
 		"{\"name\":\"web-0\",\"namespace\":\"shop\",\"uid\":\"u-1\",";
 	const size_t piece = 1UL << 20;
 	_cleanup_(freep) char *bytes = malloc(piece);
-	struct watch_lines lines = { 0 };
+	struct watch_line_buffer lines = { 0 };
 	size_t seen = 0;
 
 	assert_non_null(bytes);
 	memset(bytes, 'x', piece);
-	assert_true(watch_lines_add(&lines, begin, strlen(begin), on_cut_line, &seen));
+	assert_true(watch_line_buffer_add(&lines, begin, strlen(begin), on_cut_line, &seen));
 	for (size_t len = 0; len < 2 * KUBE_TEXT_MAX; len += piece)
-		assert_true(watch_lines_add(&lines, bytes, piece, on_cut_line, &seen));
+		assert_true(watch_line_buffer_add(&lines, bytes, piece, on_cut_line, &seen));
 	assert_true(lines.line.room <= 2 * KUBE_TEXT_MAX);
-	assert_true(watch_lines_add(&lines, "\nshort\n", 7, on_cut_line, &seen));
+	assert_true(watch_line_buffer_add(&lines, "\nshort\n", 7, on_cut_line, &seen));
 	assert_int_equal(seen, 2);
-	watch_lines_free(&lines);
+	watch_line_buffer_free(&lines);
 }
 
 TEST(a_text_without_metadata_names_nobody)

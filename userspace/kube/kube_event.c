@@ -17,12 +17,12 @@
 #define KUBE_EVENT_MESSAGE_MAX 1024
 
 struct kube_event_request {
-	struct kube_events *events;
+	struct kube_event_sender *events;
 	struct kube_request *request;
 	struct kube_event_request *prev, *next;
 };
 
-struct kube_events {
+struct kube_event_sender {
 	struct kube *kube;
 	const char *node;
 	struct kube_event_request *requests;
@@ -69,9 +69,9 @@ char *kube_event_format(const struct kube_event *event, const char *node, long l
 
 /* --- the requests --- */
 
-int kube_events_new(struct kube_events **out, struct kube *kube, const char *node)
+int kube_event_sender_new(struct kube_event_sender **out, struct kube *kube, const char *node)
 {
-	struct kube_events *e = calloc(1, sizeof(*e));
+	struct kube_event_sender *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		return log_err(-ENOMEM, "cannot send events");
@@ -87,7 +87,7 @@ static void kube_event_drop(struct kube_event_request *sent)
 	free(sent);
 }
 
-void kube_events_free(struct kube_events **e)
+void kube_event_sender_free(struct kube_event_sender **e)
 {
 	struct kube_event_request *sent, *next;
 
@@ -117,7 +117,7 @@ static void kube_event_on_answer(void *arg, const struct kube_answer *answer)
 	kube_event_drop(sent);
 }
 
-void kube_events_send(struct kube_events *e, const struct kube_event *event)
+void kube_event_send(struct kube_event_sender *e, const struct kube_event *event)
 {
 	_cleanup_(freep) char *body = kube_event_format(event, e->node, (long long)time(NULL));
 	struct kube_event_request *sent = calloc(1, sizeof(*sent));

@@ -11,7 +11,7 @@
 
 #include "kube/kube.h"
 
-struct kube_events;
+struct kube_event_sender;
 
 struct kube_event {
 	const char *namespace, *name, *uid; /* of the pod */
@@ -21,11 +21,11 @@ struct kube_event {
 };
 
 /* kube and node, its name, are borrowed. The caller owns *out. -ENOMEM, logged. */
-int kube_events_new(struct kube_events **out, struct kube *kube, const char *node);
-void kube_events_free(struct kube_events **e);
+int kube_event_sender_new(struct kube_event_sender **out, struct kube *kube, const char *node);
+void kube_event_sender_free(struct kube_event_sender **e);
 
 /* Does not wait for the answer. That it is refused is logged, the first time. */
-void kube_events_send(struct kube_events *e, const struct kube_event *event);
+void kube_event_send(struct kube_event_sender *e, const struct kube_event *event);
 
 /* The body of the request; the caller free()s it. NULL: no memory. Pure: now is in seconds. */
 char *kube_event_format(const struct kube_event *event, const char *node, long long now);

@@ -42,8 +42,8 @@ struct pod_watch {
 	struct kube_request *request;
 	struct timer *resume;
 	struct timer *silence;
-	struct watch_lines lines; /* of a watch */
-	struct list_items items;  /* of a page of the list */
+	struct watch_line_buffer lines; /* of a watch */
+	struct list_items items;	/* of a page of the list */
 	struct pod_watch_known *known;
 	unsigned int lists;
 	char *more; /* where the next page of a list begins; NULL: no list is under way */
@@ -353,7 +353,7 @@ static void pod_watch_on_silence(void *arg)
 								: POD_WATCH_BEGIN_MS;
 
 	kube_give_up(&w->request, waited_ms);
-	watch_lines_free(&w->lines);
+	watch_line_buffer_free(&w->lines);
 	list_items_free(&w->items);
 	if (w->is_listing || !w->has_begun) {
 		pod_watch_fail(w, w->is_listing ? "the list does not come"
@@ -376,7 +376,7 @@ static bool pod_watch_on_bytes(void *arg, const char *bytes, size_t len)
 		pod_watch_say_back(w);
 	w->has_begun = true;
 	timer_in_ns(w->silence, w->settings.silence_ms * NS_PER_MS);
-	return watch_lines_add(&w->lines, bytes, len, pod_watch_on_line, w);
+	return watch_line_buffer_add(&w->lines, bytes, len, pod_watch_on_line, w);
 }
 
 static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
@@ -386,7 +386,7 @@ static void pod_watch_on_end(void *arg, const struct kube_answer *answer)
 
 	w->request = NULL;
 	timer_stop(w->silence);
-	watch_lines_free(&w->lines);
+	watch_line_buffer_free(&w->lines);
 	if (kube_answer_is_expired(answer)) {
 		pod_watch_forget_version(w);
 	} else if (!w->has_begun) {
@@ -464,7 +464,7 @@ void pod_watch_free(struct pod_watch **w)
 	}
 	timer_free(&(*w)->resume);
 	timer_free(&(*w)->silence);
-	watch_lines_free(&(*w)->lines);
+	watch_line_buffer_free(&(*w)->lines);
 	list_items_free(&(*w)->items);
 	free((*w)->more);
 	free(*w);

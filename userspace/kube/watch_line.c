@@ -87,7 +87,7 @@ void watch_name_read(struct watch_name *out, const char *text)
 
 /* --- lines --- */
 
-static bool watch_lines_end(struct watch_lines *l, watch_line_fn each, void *arg)
+static bool watch_line_buffer_end(struct watch_line_buffer *l, watch_line_fn each, void *arg)
 {
 	bool goes_on = !l->line.len || each(arg, &l->line);
 
@@ -95,15 +95,15 @@ static bool watch_lines_end(struct watch_lines *l, watch_line_fn each, void *arg
 	return goes_on;
 }
 
-bool watch_lines_add(struct watch_lines *l, const char *bytes, size_t len, watch_line_fn each,
-		     void *arg)
+bool watch_line_buffer_add(struct watch_line_buffer *l, const char *bytes, size_t len,
+			   watch_line_fn each, void *arg)
 {
 	const char *end;
 
 	while ((end = memchr(bytes, '\n', len))) {
 		size_t part = (size_t)(end - bytes);
 
-		if (!kube_text_add(&l->line, bytes, part) || !watch_lines_end(l, each, arg))
+		if (!kube_text_add(&l->line, bytes, part) || !watch_line_buffer_end(l, each, arg))
 			return false;
 		bytes += part + 1;
 		len -= part + 1;
@@ -111,7 +111,7 @@ bool watch_lines_add(struct watch_lines *l, const char *bytes, size_t len, watch
 	return kube_text_add(&l->line, bytes, len);
 }
 
-void watch_lines_free(struct watch_lines *l)
+void watch_line_buffer_free(struct watch_line_buffer *l)
 {
 	kube_text_free(&l->line);
 }

@@ -43,7 +43,7 @@ struct watch_name {
 void watch_name_read(struct watch_name *out, const char *text);
 
 /* The bytes of a line that has not ended yet. All zero to begin with. */
-struct watch_lines {
+struct watch_line_buffer {
 	struct kube_text line;
 };
 
@@ -53,8 +53,8 @@ typedef bool (*watch_line_fn)(void *arg, const struct kube_text *line);
  * Calls each() for every line that ends within these bytes, without its newline, and not for empty
  * ones. Returns false when each() has returned false, or there is no memory.
  */
-bool watch_lines_add(struct watch_lines *l, const char *bytes, size_t len, watch_line_fn each,
-		     void *arg);
-void watch_lines_free(struct watch_lines *l);
+bool watch_line_buffer_add(struct watch_line_buffer *l, const char *bytes, size_t len,
+			   watch_line_fn each, void *arg);
+void watch_line_buffer_free(struct watch_line_buffer *l);
 
 #endif

@@ -32,7 +32,7 @@ struct node {
 	struct node_settings settings;
 	struct cgroup_mounts mounts;
 	struct wake_queue wakes;
-	struct kube_events *events;
+	struct kube_event_sender *events;
 	struct kubelet *kubelet; /* NULL: its connections cannot be known */
 	struct pod_watch *watch;
 	struct node_pod_shared shared;
@@ -220,7 +220,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 	if (r == 0)
 		r = node_find_cgroups(n);
 	if (r == 0)
-		r = kube_events_new(&n->events, kube, n->settings.config->node_name);
+		r = kube_event_sender_new(&n->events, kube, n->settings.config->node_name);
 	if (r < 0)
 		return r;
 	node_open_kubelet(n, daemon);
@@ -297,7 +297,7 @@ void node_free(struct node **n)
 		free(entry);
 	}
 	kubelet_free(&(*n)->kubelet);
-	kube_events_free(&(*n)->events);
+	kube_event_sender_free(&(*n)->events);
 	closep(&(*n)->lock_fd);
 	free(*n);
 	*n = NULL;

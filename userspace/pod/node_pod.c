@@ -70,7 +70,7 @@ static void node_pod_tell(void *arg, const char *reason, const char *message)
 		return;
 	free(np->told);
 	np->told = strdup(message);
-	kube_events_send(np->shared->events, &event);
+	kube_event_send(np->shared->events, &event);
 }
 
 static void node_pod_refuse(struct node_pod *np, const char *reason, const char *message)

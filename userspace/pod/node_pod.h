@@ -32,7 +32,7 @@ struct watchdog;
 struct node_pod_shared {
 	struct daemon *daemon;
 	struct kube *kube;
-	struct kube_events *events;
+	struct kube_event_sender *events;
 	struct wake_queue *wakes;
 	struct watchdog *watchdog;
 	const struct config *defaults;
