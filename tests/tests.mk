@@ -7,6 +7,8 @@ TEST_CPPFLAGS := $(CPPFLAGS) -I. -Itests
 
 TEST_OBJECTS := $(SOURCES:userspace/%.c=$(B)/asan/userspace/%.o) $(patsubst tests/%.c,$(B)/asan/tests/%.o,$(wildcard tests/lib/*.c))
 TEST_LIBRARY := $(B)/asan/libdoze.a
+FUZZ_OBJECTS := $(SOURCES:userspace/%.c=$(B)/fuzz/userspace/%.o)
+FUZZ_LIBRARY := $(B)/fuzz/libdoze.a
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -81,13 +83,18 @@ $(B)/tests/kernels/%: tests/kernels/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -MD -MP -o $@ $< $(LDFLAGS) $(LIBRARY) $(LDLIBS)
 
-# A fuzzer names the sources it covers on a line "needs:" of its own, so that they are built with
-# the fuzzer's instrumentation.
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(SOURCES) tests/tests.mk
+# All of userspace/ with the fuzzer's instrumentation: a fuzzer covers what it calls.
+$(FUZZ_LIBRARY): $(filter-out $(B)/fuzz/userspace/main.o,$(FUZZ_OBJECTS))
+	rm -f $@
+	ar rcs $@ $^
+
+$(B)/fuzz/%.o: %.c Makefile tests/tests.mk | $(SKELS)
 	@mkdir -p $(@D)
-	$(CC) -O1 -g -std=gnu11 -Wall -Wextra -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined $(TEST_CPPFLAGS) -MD -MP -MF $@.d -o $@ $< \
-		$$(sed -n 's,^/\* needs: \(.*\) \*/$$,\1,p' $< | sed 's/^none$$//') $(LDLIBS)
+	$(CC) $(TEST_CFLAGS) -fsanitize=fuzzer-no-link $(TEST_CPPFLAGS) -MD -MP -c -o $@ $<
+
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -fsanitize=fuzzer $(TEST_CPPFLAGS) -MD -MP -MF $@.d -o $@ $< $(FUZZ_LIBRARY) $(LDLIBS)
 
 $(B)/bench/%.bpf.o: tests/bench/%.bpf.c
 	@mkdir -p $(@D)

@@ -4,8 +4,6 @@
  * stands in front of the rest: nothing, the beginning of a probe, or HTTP/2 frames, whose
  * lengths are made right, so that a fuzzer gets past them.
  */
-/* needs: userspace/probe/caller.c userspace/probe/caller_h2.c */
-/* needs: userspace/probe/caller_http.c userspace/probe/caller_tls.c */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,6 @@
  * Fuzzes the reader of a caller's TLS records. The first byte of an input says how long the
  * segments are, each of which begins with a byte that is its acknowledgement number.
  */
-/* needs: userspace/probe/caller_records.c */
 #include <stdlib.h>
 #include <string.h>
 

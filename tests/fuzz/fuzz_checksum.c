@@ -3,7 +3,6 @@
  * Fuzzes the completion of checksums. An input is a frame, after a head of three bytes: the offset
  * of its IP header, and that of its TCP or UDP header.
  */
-/* needs: userspace/gate/checksum.c */
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>

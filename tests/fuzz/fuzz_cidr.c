@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Fuzzes the parser of prefixes: an input is the text; and its first 17 bytes are a prefix. */
-/* needs: userspace/base/address.c userspace/base/cidr.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

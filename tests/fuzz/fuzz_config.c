@@ -3,13 +3,6 @@
  * Fuzzes the command line and the environment. An input is a byte that chooses the command, then
  * arguments with a NUL between them; DOZE_NAME=VALUE goes to the environment.
  */
-/* clang-format off */
-/* needs: userspace/base/address.c userspace/base/cidr.c userspace/base/log.c userspace/base/log_limit.c userspace/base/quantity.c */
-/* needs: userspace/config/config.c userspace/config/config_print.c userspace/config/config_table.c */
-/* needs: userspace/config/config_value.c userspace/target/schedule.c */
-/* needs: userspace/probe/caller.c userspace/probe/caller_h2.c */
-/* needs: userspace/probe/caller_http.c userspace/probe/caller_tls.c */
-/* clang-format on */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>

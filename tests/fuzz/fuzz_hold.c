@@ -3,7 +3,6 @@
  * Fuzzes the hold against a model: an array, searched from its beginning. An input is a byte of
  * limits, then a byte for each frame that comes or goes.
  */
-/* needs: userspace/gate/hold.c */
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>

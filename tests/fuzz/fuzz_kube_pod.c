@@ -3,7 +3,6 @@
  * Fuzzes the reader of Pod objects. The first byte of an input chooses what the rest is: the text
  * itself, or choices in the grammar below.
  */
-/* needs: userspace/kube/kube_pod.c userspace/kube/kube_container.c userspace/base/quantity.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -22,58 +21,67 @@
 			__builtin_trap();                                                          \
 	} while (0)
 
-/* clang-format off */
 static const struct grammar_rule rules[] = {
-	{ 'P', { "{\"kind\":\"Pod\",\"metadata\":$M,\"spec\":$S,\"status\":$T}",
-		 "{\"kind\":$v,\"metadata\":$M}" } },
-	{ 'M', { "{\"name\":\"web-0\",\"uid\":\"U\"}",
-		 "{\"name\":\"web-0\",\"uid\":\"U\",\"namespace\":$v,\"generation\":$v,"
-		 "\"deletionTimestamp\":$v,\"annotations\":$a}",
-		 "{\"name\":$v,\"uid\":$v}", "$v" } },
+	{ 'P',
+	  { "{\"kind\":\"Pod\",\"metadata\":$M,\"spec\":$S,\"status\":$T}",
+	    "{\"kind\":$v,\"metadata\":$M}" } },
+	{ 'M',
+	  { "{\"name\":\"web-0\",\"uid\":\"U\"}",
+	    "{\"name\":\"web-0\",\"uid\":\"U\",\"namespace\":$v,\"generation\":$v,"
+	    "\"deletionTimestamp\":$v,\"annotations\":$a}",
+	    "{\"name\":$v,\"uid\":$v}", "$v" } },
 	{ 'a', { "{}", "{\"doze.dev/full\":$v}", "$v" } },
 	{ 'S', { "{\"containers\":$C}", "{\"initContainers\":$C,\"containers\":$C}", "$v" } },
 	{ 'C', { "[]", "[$l]", "$v" } },
 	{ 'l', { "$c", "$c,$l" } },
-	{ 'c', { "{\"name\":\"$n\"}",
-		 "{\"name\":\"$n\",\"restartPolicy\":\"Always\"}",
-		 "{\"name\":\"$n\",\"resources\":$R,\"ports\":$O}",
-		 "{\"name\":\"$n\",\"ports\":$O,\"readinessProbe\":$B}",
-		 "{\"name\":\"$n\",\"resizePolicy\":$Z,\"startupProbe\":$B}",
-		 "{\"name\":$v,\"restartPolicy\":$v}", "$v" } },
+	{ 'c',
+	  { "{\"name\":\"$n\"}", "{\"name\":\"$n\",\"restartPolicy\":\"Always\"}",
+	    "{\"name\":\"$n\",\"resources\":$R,\"ports\":$O}",
+	    "{\"name\":\"$n\",\"ports\":$O,\"readinessProbe\":$B}",
+	    "{\"name\":\"$n\",\"resizePolicy\":$Z,\"startupProbe\":$B}",
+	    "{\"name\":$v,\"restartPolicy\":$v}", "$v" } },
 	{ 'n', { "app", "b", "doze", "" } },
-	{ 'R', { "{}", "{\"requests\":{\"cpu\":\"$q\"},\"limits\":{\"cpu\":\"$q\"}}",
-		 "{\"requests\":{\"cpu\":$v},\"limits\":$v}", "$v" } },
-	{ 'q', { "1", "10m", "250m", "1m", "0", "2", "20m", "1u", "1000000", "1000000.5", "x", "" } },
+	{ 'R',
+	  { "{}", "{\"requests\":{\"cpu\":\"$q\"},\"limits\":{\"cpu\":\"$q\"}}",
+	    "{\"requests\":{\"cpu\":$v},\"limits\":$v}", "$v" } },
+	{ 'q',
+	  { "1", "10m", "250m", "1m", "0", "2", "20m", "1u", "1000000", "1000000.5", "x", "" } },
 	{ 'O', { "[]", "[$o]", "$v" } },
 	{ 'o', { "$p", "$p,$o" } },
-	{ 'p', { "{\"containerPort\":$i}", "{\"containerPort\":$i,\"name\":\"$n\"}",
-		 "{\"containerPort\":$i,\"protocol\":\"$t\"}", "$v" } },
+	{ 'p',
+	  { "{\"containerPort\":$i}", "{\"containerPort\":$i,\"name\":\"$n\"}",
+	    "{\"containerPort\":$i,\"protocol\":\"$t\"}", "$v" } },
 	{ 'i', { "80", "0", "65535", "65536", "-1", "8.5", "1e9", "$v", "\"$n\"" } },
 	{ 't', { "TCP", "UDP", "SCTP", "x" } },
-	{ 'B', { "{}", "{\"httpGet\":{\"port\":$i,\"path\":$v,\"scheme\":\"HTTPS\",\"httpHeaders\":$H}}",
-		 "{\"httpGet\":{\"port\":$i,\"host\":$v}}", "{\"tcpSocket\":{\"port\":$i,\"host\":$v}}",
-		 "{\"grpc\":{\"port\":$i,\"service\":$v}}", "{\"exec\":$v}", "{\"httpGet\":$v}", "$v" } },
+	{ 'B',
+	  { "{}", "{\"httpGet\":{\"port\":$i,\"path\":$v,\"scheme\":\"HTTPS\",\"httpHeaders\":$H}}",
+	    "{\"httpGet\":{\"port\":$i,\"host\":$v}}", "{\"tcpSocket\":{\"port\":$i,\"host\":$v}}",
+	    "{\"grpc\":{\"port\":$i,\"service\":$v}}", "{\"exec\":$v}", "{\"httpGet\":$v}",
+	    "$v" } },
 	{ 'H', { "[]", "[$h]", "$v" } },
 	{ 'h', { "{\"name\":\"$n\",\"value\":$v}", "{\"name\":$v},$h", "{\"name\":\"$n\"},$h" } },
-	{ 'Z', { "[]", "[{\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}]",
-		 "[{\"resourceName\":$v,\"restartPolicy\":$v}]", "$v" } },
-	{ 'T', { "{}", "{\"qosClass\":\"$Q\",\"conditions\":$D,\"containerStatuses\":$U}",
-		 "{\"observedGeneration\":$v,\"resize\":\"$e\",\"initContainerStatuses\":$U}",
-		 "{\"qosClass\":$v,\"resize\":$v}", "$v" } },
+	{ 'Z',
+	  { "[]", "[{\"resourceName\":\"cpu\",\"restartPolicy\":\"RestartContainer\"}]",
+	    "[{\"resourceName\":$v,\"restartPolicy\":$v}]", "$v" } },
+	{ 'T',
+	  { "{}", "{\"qosClass\":\"$Q\",\"conditions\":$D,\"containerStatuses\":$U}",
+	    "{\"observedGeneration\":$v,\"resize\":\"$e\",\"initContainerStatuses\":$U}",
+	    "{\"qosClass\":$v,\"resize\":$v}", "$v" } },
 	{ 'Q', { "Burstable", "Guaranteed", "BestEffort" } },
 	{ 'D', { "[]", "[$d]", "$v" } },
-	{ 'd', { "{\"type\":\"PodResize$y\",\"status\":\"True\",\"reason\":\"$e\",\"message\":$v}",
-		 "{\"type\":\"PodResize$y\",\"status\":$v,\"reason\":$v},$d", "$v" } },
+	{ 'd',
+	  { "{\"type\":\"PodResize$y\",\"status\":\"True\",\"reason\":\"$e\",\"message\":$v}",
+	    "{\"type\":\"PodResize$y\",\"status\":$v,\"reason\":$v},$d", "$v" } },
 	{ 'y', { "Pending", "InProgress", "" } },
 	{ 'e', { "Deferred", "Infeasible", "Error", "" } },
 	{ 'U', { "[]", "[$u]", "$v" } },
-	{ 'u', { "{\"name\":\"$n\",\"resources\":$R,\"allocatedResources\":{\"cpu\":\"$q\"}}",
-		 "{\"name\":\"$n\",\"containerID\":$v,\"restartCount\":$v,\"started\":$v,\"ready\":$v},$u",
-		 "$v" } },
+	{ 'u',
+	  { "{\"name\":\"$n\",\"resources\":$R,\"allocatedResources\":{\"cpu\":\"$q\"}}",
+	    "{\"name\":\"$n\",\"containerID\":$v,\"restartCount\":$v,\"started\":$v,\"ready\":$v},$u",
+	    "$v" } },
 	{ 'v', { "null", "true", "7", "-1e300", "\"x\"", "[]", "{}", "[7]", "{\"x\":{}}" } },
 	{ 0 },
 };
-/* clang-format on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

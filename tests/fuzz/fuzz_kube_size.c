@@ -3,8 +3,6 @@
  * Fuzzes the state file, and the plans and patches of random pods. An input is flags and the asleep
  * size in a byte, then choices in the grammar below; with one flag, the state file itself.
  */
-/* needs: userspace/backend/kube_size.c userspace/kube/kube_pod.c */
-/* needs: userspace/kube/kube_container.c userspace/base/quantity.c */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -26,39 +24,46 @@
 			__builtin_trap();                                                          \
 	} while (0)
 
-/* clang-format off */
 static const struct grammar_rule rules[] = {
-	{ 'P', { "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\","
-		 "\"annotations\":{$a}},"
-		 "\"spec\":{\"initContainers\":[$l],\"containers\":[$l]},"
-		 "\"status\":{\"qosClass\":\"$Q\",\"containerStatuses\":[$u]}}" } },
+	{ 'P',
+	  { "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\","
+	    "\"annotations\":{$a}},"
+	    "\"spec\":{\"initContainers\":[$l],\"containers\":[$l]},"
+	    "\"status\":{\"qosClass\":\"$Q\",\"containerStatuses\":[$u]}}" } },
 	{ 'Q', { "Burstable", "Guaranteed", "BestEffort" } },
 	{ 'a', { "", "\"doze.dev/full\":\"{$f}\"", "\"doze.dev/full\":$v" } },
-	{ 'f', { "\\\"$n\\\":{\\\"request\\\":\\\"$q\\\",\\\"limit\\\":\\\"$q\\\"}",
-		 "\\\"$n\\\":{\\\"limit\\\":\\\"$q\\\"},$f", "\\\"$n\\\":{},$f" } },
+	{ 'f',
+	  { "\\\"$n\\\":{\\\"request\\\":\\\"$q\\\",\\\"limit\\\":\\\"$q\\\"}",
+	    "\\\"$n\\\":{\\\"limit\\\":\\\"$q\\\"},$f", "\\\"$n\\\":{},$f" } },
 	{ 'l', { "$c", "$c,$l", "" } },
-	{ 'c', { "{\"name\":\"$n\",\"restartPolicy\":\"Always\",\"resources\":$R}",
-		 "{\"name\":\"$n\",\"resizePolicy\":[{\"resourceName\":\"cpu\","
-		 "\"restartPolicy\":\"RestartContainer\"}],\"resources\":$R}" } },
-	{ 'n', { "app", "b", "c", "doze", "\303\274",
-		 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg" } },
-	{ 'R', { "{\"requests\":{\"cpu\":\"$q\"},\"limits\":{\"cpu\":\"$q\"}}",
-		 "{\"limits\":{\"cpu\":\"$q\"}}", "{\"requests\":{\"cpu\":\"$q\"}}", "{}" } },
-	{ 'q', { "1", "10m", "250m", "1m", "0", "2", "20m", "1u", "1000000", "1000000.5", "x", "" } },
-	{ 'u', { "", "{\"name\":\"$n\",\"resources\":$R,"
-		 "\"allocatedResources\":{\"cpu\":\"$q\"}},$u" } },
-	{ 'S', { "{\"version\":1,\"podUID\":\"U\",\"containers\":[$s]}",
-		 "{\"version\":$v,\"podUID\":$v,\"containers\":$v}", "$v" } },
+	{ 'c',
+	  { "{\"name\":\"$n\",\"restartPolicy\":\"Always\",\"resources\":$R}",
+	    "{\"name\":\"$n\",\"resizePolicy\":[{\"resourceName\":\"cpu\","
+	    "\"restartPolicy\":\"RestartContainer\"}],\"resources\":$R}" } },
+	{ 'n',
+	  { "app", "b", "c", "doze", "\303\274",
+	    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg" } },
+	{ 'R',
+	  { "{\"requests\":{\"cpu\":\"$q\"},\"limits\":{\"cpu\":\"$q\"}}",
+	    "{\"limits\":{\"cpu\":\"$q\"}}", "{\"requests\":{\"cpu\":\"$q\"}}", "{}" } },
+	{ 'q',
+	  { "1", "10m", "250m", "1m", "0", "2", "20m", "1u", "1000000", "1000000.5", "x", "" } },
+	{ 'u',
+	  { "", "{\"name\":\"$n\",\"resources\":$R,"
+		"\"allocatedResources\":{\"cpu\":\"$q\"}},$u" } },
+	{ 'S',
+	  { "{\"version\":1,\"podUID\":\"U\",\"containers\":[$s]}",
+	    "{\"version\":$v,\"podUID\":$v,\"containers\":$v}", "$v" } },
 	{ 's', { "$k", "$k,$s", "" } },
-	{ 'k', { "{\"name\":\"$n\",\"requestMillicpu\":$m,\"limitMillicpu\":$m}",
-		 "{\"name\":\"$n\",\"requestMillicpu\":$m,\"limitMillicpu\":$m,"
-		 "\"asleepRequestMillicpu\":$m,\"asleepLimitMillicpu\":$m}",
-		 "{\"name\":$v,\"requestMillicpu\":$v,\"limitMillicpu\":$v}" } },
+	{ 'k',
+	  { "{\"name\":\"$n\",\"requestMillicpu\":$m,\"limitMillicpu\":$m}",
+	    "{\"name\":\"$n\",\"requestMillicpu\":$m,\"limitMillicpu\":$m,"
+	    "\"asleepRequestMillicpu\":$m,\"asleepLimitMillicpu\":$m}",
+	    "{\"name\":$v,\"requestMillicpu\":$v,\"limitMillicpu\":$v}" } },
 	{ 'm', { "250", "1000", "1", "10", "0", "-1", "-2", "1e9", "1000000001", "0.5", "$v" } },
 	{ 'v', { "null", "true", "7", "-1e300", "\"x\"", "[]", "{}", "[7]", "{\"x\":{}}" } },
 	{ 0 },
 };
-/* clang-format on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

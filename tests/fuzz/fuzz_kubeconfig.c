@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fuzzes the reader of kubeconfigs, through a file that is nowhere but in memory. The first byte of
- * an input chooses what the rest is: the text itself, or choices in the grammar
- * below.
+ * Fuzzes the reader of kubeconfigs, through a file in memory. The first byte of an input
+ * chooses what the rest is: the text itself, or choices in the grammar below.
  */
-/* clang-format off */
-/* needs: userspace/kube/kubeconfig.c userspace/kube/kube_access.c userspace/base/file.c userspace/base/descriptors.c userspace/base/log.c userspace/base/log_limit.c */
-/* clang-format on */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,35 +22,41 @@
 			__builtin_trap();                                                          \
 	} while (0)
 
-/* clang-format off */
 static const struct grammar_rule rules[] = {
-	{ 'K', { "current-context: $n\ncontexts: [$x]\nclusters: [$y]\nusers: [$z]\n",
-		 "current-context: $v\ncontexts: $v\nclusters: $v\nusers: $v\n",
-		 "users: [$z]\ncurrent-context: $n\ncontexts: [$x]\nclusters: &c [$y]\nmore: *c\n",
-		 "$v" } },
+	{ 'K',
+	  { "current-context: $n\ncontexts: [$x]\nclusters: [$y]\nusers: [$z]\n",
+	    "current-context: $v\ncontexts: $v\nclusters: $v\nusers: $v\n",
+	    "users: [$z]\ncurrent-context: $n\ncontexts: [$x]\nclusters: &c [$y]\nmore: *c\n",
+	    "$v" } },
 	{ 'n', { "a", "b", "''", "\"\\0\"" } },
-	{ 'x', { "{name: $n, context: {cluster: $n, user: $n}}",
-		 "{name: $n, context: {cluster: $n, user: $n}}, $x",
-		 "{name: $v, context: $v}, $x", "$v" } },
-	{ 'y', { "{name: $n, cluster: {server: $s, $c}}",
-		 "{name: $n, cluster: {server: $s, $c}}, $y", "{name: $v, cluster: $v}, $y", "$v" } },
+	{ 'x',
+	  { "{name: $n, context: {cluster: $n, user: $n}}",
+	    "{name: $n, context: {cluster: $n, user: $n}}, $x", "{name: $v, context: $v}, $x",
+	    "$v" } },
+	{ 'y',
+	  { "{name: $n, cluster: {server: $s, $c}}", "{name: $n, cluster: {server: $s, $c}}, $y",
+	    "{name: $v, cluster: $v}, $y", "$v" } },
 	{ 's', { "'https://192.0.2.1'", "'https://a/'", "https://", "'http://a'", "$v" } },
-	{ 'c', { "x: y", "certificate-authority: $p", "certificate-authority-data: $d",
-		 "certificate-authority: $p, certificate-authority-data: $d" } },
-	{ 'z', { "{name: $n, user: {$u}}", "{name: $n, user: {$u}}, $z",
-		 "{name: $v, user: $v}, $z", "$v" } },
+	{ 'c',
+	  { "x: y", "certificate-authority: $p", "certificate-authority-data: $d",
+	    "certificate-authority: $p, certificate-authority-data: $d" } },
+	{ 'z',
+	  { "{name: $n, user: {$u}}", "{name: $n, user: {$u}}, $z", "{name: $v, user: $v}, $z",
+	    "$v" } },
 	{ 'u', { "token: $t", "$w, $u", "" } },
-	{ 'w', { "token: $t", "tokenFile: $p", "client-certificate: $p", "client-key: $p",
-		 "client-certificate-data: $d", "client-key-data: $d", "exec: {command: x}",
-		 "auth-provider: $v", "username: x" } },
+	{ 'w',
+	  { "token: $t", "tokenFile: $p", "client-certificate: $p", "client-key: $p",
+	    "client-certificate-data: $d", "client-key-data: $d", "exec: {command: x}",
+	    "auth-provider: $v", "username: x" } },
 	{ 't', { "abc", "''", "$v" } },
 	{ 'p', { "/etc/a", "a", "../a", "''", "/proc/self/fd/0", "$v" } },
-	{ 'd', { "AAAA", "Q0VSVAo=", "Q0VSVA==", "'AA== '", "QQ", "'%%%%'", "''", "'===='", "$v" } },
-	{ 'v', { "null", "~", "7", "x", "[]", "{}", "[a, [b]]", "{a: {b: c}}", "'x: y'", "!!str 7",
-		 "&a b", "*a" } },
+	{ 'd',
+	  { "AAAA", "Q0VSVAo=", "Q0VSVA==", "'AA== '", "QQ", "'%%%%'", "''", "'===='", "$v" } },
+	{ 'v',
+	  { "null", "~", "7", "x", "[]", "{}", "[a, [b]]", "{a: {b: c}}", "'x: y'", "!!str 7",
+	    "&a b", "*a" } },
 	{ 0 },
 };
-/* clang-format on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,12 +3,8 @@
  * What a file of the state directory says of a pod: it may be cut, old, or somebody else's. An
  * input is choices in the grammar below.
  */
-/* needs: userspace/cgroup/pod_cgroups.c userspace/cgroup/pod_cgroups_text.c */
-/* needs: userspace/cgroup/pod_place.c userspace/cgroup/cgroup_file.c */
 /* needs: userspace/base/file.c userspace/base/descriptors.c userspace/base/log.c
  * userspace/base/log_limit.c userspace/cgroup/watchdog.c */
-/* needs: userspace/backend/kube_size.c userspace/kube/kube_pod.c */
-/* needs: userspace/kube/kube_container.c userspace/base/quantity.c */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,21 +21,21 @@
 
 #define ID "0123456789abcdef"
 
-/* clang-format off */
 static const struct grammar_rule rules[] = {
-	{ 'S', { "{\"version\":1,\"pod\":$c,\"containers\":{$l}}",
-		 "{\"version\":$v,\"pod\":$v,\"containers\":$v}",
-		 "$v", "{\"version\":1" } },
+	{ 'S',
+	  { "{\"version\":1,\"pod\":$c,\"containers\":{$l}}",
+	    "{\"version\":$v,\"pod\":$v,\"containers\":$v}", "$v", "{\"version\":1" } },
 	{ 'l', { "\"app\":$c", "\"b\":$c,\"app\":$c", "", "\"app\":$v" } },
-	{ 'c', { "{\"id\":\"" ID "\",\"quota\":$q,\"weight\":$w}", "{\"quota\":$q}",
-		 "{\"id\":$v,\"quota\":$q}", "{}" } },
-	{ 'q', { "\"max 100000\"", "\"1000 100000\"", "\"-1\"", "\"\"", "\"rm\"", "$v",
-		 "\"0000000000000000000000000000000000000000000000000000000000000000\"" } },
+	{ 'c',
+	  { "{\"id\":\"" ID "\",\"quota\":$q,\"weight\":$w}", "{\"quota\":$q}",
+	    "{\"id\":$v,\"quota\":$q}", "{}" } },
+	{ 'q',
+	  { "\"max 100000\"", "\"1000 100000\"", "\"-1\"", "\"\"", "\"rm\"", "$v",
+	    "\"0000000000000000000000000000000000000000000000000000000000000000\"" } },
 	{ 'w', { "\"39\"", "\"\"", "\"-1\"", "$v", "\"999999999999999999999999999999\"" } },
 	{ 'v', { "null", "true", "1", "-1e300", "\"x\"", "[]", "{}", "[7]", "{\"app\":{}}" } },
 	{ 0 },
 };
-/* clang-format on */
 
 static char root[] = "/tmp/doze-fuzz-pod-XXXXXX";
 static struct cgroup_mounts mounts;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Fuzzes the parsers of durations, CPU sizes and ports: an input is the text, for all of them. */
-/* needs: userspace/base/quantity.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>

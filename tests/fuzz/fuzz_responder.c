@@ -6,13 +6,8 @@
  * An input is a byte of rules, then steps: a byte that says what, and for a piece its length and
  * its bytes.
  */
-/* needs: userspace/base/acceptor.c userspace/base/descriptors.c */
 /* needs: userspace/base/address.c userspace/base/log.c userspace/base/log_limit.c
  * userspace/base/netns.c */
-/* needs: userspace/base/timer.c userspace/probe/caller.c userspace/probe/caller_h2.c */
-/* needs: userspace/probe/caller_http.c userspace/probe/caller_tls.c userspace/probe/connection.c */
-/* needs: userspace/probe/relay.c userspace/probe/reply.c userspace/probe/responder.c */
-/* needs: userspace/probe/selfcert.c */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>

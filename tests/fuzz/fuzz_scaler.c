@@ -3,7 +3,6 @@
  * Fuzzes the scaler: no order of events and times breaks a promise (tests/lib/scaler_watch.h). An
  * input is eight bytes of settings, then two bytes for each event: what, and how much later.
  */
-/* needs: userspace/target/scaler.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,6 @@
  * Fuzzes schedules: an input is four bytes of time and the text; and once more the four bytes are
  * followed by those of a schedule, which thus is always well-formed.
  */
-/* needs: userspace/target/schedule.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -4,8 +4,6 @@
  * how the rest is taken: as a message, as what is behind its header, or as attributes behind a
  * tcp_info of the length that the second byte says.
  */
-/* needs: userspace/activity/sockdiag_message.c userspace/base/address.c */
-/* needs: userspace/base/netlink.c */
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
