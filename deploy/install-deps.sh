@@ -5,12 +5,12 @@
 # the mirror that the machine has bookworm from.
 set -eu
 
-# build: clang llvm make bpftool and the libraries; test: cmocka iproute2 runc python3, its yaml and h2;
-# bench: iperf3 wrk; check: the linters.
+# build: clang llvm make bpftool and the libraries; test: cmocka iproute2 nftables runc python3, its
+# yaml and h2; bench: iperf3 wrk; check: the linters.
 packages='clang llvm make bpftool pkg-config
 	libbpf-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libssl-dev libevent-dev uthash-dev libcap-dev
 	libmnl-dev libnghttp2-dev tzdata
-	libcmocka-dev iproute2 python3 python3-yaml python3-h2 openssl runc iperf3 wrk
+	libcmocka-dev iproute2 nftables python3 python3-yaml python3-h2 openssl runc iperf3 wrk
 	clang-format clang-tidy shellcheck'
 
 say() { printf 'deps: %s\n' "$*" >&2; }

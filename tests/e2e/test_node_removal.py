@@ -22,16 +22,16 @@ def doze_pod(node, name):
     node.server.add_pod(manifest)
 
 
-def installed(t, name="doze-a", others=(), **variables):
+def installed(t, name="doze-a", others=(), **server):
     """A node whose doze is installed by the manifests, with two pods that sleep."""
-    node = make_node(t)
+    node = make_node(t, **server)
     found = node.server.install()
     node.server.add_node("node2")
     for each in (name, *others):
         doze_pod(node, each)
     sleepers = [node.add_pod(f"web-{depth}", {"asleep": depth}) for depth in ("throttle", "freeze")]
     node.start_doze(POD_NAME=name, POD_NAMESPACE=installation.NAMESPACE,
-                    DOZE_DAEMONSET=installation.DAEMONSET, **variables)
+                    DOZE_DAEMONSET=installation.DAEMONSET)
     wait_until(lambda: found.finalizers() == FINALIZERS, "its rights are kept")
     for pod in sleepers:
         pod.wait_asleep()
@@ -55,6 +55,19 @@ def every_pod_has_its_full_size_after_doze_was_removed(t, *what):
     if not what:
         left = [resource for resource, _, _ in installation.OBJECTS[1:] if found.get(resource)]
         equal(left, [], "left of what was installed")
+
+
+@test()
+def rights_are_given_free_on_one_connection(t):
+    """Of HTTP/2, as real servers have it: none of the three requests is too late."""
+    node, found, sleepers = installed(t, is_http2=True)
+    found.delete()
+    equal(node.stop_doze(), 0, "status")
+    expect_all_full(node, sleepers)
+    equal(found.finalizers(), [None] * 3, "finalizers")
+    freed = node.server.requests.select("PATCH", where=lambda r: "$deleteFrom" in r.raw.decode())
+    equal([r.status for r in freed], [200] * 3, "answers")
+    equal(len({r.client for r in freed}), 1, "connections")
 
 
 @test()
