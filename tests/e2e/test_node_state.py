@@ -213,6 +213,25 @@ def pod_whose_full_size_is_lost_keeps_its_cgroups(t):
     pod.expect_answer(PROMPT_MS)
 
 
+@test([(True,), (False,)])
+def full_size_that_an_annotation_says_is_given_when_it_is_granted(t, is_granted):
+    """The cgroups never get more than the API server allows: anybody may write an annotation."""
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    for name in node.state():
+        os.unlink(os.path.join(node.state_directory, name))
+    pod.annotate(full='{"app":{"request":"250m","limit":"' + ("1" if is_granted else "64") + '"}}')
+    if not is_granted:
+        node.server.faults.add({"method": "PATCH", "size": "up"}, 403, why="quota")
+    node.start_doze()
+    check(pod.request().is_ok, "lost")
+    if is_granted:
+        pod.until_full()
+        return
+    node.doze.lines.wait("the cluster does not grant the full size", "exceeded quota")
+    equal((pod.quota_us(), pod.pod_quota_us()), (ASLEEP_QUOTA_US, ASLEEP_QUOTA_US), "the quotas")
+
+
 @test([("truncated",), ("garbage",), ("of another pod",)])
 def state_that_is_damaged_loses_no_request(t, how):
     node, pod = asleep_pod(t)

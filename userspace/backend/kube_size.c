@@ -77,6 +77,13 @@ int64_t kube_size_full_limit(const struct kube_sizes *sizes, const struct kube_c
 	return size ? size->full.limit_millicpu : c->spec.limit_millicpu;
 }
 
+bool kube_size_is_full_known(const struct kube_sizes *sizes, const char *name)
+{
+	const struct kube_size *size = kube_size_find(sizes, name);
+
+	return !size || !size->is_recorded;
+}
+
 int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct kube_pod *pod)
 {
 	int64_t sum = 0;
@@ -113,16 +120,16 @@ static int kube_size_read_recorded(const char *recorded, const char *name, struc
 }
 
 /* What is full for a container that sleeps already: somebody must have written it down. */
-static int kube_size_recall(const struct kube_pod *pod, const struct kube_container *c,
-			    const struct kube_sizes *known, struct kube_cpu *out)
+static int kube_size_recall(const struct kube_pod *pod, const struct kube_size *known,
+			    struct kube_size *out)
 {
-	const struct kube_size *size = kube_size_find(known, c->name);
-
-	if (size) {
-		*out = size->full;
+	if (known) {
+		out->full = known->full;
+		out->is_recorded = known->is_recorded;
 		return 0;
 	}
-	return kube_size_read_recorded(pod->recorded_full, c->name, out);
+	out->is_recorded = true;
+	return kube_size_read_recorded(pod->recorded_full, out->name, &out->full);
 }
 
 /* As an earlier doze has put it to sleep; the asleep size that is chosen now may be another. */
@@ -165,16 +172,17 @@ static int kube_size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 	snprintf(out->name, sizeof(out->name), "%s", c->name);
 	out->asleep = kube_size_asleep(pod, c, choice->asleep_millicpu);
 	if (kube_size_is_half_awake(c, out, before)) {
-		out->full = before->full;
+		out->full = before->full; /* its limit is granted, whoever has recorded it */
 		return 0;
 	}
 	if (kube_size_is_known_asleep(c, before)) {
 		out->full = before->full;
+		out->is_recorded = before->is_recorded;
 		out->asleep = before->asleep;
 		return 0;
 	}
 	if (c->spec.limit_millicpu != out->asleep.limit_millicpu ||
-	    kube_size_recall(pod, c, known, &out->full) == 0)
+	    kube_size_recall(pod, before, out) == 0)
 		return 0;
 	snprintf(
 		error, KUBE_SIZE_ERROR_MAX,
@@ -451,6 +459,8 @@ char *kube_size_format(const struct kube_sizes *sizes)
 		cJSON_AddStringToObject(item, "name", size->name);
 		kube_size_add_millicpu(item, "requestMillicpu", size->full.request_millicpu);
 		kube_size_add_millicpu(item, "limitMillicpu", size->full.limit_millicpu);
+		if (size->is_recorded)
+			cJSON_AddTrueToObject(item, "isRecorded");
 		kube_size_add_millicpu(item, "asleepRequestMillicpu",
 				       size->asleep.request_millicpu);
 		kube_size_add_millicpu(item, "asleepLimitMillicpu", size->asleep.limit_millicpu);
@@ -476,6 +486,7 @@ static bool kube_size_parse_container(struct kube_size *out, const cJSON *contai
 	struct kube_cpu *full = &out->full, *asleep = &out->asleep;
 
 	snprintf(out->name, sizeof(out->name), "%s", name);
+	out->is_recorded = kube_json_is_true(container, "isRecorded");
 	return *name && strlen(name) < sizeof(out->name) &&
 	       kube_size_read_millicpu(container, "requestMillicpu", &full->request_millicpu) &&
 	       kube_size_read_millicpu(container, "limitMillicpu", &full->limit_millicpu) &&

@@ -28,6 +28,11 @@ struct kube_size {
 	struct kube_cpu full;
 	struct kube_cpu asleep;
 	int restart_count; /* when this was planned */
+	/*
+	 * full is what the annotation doze.dev/full says, which anybody may have written: the API
+	 * server may refuse it, and until it has granted it no cgroup gets it.
+	 */
+	bool is_recorded;
 };
 
 struct kube_sizes {
@@ -78,6 +83,9 @@ const struct kube_size *kube_size_find(const struct kube_sizes *sizes, const cha
  * cgroup: the pod's own, or the sum of its containers' if all have one.
  */
 int64_t kube_size_full_limit(const struct kube_sizes *sizes, const struct kube_container *c);
+
+/* Whether the full limit of a container is known to be no more than it had, or was granted. */
+bool kube_size_is_full_known(const struct kube_sizes *sizes, const char *name);
 int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct kube_pod *pod);
 
 /* Whether that container is one of those to be put to sleep. */

@@ -122,9 +122,19 @@ static void pod_size_recall(struct pod_size_search *s)
 	s->out->pid = pod_cgroups_process(s->cgroups);
 }
 
+static bool pod_size_is_pod_known(const struct pod_size_search *s, const struct kube_sizes *sizes)
+{
+	for (size_t i = 0; i < s->pod->containers_len; i++) {
+		if (!kube_size_is_full_known(sizes, s->pod->containers[i].name))
+			return false;
+	}
+	return true;
+}
+
 /*
  * What is not known of the full size of the cgroups is what the API server will ask for. A limit
- * that is as small as asleep may be none that anybody has chosen.
+ * that is as small as asleep may be none that anybody has chosen; and what an annotation says may
+ * be more than the API server grants.
  */
 static void pod_size_derive_full(struct pod_size_search *s)
 {
@@ -132,12 +142,14 @@ static void pod_size_derive_full(struct pod_size_search *s)
 	const char *unknown;
 	size_t at = 0;
 
-	pod_cgroups_derive_full(s->cgroups, NULL, kube_size_full_pod_limit(sizes, s->pod));
+	if (pod_size_is_pod_known(s, sizes))
+		pod_cgroups_derive_full(s->cgroups, NULL, kube_size_full_pod_limit(sizes, s->pod));
 	for (size_t i = 0; i < s->pod->containers_len; i++) {
 		const struct kube_container *c = &s->pod->containers[i];
 		int64_t limit = kube_size_full_limit(sizes, c);
 
-		if (limit < 0 || limit > s->settings->config->asleep_millicpu)
+		if (kube_size_is_full_known(sizes, c->name) &&
+		    (limit < 0 || limit > s->settings->config->asleep_millicpu))
 			pod_cgroups_derive_full(s->cgroups, c->name, limit);
 	}
 	while ((unknown = pod_cgroups_unknown(s->cgroups, &at)))
