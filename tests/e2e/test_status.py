@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A reason for everything: doze status, /metrics and /status tell what a target does, and why."""
+import contextlib
 import http.client
 import json
 import os
@@ -158,6 +159,58 @@ def socket_of_a_killed_doze_is_taken_over_and_that_of_a_live_one_is_not(t):
     other = t.plain_doze(net, "run", "-p", "8081", f"--socket={path}", "--", "sleep", "100")
     equal(other.wait(), 1, "exit status")
     check(f"'{path}'" in other.stderr.lines[-1], f"not said: {other.stderr.lines}")
+
+
+@test()
+def file_that_is_no_socket_is_left_alone(t):
+    net, path = t.net(), socket_path(t)
+    with open(path, "w") as precious:
+        precious.write("precious")
+    doze = t.plain_doze(net, "run", "-p", "8080", f"--socket={path}", "--", "sleep", "100")
+    equal(doze.wait(), 1, "exit status")
+    check(f"'{path}' is there and is no socket" in doze.stderr.lines[-1], str(doze.stderr.lines))
+    with open(path) as precious:
+        equal(precious.read(), "precious", "the file")
+
+
+@test()
+def socket_that_a_killed_doze_has_left_is_swept(t):
+    dead, live = (f"/run/doze/test-{os.getpid()}-{name}.sock" for name in ("dead", "live"))
+    os.makedirs("/run/doze", exist_ok=True)
+    for path in dead, live:
+        t.stack.callback(lambda path=path: os.path.exists(path) and os.unlink(path))
+    listener = t.stack.enter_context(socket.socket(socket.AF_UNIX))
+    listener.bind(live)
+    listener.listen()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(dead)
+    t.sweep(t.net())
+    check(not os.path.exists(dead), "the socket of nobody is left")
+    check(os.path.exists(live), "the socket of somebody is swept")
+
+
+@test()
+def crowd_at_the_address_leaves_descriptors_for_a_wake(t):
+    net = t.net()
+    doze = serve(t, net, "--listen=:9090", "--socket=none", wrap=("prlimit", "--nofile=200:200"))
+    doze.wait_asleep()
+    with contextlib.ExitStack() as crowd:
+        for _ in range(300):
+            sock = crowd.enter_context(net.path("lo").socket())
+            sock.setblocking(False)
+            sock.connect_ex(LISTEN)
+        equal(ask(net, "GET", "/healthz"), (200, "ok\n"), "/healthz")
+        with Http(net.path()) as connection:
+            connection.get()
+        check(len(doze.stderr.lines) < 100, f"{len(doze.stderr.lines)} lines are logged")
+
+
+@test()
+def command_has_the_limit_that_doze_was_started_with(t):
+    net = t.net()
+    doze = t.plain_doze(net, "run", "-p", "8080", "--", "sh", "-c", "ulimit -Sn",
+                        wrap=("prlimit", "--nofile=200:300"))
+    equal(doze.stdout.lines, ["200"], "the limit")
 
 
 @test()

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* libevent's evhttp, with small limits: a request to us has no body. */
+/* What is answered to which path, and where it is listened. */
 #include "report/server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
-#include <event2/listener.h>
+#include <glob.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,95 +14,126 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/acceptor.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "report/metrics.h"
+#include "report/server_connection.h"
 #include "report/status_json.h"
 #include "report/status_text.h"
 
-#define SERVER_BODY_MAX	   0
-#define SERVER_HEADERS_MAX 8192
-#define SERVER_TIMEOUT_S   10
+enum server_place {
+	SERVER_UNIX,
+	SERVER_TCP,
+	SERVER_PLACES
+};
 
 struct server {
 	struct server_settings settings;
-	struct evhttp *http;
+	struct server_connections connections;
+	struct acceptor *acceptors[SERVER_PLACES];
+	int listen_fds[SERVER_PLACES];
 	bool has_socket; /* ours to remove */
 };
 
-static void server_reply(struct evhttp_request *request, const char *type, const char *text,
-			 size_t len)
-{
-	struct evbuffer *body = evbuffer_new();
+/* --- answers --- */
 
-	if (!body) {
-		evhttp_send_error(request, HTTP_INTERNAL, NULL);
-		return;
-	}
-	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
-	evbuffer_add(body, text, len);
-	evhttp_send_reply(request, HTTP_OK, "OK", body);
-	evbuffer_free(body);
+static void server_answer_with(struct server_answer *out, const char *type, char *body)
+{
+	out->code = body ? 200 : 500;
+	out->type = type;
+	out->body = body;
+	out->len = body ? strlen(body) : 0;
 }
 
-static void server_reply_printed(const struct server *s, struct evhttp_request *request,
-				 const char *type,
-				 void (*print)(FILE *out, const struct status *status))
+static char *server_print(const struct status *status,
+			  void (*print)(FILE *out, const struct status *status))
 {
 	_cleanup_(freep) char *text = NULL;
-	struct status status = { 0 };
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 
-	if (!out) {
-		evhttp_send_error(request, HTTP_INTERNAL, NULL);
+	if (!out)
+		return NULL;
+	print(out, status);
+	return fclose(out) == 0 ? TAKE_PTR(text) : NULL;
+}
+
+static void server_answer(void *arg, const char *path, struct server_answer *out)
+{
+	static const char plain[] = "text/plain; charset=utf-8";
+	const struct server *s = arg;
+	struct status status = { 0 };
+
+	if (strcmp(path, "/healthz") == 0) {
+		server_answer_with(out, plain, strdup("ok\n"));
 		return;
 	}
 	s->settings.snapshot(s->settings.arg, &status);
-	print(out, &status);
-	if (fclose(out) == 0)
-		server_reply(request, type, text, len);
-	else
-		evhttp_send_error(request, HTTP_INTERNAL, NULL);
+	if (strcmp(path, "/metrics") == 0)
+		server_answer_with(out, METRICS_CONTENT_TYPE, server_print(&status, metrics_print));
+	else if (strcmp(path, SERVER_STATUS_JSON) == 0)
+		server_answer_with(out, "application/json", status_json_format(&status));
+	else if (strcmp(path, SERVER_STATUS_TEXT) == 0)
+		server_answer_with(out, plain, server_print(&status, status_text_print));
 }
 
-static void server_on_metrics(struct evhttp_request *request, void *arg)
+static void server_on_accepted(void *arg, int fd)
 {
-	server_reply_printed(arg, request, METRICS_CONTENT_TYPE, metrics_print);
+	struct server *s = arg;
+
+	server_connections_add(&s->connections, fd);
 }
 
-static void server_on_status_text(struct evhttp_request *request, void *arg)
+/* --- the unix socket --- */
+
+enum server_found {
+	SERVER_FOUND_NOTHING,
+	SERVER_FOUND_FILE,
+	SERVER_FOUND_DEAD,
+	SERVER_FOUND_LIVE
+};
+
+/* What is at that path: a socket that nobody listens on is of a doze that was killed. */
+static enum server_found server_find(const struct sockaddr_un *address)
 {
-	server_reply_printed(arg, request, "text/plain; charset=utf-8", status_text_print);
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+
+	if (lstat(address->sun_path, &st) < 0)
+		return SERVER_FOUND_NOTHING;
+	if (!S_ISSOCK(st.st_mode))
+		return SERVER_FOUND_FILE;
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+	    errno == ECONNREFUSED)
+		return SERVER_FOUND_DEAD;
+	return SERVER_FOUND_LIVE;
 }
 
-static void server_on_status(struct evhttp_request *request, void *arg)
+static int server_set_path(struct sockaddr_un *address, const char *path, const char *suffix)
 {
-	const struct server *s = arg;
-	_cleanup_(freep) char *text = NULL;
-	struct status status = { 0 };
-
-	s->settings.snapshot(s->settings.arg, &status);
-	text = status_json_format(&status);
-	if (text)
-		server_reply(request, "application/json", text, strlen(text));
-	else
-		evhttp_send_error(request, HTTP_INTERNAL, NULL);
+	address->sun_family = AF_UNIX;
+	return snprintf(address->sun_path, sizeof(address->sun_path), "%s%s", path, suffix) <
+			       (int)sizeof(address->sun_path)
+		       ? 0
+		       : -ENAMETOOLONG;
 }
 
-static void server_on_healthz(struct evhttp_request *request, void *arg)
+/* Those of dozes that were killed: a name with a PID in it is nobody's to take over. */
+static void server_sweep(void)
 {
-	(void)arg;
-	server_reply(request, "text/plain", "ok\n", 3);
-}
+	glob_t found;
 
-/* --- listening --- */
+	if (glob(SERVER_DIRECTORY "/*.sock", 0, NULL, &found) != 0)
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		struct sockaddr_un address;
 
-static bool server_is_listened_on(const struct sockaddr_un *address)
-{
-	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+		if (server_set_path(&address, found.gl_pathv[i], "") == 0 &&
+		    server_find(&address) == SERVER_FOUND_DEAD)
+			unlink(address.sun_path);
+	}
+	globfree(&found);
 }
 
 static int server_make_directory(const char *path)
@@ -120,72 +149,154 @@ static int server_make_directory(const char *path)
 	return mkdir(directory, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-/* Only root may ask: made so before anybody can connect. */
-static int server_bind_unix(const struct sockaddr_un *address)
+/*
+ * Only root may ask: made so before anybody can connect. The socket gets its name when it is
+ * listened on, lest another doze sweep it; link(2) takes no name that somebody else has.
+ */
+static int server_bind_unix(const char *path)
 {
 	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un beside;
 	mode_t mask;
-	int r;
+	int r = server_set_path(&beside, path, "~");
 
-	if (fd < 0)
-		return -errno;
-	if (server_is_listened_on(address))
-		return -EADDRINUSE;
-	unlink(address->sun_path);
+	if (fd < 0 || r < 0)
+		return fd < 0 ? -errno : r;
+	if (server_find(&beside) == SERVER_FOUND_DEAD)
+		unlink(beside.sun_path);
 	mask = umask(0177);
-	r = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	r = bind(fd, (const struct sockaddr *)&beside, sizeof(beside)) < 0 ? -errno : 0;
 	umask(mask);
-	if (r < 0 || listen(fd, SOMAXCONN) < 0)
-		return r < 0 ? r : -errno;
-	return TAKE_FD(fd);
+	if (r < 0)
+		return r;
+	if (listen(fd, SOMAXCONN) < 0 || link(beside.sun_path, path) < 0)
+		r = -errno;
+	unlink(beside.sun_path);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int server_take_path(const char *path)
+{
+	struct sockaddr_un address;
+	int r = server_set_path(&address, path, "");
+
+	if (r < 0)
+		return log_err(r, "--socket: '%s'", path);
+	switch (server_find(&address)) {
+	case SERVER_FOUND_FILE:
+		return log_err(-EEXIST,
+			       "--socket: '%s' is there and is no socket: remove it, or "
+			       "choose another path",
+			       path);
+	case SERVER_FOUND_LIVE:
+		return log_err(-EADDRINUSE, "--socket: somebody listens on '%s'", path);
+	case SERVER_FOUND_DEAD:
+		unlink(path);
+		break;
+	case SERVER_FOUND_NOTHING:
+		break;
+	}
+	r = server_make_directory(path);
+	if (r == 0)
+		r = server_bind_unix(path);
+	return r < 0 ? log_err(r, "cannot listen on the socket '%s'", path) : r;
 }
 
 static int server_listen_unix(struct server *s)
 {
 	const char *path = s->settings.socket_path;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int r;
 
 	if (!path)
 		return 0;
-	if (strlen(path) >= sizeof(address.sun_path))
-		return log_err(-ENAMETOOLONG, "--socket: '%s'", path);
-	memcpy(address.sun_path, path, strlen(path));
-	r = server_make_directory(path);
-	if (r == 0)
-		r = server_bind_unix(&address);
+	server_sweep();
+	r = server_take_path(path);
 	if (r < 0)
-		return log_err(r, "cannot listen on the socket '%s'", path);
+		return r;
+	s->listen_fds[SERVER_UNIX] = r;
 	s->has_socket = true;
-	if (evhttp_accept_socket(s->http, r) < 0) {
-		close(r);
-		return log_err(-ENOMEM, "cannot listen on the socket '%s'", path);
+	r = acceptor_new(&s->acceptors[SERVER_UNIX], s->settings.base, r, "who asks for the status",
+			 server_on_accepted, s);
+	return r < 0 ? log_err(r, "cannot listen on the socket '%s'", path) : 0;
+}
+
+/* --- the address --- */
+
+struct server_address {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	};
+	socklen_t len;
+};
+
+/* "127.0.0.1:9090", "[::1]:9090"; ":9090" is every address, of IPv4 as well. */
+static int server_parse_address(const char *text, struct server_address *out)
+{
+	char host[INET6_ADDRSTRLEN + 2] = "";
+	const char *colon = strrchr(text, ':');
+	in_port_t port_be = htons((uint16_t)atoi(colon ? colon + 1 : ""));
+	size_t len = colon ? (size_t)(colon - text) : sizeof(host);
+
+	if (len >= sizeof(host))
+		return -EINVAL;
+	memcpy(host, text, len);
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, host, &out->ipv4.sin_addr) == 1) {
+		out->ipv4.sin_family = AF_INET;
+		out->ipv4.sin_port = port_be;
+		out->len = sizeof(out->ipv4);
+		return 0;
 	}
-	return 0;
+	out->ipv6.sin6_family = AF_INET6;
+	out->ipv6.sin6_port = port_be;
+	out->len = sizeof(out->ipv6);
+	if (!len)
+		return 0;
+	host[len - 1] = '\0'; /* the bracket */
+	return inet_pton(AF_INET6, host + 1, &out->ipv6.sin6_addr) == 1 ? 0 : -EINVAL;
+}
+
+static int server_bind_tcp(const char *listen_at)
+{
+	static const int on = 1, off = 0;
+	struct server_address at;
+	_cleanup_(closep) int fd = -1;
+	int r = server_parse_address(listen_at, &at);
+
+	if (r < 0)
+		return r;
+	fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 && errno == EAFNOSUPPORT && *listen_at == ':') {
+		/* A machine without IPv6. */
+		at.ipv4 = (struct sockaddr_in){ .sin_family = AF_INET,
+						.sin_port = at.ipv6.sin6_port };
+		at.len = sizeof(at.ipv4);
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	}
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, &at.any, at.len) < 0 || listen(fd, SOMAXCONN) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }
 
 static int server_listen_tcp(struct server *s)
 {
-	const char *listen_at = s->settings.listen;
-	char host[INET6_ADDRSTRLEN + 2];
-	const char *colon;
-	size_t len;
+	int r;
 
-	if (!listen_at)
+	if (!s->settings.listen)
 		return 0;
-	colon = strrchr(listen_at, ':');
-	len = colon ? (size_t)(colon - listen_at) : sizeof(host);
-	if (len >= sizeof(host))
-		return log_err(-EINVAL, "--listen: '%s' is not an address and a port", listen_at);
-	/* An IPv6 address stands in brackets; without an address, it is every address. */
-	if (len && *listen_at == '[')
-		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen_at + 1);
-	else
-		snprintf(host, sizeof(host), "%.*s", (int)len, listen_at);
-	errno = 0;
-	if (evhttp_bind_socket(s->http, len ? host : "::", (uint16_t)atoi(colon + 1)) < 0)
-		return log_err(errno ? -errno : -EADDRNOTAVAIL, "cannot listen on '%s'", listen_at);
-	return 0;
+	r = server_bind_tcp(s->settings.listen);
+	if (r < 0)
+		return log_err(r, "cannot listen on '%s'", s->settings.listen);
+	s->listen_fds[SERVER_TCP] = r;
+	r = acceptor_new(&s->acceptors[SERVER_TCP], s->settings.base, r, "who asks for the status",
+			 server_on_accepted, s);
+	return r < 0 ? log_err(r, "cannot listen on '%s'", s->settings.listen) : 0;
 }
 
 int server_new(struct server **out, const struct server_settings *settings)
@@ -196,17 +307,11 @@ int server_new(struct server **out, const struct server_settings *settings)
 	if (!s)
 		return log_err(-ENOMEM, "cannot serve the status");
 	s->settings = *settings;
-	s->http = evhttp_new(settings->base);
-	if (!s->http)
-		return log_err(-ENOMEM, "cannot serve the status");
-	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-	evhttp_set_max_body_size(s->http, SERVER_BODY_MAX);
-	evhttp_set_max_headers_size(s->http, SERVER_HEADERS_MAX);
-	evhttp_set_timeout(s->http, SERVER_TIMEOUT_S);
-	evhttp_set_cb(s->http, "/metrics", server_on_metrics, s);
-	evhttp_set_cb(s->http, SERVER_STATUS_JSON, server_on_status, s);
-	evhttp_set_cb(s->http, SERVER_STATUS_TEXT, server_on_status_text, s);
-	evhttp_set_cb(s->http, "/healthz", server_on_healthz, s);
+	s->connections.base = settings->base;
+	s->connections.answer = server_answer;
+	s->connections.arg = s;
+	TAILQ_INIT(&s->connections.of);
+	s->listen_fds[SERVER_UNIX] = s->listen_fds[SERVER_TCP] = -1;
 	r = server_listen_unix(s);
 	if (r == 0)
 		r = server_listen_tcp(s);
@@ -222,8 +327,11 @@ void server_free(struct server **s)
 		return;
 	if ((*s)->has_socket)
 		unlink((*s)->settings.socket_path);
-	if ((*s)->http)
-		evhttp_free((*s)->http);
+	server_connections_close(&(*s)->connections);
+	for (size_t i = 0; i < SERVER_PLACES; i++) {
+		acceptor_free(&(*s)->acceptors[i]);
+		closep(&(*s)->listen_fds[i]);
+	}
 	free(*s);
 	*s = NULL;
 }

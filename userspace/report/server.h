@@ -26,8 +26,9 @@ struct server_settings {
 };
 
 /*
- * The caller owns *out. A socket file that nobody listens on any more is replaced; -EADDRINUSE:
- * somebody does. Logs its errors, -errno.
+ * The caller owns *out. A socket file that nobody listens on any more is replaced, and others of
+ * SERVER_DIRECTORY are removed; -EADDRINUSE: somebody does; -EEXIST: it is no socket. Logs its
+ * errors, -errno.
  */
 int server_new(struct server **out, const struct server_settings *settings);
 
