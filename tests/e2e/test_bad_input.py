@@ -3,6 +3,7 @@
 """What doze says when it cannot do what it was told: one line, the value in it, nothing left."""
 import os
 import signal
+import sys
 import threading
 
 import client
@@ -161,6 +162,21 @@ def port_has_a_doze_already(t, protocol, port):
         with Http(net.path()) as connection:
             connection.get()
             equal(connection.info().retransmits, 0, "retransmissions")
+
+
+@test()
+def nobody_without_rights_takes_the_lock_of_a_port(t):
+    """Anybody may bind the names that doze locks a port with."""
+    net = t.net()
+    squat = ("import socket, time; names = ['doze/port/8080/tcp', 'doze/port/8080/tcp/1']; "
+             "kept = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in names]; "
+             "[s.bind(chr(0) + n) for s, n in zip(kept, names)]; "
+             "print('bound', flush=True); time.sleep(100)")
+    squatter = t.process(*t.in_server(net, "setpriv", "--reuid=65534", "--regid=65534",
+                                      "--clear-groups", sys.executable, "-S", "-c", squat))
+    squatter.stdout.wait_for("bound")
+    t.doze(net).wait_asleep()
+    complains(t.plain_doze(net, *RUN, *TRUE), FAILURE, "'8080/tcp'")
 
 
 @test([("tcx",), ("tc",)])
