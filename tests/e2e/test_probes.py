@@ -250,9 +250,12 @@ def slow_download_over_a_carried_connection_arrives_whole(t):
         sock.sendall(b"GET /big/12 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         got = len(sock.recv(1000))
         time.sleep(3 * IDLE_S)  # the client's pause: all buffers in between are full
+        # What is left near the end may be in the client's kernel, and the application idle.
+        while got < 11 << 20:
+            equal(doze.count("asleep"), 1, "times it fell asleep before the end")
+            got += len(sock.recv(1 << 20))
         got += len(read_all(sock))
     check(got > 12 << 20, f"only {got} bytes of 12 MiB")
-    equal(doze.count("asleep"), 1, "times it fell asleep before the end")
 
 
 @test()

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Fuzzes the first line of a request to the server: what is taken for a path is one. */
-/* needs: userspace/report/server_request.c */
 #include <stdint.h>
 #include <string.h>
 
