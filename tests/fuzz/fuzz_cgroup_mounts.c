@@ -3,8 +3,6 @@
  * Fuzzes the parsers of /proc/self/mountinfo and /proc/PID/cgroup: an input is the text, in which
  * a byte of 1 stands for a thousand letters, so that names become too long soon enough.
  */
-/* needs: userspace/base/file.c userspace/base/descriptors.c userspace/base/log.c
- * userspace/base/log_limit.c */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,6 @@
  * What a file of the state directory says of a pod: it may be cut, old, or somebody else's. An
  * input is choices in the grammar below.
  */
-/* needs: userspace/base/file.c userspace/base/descriptors.c userspace/base/log.c
- * userspace/base/log_limit.c userspace/cgroup/watchdog.c */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -6,8 +6,6 @@
  * An input is a byte of rules, then steps: a byte that says what, and for a piece its length and
  * its bytes.
  */
-/* needs: userspace/base/address.c userspace/base/log.c userspace/base/log_limit.c
- * userspace/base/netns.c */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>

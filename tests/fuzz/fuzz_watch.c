@@ -3,8 +3,6 @@
  * Fuzzes the stream of a watch, and of a list: whatever comes, in pieces as long as the first byte
  * says, each line is an event or is refused.
  */
-/* needs: userspace/kube/kube_pod.c userspace/kube/kube_text.c userspace/kube/list_items.c */
-/* needs: userspace/kube/kube_container.c userspace/base/quantity.c userspace/kube/watch_line.c */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

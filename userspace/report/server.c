@@ -30,7 +30,7 @@ enum server_place {
 
 struct server {
 	struct server_settings settings;
-	struct server_connections connections;
+	struct server_connection_set connections;
 	struct acceptor *acceptors[SERVER_PLACES];
 	int listen_fds[SERVER_PLACES];
 	bool has_socket; /* ours to remove */
@@ -82,7 +82,7 @@ static void server_on_accepted(void *arg, int fd)
 {
 	struct server *s = arg;
 
-	server_connections_add(&s->connections, fd);
+	server_connection_set_add(&s->connections, fd);
 }
 
 /* --- the unix socket --- */
@@ -327,7 +327,7 @@ void server_free(struct server **s)
 		return;
 	if ((*s)->has_socket)
 		unlink((*s)->settings.socket_path);
-	server_connections_close(&(*s)->connections);
+	server_connection_set_close(&(*s)->connections);
 	for (size_t i = 0; i < SERVER_PLACES; i++) {
 		acceptor_free(&(*s)->acceptors[i]);
 		closep(&(*s)->listen_fds[i]);

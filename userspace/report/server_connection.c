@@ -16,7 +16,7 @@
 #include "report/server_request.h"
 
 struct server_connection {
-	struct server_connections *all;
+	struct server_connection_set *all;
 	TAILQ_ENTRY(server_connection) link;
 	struct bufferevent *stream;
 	struct timer *end;
@@ -138,7 +138,7 @@ static void server_connection_on_read(struct bufferevent *stream, void *arg)
 
 /* --- all of them --- */
 
-static void server_connections_make_room(struct server_connections *all)
+static void server_connection_set_make_room(struct server_connection_set *all)
 {
 	struct server_connection *c;
 
@@ -152,7 +152,7 @@ static void server_connections_make_room(struct server_connections *all)
 	server_connection_free(c ? c : TAILQ_FIRST(&all->of));
 }
 
-void server_connections_add(struct server_connections *all, int fd)
+void server_connection_set_add(struct server_connection_set *all, int fd)
 {
 	struct server_connection *c = calloc(1, sizeof(*c));
 
@@ -160,7 +160,7 @@ void server_connections_add(struct server_connections *all, int fd)
 		close(fd);
 		return;
 	}
-	server_connections_make_room(all);
+	server_connection_set_make_room(all);
 	c->all = all;
 	TAILQ_INSERT_TAIL(&all->of, c, link);
 	all->len++;
@@ -179,7 +179,7 @@ void server_connections_add(struct server_connections *all, int fd)
 	bufferevent_enable(c->stream, EV_READ | EV_WRITE);
 }
 
-void server_connections_close(struct server_connections *all)
+void server_connection_set_close(struct server_connection_set *all)
 {
 	while (!TAILQ_EMPTY(&all->of))
 		server_connection_free(TAILQ_FIRST(&all->of));

@@ -25,7 +25,7 @@ struct server_answer {
 	size_t len;
 };
 
-struct server_connections {
+struct server_connection_set {
 	struct event_base *base;
 	/* Fills in *out, which is a 404 without a body before. */
 	void (*answer)(void *arg, const char *path, struct server_answer *out);
@@ -35,8 +35,8 @@ struct server_connections {
 };
 
 /* Takes fd, which has been accepted and does not block. */
-void server_connections_add(struct server_connections *all, int fd);
+void server_connection_set_add(struct server_connection_set *all, int fd);
 
-void server_connections_close(struct server_connections *all);
+void server_connection_set_close(struct server_connection_set *all);
 
 #endif
