@@ -113,7 +113,8 @@ def test_the_sidecars_are_the_same_in_every_manifest():
     """What is tried with one of them (test_container.py) holds for all."""
     first, *others = manifests()
     for m in others:
-        for key in ("args", "env", "resources", "securityContext", "volumeMounts"):
+        for key in ("args", "env", "resources", "securityContext", "volumeMounts",
+                    "livenessProbe"):
             equal(m.doze[key], first.doze[key], f"{m.name}: {key}")
 
 
@@ -249,6 +250,16 @@ def test_the_application_has_a_limit_to_be_lowered():
     for m in manifests():
         for container in m.containers:
             check("cpu" in container["resources"]["limits"], f"{m.name}: {container['name']}")
+
+
+def test_each_sidecar_is_asked_whether_it_lives_where_it_listens():
+    text = help_text()
+    for m in manifests():
+        mounts = [v["mountPath"] for v in m.doze["volumeMounts"]]
+        command = m.doze["livenessProbe"]["exec"]["command"]
+        equal(command[:2], ["/doze", "status"], m.name)
+        check(os.path.dirname(command[2]) in mounts, f"{m.name}: {command[2]} is on no volume")
+        check(command[2] in text, f"doze sidecar does not listen at {command[2]}")
 
 
 def test_a_native_sidecar_restarts_always():
