@@ -7,6 +7,7 @@ usage: test_node_probes.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a 
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -15,7 +16,7 @@ import node as nodes
 from harness import Skip, equal, main, test
 from node import PodPath, asleep_pod, make_node, wait_until
 from pod import PROMPT_MS
-from probers import GrpcProbe, HttpProbe, TcpProbe
+from probers import GrpcProbe, HttpProbe, ProbeFailure, TcpProbe
 
 OTHER_ADDRESS = "10.244.15.1"  # of the node
 USED_PORT = 20001  # below those that the kernel gives out
@@ -38,6 +39,37 @@ def probes_of_the_kubelet_neither_wake_nor_fail(t):
         probe()
     equal(len(node.doze.lines.matching('msg="awake"')), 0, "wakes")
     pod.expect_answer(PROMPT_MS)
+
+
+def who_answers(probe):
+    try:
+        probe()
+    except ProbeFailure:
+        return "nobody"
+    return "doze" if b"X-Doze" in probe.answer else "application"
+
+
+@test([("throttle",), ("freeze",)])
+def probe_that_passed_while_doze_hung_wakes_nobody_when_it_goes_on(t, depth):
+    node, pod = asleep_pod(t, {"asleep": depth})
+    probe = HttpProbe(PodPath(node, pod), nodes.PORT, "/")
+    node.doze.signal_daemon(signal.SIGSTOP)
+    wait_until(lambda: who_answers(probe) == "application", "the gate has let it through")
+    node.doze.signal_daemon(signal.SIGCONT)
+    wait_until(lambda: who_answers(probe) == "doze", "doze goes on")
+    equal(node.doze.lines.matching('msg="awake"'), [], "wakes")
+    wait_until(lambda: depth == "throttle" or pod.is_frozen, "as deep as it was")
+
+
+@test()
+def client_that_passed_while_doze_hung_wakes_when_it_goes_on(t):
+    """From the address of probes."""
+    node, pod = asleep_pod(t, {"asleep": "throttle"})
+    node.doze.signal_daemon(signal.SIGSTOP)
+    wait_until(lambda: who_answers(HttpProbe(PodPath(node, pod), nodes.PORT, "/", "curl/8.0"))
+               == "application", "the gate has let it through")
+    node.doze.signal_daemon(signal.SIGCONT)
+    pod.wait_log("awake")
 
 
 @test()
