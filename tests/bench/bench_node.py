@@ -62,7 +62,7 @@ def measure_wakes():
 
 
 def measure_quiet(node, text):
-    pid = node.doze.pid
+    pid = node.doze.daemon_pid
     before, used_s = status_of(pid, "voluntary_ctxt_switches"), cpu_s(pid)
     time.sleep(QUIET_S)  # the time that is measured
     wakeups = (status_of(pid, "voluntary_ctxt_switches") - before) / QUIET_S
@@ -73,7 +73,7 @@ def measure_quiet(node, text):
 
 
 def measure_storm(node):
-    pid = node.doze.pid
+    pid = node.doze.daemon_pid
     used_s, begun_s = cpu_s(pid), time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(len(node.pods)) as pool:
         answers = list(pool.map(lambda pod: pod.request(), node.pods))

@@ -87,11 +87,11 @@ def bench_quiet():
     with Pod() as pod:
         pod.start_doze()
         pod.wait_asleep()
-        before = switches(pod.doze.pid)
+        before = switches(pod.doze.daemon_pid)
         # Not to be right, but to have something to count.
         pods_for_tests.time.sleep(QUIET_S)
-        per_s = (switches(pod.doze.pid) - before) / QUIET_S
-        status = read_status(pod.doze.pid)
+        per_s = (switches(pod.doze.daemon_pid) - before) / QUIET_S
+        status = read_status(pod.doze.daemon_pid)
     resident_kb, private_kb = (int(status[name].split()[0]) for name in ("VmRSS", "RssAnon"))
     print(f"asleep for {QUIET_S} s: {per_s:.1f} wake-ups/s (aim <= {AIM_WAKEUPS:.0f}: "
           f"{verdict(per_s <= AIM_WAKEUPS)}); resident {resident_kb} kB, of which {private_kb} kB "

@@ -27,7 +27,7 @@ import time
 import netns
 import pod as podlib
 from harness import Skip, note
-from pod import HERE, Process, ask, check, doze_binary, in_background, pods, stamp, wait_until
+from pod import HERE, Doze, ask, check, doze_binary, in_background, pods, stamp, wait_until
 from apiserver import FakeApiServer
 
 BRIDGE_ADDRESS, CLIENT_ADDRESS, PREFIX_LEN = "10.244.0.1", "10.244.15.254", 20
@@ -445,7 +445,7 @@ class Node:
         command = ["nsenter", f"--net=/run/netns/{self.namespace}", *wrap,
                    doze_binary(), "node",
                    "--idle-after=300ms", "--wake-timeout=3s", "--log-level", level, *flags]
-        return Process(command, "stderr", env=self.environment(**changes))
+        return Doze(command, "stderr", env=self.environment(**changes))
 
     def launch_doze(self, *flags, **options):
         if self.doze:

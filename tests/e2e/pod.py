@@ -211,6 +211,25 @@ class Process:
         return self.wait()
 
 
+class Doze(Process):
+    """`doze node` or `doze sidecar`: a supervisor, whose child is the daemon."""
+
+    @property
+    def daemon_pid(self):
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
+            return int(file.read().split()[0])
+
+    def signal_daemon(self, number):
+        os.kill(self.daemon_pid, number)
+
+    def kill(self):
+        """Both at once, as the end of a container does: neither sees the other's."""
+        if self.is_alive:
+            self.signal(signal.SIGSTOP)
+            self.signal_daemon(signal.SIGKILL)
+        return super().kill()
+
+
 class Answer:
     """How one connection went."""
 
@@ -358,7 +377,7 @@ class Pod:
                    *restless(idle), "--wake-timeout", wake_timeout, "--log-level", level,
                    *flags]
         self._answered = ""
-        self.doze = Process(command, "stderr", env=self.environment(**changes))
+        self.doze = Doze(command, "stderr", env=self.environment(**changes))
         return self.doze
 
     def start_doze(self, *flags, **options):

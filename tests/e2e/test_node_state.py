@@ -68,20 +68,31 @@ def who_calls_in_between_is_answered_slowly(t, how):
 @test()
 def pod_that_the_watchdog_has_thawed_is_frozen_again_when_doze_goes_on(t):
     node, pod = asleep_pod(t, {"asleep": "freeze"})
-    node.doze.signal(signal.SIGSTOP)
+    node.doze.signal_daemon(signal.SIGSTOP)
     wait_until(lambda: not pod.is_frozen, "the watchdog has thawed it")
-    node.doze.signal(signal.SIGCONT)
+    node.doze.signal_daemon(signal.SIGCONT)
     wait_until(lambda: pod.is_frozen, "it is frozen again")
     pod.expect_answer(PROMPT_MS)
 
 
+@test([("throttle",), ("freeze",)])
+def daemon_that_is_killed_six_times_is_started_anew_each_time(t, depth):
+    """By its supervisor: the runtime, which would wait longer each time, sees nothing of it."""
+    node, pod = asleep_pod(t, {"asleep": depth})
+    for kills in range(1, 7):
+        node.doze.signal_daemon(signal.SIGKILL)
+        check(pod.request().is_ok, f"lost after kill {kills}")
+        pod.wait_log("watching", count=kills + 1)
+        pod.expect_answer(PROMPT_MS)
+        pod.wait_asleep()
+    check(node.doze.is_alive, "the supervisor has ended")
+    equal(node.stop_doze(), 0, "status")
+
+
 @test()
 def who_calls_in_between_is_found_by_the_next_doze(t):
-    """When its watchdog was killed as well, as by the out-of-memory killer."""
+    """When its supervisor was killed as well, as with the container."""
     node, pod = asleep_pod(t, {"asleep": "freeze"})
-    with open(f"/proc/{node.doze.pid}/task/{node.doze.pid}/children", encoding="ascii") as file:
-        watchdog = int(file.read())
-    os.kill(watchdog, signal.SIGKILL)
     node.doze.kill()
     answer = pod.begin_request()
     node.start_doze()

@@ -105,10 +105,10 @@ def what_the_node_forwards_is_not_held_for_a_host_network_pod(t):
     edge.wait_asleep()
     with netns.inside(far):
         client = t.stack.enter_context(socket.socket())
-    os.kill(node.doze.pid, signal.SIGSTOP)  # nobody would deliver what is held
+    node.doze.signal_daemon(signal.SIGSTOP)  # nobody would deliver what is held
     client.settimeout(0.9)
     client.connect((nodes.CLIENT_ADDRESS, 9090))
-    os.kill(node.doze.pid, signal.SIGCONT)
+    node.doze.signal_daemon(signal.SIGCONT)
     server.accept()[0].close()
 
 

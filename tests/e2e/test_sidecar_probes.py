@@ -39,7 +39,7 @@ def a_pod_whose_kubelet_asks_again_and_again_sleeps_and_no_probe_fails():
 def doze_may_have_as_many_files_as_there_are():
     """Clients that it carries on must not take those of probes."""
     pod = sleeping_pod()
-    with open(f"/proc/{pod.doze.pid}/limits", encoding="ascii") as limits:
+    with open(f"/proc/{pod.doze.daemon_pid}/limits", encoding="ascii") as limits:
         soft, hard = next(line for line in limits if line.startswith("Max open files")).split()[3:5]
     check(soft == hard, f"{soft} files of {hard}")
 

@@ -31,6 +31,19 @@ def a_sidecar_that_was_killed_asleep_takes_over_and_loses_no_connection(kind):
     pod.wait_asleep()
 
 
+@test()
+def a_daemon_that_is_killed_is_started_anew_by_its_supervisor():
+    pod = sleeping_pod()
+    for kills in range(1, 4):
+        pod.doze.signal_daemon(signal.SIGKILL)
+        pod.doze.lines.wait('msg="watching"', count=kills + 1)
+        wait_until(lambda: pod.is_full, "the pod is grown without any traffic")
+        pod.expect_answer(PROMPT_MS)
+        pod.wait_asleep()
+    check(pod.doze.is_alive, "the supervisor has ended")
+    check(pod.stop_doze() == 0, "exit status")
+
+
 @test([("20m",), ("10m",)])
 def a_sidecar_that_was_killed_asleep_takes_over_with_another_size_than(size):
     pod = new_pod()

@@ -440,7 +440,7 @@ static void add_file_and_lose_two_watchdogs(struct watchdog *w)
 	struct event_base *base = event_base_new();
 
 	add_file(w);
-	if (watchdog_add(w, fifos[0], "0") < 0 || watchdog_replace(w, base) < 0)
+	if (watchdog_add(w, fifos[0], "0") < 0 || watchdog_join(w, base) < 0)
 		_exit(1);
 	for (int i = 0; i < 2; i++) {
 		pid_t pid = only_child();

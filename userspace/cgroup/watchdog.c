@@ -27,15 +27,18 @@
 /* One that ends again and again must not keep us busy. */
 #define WATCHDOG_PAUSE_NS NS_PER_S
 
+#define WATCHDOG_ALIVE_NS (10 * NS_PER_S)
+
 struct watchdog {
 	int fd;
-	pid_t pid;
+	pid_t pid; /* 0: our parent is the watchdog, or there is none now */
+	bool is_parent;
 	bool is_beating; /* since the last watchdog_rest() */
 	struct restores restores;
 	struct record record;
 	struct event_base *base;
 	struct event *on_end;
-	struct timer *again;
+	struct timer *timer;
 	uint64_t replaced_ns; /* when the last one was started in the place of another; 0: never */
 };
 
@@ -103,6 +106,21 @@ int watchdog_start(struct watchdog **out)
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(w);
+	return 0;
+}
+
+int watchdog_of_parent(struct watchdog **out, int fd)
+{
+	struct watchdog *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		close(fd);
+		return log_err(-ENOMEM, "cannot speak to the watchdog");
+	}
+	w->fd = fd;
+	w->is_parent = true;
+	w->record = RECORD_NONE;
+	*out = w;
 	return 0;
 }
 
@@ -224,18 +242,28 @@ static void watchdog_tell_all(struct watchdog *w)
 		watchdog_beat(w);
 }
 
-static void watchdog_on_again(void *arg)
+static void watchdog_start_another(struct watchdog *w)
 {
-	struct watchdog *w = arg;
-
 	w->replaced_ns = monotonic_ns();
 	if (watchdog_fork(w) < 0) {
-		timer_in_ns(w->again, WATCHDOG_PAUSE_NS);
+		timer_in_ns(w->timer, WATCHDOG_PAUSE_NS);
 		return;
 	}
 	watchdog_tell_all(w);
 	watchdog_listen(w);
 	log_warn("another watchdog has taken its place", "pid=%d", (int)w->pid);
+}
+
+static void watchdog_on_timer(void *arg)
+{
+	struct watchdog *w = arg;
+
+	if (!w->is_parent) {
+		watchdog_start_another(w);
+		return;
+	}
+	watchdog_send(w, WATCHDOG_ALIVE);
+	timer_in_ns(w->timer, WATCHDOG_ALIVE_NS);
 }
 
 static void watchdog_on_end(evutil_socket_t fd, short what, void *arg)
@@ -251,17 +279,21 @@ static void watchdog_on_end(evutil_socket_t fd, short what, void *arg)
 	waitpid(w->pid, NULL, 0);
 	w->pid = 0;
 	if (!w->replaced_ns || monotonic_ns() - w->replaced_ns >= WATCHDOG_PAUSE_NS)
-		watchdog_on_again(w);
+		watchdog_start_another(w);
 	else
-		timer_in_ns(w->again, WATCHDOG_PAUSE_NS);
+		timer_in_ns(w->timer, WATCHDOG_PAUSE_NS);
 }
 
-int watchdog_replace(struct watchdog *w, struct event_base *base)
+int watchdog_join(struct watchdog *w, struct event_base *base)
 {
 	w->base = base;
-	w->again = timer_new(base, watchdog_on_again, w);
-	if (!w->again)
+	w->timer = timer_new(base, watchdog_on_timer, w);
+	if (!w->timer)
 		return log_err(-ENOMEM, "cannot watch over the watchdog");
+	if (w->is_parent) {
+		timer_in_ns(w->timer, 0); /* when the loop begins */
+		return 0;
+	}
 	watchdog_listen(w);
 	return w->on_end ? 0 : -ENOMEM;
 }
@@ -271,7 +303,7 @@ void watchdog_free(struct watchdog **w)
 	if (!*w)
 		return;
 	watchdog_unlisten(*w);
-	timer_free(&(*w)->again);
+	timer_free(&(*w)->timer);
 	watchdog_send(*w, WATCHDOG_QUIT);
 	closep(&(*w)->fd);
 	if ((*w)->pid > 0)

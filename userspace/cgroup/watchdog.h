@@ -26,10 +26,17 @@ int watchdog_start(struct watchdog **out);
 void watchdog_keep_record(struct watchdog *w, const char *directory);
 
 /*
- * From now on another watchdog is started when it ends, from the loop of base, and told all that it
- * was told. -ENOMEM, logged.
+ * The watchdog is our parent (command/supervisor.h), which nothing replaces. fd, which is ours from
+ * now on, leads to it. -ENOMEM, logged.
  */
-int watchdog_replace(struct watchdog *w, struct event_base *base);
+int watchdog_of_parent(struct watchdog **out, int fd);
+
+/*
+ * From now on, from the loop of base, another watchdog is started when a child of ours ends, and
+ * told all that it was told; a parent is told every few seconds that the loop goes round. -ENOMEM,
+ * logged.
+ */
+int watchdog_join(struct watchdog *w, struct event_base *base);
 
 /* Whether one is there. Nothing should be put to sleep without. */
 bool watchdog_is_there(const struct watchdog *w);

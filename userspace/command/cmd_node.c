@@ -12,6 +12,7 @@
 #include "cgroup/watchdog.h"
 #include "command/command.h"
 #include "command/privilege.h"
+#include "command/supervisor.h"
 #include "config/config.h"
 #include "config/target_config.h"
 #include "kube/kube.h"
@@ -144,6 +145,8 @@ static int cmd_node_open_loop(struct cmd_node *c)
 {
 	int r = daemon_open_loop(&c->daemon, cmd_node_on_signal, c);
 
+	if (r == 0)
+		r = watchdog_join(c->watchdog, c->daemon.base);
 	if (r < 0)
 		return r;
 	c->stopping = timer_new(c->daemon.base, cmd_node_on_stopping, c);
@@ -237,18 +240,15 @@ static void cmd_node_take_down(struct cmd_node *c)
 	daemon_free(&c->daemon);
 }
 
-static int cmd_node_start(const struct config *config)
+static int cmd_node_daemon(const struct config *config, struct watchdog *watchdog)
 {
 	static struct cmd_node c = { .daemon = DAEMON_CLOSED };
 	int r;
 
 	c.config = config;
-	/* Before anything is opened that the watchdog would inherit. */
-	r = watchdog_start(&c.watchdog);
-	if (r == 0)
-		r = COMMAND_STEPS(&c, cmd_node_check_privileges, cmd_node_open_access,
-				  cmd_node_open_loop, cmd_node_open_gate, cmd_node_open_node,
-				  cmd_node_open_server);
+	c.watchdog = watchdog;
+	r = COMMAND_STEPS(&c, cmd_node_check_privileges, cmd_node_open_access, cmd_node_open_loop,
+			  cmd_node_open_gate, cmd_node_open_node, cmd_node_open_server);
 	if (r == 0) {
 		log_info("watching the node", "node=%s", config->node_name);
 		daemon_run(&c.daemon);
@@ -257,6 +257,16 @@ static int cmd_node_start(const struct config *config)
 	}
 	cmd_node_take_down(&c);
 	return r == 0 ? c.status : 1;
+}
+
+static int cmd_node_start(const struct config *config)
+{
+	const struct supervisor_settings settings = {
+		.daemon = cmd_node_daemon,
+		.config = config,
+	};
+
+	return supervisor_run(&settings);
 }
 
 const struct command cmd_node = {
@@ -277,8 +287,10 @@ const struct command cmd_node = {
 		"create. With --daemonset also namespaces and daemonsets: get; serviceaccounts, "
 		"clusterroles and clusterrolebindings: patch, each by its name. Kubernetes 1.33 or "
 		"newer.",
-	.signals = "Signals: SIGTERM and SIGINT end it; what becomes of pods that sleep, --on-exit "
-		   "and --daemonset say.",
+	.signals =
+		"The first process starts the one that works, and starts it anew when it is "
+		"killed, crashes, or hangs. Signals: SIGTERM and SIGINT end it; what becomes of pods that sleep, --on-exit "
+		"and --daemonset say.",
 	.exit_status = "Exit status: 0 after a signal, or when --uninstall is done; 2 if the flags "
 		       "are wrong; 1 if something else is.",
 };

@@ -146,7 +146,7 @@ static int cmd_run_open_loop(struct cmd_run *run)
 	if (r < 0)
 		return r;
 	watchdog_keep_record(run->watchdog, SERVER_DIRECTORY);
-	return watchdog_replace(run->watchdog, run->daemon.base);
+	return watchdog_join(run->watchdog, run->daemon.base);
 }
 
 static int cmd_run_open_gate(struct cmd_run *run)

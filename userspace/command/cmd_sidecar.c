@@ -14,6 +14,7 @@
 #include "base/util.h"
 #include "command/command.h"
 #include "command/privilege.h"
+#include "command/supervisor.h"
 #include "config/config.h"
 #include "kube/kube.h"
 #include "pod/pod_target.h"
@@ -31,6 +32,7 @@
 
 struct cmd_sidecar {
 	const struct config *config;
+	struct watchdog *watchdog;
 	struct daemon daemon;
 	struct target_seat seat;
 	struct kube_access access;
@@ -230,7 +232,9 @@ static int cmd_sidecar_open_server(struct cmd_sidecar *s)
 
 static int cmd_sidecar_open_loop(struct cmd_sidecar *s)
 {
-	return daemon_open_loop(&s->daemon, cmd_sidecar_on_signal, s);
+	int r = daemon_open_loop(&s->daemon, cmd_sidecar_on_signal, s);
+
+	return r < 0 ? r : watchdog_join(s->watchdog, s->daemon.base);
 }
 
 static int cmd_sidecar_check_privileges(struct cmd_sidecar *s)
@@ -268,15 +272,17 @@ static void cmd_sidecar_take_down(struct cmd_sidecar *s)
 	pod_target_free(&s->target);
 	timer_free(&s->retry);
 	timer_free(&s->stopping);
+	watchdog_free(&s->watchdog);
 	daemon_free(&s->daemon);
 }
 
-static int cmd_sidecar_start(const struct config *config)
+static int cmd_sidecar_daemon(const struct config *config, struct watchdog *watchdog)
 {
 	static struct cmd_sidecar s = { .daemon = DAEMON_CLOSED, .seat = TARGET_SEAT_CLOSED };
 	int r;
 
 	s.config = config;
+	s.watchdog = watchdog;
 	r = COMMAND_STEPS(&s, cmd_sidecar_check_privileges, cmd_sidecar_open_access,
 			  cmd_sidecar_open_loop, cmd_sidecar_open_backend, cmd_sidecar_prepare,
 			  cmd_sidecar_read_pod, cmd_sidecar_open_gate, cmd_sidecar_open_target,
@@ -285,6 +291,16 @@ static int cmd_sidecar_start(const struct config *config)
 		cmd_sidecar_main(&s);
 	cmd_sidecar_take_down(&s);
 	return r == 0 || r == -ECANCELED ? 0 : 1;
+}
+
+static int cmd_sidecar_start(const struct config *config)
+{
+	const struct supervisor_settings settings = {
+		.daemon = cmd_sidecar_daemon,
+		.config = config,
+	};
+
+	return supervisor_run(&settings);
 }
 
 const struct command cmd_sidecar = {
@@ -300,7 +316,9 @@ const struct command cmd_sidecar = {
 	.needs =
 		"Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; CAP_NET_RAW to replay on lo. Of the "
 		"API server it needs pods: get and pods/resize: patch. Kubernetes 1.33 or newer.",
-	.signals = "Signals: SIGTERM and SIGINT open the gate and ask for the full size.",
+	.signals =
+		"The first process starts the one that works, and starts it anew when it is "
+		"killed, crashes, or hangs. Signals: SIGTERM and SIGINT open the gate and ask for the full size.",
 	.exit_status = "Exit status: 0 after a signal or when the pod is gone; 2 if the flags are "
 		       "wrong; 1 if something else is.",
 };
