@@ -358,8 +358,7 @@ static __always_inline void gate_look_at_source(const struct parse_packet *p, __
 static __always_inline bool gate_is_repeated(const struct bpf_sock *sk,
 					     const struct parse_packet *p)
 {
-	/* The verifier allows no arithmetic with the pointer, and takes it as a number from here.
-	 */
+	/* The verifier allows no arithmetic with the pointer; from here on it is a number. */
 	const struct bpf_sock *volatile kept = sk;
 	void *address;
 	__u32 rcv_nxt;

@@ -133,8 +133,10 @@ enum gate_source {
 	GATE_SOURCE_NODE,
 	/* Any address that the kubelet may use: GATE_SOURCE_PROBE only for its connections. */
 	GATE_SOURCE_ANY,
-	/* None of --wake-from: it gets what the kernel gives, is not held, wakes nobody, and does
-	 * not count. */
+	/*
+	 * None of --wake-from: it gets what the kernel gives, is not held, wakes nobody, and does
+	 * not count.
+	 */
 	GATE_SOURCE_OUTSIDE,
 };
 

@@ -392,8 +392,10 @@ static bool is_kept_alive(const struct pair *p)
 	return info.tcpi_last_data_recv > info.tcpi_last_ack_recv + 500;
 }
 
-/* A delayed ACK of what has been received is on its way; the kernel delays it by 40 ms, 200 at
- * most. */
+/*
+ * A delayed ACK of what has been received is on its way; the kernel delays it by 40 ms, 200 at
+ * most.
+ */
 static bool is_half_a_second_old(const struct pair *p)
 {
 	return info_of(p->server).tcpi_last_data_recv > 500;

@@ -51,5 +51,6 @@ check_licences
 check_reference
 python3 tests/check/includes.py || fail
 python3 tests/check/prefixes.py || fail
+python3 tests/check/words.py || fail
 python3 tests/check/links.py || fail
 exit $failed

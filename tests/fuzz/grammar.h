@@ -12,8 +12,7 @@
 #define GRAMMAR_TEXTS_MAX 16
 #define GRAMMAR_ROOM	  (1 << 16)
 
-/* In a text, $X stands for the symbol X. The first text is taken at the input's end: no recursion.
- */
+/* $X stands for the symbol X. At the input's end the first text is taken: no recursion. */
 struct grammar_rule {
 	char symbol;
 	const char *texts[GRAMMAR_TEXTS_MAX]; /* NULL after the last */

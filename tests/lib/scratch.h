@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A directory for each test, as its setup and teardown: what is in it goes with it. Paths are below
- * root. */
+/*
+ * A directory for each test, as its setup and teardown: what is in it goes with it. Paths are below
+ * root.
+ */
 #ifndef DOZE_TESTS_SCRATCH_H
 #define DOZE_TESTS_SCRATCH_H
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Checksums of frames written out byte by byte, and of every shape that tests/lib/packet.c builds.
- */
+/* Checksums of frames written byte by byte, and of every shape that tests/lib/packet.c builds. */
 #include <stdlib.h>
 #include <string.h>
 

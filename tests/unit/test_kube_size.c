@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What full and asleep are for a pod, the patches between them, and how far the kubelet has come.
- */
+/* What full and asleep are for a pod, the patches between them, how far the kubelet has come. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>

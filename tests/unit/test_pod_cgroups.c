@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The full size of a pod's cgroups: kept, recognized, given back; in plain files, named as both
- * versions of cgroups name them. */
+/*
+ * The full size of a pod's cgroups: kept, recognized, given back; in plain files, named as both
+ * versions of cgroups name them.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* An event of the listening socket, which is taken off for a moment when nothing can be accepted.
- */
+/* An event of the listening socket, taken off for a moment when nothing can be accepted. */
 #include "base/acceptor.h"
 
 #include <errno.h>

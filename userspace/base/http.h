@@ -33,8 +33,7 @@ struct http_transfer {
 	void *arg;
 	/* Needed only by users of http_want_turn(). */
 	void (*turn)(void *arg);
-	/* http.c's own: whether it is in the list of those that want a turn, and its place there.
-	 */
+	/* http.c's own: whether it is in the list of those that want a turn, and where. */
 	bool wants_turn;
 	struct http_transfer *prev, *next;
 };

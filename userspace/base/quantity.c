@@ -96,8 +96,7 @@ int quantity_parse_duration(const char *text, uint64_t *ns_out)
 			return -EINVAL;
 		if (n.whole > QUANTITY_DURATION_MAX_NS / unit_ns)
 			return -ERANGE;
-		/* unit_ns is a multiple of 1000. So nothing overflows, and less than 1 ns is lost.
-		 */
+		/* unit_ns is a multiple of 1000: nothing overflows, and less than 1 ns is lost. */
 		total_ns += n.whole * unit_ns + n.billionths * (unit_ns / 1000) / (NS_PER_S / 1000);
 		if (total_ns > QUANTITY_DURATION_MAX_NS)
 			return -ERANGE;

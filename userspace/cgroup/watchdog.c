@@ -44,8 +44,10 @@ struct watchdog {
 
 /* --- the child --- */
 
-/* All but fd, which gets another number, and the standard ones: a link of the gate must end with
- * us. */
+/*
+ * All but fd, which gets another number, and the standard ones: a link of the gate must end with
+ * us.
+ */
 static int watchdog_close_others(int fd)
 {
 	int kept = STDERR_FILENO + 1;

@@ -21,8 +21,10 @@
 #include "report/server.h"
 #include "target/daemon.h"
 
-/* The API server has so long after SIGTERM, and the last doze waits so long for the others. The
- * DaemonSet gives 55 s; a service account that is being deleted counts for 60 s. */
+/*
+ * The API server has so long after SIGTERM, and the last doze waits so long for the others. The
+ * DaemonSet gives 55 s; a service account that is being deleted counts for 60 s.
+ */
 #define CMD_NODE_STOP_NS      (20 * NS_PER_S)
 #define CMD_NODE_RELEASE_NS   (45 * NS_PER_S)
 #define CMD_NODE_STOP_STEP_US 20000

@@ -20,7 +20,8 @@
 /* Records that are read in one turn: a flood of SYNs must not keep the loop from beating. */
 #define DATAPATH_RECORDS_MAX 16384
 
-/* The last lines of a message of libbpf: a verifier's log has thousands, and says why at its end.
+/*
+ * The last lines of a message of libbpf: a verifier's log has thousands and ends with the reason.
  */
 #define DATAPATH_LOG_LINES 20
 

@@ -9,8 +9,7 @@
 #define DRIVER_NAME_MAX	   32
 #define DRIVER_ADDRESS_LEN 6
 
-/* The driver's name, as `ethtool -i` shows it; empty for an interface without a driver, such as lo.
- */
+/* The driver's name, as `ethtool -i` shows it; empty where there is no driver, as for lo. */
 void driver_name(char out[DRIVER_NAME_MAX], const char *interface);
 
 /*

@@ -89,8 +89,7 @@ static int hooks_try(const struct hooks *h, struct hooks_link *link, enum hooks_
 
 	if (kind == HOOKS_TC)
 		return clsact_attach(&link->clsact, BPF_TC_INGRESS, program);
-	/* First in line: the gate must see a packet before another program drops or redirects it.
-	 */
+	/* First in line: the gate sees a packet before another program drops or redirects it. */
 	if (kind == HOOKS_TCX)
 		return hooks_attach_tcx(&link->gate, program, link->ifindex, HOOKS_BPF_F_BEFORE);
 	if (!link->has_ethernet)

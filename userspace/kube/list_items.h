@@ -21,8 +21,7 @@ struct list_items {
 /* Returns false to end it. */
 typedef bool (*list_items_fn)(void *arg, const struct kube_text *item);
 
-/* Calls each() for every item that ends within these bytes. false: no memory, or each() ended it.
- */
+/* Calls each() for every item that ends in these bytes. false: no memory, or each() ended it. */
 bool list_items_add(struct list_items *l, const char *bytes, size_t len, list_items_fn each,
 		    void *arg);
 void list_items_free(struct list_items *l);

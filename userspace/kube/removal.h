@@ -24,24 +24,24 @@ struct removal_settings {
 	const char *daemonset, *account;
 };
 
-/* Begins to protect the rights. base and kube are borrowed. The caller owns *out. -ENOMEM, logged.
- */
+/* Begins to protect the rights. Borrows base and kube. The caller owns *out. -ENOMEM, logged. */
 int removal_new(struct removal **out, struct event_base *base, struct kube *kube,
 		const struct removal_settings *settings);
-void removal_free(struct removal **r);
+void removal_free(struct removal **removal);
 
 /*
  * answer() is called once, later: is_removed if the DaemonSet or its namespace is gone or going, if
  * doze may not ask, and if nobody has answered for 3 s.
  */
 typedef void (*removal_answer_fn)(void *arg, bool is_removed);
-void removal_ask(struct removal *r, removal_answer_fn answer, void *arg);
+void removal_ask(struct removal *removal, removal_answer_fn answer, void *arg);
 
 /*
  * When this doze has nothing more to do. The first of the dozes, by the names of their pods, waits
  * until the others have ended, or until_ns, and gives the rights free; the others do not wait for
  * it, unless its node is down: then the next one is the first. done() is called once, later.
  */
-void removal_release(struct removal *r, uint64_t until_ns, void (*done)(void *arg), void *arg);
+void removal_release(struct removal *removal, uint64_t until_ns, void (*done)(void *arg),
+		     void *arg);
 
 #endif

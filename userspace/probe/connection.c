@@ -378,7 +378,8 @@ static void connection_on_tls_event(struct bufferevent *client, short what, void
 		return;
 	}
 	connection_fail(connection, "TLS has failed");
-	/* A client that looks at certificates refuses ours. If it tries again, the target is awake.
+	/*
+	 * A client that checks certificates refuses ours. When it tries again, the target is awake.
 	 */
 	set->settings.client(set->settings.arg, &flow);
 }

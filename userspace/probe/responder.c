@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Listens on any port, because steering does not look at it, and accepts no more than it can carry.
- */
+/* Listens on any port, because steering ignores it, and accepts no more than it can carry. */
 #include "probe/responder.h"
 
 #include <arpa/inet.h>

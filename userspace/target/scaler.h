@@ -47,7 +47,7 @@ enum scaler_event {
 	SCALER_GROWN, /* the backend has reached the full size */
 	SCALER_GROW_FAILED,
 	SCALER_GROW_REFUSED, /* the full size is refused; GROWN still comes if it is granted */
-	SCALER_READY,	     /* the readiness probe has answered */
+	SCALER_READY,	     /* the application has answered that it is ready */
 	SCALER_QUIET,	     /* the answer to LOOK: nothing is at work */
 	SCALER_BUSY,	     /* the answer to LOOK: something is at work */
 	SCALER_KEEP,	     /* stay awake, or wake, until RELEASE */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The conductor of one target: takes what the edges report (a held frame, a size reached, a probe
- * answered, a timer), asks the scaler what follows, and lets the edges do it.
+ * The conductor of one target: takes what the edges report (a held frame, a size reached, the
+ * application's answer, a timer), asks the scaler what follows, and lets the edges do it.
  */
 #ifndef DOZE_TARGET_H
 #define DOZE_TARGET_H

@@ -42,7 +42,8 @@ void target_effects_grow_now(void *arg)
 	backend_resize(t->edges.backend, BACKEND_FULL);
 }
 
-/* Behind an open gate no client waits: such a target takes no turn from those behind closed ones.
+/*
+ * Behind an open gate no client waits: such a target takes no turn from one behind a closed gate.
  */
 static void target_effects_grow(struct target *t)
 {
