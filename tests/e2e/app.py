@@ -14,11 +14,14 @@ every address of both families; http:PORT@ADDRESS is bound to that one alone:
   GET  /big/7       200, and seven MiB of zeros
   GET  /drip/7      200, and a byte at once and each 300 ms: seven of them
   GET  /burn/7      200, and a byte at once; then seven seconds of computing, and a byte
+  GET  /work/7      200, and a byte at once; after a second seven seconds of computing, as the
+                    clock has it, with a byte each 300 ms
   GET  /ask/9091/7  200, and a byte at once; then a byte when 127.0.0.1:9091 has answered /compute/7
 
 echo:PORT sends every byte back. banner:PORT speaks first: "hello\n", then it echoes.
 ticker:PORT sends a byte at once and each 300 ms, for as long as anybody is there.
-lazy:PORT accepts, and never reads. udp:PORT sends every datagram back.
+lazy:PORT accepts, and never reads. brief:PORT is as http, and closes a connection that has been
+silent for a second. udp:PORT sends every datagram back.
 
 --trap STATUS: SIGTERM, SIGINT and SIGHUP are each reported on stdout; when no more of them come,
 the process exits with STATUS.
@@ -39,6 +42,7 @@ THAW_GAP_S = 0.08  # nobody else stops us for that long, and being unready once 
 LAST_SIGNAL_S = 0.2
 STEP_S = 0.01
 DRIP_S = 0.3
+BRIEF_S = 1
 MIB = 1 << 20
 BACKLOG = 1024
 REASONS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
@@ -96,6 +100,16 @@ def burn(seconds):
         sum(range(10000))
 
 
+def work(connection, seconds):
+    """Its length is not known before."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n.")
+    time.sleep(1)
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        burn(DRIP_S)
+        connection.sendall(b".")
+
+
 def ask(port, seconds):
     with socket.create_connection(("127.0.0.1", port)) as upstream:
         upstream.sendall(b"GET /compute/%d HTTP/1.1\r\nConnection: close\r\n\r\n" % seconds)
@@ -115,6 +129,10 @@ def stream(connection, path):
     kind, _, number = path.removeprefix("/").partition("/")
     if kind in ("burn", "ask"):
         begin_early(connection, kind, [int(text) for text in number.split("/")])
+        return True
+    if kind == "work":
+        work(connection, int(number))
+        connection.shutdown(socket.SHUT_WR)
         return True
     if kind not in ("big", "drip"):
         return False
@@ -179,10 +197,15 @@ def listen(port, address):
     return socket.create_server((address, port), family=family, backlog=BACKLOG)
 
 
-def serve_http(listener):
+def serve_http(listener, silence_s=None):
     while True:
         connection, peer = listener.accept()
+        connection.settimeout(silence_s)
         start_thread(talk_http_quietly, connection, peer[0])
+
+
+def serve_briefly(listener):
+    serve_http(listener, BRIEF_S)
 
 
 def talk_echo(connection, greeting):
@@ -235,7 +258,7 @@ def serve_udp(server):
 
 SERVICES = {"http": (listen, serve_http), "echo": (listen, serve_echo),
             "banner": (listen, serve_banner), "lazy": (listen, serve_lazily),
-            "ticker": (listen, serve_ticker), "udp": (bind_udp, serve_udp)}
+            "ticker": (listen, serve_ticker), "brief": (listen, serve_briefly), "udp": (bind_udp, serve_udp)}
 
 
 def open_service(argument):

@@ -83,6 +83,18 @@ class Cgroup:
         else:
             self._write("cpu", "cpu.max", f"{quota_us} 100000")
 
+    def _burst_file(self):
+        return "cpu.cfs_burst_us" if self.version == 1 else "cpu.max.burst"
+
+    def has_burst(self):
+        return os.path.exists(self._path("cpu", self._burst_file()))
+
+    def burst_us(self):
+        return int(self._read("cpu", self._burst_file()))
+
+    def set_burst_us(self, burst_us):
+        self._write("cpu", self._burst_file(), str(burst_us))
+
     def entering(self):
         """Shell commands that move the shell in."""
         return "".join(f"echo 0 >{directory}/cgroup.procs; " for directory in self.directories)

@@ -10,7 +10,8 @@ import struct
 import time
 
 LIMIT_S = 30
-TCP_FIN_WAIT2 = 5
+TCP_ESTABLISHED = 1
+TCP_FIN_WAIT1 = 4
 
 
 class TcpInfo:

@@ -126,6 +126,11 @@ static bool is_reclaimed(void)
 	return memory_now() < MEMORY_BYTES / 2;
 }
 
+static bool is_frozen(void)
+{
+	return has(CONTAINER "/cgroup.events", "frozen 1");
+}
+
 static bool has_memory(void)
 {
 	return memory_now() >= MEMORY_BYTES;
@@ -197,6 +202,39 @@ static void test_pod(bool has_reclaim)
 	claim(loop_until(is_settled) && access(STATE, F_OK) < 0, "nothing is kept of it");
 }
 
+static void test_depth(void)
+{
+	struct backend *b = backend_pod_as_backend(rig.backend);
+	uint64_t throttled_us;
+
+	backend_set_connected(b, true);
+	claim(resize(BACKEND_ASLEEP), "it falls asleep with a client");
+	claim(has(CONTAINER "/cgroup.events", "frozen 0"), "it is not frozen then");
+	claim(has(CONTAINER "/cpu.max", "1000 100000"), "it is throttled");
+	claim(backend_throttled_us(b, &throttled_us) == 0, "its throttled time is counted");
+	backend_set_connected(b, false);
+	claim(loop_until(is_frozen), "it is frozen when the client has gone");
+	claim(resize(BACKEND_FULL), "it wakes again");
+	claim(has(CONTAINER "/cgroup.events", "frozen 0"), "it is thawed again");
+	claim(loop_until(is_settled), "its wake is over");
+}
+
+/* Kernel 5.14. */
+static void test_burst(void)
+{
+	if (access(CONTAINER "/cpu.max.burst", F_OK) < 0)
+		return;
+	claim(file_write(CONTAINER "/cpu.max", "50000 100000") == 0 &&
+		      file_write(CONTAINER "/cpu.max.burst", "40000") == 0,
+	      "it gets a burst");
+	claim(resize(BACKEND_ASLEEP), "it falls asleep with a burst");
+	claim(has(CONTAINER "/cpu.max", "1000 100000"), "its quota is less than the burst was");
+	claim(resize(BACKEND_FULL), "it wakes with a burst");
+	claim(has(CONTAINER "/cpu.max", "50000 100000"), "it has that quota");
+	claim(has(CONTAINER "/cpu.max.burst", "40000"), "it has that burst");
+	claim(loop_until(is_settled), "its last wake is over");
+}
+
 int main(int argc, char **argv)
 {
 	log_set_level(LOG_LEVEL_DEBUG);
@@ -210,6 +248,10 @@ int main(int argc, char **argv)
 		test_pod(argc > 1 && strcmp(argv[1], "yes") == 0);
 	else
 		claim(false, "its cgroups are found");
+	if (rig.backend) {
+		test_depth();
+		test_burst();
+	}
 	backend_pod_free(&rig.backend);
 	kill(rig.application, SIGKILL);
 	return 0;

@@ -103,3 +103,29 @@ TEST(a_pod_that_cannot_be_throttled_is_left_thawed)
 	backend_pod_leave_asleep(backend);
 	expect(APP, "cgroup.freeze", "0");
 }
+
+TEST(a_pod_with_a_client_is_throttled_and_frozen_when_that_has_gone)
+{
+	struct backend *b = backend_pod_as_backend(backend);
+
+	backend_set_connected(b, true);
+	backend_pod_resume(backend);
+	expect(APP, "cgroup.freeze", "0");
+	expect(APP, "cpu.max", "1000 100000");
+	backend_set_connected(b, false);
+	expect(APP, "cgroup.freeze", "1");
+	backend_set_connected(b, true);
+	expect(APP, "cgroup.freeze", "0");
+	expect(APP, "cpu.max", "1000 100000");
+}
+
+TEST(a_waking_pod_is_not_frozen_because_its_client_goes)
+{
+	struct backend *b = backend_pod_as_backend(backend);
+
+	backend_set_connected(b, true);
+	backend_pod_resume(backend);
+	backend_resize(b, BACKEND_FULL);
+	backend_set_connected(b, false);
+	expect(APP, "cgroup.freeze", "0");
+}

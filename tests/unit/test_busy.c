@@ -434,6 +434,63 @@ TEST(a_busy_connection_outweighs_those_that_are_stuck)
 /* clang-format off */
 
 /* What is at rest, but was in use lately, is worth another look. */
+TEST(a_client_is_connected_as_long_as_it_may_be_sent_something)
+{
+	static const struct {
+		const char *name;
+		struct busy_socket socket;
+		bool is_connected;
+	} rows[] = {
+		{ "at rest", { AT_REST }, true },
+		{ "never accepted", { AT_REST, .is_accepted = false }, true },
+		{ "has said nothing",
+		  { .state = TCP_ESTABLISHED, .is_accepted = true, .since_sent_ms = NEVER_MS },
+		  true },
+		{ "stuck", { AT_REST, .since_received_ms = MAX_MS, .since_sent_ms = MAX_MS }, true },
+		{ "a handshake", { .state = TCP_SYN_RECV }, false },
+		{ "the client says no more", { AT_REST, .state = TCP_CLOSE_WAIT }, true },
+		{ "the client says no more, long ago",
+		  { AT_REST, .state = TCP_CLOSE_WAIT, .since_received_ms = MAX_MS,
+		    .since_sent_ms = MAX_MS },
+		  false },
+		{ "the application says no more", { AT_REST, .state = TCP_FIN_WAIT2 }, false },
+		{ "closed by both", { AT_REST, .state = TCP_LAST_ACK }, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (verdict_of(&rows[i].socket, &usual).is_connected != rows[i].is_connected)
+			fail_msg("%s", rows[i].name);
+	}
+}
+
+TEST(probes_are_not_connected_clients_but_what_may_be_a_client_is)
+{
+	const struct busy_socket socket = { AT_REST };
+	struct busy_verdict v;
+
+	for (enum busy_probe probe = BUSY_PROBE_SILENT; probe <= BUSY_PROBE_HIDDEN; probe++) {
+		busy_init(&v);
+		busy_add_probe(&v, &socket, probe, &probes);
+		assert_int_equal(v.is_connected, probe != BUSY_PROBE_PLAIN);
+	}
+}
+
+TEST(the_last_data_sent_to_any_client_counts)
+{
+	const struct busy_socket never = { AT_REST, .since_sent_ms = NEVER_MS };
+	const struct busy_socket early = { AT_REST, .since_sent_ms = 70000 };
+	const struct busy_socket late = { AT_REST, .since_sent_ms = 20000 };
+	struct busy_verdict v;
+
+	busy_init(&v);
+	busy_add(&v, &never, &usual);
+	assert_true(v.since_sent_ms == UINT64_MAX);
+	busy_add(&v, &early, &usual);
+	busy_add(&v, &late, &usual);
+	busy_add(&v, &early, &usual);
+	assert_int_equal(v.since_sent_ms, 20000);
+}
+
 TEST(a_connection_with_payload_within_busy_max_is_in_use)
 {
 	static const struct {

@@ -154,6 +154,39 @@ TEST(a_wake_gives_quota_and_weight_back, .setup = scratch_make, .teardown = scra
 	both_versions(tell_wake);
 }
 
+static const char *burst_file(void)
+{
+	return mounts.controls[CGROUP_CPU].version == 2 ? "cpu.max.burst" : "cpu.cfs_burst_us";
+}
+
+/* The next doze gives the burst back, as the one before has kept it. */
+static void tell_burst(void)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID), *next = find(ID);
+	_cleanup_(freep) char *kept = NULL;
+
+	scratch_put(POD, burst_file(), "8");
+	scratch_put(APP, burst_file(), "7");
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	pod_cgroups_drop_bursts(p);
+	expect_text(POD, burst_file(), "0");
+	expect_text(APP, burst_file(), "0");
+	fall_asleep(APP);
+	fall_asleep(POD);
+	kept = pod_cgroups_format(p);
+	assert_int_equal(pod_cgroups_parse(next, kept), 0);
+	assert_int_equal(pod_cgroups_set_full(next), 0);
+	expect(APP, 100000, "39");
+	expect_text(POD, burst_file(), "8");
+	expect_text(APP, burst_file(), "7");
+}
+
+TEST(a_burst_is_dropped_before_a_sleep_and_given_back, .setup = scratch_make,
+     .teardown = scratch_remove)
+{
+	both_versions(tell_burst);
+}
+
 TEST(a_cgroup_without_a_weight_is_full_without, .setup = scratch_make, .teardown = scratch_remove)
 {
 	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;

@@ -38,7 +38,7 @@ static const char *const busy_reason_names[BUSY_REASONS] = {
 
 void busy_init(struct busy_verdict *verdict)
 {
-	*verdict = (struct busy_verdict){ .reason = BUSY_NOT };
+	*verdict = (struct busy_verdict){ .reason = BUSY_NOT, .since_sent_ms = UINT64_MAX };
 }
 
 /* The application can still send. After FIN_WAIT1 it has said that it will not. */
@@ -134,12 +134,24 @@ static void busy_note_waiting(struct busy_verdict *verdict, const struct busy_so
 	verdict->waiting = socket->flow;
 }
 
+/* A client that has closed its end sends no request, but may wait for the rest of an answer. */
+static void busy_note_connected(struct busy_verdict *verdict, const struct busy_socket *socket,
+				uint64_t max_ms)
+{
+	if (!busy_is_open(socket) ||
+	    (socket->state == TCP_CLOSE_WAIT && !busy_has_progressed(socket, max_ms)))
+		return;
+	verdict->is_connected = true;
+	verdict->since_sent_ms = min_u64(verdict->since_sent_ms, socket->since_sent_ms);
+}
+
 static void busy_add_within(struct busy_verdict *verdict, const struct busy_socket *socket,
 			    const struct busy_settings *settings, uint64_t recheck_max_ms)
 {
 	enum busy_reason reason = busy_reason_of(socket, settings->idle_ms);
 
 	busy_note_use(verdict, socket, settings->max_ms);
+	busy_note_connected(verdict, socket, settings->max_ms);
 	if (busy_is_stuck(socket, reason, settings->max_ms)) {
 		reason = BUSY_NOT;
 		if (verdict->reason == BUSY_NOT && !verdict->is_stuck) {

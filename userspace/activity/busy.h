@@ -78,6 +78,13 @@ struct busy_verdict {
 	 */
 	bool is_in_use;
 	struct gate_flow in_use;
+	/*
+	 * A client is connected, at rest or not: it may send its next request, or be sent something
+	 * by a timer of the application's. since_sent_ms: of all such clients, the last data to
+	 * one; UINT64_MAX: none was ever sent.
+	 */
+	bool is_connected;
+	uint64_t since_sent_ms;
 };
 
 void busy_init(struct busy_verdict *verdict);

@@ -7,6 +7,8 @@
 #define DOZE_BACKEND_H
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum backend_size {
@@ -30,7 +32,9 @@ typedef void (*backend_done_fn)(void *arg, enum backend_size size, int r);
 struct backend_ops {
 	void (*resize)(void *self, enum backend_size size);
 	int (*reassert)(void *self);
+	void (*set_connected)(void *self, bool is_connected);
 	int (*usage_us)(const void *self, uint64_t *out);
+	int (*throttled_us)(const void *self, uint64_t *out);
 	uint64_t (*reclaimed_bytes)(const void *self);
 };
 
@@ -55,6 +59,29 @@ static inline void backend_resize(struct backend *b, enum backend_size size)
 static inline int backend_reassert(struct backend *b)
 {
 	return b->ops->reassert ? b->ops->reassert(b->self) : 0;
+}
+
+/*
+ * Whether a client is connected: as long as one is, sleep is no deeper than a throttle, because all
+ * timers of a frozen process fire at the thaw, and close connections whose next request has come.
+ * Told before resize(ASLEEP), and when it has changed while asleep.
+ */
+static inline void backend_set_connected(struct backend *b, bool is_connected)
+{
+	if (b->ops->set_connected)
+		b->ops->set_connected(b->self, is_connected);
+}
+
+/* Whether it makes a difference to it. */
+static inline bool backend_has_depths(const struct backend *b)
+{
+	return b->ops->set_connected != NULL;
+}
+
+/* For how long its quota was used up so far. -ENODEV where the backend cannot know. */
+static inline int backend_throttled_us(const struct backend *b, uint64_t *out)
+{
+	return b->ops->throttled_us ? b->ops->throttled_us(b->self, out) : -ENODEV;
 }
 
 /* CPU time used so far. -ENODEV where the backend cannot know. */

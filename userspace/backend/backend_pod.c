@@ -42,6 +42,7 @@ struct backend_pod {
 	enum backend_pod_phase phase;
 	uint64_t settle_ns; /* the next pause */
 	uint64_t freeze_until_ns;
+	bool is_connected;   /* sleep is a throttle, whatever the settings say */
 	bool waits_for_kube; /* up: the cgroups could not be written */
 	bool has_fallen_back;
 	bool has_told; /* that somebody has undone this sleep */
@@ -61,7 +62,7 @@ static int backend_pod_write_state(struct backend_pod *b)
 static void backend_pod_sleeps(struct backend_pod *b)
 {
 	b->phase = BACKEND_POD_ASLEEP;
-	if (b->reclaim)
+	if (b->reclaim && !b->is_connected)
 		reclaim_start(b->reclaim);
 	backend_done(&b->backend, BACKEND_ASLEEP, 0);
 }
@@ -77,16 +78,21 @@ static void backend_pod_poll_freeze(struct backend_pod *b)
 		timer_in_ns(b->timer, BACKEND_POD_FREEZE_POLL_NS);
 }
 
+static bool backend_pod_may_freeze(const struct backend_pod *b)
+{
+	return b->settings.depth != BACKEND_POD_THROTTLE && !b->is_connected;
+}
+
 /* What the API server has not done, or cannot do. */
 static void backend_pod_go_deeper(struct backend_pod *b)
 {
 	int r = pod_cgroups_throttle(b->cgroups);
 
-	if (r == 0 && b->settings.depth != BACKEND_POD_THROTTLE)
+	if (r == 0 && backend_pod_may_freeze(b))
 		r = pod_cgroups_freeze(b->cgroups);
 	if (r < 0) {
 		backend_done(&b->backend, BACKEND_ASLEEP, r);
-	} else if (b->settings.depth == BACKEND_POD_THROTTLE) {
+	} else if (!backend_pod_may_freeze(b)) {
 		backend_pod_sleeps(b);
 	} else {
 		b->phase = BACKEND_POD_FREEZING;
@@ -130,6 +136,8 @@ static void backend_pod_shrink(struct backend_pod *b)
 		pod_cgroups_learn_full(b->cgroups, false);
 	if (r == 0)
 		r = backend_pod_write_state(b);
+	if (r == 0)
+		pod_cgroups_drop_bursts(b->cgroups);
 	b->phase = BACKEND_POD_ASKING;
 	if (r < 0)
 		backend_done(&b->backend, BACKEND_ASLEEP, r);
@@ -242,7 +250,7 @@ static int backend_pod_reassert(void *self)
 	struct backend_pod *b = self;
 
 	if (b->phase != BACKEND_POD_ASLEEP ||
-	    !pod_cgroups_are_undone(b->cgroups, b->settings.depth != BACKEND_POD_THROTTLE))
+	    !pod_cgroups_are_undone(b->cgroups, backend_pod_may_freeze(b)))
 		return 0;
 	if (!b->has_told)
 		log_warn("somebody has undone the sleep: it is set again", "pod=%s",
@@ -250,6 +258,37 @@ static int backend_pod_reassert(void *self)
 	b->has_told = true;
 	backend_pod_go_deeper(b);
 	return 0;
+}
+
+/* Thawed, it is still throttled. A freeze that is not done yet holds nobody up. */
+static void backend_pod_change_depth(struct backend_pod *b)
+{
+	if (backend_pod_may_freeze(b)) {
+		if (pod_cgroups_freeze(b->cgroups) == 0 && b->reclaim)
+			reclaim_start(b->reclaim);
+		return;
+	}
+	if (b->reclaim)
+		reclaim_stop(b->reclaim);
+	pod_cgroups_thaw(b->cgroups);
+}
+
+static void backend_pod_set_connected(void *self, bool is_connected)
+{
+	struct backend_pod *b = self;
+	bool has_changed = b->is_connected != is_connected;
+
+	b->is_connected = is_connected;
+	if (has_changed && b->phase == BACKEND_POD_ASLEEP &&
+	    b->settings.depth != BACKEND_POD_THROTTLE)
+		backend_pod_change_depth(b);
+}
+
+static int backend_pod_throttled_us(const void *self, uint64_t *out)
+{
+	const struct backend_pod *b = self;
+
+	return pod_cgroups_throttled_us(b->cgroups, out);
 }
 
 static int backend_pod_usage_us(const void *self, uint64_t *out)
@@ -283,7 +322,9 @@ void backend_pod_free(struct backend_pod **owned)
 static const struct backend_ops backend_pod_ops = {
 	.resize = backend_pod_resize,
 	.reassert = backend_pod_reassert,
+	.set_connected = backend_pod_set_connected,
 	.usage_us = backend_pod_usage_us,
+	.throttled_us = backend_pod_throttled_us,
 	.reclaimed_bytes = backend_pod_reclaimed_bytes,
 };
 

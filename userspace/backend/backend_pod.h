@@ -8,7 +8,8 @@
  *         has done it. What it actuates meanwhile on its way is overwritten again if it is less,
  *         and kept if it is more: then that is the full size.
  *   down  the API server first, until the kubelet has actuated it; then what the API server cannot
- *         do: the quota of a container without a limit, and the freezer.
+ *         do: the quota of a container without a limit, and, when no client is connected any
+ *         more, the freezer and the memory.
  *
  * A pod that the API server cannot or may not resize sleeps by its cgroups alone; so does one that
  * it refuses to resize. The text of what full is gets written before anything is made smaller, and

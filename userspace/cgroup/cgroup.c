@@ -238,6 +238,18 @@ static void cgroup_take_usage(struct cgroup *cg, const struct cgroup_mount *moun
 		cgroup_mounts_dir(&cg->controls[CGROUP_USAGE], mount, path);
 }
 
+/* On v1 the process may have a freezer of its own, and share its quota with the machine, or us. */
+static void cgroup_take_cpu_if_own(struct cgroup *cg, const struct cgroup_mount *mount,
+				   const char *text, const char *own_text)
+{
+	char path[PATH_MAX], own_path[PATH_MAX];
+
+	if (mount->version && cgroup_mounts_path(path, text, mount->version, CGROUP_CPU) == 0 &&
+	    cgroup_mounts_path(own_path, own_text, mount->version, CGROUP_CPU) == 0 &&
+	    strcmp(path, "/") != 0 && !cgroup_mounts_is_within(own_path, path))
+		cgroup_mounts_dir(&cg->controls[CGROUP_CPU], mount, path);
+}
+
 int cgroup_of_pid(struct cgroup *out, const struct cgroup_mounts *mounts,
 		  const struct cgroup_needs *needs, pid_t pid)
 {
@@ -263,6 +275,8 @@ int cgroup_of_pid(struct cgroup *out, const struct cgroup_mounts *mounts,
 				pid);
 	if (r < 0)
 		return r;
+	if (!needs->needs_cpu)
+		cgroup_take_cpu_if_own(&cg, &mounts->controls[CGROUP_CPU], text, own_text);
 	cgroup_take_usage(&cg, &mounts->controls[CGROUP_USAGE], text);
 	*out = cg;
 	cg = CGROUP_EMPTY;

@@ -18,7 +18,7 @@ struct cgroup {
 /* What has to be there. All functions below log their errors and return -errno. */
 struct cgroup_needs {
 	bool needs_freezer;
-	bool needs_cpu;
+	bool needs_cpu; /* else it is taken where it can be */
 };
 
 /* A cgroup of our own, doze/run-PID, in each hierarchy. */

@@ -34,6 +34,11 @@ static const char *cgroup_file_quota_name(int version)
 	return version == 2 ? "cpu.max" : "cpu.cfs_quota_us";
 }
 
+static const char *cgroup_file_burst_name(int version)
+{
+	return version == 2 ? "cpu.max.burst" : "cpu.cfs_burst_us";
+}
+
 static const char *cgroup_file_weight_name(int version)
 {
 	return version == 2 ? "cpu.weight" : "cpu.shares";
@@ -102,6 +107,20 @@ int cgroup_file_read_quota(const struct cgroup_dir *dir, char out[CGROUP_QUOTA_T
 int cgroup_file_write_quota(const struct cgroup_dir *dir, const char *text)
 {
 	return cgroup_file_write(dir->path, cgroup_file_quota_name(dir->version), text);
+}
+
+void cgroup_file_read_burst(const struct cgroup_dir *dir, char out[CGROUP_BURST_TEXT_MAX])
+{
+	int r = cgroup_file_read_line(dir->path, cgroup_file_burst_name(dir->version), out,
+				      CGROUP_BURST_TEXT_MAX);
+
+	if (r < 0 || strcmp(out, "0") == 0)
+		*out = '\0';
+}
+
+int cgroup_file_write_burst(const struct cgroup_dir *dir, const char *text)
+{
+	return cgroup_file_write(dir->path, cgroup_file_burst_name(dir->version), text);
 }
 
 int cgroup_file_read_weight(const struct cgroup_dir *dir, char out[CGROUP_WEIGHT_TEXT_MAX])
@@ -181,6 +200,24 @@ int cgroup_file_read_usage_us(const struct cgroup_dir *dir, uint64_t *out)
 	return r;
 }
 
+int cgroup_file_read_throttled_us(const struct cgroup_dir *dir, uint64_t *out)
+{
+	uint64_t periods, period_us;
+	char path[PATH_MAX];
+	int r;
+
+	if (!dir->version)
+		return -ENODEV;
+	r = cgroup_file_path(path, dir->path, "cpu.stat");
+	if (r == 0)
+		r = file_read_u64(path, "nr_throttled", &periods);
+	if (r == 0)
+		r = cgroup_file_read_period_us(dir, &period_us);
+	if (r == 0)
+		*out = periods * period_us;
+	return r;
+}
+
 int cgroup_file_freeze(const struct cgroup_dir *dir, bool is_frozen)
 {
 	const struct cgroup_file_freezer *freezer = cgroup_file_freezer(dir->version);
@@ -211,6 +248,11 @@ bool cgroup_file_is_freezing(const struct cgroup_dir *dir)
 int cgroup_file_quota_path(char out[PATH_MAX], const struct cgroup_dir *dir)
 {
 	return cgroup_file_path(out, dir->path, cgroup_file_quota_name(dir->version));
+}
+
+int cgroup_file_burst_path(char out[PATH_MAX], const struct cgroup_dir *dir)
+{
+	return cgroup_file_path(out, dir->path, cgroup_file_burst_name(dir->version));
 }
 
 int cgroup_file_freezer_path(char out[PATH_MAX], const struct cgroup_dir *dir)

@@ -17,6 +17,7 @@
 
 #define CGROUP_QUOTA_TEXT_MAX  64
 #define CGROUP_WEIGHT_TEXT_MAX 24
+#define CGROUP_BURST_TEXT_MAX  24
 
 /* A cgroup in the hierarchy of one controller. */
 struct cgroup_dir {
@@ -48,12 +49,26 @@ int cgroup_file_format_quota(const struct cgroup_dir *dir, int64_t millicpu,
 /* Whether that quota is more CPU than the other. False if either text is no quota. */
 bool cgroup_file_is_larger(int version, const char *quota, const char *than);
 
+/*
+ * How much of unused quota may be saved up: cpu.max.burst, or cpu.cfs_burst_us on v1. "" where it
+ * is 0, or the kernel has none (5.14). The kernel refuses a quota that is less than the burst, and
+ * a burst that is more than the quota: the burst is taken away first, and given back last.
+ */
+void cgroup_file_read_burst(const struct cgroup_dir *dir, char out[CGROUP_BURST_TEXT_MAX]);
+int cgroup_file_write_burst(const struct cgroup_dir *dir, const char *text);
+
 /* cpu.weight, or cpu.shares on v1. */
 int cgroup_file_read_weight(const struct cgroup_dir *dir, char out[CGROUP_WEIGHT_TEXT_MAX]);
 int cgroup_file_write_weight(const struct cgroup_dir *dir, const char *text);
 
 /* The CPU time used since the cgroup was made. -ENODEV: there is no such hierarchy. */
 int cgroup_file_read_usage_us(const struct cgroup_dir *dir, uint64_t *out);
+
+/*
+ * For how long, in all, the quota was used up before its period was over; a period counts whole.
+ * -ENODEV: there is no such hierarchy; -EINVAL: the kernel does not count.
+ */
+int cgroup_file_read_throttled_us(const struct cgroup_dir *dir, uint64_t *out);
 
 /* Asks the kernel to freeze all of its tasks, which takes a while, or thaws them at once. */
 int cgroup_file_freeze(const struct cgroup_dir *dir, bool is_frozen);
@@ -66,6 +81,7 @@ bool cgroup_file_is_freezing(const struct cgroup_dir *dir);
 
 /* For somebody who writes the file later: its path, and for the freezer the text that thaws. */
 int cgroup_file_quota_path(char out[PATH_MAX], const struct cgroup_dir *dir);
+int cgroup_file_burst_path(char out[PATH_MAX], const struct cgroup_dir *dir);
 int cgroup_file_freezer_path(char out[PATH_MAX], const struct cgroup_dir *dir);
 const char *cgroup_file_thawed(int version);
 

@@ -186,6 +186,7 @@ int pod_cgroups_take_full(struct pod_cgroups *p)
 			return log_err(r, "cannot read the CPU quota of '%s'",
 				       one->dirs[CGROUP_CPU].path);
 		pod_cgroups_read_weight(one, one->full.weight);
+		cgroup_file_read_burst(&one->dirs[CGROUP_CPU], one->full.burst);
 	}
 	return 0;
 }
@@ -290,6 +291,21 @@ static int pod_cgroups_write_quota(const struct pod_cgroup *one, const char *quo
 	return pod_cgroups_check_written(r, one, "quota", quota);
 }
 
+static void pod_cgroups_write_burst(const struct pod_cgroup *one, const char *burst)
+{
+	const struct cgroup_dir *dir = &one->dirs[CGROUP_CPU];
+	int r = *one->full.burst ? cgroup_file_write_burst(dir, burst) : 0;
+
+	if (r < 0 && !pod_cgroups_is_gone(r))
+		log_warn_err(r, "cannot set the CPU burst of '%s' to '%s'", dir->path, burst);
+}
+
+void pod_cgroups_drop_bursts(const struct pod_cgroups *p)
+{
+	for (size_t i = 0; i < p->len; i++)
+		pod_cgroups_write_burst(&p->all[i], "0");
+}
+
 /* The asleep size may be more than the container has. */
 static const char *pod_cgroups_asleep_quota(const struct pod_cgroup *one)
 {
@@ -380,6 +396,8 @@ static int pod_cgroups_fill(struct pod_cgroup *one)
 	pod_cgroups_learn(one);
 	if (!pod_cgroups_has_full_quota(one))
 		r = pod_cgroups_write_quota(one, one->full.quota);
+	if (r == 0)
+		pod_cgroups_write_burst(one, one->full.burst);
 	if (!pod_cgroups_has_full_weight(one)) {
 		r_weight = cgroup_file_write_weight(&one->dirs[CGROUP_CPU], weight);
 		r_weight = pod_cgroups_check_written(r_weight, one, "weight", weight);
@@ -481,20 +499,33 @@ bool pod_cgroups_are_frozen(const struct pod_cgroups *p)
 
 /* --- what they use --- */
 
-int pod_cgroups_usage_us(const struct pod_cgroups *p, uint64_t *out)
+/* The sum over the containers. */
+static int pod_cgroups_sum(const struct pod_cgroups *p, enum cgroup_control control,
+			   int (*read_us)(const struct cgroup_dir *dir, uint64_t *out),
+			   uint64_t *out)
 {
-	if (!p->mounts->controls[CGROUP_USAGE].version)
+	if (!p->mounts->controls[control].version)
 		return -ENODEV;
 	*out = 0;
 	for (size_t i = 1; i < p->len; i++) {
-		uint64_t used_us;
-		int r = cgroup_file_read_usage_us(&p->all[i].dirs[CGROUP_USAGE], &used_us);
+		uint64_t us;
+		int r = read_us(&p->all[i].dirs[control], &us);
 
 		if (r < 0)
 			return r;
-		*out += used_us;
+		*out += us;
 	}
 	return 0;
+}
+
+int pod_cgroups_usage_us(const struct pod_cgroups *p, uint64_t *out)
+{
+	return pod_cgroups_sum(p, CGROUP_USAGE, cgroup_file_read_usage_us, out);
+}
+
+int pod_cgroups_throttled_us(const struct pod_cgroups *p, uint64_t *out)
+{
+	return pod_cgroups_sum(p, CGROUP_CPU, cgroup_file_read_throttled_us, out);
 }
 
 const char *pod_cgroups_memory_dir(const struct pod_cgroups *p, size_t i)

@@ -93,6 +93,12 @@ bool pod_cgroups_are_full(const struct pod_cgroups *p);
  */
 int pod_cgroups_set_full(struct pod_cgroups *p);
 
+/*
+ * Before anybody makes a quota smaller, as the kubelet does: the kernel refuses one that is less
+ * than the burst. pod_cgroups_set_full() gives it back.
+ */
+void pod_cgroups_drop_bursts(const struct pod_cgroups *p);
+
 /* Each container that is not throttled yet; none gets more than full. Logs its errors, -errno. */
 int pod_cgroups_throttle(struct pod_cgroups *p);
 
@@ -105,6 +111,9 @@ int pod_cgroups_thaw(struct pod_cgroups *p);
 
 /* The CPU time of the containers. -errno, not logged. */
 int pod_cgroups_usage_us(const struct pod_cgroups *p, uint64_t *out);
+
+/* For how long the containers have run into their quotas. -errno, not logged. */
+int pod_cgroups_throttled_us(const struct pod_cgroups *p, uint64_t *out);
 
 /* The directory of container i in cgroup v2, for its memory; NULL behind the last, or on v1. */
 const char *pod_cgroups_memory_dir(const struct pod_cgroups *p, size_t i);

@@ -14,6 +14,7 @@ static bool pod_cgroups_text_add(cJSON *to, const char *name, const struct pod_c
 	cJSON *item = cJSON_AddObjectToObject(to, name);
 
 	return item && (!*one->id || cJSON_AddStringToObject(item, "id", one->id)) &&
+	       (!*one->full.burst || cJSON_AddStringToObject(item, "burst", one->full.burst)) &&
 	       (!*one->full.weight || cJSON_AddStringToObject(item, "weight", one->full.weight)) &&
 	       (!*one->full.quota || cJSON_AddStringToObject(item, "quota", one->full.quota));
 }
@@ -53,10 +54,14 @@ static int pod_cgroups_text_take_one(struct pod_cgroup *one, const cJSON *item)
 	const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "id"));
 	const cJSON *weight = cJSON_GetObjectItemCaseSensitive(item, "weight");
 	const cJSON *quota = cJSON_GetObjectItemCaseSensitive(item, "quota");
+	const cJSON *burst = cJSON_GetObjectItemCaseSensitive(item, "burst");
 	int r = 0;
 
 	if (weight)
 		r = pod_cgroups_text_take(one->full.weight, sizeof(one->full.weight), weight,
+					  "0123456789");
+	if (r == 0 && burst)
+		r = pod_cgroups_text_take(one->full.burst, sizeof(one->full.burst), burst,
 					  "0123456789");
 	if (r == 0 && !quota)
 		return -ENOENT;

@@ -3,7 +3,7 @@
  * What full means for the cgroups of a pod, as the text of a state file. Pure.
  *
  *   {"version":1,"pod":{"quota":"100000 100000","weight":"39"},
- *    "containers":{"app":{"id":"0123...","quota":"max 100000","weight":"39"}}}
+ *    "containers":{"app":{"id":"0123...","quota":"20000 100000","weight":"39","burst":"9000"}}}
  */
 #ifndef DOZE_POD_CGROUPS_TEXT_H
 #define DOZE_POD_CGROUPS_TEXT_H
@@ -20,6 +20,7 @@
 struct pod_cgroups_size {
 	char quota[CGROUP_QUOTA_TEXT_MAX];
 	char weight[CGROUP_WEIGHT_TEXT_MAX];
+	char burst[CGROUP_BURST_TEXT_MAX];
 };
 
 /* One cgroup of a pod. */

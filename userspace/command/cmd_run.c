@@ -177,6 +177,11 @@ static int cmd_run_open_target(struct cmd_run *run)
 	};
 
 	target_config_fill(&run->target, run->config);
+	if (!backend_cgroup_can_throttle(run->backend)) {
+		log_warn("no CPU quota here: the process stays awake while a client is connected",
+			 NULL);
+		run->target.settings.activity.busy.sleeps_with_connections = false;
+	}
 	return target_seat_open_target(&run->seat, &what);
 }
 

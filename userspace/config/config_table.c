@@ -91,16 +91,18 @@ const struct config_setting config_table[] = {
 	  WORDS({ "throttle", CONFIG_ASLEEP_THROTTLE }, { "freeze", CONFIG_ASLEEP_FREEZE },
 		{ "reclaim", CONFIG_ASLEEP_RECLAIM }), .fallback = "throttle",
 	  .section = "What sleep is", .is_common = true,
-	  .help = "What sleep is: throttle (--asleep-cpu), freeze (no CPU at all; kubectl exec and "
-	  "exec probes do not work), or reclaim (frozen, and later its memory is given back)." },
+	  .help = "What sleep is: throttle (--asleep-cpu), freeze (no CPU at all, as soon as no client "
+	  "is connected; kubectl exec and exec probes do not work then), or reclaim (frozen, and "
+	  "later its memory is given back)." },
 	{ "asleep", 0, CONFIG_RUN, VALUE(choice, enum config_asleep, asleep),
 	  WORDS({ "freeze", CONFIG_ASLEEP_FREEZE }, { "throttle", CONFIG_ASLEEP_THROTTLE }),
 	  .is_common = true,
-	  .help = "What sleep is: freeze (no CPU at all) or throttle (--asleep-cpu). Default freeze, "
-	  "or throttle on a machine that cannot freeze." },
+	  .help = "What sleep is: freeze (no CPU at all, as soon as no client is connected; throttled "
+	  "until then) or throttle (--asleep-cpu). Default freeze, or throttle on a machine that "
+	  "cannot freeze." },
 	{ "asleep-cpu", 0, CONFIG_EACH, VALUE(cpu, uint32_t, asleep_millicpu), .fallback = "10m",
 	  .is_common = true,
-	  .help = "CPU while asleep, from 10m on. For doze run, of --asleep=throttle; in a pod a "
+	  .help = "CPU while asleep and not frozen, from 10m on; in a pod a "
 	  "multiple of 10m, and 100m or more if it has an exec probe." },
 	{ "reclaim-after", 0, CONFIG_PODS, VALUE(duration, uint64_t, reclaim_after_ns),
 	  .fallback = "1m",

@@ -12,6 +12,7 @@
 #include "base/netns_route.h"
 #include "base/util.h"
 #include "gate/checksum.h"
+#include "target/target_depth.h"
 #include "target/target_effects.h"
 #include "target/target_inner.h"
 
@@ -148,16 +149,26 @@ static bool target_has_missed_traffic(const struct target *t)
 }
 
 /*
- * What has come by a way that the gate does not see, such as an address that was translated: a
- * connection to accept, or bytes to read.
+ * What has come by a way that the gate does not see, such as an address that was translated, is a
+ * connection to accept, or bytes to read. Many connections take long to look at.
  */
-static void target_look_for_unseen(struct target *t)
+static void target_look_asleep(struct target *t)
 {
+	uint64_t begun_ns = monotonic_ns();
 	struct busy_verdict v;
+	int r;
 
-	if (activity_look(t->activity, &v) == 0 && v.has_waiting) {
+	if (begun_ns < t->look_not_before_ns)
+		return;
+	r = activity_look(t->activity, &v);
+	t->look_not_before_ns = begun_ns + TARGET_LOOK_PART * (monotonic_ns() - begun_ns);
+	if (r < 0)
+		return;
+	if (v.has_waiting) {
 		target_wakes(t, "unseen", &v.waiting);
 		target_dispatch(t, SCALER_TRAFFIC);
+	} else {
+		target_depth_look(t, &v);
 	}
 }
 
@@ -182,7 +193,7 @@ static void target_on_beat(void *arg, bool was_silent)
 	datapath_consume(t->edges.datapath);
 	target_act(t);
 	if (target_is_asleep(t))
-		target_look_for_unseen(t);
+		target_look_asleep(t);
 	if (!target_has_missed_traffic(t)) {
 		if (target_is_asleep(t))
 			target_reassert(t, was_silent);
@@ -340,8 +351,11 @@ void target_resume(struct target *t)
 
 	target_note_state(t, before, SCALER_SHRUNK);
 	target_effects_carry_out(t, effects);
-	if (activity_look(t->activity, &v) < 0 || v.reason != BUSY_NOT)
+	if (activity_look(t->activity, &v) < 0 || v.reason != BUSY_NOT) {
 		target_wake(t, "called_meanwhile");
+		return;
+	}
+	target_depth_begin(t, v.is_connected);
 }
 
 void target_restarted(struct target *t)

@@ -8,13 +8,11 @@
 #include "base/log.h"
 #include "base/netns_addresses.h"
 #include "base/util.h"
+#include "target/target_depth.h"
 #include "target/target_inner.h"
 
 /* After a look at the connections that has failed: it may never succeed. */
 #define TARGET_LOOK_AGAIN_NS (30 * NS_PER_S)
-
-/* A look at many connections takes long: at most one part in so many of the time goes into it. */
-#define TARGET_LOOK_PART 20
 
 static void target_effects_close_gate(struct target *t)
 {
@@ -32,6 +30,7 @@ static void target_effects_close_gate(struct target *t)
 
 static void target_effects_shrink(struct target *t)
 {
+	target_depth_begin(t, t->is_connected);
 	backend_resize(t->edges.backend, BACKEND_ASLEEP);
 }
 
@@ -177,6 +176,7 @@ static void target_effects_look(struct target *t)
 		return;
 	}
 	target_history_looked(&t->history, &v);
+	t->is_connected = v.is_connected;
 	t->recheck_ns = max_u64(v.recheck_ms, 1) * NS_PER_MS;
 	target_raise(t, v.reason == BUSY_NOT ? SCALER_QUIET : SCALER_BUSY);
 }

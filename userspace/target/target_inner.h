@@ -9,6 +9,7 @@
 #include "activity/busy_cpu.h"
 #include "base/timer.h"
 #include "gate/hold.h"
+#include "target/depth.h"
 #include "target/scaler.h"
 #include "target/schedule_timer.h"
 #include "target/target.h"
@@ -22,6 +23,9 @@
  */
 #define TARGET_RESEND_NS (4 * NS_PER_S)
 
+/* A look at many connections takes long: at most one part in so many of the time goes into it. */
+#define TARGET_LOOK_PART 20
+
 struct target {
 	struct target_settings settings;
 	struct target_edges edges;
@@ -30,6 +34,9 @@ struct target {
 	struct ready *ready;
 	struct activity *activity;
 	struct busy_cpu cpu;
+	struct depth depth;
+	bool is_connected;	     /* at the last look a client was */
+	uint64_t look_not_before_ns; /* while asleep */
 	struct target_probes *probes;
 	struct schedule_timer *schedules;
 	struct timer *deadline;	      /* the next SCALER_TICK */
