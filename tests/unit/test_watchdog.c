@@ -243,6 +243,17 @@ TEST(there_may_be_as_many_as_a_node_has_containers)
 	expect_file("0");
 }
 
+TEST(what_a_doze_that_lives_cannot_undo_is_undone_for_it)
+{
+	struct watchdog *w = NULL;
+
+	assert_int_equal(watchdog_start(&w), 0);
+	assert_int_equal(watchdog_add(w, fifos[0], "0"), 0);
+	watchdog_undo(w);
+	wait_for_fifo(0);
+	watchdog_free(&w);
+}
+
 TEST(files_are_restored_in_the_order_in_which_they_were_added)
 {
 	pid_t pid = doze_start(add_several);

@@ -147,6 +147,7 @@ static void backend_cgroup_grow(struct backend_cgroup *b)
 		r_quota = backend_cgroup_set_quota(b, BACKEND_FULL);
 	r = r < 0 ? r : r_quota;
 	if (r < 0) {
+		watchdog_undo(b->watchdog);
 		backend_done(&b->backend, BACKEND_FULL, r);
 		return;
 	}

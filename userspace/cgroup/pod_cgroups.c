@@ -470,6 +470,8 @@ static int pod_cgroups_set_freezer(struct pod_cgroups *p, bool is_frozen)
 			first = log_err(r, is_frozen ? "cannot freeze '%s'" : "cannot thaw '%s'",
 					dir->path);
 	}
+	if (first < 0 && !is_frozen && p->watchdog)
+		watchdog_undo(p->watchdog);
 	return first;
 }
 

@@ -197,6 +197,11 @@ void watchdog_rest(struct watchdog *w)
 	watchdog_send(w, WATCHDOG_REST);
 }
 
+void watchdog_undo(const struct watchdog *w)
+{
+	watchdog_send(w, WATCHDOG_UNDO);
+}
+
 void watchdog_keep_record(struct watchdog *w, const char *directory)
 {
 	if (record_open(&w->record, directory) < 0)

@@ -58,6 +58,12 @@ void watchdog_beat(struct watchdog *w);
 /* Nothing is asleep: silence is normal again. */
 void watchdog_rest(struct watchdog *w);
 
+/*
+ * We could not undo something ourselves, such as without memory or descriptors: the child, which
+ * has its own, undoes all. What sleeps on is set again by backend_reassert() (backend/backend.h).
+ */
+void watchdog_undo(const struct watchdog *w);
+
 /* Ends the child without its writing anything, and removes the record. Takes NULL, leaves NULL. */
 void watchdog_free(struct watchdog **w);
 

@@ -42,6 +42,9 @@ static void watchdog_child_take(struct watchdog_child *c, const struct watchdog_
 		break;
 	case WATCHDOG_ALIVE:
 		break;
+	case WATCHDOG_UNDO:
+		restores_write(&c->restores, "doze cannot");
+		break;
 	case WATCHDOG_QUIT:
 		c->has_ended = true;
 		break;

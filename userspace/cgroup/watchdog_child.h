@@ -18,6 +18,7 @@ enum watchdog_kind {
 	WATCHDOG_BEAT = 'B',   /* alive, and something sleeps: silence must not last */
 	WATCHDOG_REST = 'R',   /* nothing sleeps */
 	WATCHDOG_ALIVE = 'L',  /* alive, whether or not something sleeps */
+	WATCHDOG_UNDO = 'U',   /* doze lives, but cannot: all is restored at once */
 	WATCHDOG_QUIT = 'Q',
 };
 
