@@ -326,8 +326,9 @@ static __always_inline bool gate_is_in(void *map, const struct gate_connection *
 }
 
 /*
- * Where the packet comes from. This is the dear part of the gate, and so it is left out for what is
- * no activity anyhow, and while one has just been stamped: another one would not be.
+ * Where the packet comes from. This is the expensive part of the gate. It is left out for a packet
+ * that is no activity anyway, and while activity was stamped so lately that it is not stamped
+ * again.
  */
 static __always_inline void gate_look_at_source(const struct parse_packet *p, __u32 target_id,
 						const struct gate_control *control,

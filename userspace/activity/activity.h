@@ -30,7 +30,10 @@ struct activity_settings {
 	size_t ports_len;
 	const struct activity_source *sources; /* the longest prefix decides */
 	size_t sources_len;
-	/* What a source of GATE_SOURCE_NODE or GATE_SOURCE_ANY is; NULL: there is none such. */
+	/*
+	 * Which kind a source of GATE_SOURCE_NODE or GATE_SOURCE_ANY is. NULL: sources has none of
+	 * them.
+	 */
 	enum gate_source (*resolve)(void *arg, enum gate_source kind, const struct gate_flow *flow);
 	void *arg;
 	const struct caller_path *paths; /* --ignore-http */

@@ -10,11 +10,6 @@
 #define CIDR_BITS	128
 #define CIDR_IPV4_SHIFT 96 /* ::ffff:0:0/96 */
 
-static bool cidr_is_ipv4(const struct cidr *c)
-{
-	return c->prefix_len >= CIDR_IPV4_SHIFT && address_is_ipv4(&c->addr);
-}
-
 static uint8_t cidr_mask(unsigned int byte, unsigned int prefix_len)
 {
 	unsigned int bits = prefix_len > 8 * byte ? prefix_len - 8 * byte : 0;
@@ -84,14 +79,15 @@ const char *cidr_parse(const char *text, struct cidr *out)
 
 void cidr_format(const struct cidr *c, char out[CIDR_TEXT_MAX])
 {
-	unsigned int shift = cidr_is_ipv4(c) ? CIDR_IPV4_SHIFT : 0;
+	bool is_ipv4 = c->prefix_len >= CIDR_IPV4_SHIFT && address_is_ipv4(&c->addr);
 	char addr[INET6_ADDRSTRLEN];
 
-	if (shift)
+	if (is_ipv4)
 		address_format(&c->addr, addr);
 	else
 		inet_ntop(AF_INET6, c->addr.bytes, addr, sizeof(addr));
-	snprintf(out, CIDR_TEXT_MAX, "%s/%u", addr, c->prefix_len - shift);
+	snprintf(out, CIDR_TEXT_MAX, "%s/%u", addr,
+		 c->prefix_len - (is_ipv4 ? CIDR_IPV4_SHIFT : 0U));
 }
 
 bool cidr_contains(const struct cidr *c, const struct gate_addr *addr)

@@ -25,7 +25,7 @@ int quantity_parse_cpu(const char *text, uint32_t *millicpu_out);
  */
 int quantity_parse_kube_cpu(const char *text, int64_t *millicpu_out);
 
-/* A port from 1 to 65535, alone or with /tcp or /udp. -EINVAL if it is none, -ERANGE outside. */
+/* A port from 1 to 65535, alone or with /tcp or /udp. -EINVAL: no port; -ERANGE: another number. */
 int quantity_parse_port(const char *text, uint16_t *port_out, uint8_t *protocol_out);
 
 #endif

@@ -73,7 +73,7 @@ static int pod_cgroups_text_take_one(struct pod_cgroup *one, const cJSON *item)
 	return r == 0 && strcmp(id ? id : "", one->id) != 0 ? -ENOENT : r;
 }
 
-/* Its containers; NULL: it is none of our texts. */
+/* Its containers; NULL: doze did not write this text. */
 static const cJSON *pod_cgroups_text_containers(const cJSON *root)
 {
 	const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "version");

@@ -123,13 +123,10 @@ static void config_getopt_init(struct config_getopt *g, enum config_command comm
 	}
 }
 
-/* getopt takes --asleep for --asleep-cpu where there is no other; a new flag would change that. */
-static bool config_is_whole(const struct config_setting *s, const char *given)
-{
-	return strcspn(given, "=") == 2 + strlen(s->name);
-}
-
-/* NULL: getopt has found none, or only the beginning of its name. */
+/*
+ * NULL: getopt has found no flag, or has taken the beginning of a name for it, as --asleep for
+ * --asleep-cpu where no other flag begins so; a new flag would change that.
+ */
 static const struct config_setting *config_find_flag(int opt, const char *given)
 {
 	for (size_t i = 0; i < config_table_len; i++) {
@@ -138,7 +135,7 @@ static const struct config_setting *config_find_flag(int opt, const char *given)
 		if (s->letter && opt == s->letter)
 			return s;
 		if (opt == CONFIG_LONG_BASE + (int)i)
-			return config_is_whole(s, given) ? s : NULL;
+			return strcspn(given, "=") == 2 + strlen(s->name) ? s : NULL;
 	}
 	return NULL;
 }

@@ -52,11 +52,6 @@ struct hold_frame *hold_pop(struct hold *h)
 	return h->frames ? hold_unlink(h, h->frames) : NULL;
 }
 
-static bool hold_is_full(const struct hold *h, size_t frame_len)
-{
-	return hold_len(h) >= h->frames_max || h->bytes + frame_len > HOLD_BYTES_MAX;
-}
-
 static void hold_make_room(struct hold *h, const struct gate_event *event)
 {
 	struct hold_frame *older;
@@ -66,7 +61,8 @@ static void hold_make_room(struct hold *h, const struct gate_event *event)
 		h->counters.folded++;
 		free(hold_unlink(h, older));
 	}
-	while (h->frames && hold_is_full(h, event->frame_len)) {
+	while (h->frames &&
+	       (hold_len(h) >= h->frames_max || h->bytes + event->frame_len > HOLD_BYTES_MAX)) {
 		h->counters.dropped_full++;
 		free(hold_pop(h));
 	}

@@ -344,7 +344,7 @@ static bool node_pod_is_ending(const struct kube_pod *pod)
 	return pod->is_terminating || pod->has_ended;
 }
 
-/* Both are the callee's, but for the plan's own memory. */
+/* Takes over pod and what plan points to; plan's own memory stays the caller's. */
 static void node_pod_come_in(struct node_pod *np, struct kube_pod *pod, struct node_plan *plan)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *owned = pod;

@@ -164,13 +164,6 @@ static void connection_on_end(struct bufferevent *client, short what, void *arg)
 
 /* --- probes --- */
 
-static void connection_shut_down(struct connection *connection)
-{
-	connection->state = CONNECTION_ENDING;
-	relay_shut_down(connection->client);
-	connection_arm(connection, CONNECTION_CLOSE_MS);
-}
-
 /*
  * Who closes first keeps the port in TIME_WAIT for a minute, and ours is the application's port: it
  * could not bind it when it is started anew. A caller that knows from the answer where it ends
@@ -467,7 +460,9 @@ static void connection_on_timeout(void *arg)
 
 	switch (connection->state) {
 	case CONNECTION_ANSWERED:
-		connection_shut_down(connection);
+		connection->state = CONNECTION_ENDING;
+		relay_shut_down(connection->client);
+		connection_arm(connection, CONNECTION_CLOSE_MS);
 		return;
 	case CONNECTION_ENDING:
 		connection_free(connection);

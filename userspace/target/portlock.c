@@ -69,7 +69,7 @@ static int portlock_on_socket(const struct nlmsghdr *message, void *arg)
 	return MNL_CB_OK;
 }
 
-/* 0: no other doze; -EADDRINUSE: there is one; -errno: this kernel does not tell. */
+/* 0: there is no other doze; -EADDRINUSE: there is one; -errno: the kernel did not list them. */
 static int portlock_look(const char *name, uint64_t own_ino)
 {
 	struct portlock_search search = { .name = name, .own_ino = own_ino };

@@ -241,7 +241,7 @@ static void target_note_client(struct target *t, const struct gate_flow *flow, u
 	target_history_misjudged(&t->history, flow);
 }
 
-/* Who was taken for a probe is a client. */
+/* A caller that was taken for a probe is a client. */
 static void target_on_client(void *arg, const struct gate_flow *flow, const char *reason)
 {
 	struct target *t = arg;

@@ -132,7 +132,7 @@ static int target_probes_tell_gate(const struct target_probes *p, struct datapat
 	const struct activity_settings *a = p->settings.activity;
 
 	for (size_t i = 0; i < a->sources_len; i++) {
-		/* The gate passes on what may be a probe's. We tell whose words it has. */
+		/* The gate passes on what may be a probe's; its bytes tell us whether it is one. */
 		enum gate_source kind = a->sources[i].kind == GATE_SOURCE_IGNORED
 						? GATE_SOURCE_PROBE
 						: a->sources[i].kind;
@@ -167,7 +167,7 @@ int target_probes_new(struct target_probes **out, struct event_base *base, const
 	if (!p->wait)
 		return log_err(-ENOMEM, "cannot tell probes from clients");
 	if (!target_probes_may_come(settings->activity))
-		p->settings.probes = GATE_PROBES_NONE; /* from nowhere */
+		p->settings.probes = GATE_PROBES_NONE; /* no source of probes is known */
 	if (p->settings.probes == GATE_PROBES_ANSWER)
 		r = target_probes_open_responder(p, base, ns);
 	if (r == 0)
