@@ -14,6 +14,7 @@ DEPLOY = os.path.join(ROOT, "deploy")
 DOZE = os.path.join(ROOT, "doze")
 sys.path.insert(0, os.path.join(ROOT, "tests", "fake"))
 
+import quantity
 import tap
 from tap import check, equal
 
@@ -50,6 +51,7 @@ class Manifest:
         self.name = name
         template = document["spec"].get("template", document)
         self.pod = template["spec"]
+        self.annotations = template["metadata"].get("annotations", {})
         self.containers = self.pod["containers"]
         self.sidecars = self.pod.get("initContainers", [])
         dozes = [c for c in self.containers + self.sidecars if c["name"] == "doze"]
@@ -130,7 +132,7 @@ def test_doze_asks_nothing_for_the_application():
 def test_the_role_reads_pods_and_resizes_them_and_nothing_else():
     equal(of_kind("rbac.yaml", "Role")["rules"],
           [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
-           {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]}])
+           {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch", "own-pod"]}])
     equal(sorted(d["kind"] for d in documents("rbac.yaml")),
           ["Role", "RoleBinding", "ServiceAccount"])
 
@@ -143,19 +145,41 @@ def test_the_service_account_is_the_one_that_is_bound():
     equal(binding["roleRef"]["kind"], "Role")
     for m in manifests():
         equal(m.pod["serviceAccountName"], account, m.name)
-        check(m.pod.get("automountServiceAccountToken", True), f"{m.name}: no token")
+
+
+def test_doze_alone_has_the_token():
+    where = default_of("service-account-dir")
+    for m in manifests():
+        equal(m.pod.get("automountServiceAccountToken"), False, m.name)
+        volumes = {v["name"]: v for v in m.pod["volumes"]}
+        tokens = [n for n, v in volumes.items() if "projected" in v]
+        equal(len(tokens), 1, f"{m.name}: projected volumes")
+        paths = [item["path"] for source in volumes[tokens[0]]["projected"]["sources"]
+                 for one in source.values() for item in one.get("items", [one])]
+        equal(sorted(paths), ["ca.crt", "namespace", "token"], m.name)
+        for container in m.containers + m.sidecars:
+            mounts = {v["name"]: v for v in container.get("volumeMounts", [])}
+            equal(tokens[0] in mounts, container is m.doze, f"{m.name}: {container['name']}")
+        mount = next(v for v in m.doze["volumeMounts"] if v["name"] == tokens[0])
+        equal((mount["mountPath"], mount["readOnly"]), (where, True), m.name)
+
+
+def test_the_most_that_a_token_may_give_is_what_the_pod_has():
+    for m in manifests():
+        limits = [quantity.value(c["resources"]["limits"]["cpu"]) for c in m.containers]
+        equal(quantity.value(m.annotations["doze.dev/cpu-max"]), max(limits), m.name)
 
 
 def test_the_policy_knows_whose_pod_it_is_by_the_token():
     policy = of_kind("admission-policy.yaml", "ValidatingAdmissionPolicy")
     binding = of_kind("admission-policy.yaml", "ValidatingAdmissionPolicyBinding")
     account = of_kind("rbac.yaml", "ServiceAccount")["metadata"]["name"]
-    claim = "request.userInfo.extra['authentication.kubernetes.io/pod-name'][0]"
     expression = policy["spec"]["validations"][0]["expression"]
-    equal(len(policy["spec"]["validations"]), 1)
-    check(f"{claim} == request.name" in expression, expression)
-    check("'authentication.kubernetes.io/pod-name' in request.userInfo.extra" in expression,
-          "a token without the claim is not refused, but fails")
+    for name, whose in (("pod-name", "request.name"), ("pod-uid", "oldObject.metadata.uid")):
+        claim = f"request.userInfo.extra['authentication.kubernetes.io/{name}'][0]"
+        check(f"{claim} == {whose}" in expression, expression)
+        check(f"'authentication.kubernetes.io/{name}' in request.userInfo.extra" in expression,
+              "a token without the claim is not refused, but fails")
     equal(policy["spec"]["failurePolicy"], "Fail")
     equal(policy["spec"]["matchConstraints"]["resourceRules"],
           [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
@@ -166,6 +190,237 @@ def test_the_policy_knows_whose_pod_it_is_by_the_token():
     equal(binding["spec"]["policyName"], policy["metadata"]["name"])
     equal(binding["spec"]["validationActions"], ["Deny"])
 
+
+def policies():
+    return [of_kind(name, "ValidatingAdmissionPolicy")["spec"]
+            for name in ("admission-policy.yaml", "node/base/own-node.yaml")]
+
+
+def test_the_expressions_of_the_policies_are_well_formed():
+    for spec in policies():
+        known = {v["name"] for v in spec["variables"]}
+        for one in [*spec["matchConditions"], *spec["variables"], *spec["validations"]]:
+            bare = re.sub(r"'[^']*'", "''", one["expression"])
+            for left, right in ("()", "[]", "{}"):
+                equal(bare.count(left), bare.count(right), one["expression"])
+            check(set(re.findall(r"variables\.(\w+)", bare)) <= known, one["expression"])
+
+
+# An expression of CEL, as one of Python: what the policies use of it, and no more.
+
+class Json(dict):
+    __getattr__ = dict.__getitem__
+
+    def __eq__(self, other):
+        return dict.__eq__(self, other)
+
+    __hash__ = None
+
+
+class Cel:
+    def __init__(self, text):
+        self.tokens = re.findall(r"'[^']*'|&&|\|\||==|[A-Za-z_]\w*|\d+|\S", text)
+        self.python = self.choice()
+        check(not self.tokens, f"left over: {self.tokens}")
+
+    def peek(self):
+        return self.tokens[0] if self.tokens else ""
+
+    def accept(self, token):
+        return self.tokens.pop(0) if self.peek() == token else None
+
+    def expect(self, token):
+        check(self.accept(token), f"no {token} before {self.tokens[:5]}")
+
+    def choice(self):
+        condition = self.either()
+        if not self.accept("?"):
+            return condition
+        yes = self.choice()
+        self.expect(":")
+        return f"({yes} if {condition} else {self.choice()})"
+
+    def either(self):
+        left = self.both()
+        while self.accept("||"):
+            left = f"({left} or {self.both()})"
+        return left
+
+    def both(self):
+        left = self.compared()
+        while self.accept("&&"):
+            left = f"({left} and {self.compared()})"
+        return left
+
+    def compared(self):
+        left = self.sum()
+        for token in ("==", "in"):
+            if self.accept(token):
+                return f"({left} {token} {self.sum()})"
+        return left
+
+    def sum(self):
+        left = self.negated()
+        while self.accept("+"):
+            left = f"({left} + {self.negated()})"
+        return left
+
+    def negated(self):
+        return f"(not {self.negated()})" if self.accept("!") else self.member()
+
+    def arguments(self):
+        found = []
+        while not self.accept(")"):
+            found.append(self.choice())
+            self.accept(",")
+        return found
+
+    def atom(self):
+        if self.accept("("):
+            inner = self.choice()
+            self.expect(")")
+            return f"({inner})"
+        if self.accept("["):
+            self.expect("]")
+            return "[]"
+        if self.accept("{"):
+            self.expect("}")
+            return "Json()"
+        return self.tokens.pop(0)
+
+    def member(self):
+        value = self.atom()
+        while self.peek() in (".", "[", "("):
+            if self.accept("["):
+                value = f"{value}[{self.choice()}]"
+                self.expect("]")
+            elif self.accept("("):
+                inner = self.arguments()
+                if value == "has":
+                    owner, _, name = inner[0].rpartition(".")
+                    value = f"('{name}' in {owner})"
+                else:
+                    value = f"{value}({', '.join(inner)})"
+            else:
+                self.expect(".")
+                name = self.tokens.pop(0)
+                if name in ("all", "map"):
+                    self.expect("(")
+                    each, body = self.arguments()
+                    value = (f"[{body} for {each} in {value}]" if name == "map"
+                             else f"all({body} for {each} in {value})")
+                else:
+                    value += "." + {"startsWith": "startswith",
+                                    "endsWith": "endswith"}.get(name, name)
+        return value
+
+
+class Quantity:
+    def __init__(self, text):
+        self.amount = quantity.value(text)
+
+    def isGreaterThan(self, other):  # pylint: disable=invalid-name
+        return self.amount > other.amount
+
+
+class Authorizer:
+    """Of somebody who has these verbs on pods/resize."""
+
+    def __init__(self, verbs):
+        self.verbs = verbs
+
+    def group(self, _):
+        return self
+
+    resource = subresource = namespace = group
+
+    def check(self, verb):
+        allowed = bool(self.verbs & {verb, "*"})
+        return Json(allowed=lambda: allowed)
+
+
+def json_of(value):
+    if isinstance(value, dict):
+        return Json((k, json_of(v)) for k, v in value.items())
+    return [json_of(v) for v in value] if isinstance(value, list) else value
+
+
+def judge(spec, old, new, user, extra, verbs=()):
+    """The messages of what the policy refuses; None: it does not look."""
+    names = {"request": json_of({"name": old["metadata"]["name"], "namespace": "shop",
+                                 "userInfo": {"username": user, "extra": extra}}),
+             "object": json_of(new), "oldObject": json_of(old), "quantity": Quantity, "Json": Json,
+             "authorizer": Authorizer(set(verbs))}
+
+    def value(expression):
+        return eval(Cel(expression).python, dict(names))  # pylint: disable=eval-used
+    if not all(value(c["expression"]) for c in spec["matchConditions"]):
+        return None
+    names["variables"] = Json()
+    for one in spec["variables"]:
+        names["variables"][one["name"]] = value(one["expression"])
+    return [v["message"] for v in spec["validations"] if not value(v["expression"])]
+
+
+def resized(limit="1", request="250m", memory="256Mi", most="1", **spec):
+    resources = {"requests": {"cpu": request, "memory": "128Mi"}, "limits": {"memory": memory}}
+    if limit:
+        resources["limits"]["cpu"] = limit
+    return {"metadata": {"name": "web-0", "uid": "u1",
+                         "annotations": {"doze.dev/cpu-max": most} if most else {}},
+            "spec": {"containers": [{"name": "app", "resources": resources}],
+                     "nodeName": "node1",
+                     "initContainers": [{"name": "doze", "resources": {}}], **spec}}
+
+
+SIDECAR = "system:serviceaccount:shop:doze"
+OWN = {"authentication.kubernetes.io/pod-name": ["web-0"],
+       "authentication.kubernetes.io/pod-uid": ["u1"]}
+OTHER = {**OWN, "authentication.kubernetes.io/pod-uid": ["u2"]}
+ASLEEP = {"limit": "10m", "request": "1m"}
+
+
+def test_what_a_token_of_the_sidecar_may_do():
+    spec = policies()[0]
+    rows = (
+        # before                  after                                user   extra  refusals
+        ({}, ASLEEP, SIDECAR, OWN, 0),
+        (ASLEEP, {}, SIDECAR, OWN, 0),
+        (ASLEEP, {"limit": "64"}, SIDECAR, OWN, 1),
+        (ASLEEP, {"limit": "64", "request": "64", "memory": "64Gi"}, SIDECAR, OWN, 3),
+        (ASLEEP, {"limit": "0"}, SIDECAR, OWN, 1),
+        ({"limit": None}, {"limit": None, "request": "2"}, SIDECAR, OWN, 1),
+        (ASLEEP, {"resources": {"limits": {"cpu": "64"}}}, SIDECAR, OWN, 1),
+        ({"limit": "2"}, {**ASLEEP}, SIDECAR, OWN, 1),  # it could not be given back
+        ({"most": None}, {**ASLEEP, "most": None}, SIDECAR, OWN, 0),
+        ({**ASLEEP, "most": None}, {"limit": "5", "most": None}, SIDECAR, OWN, 1),
+        ({}, ASLEEP, SIDECAR, OTHER, 1),
+        ({}, ASLEEP, SIDECAR, {}, 1),
+        ({}, ASLEEP, "system:serviceaccount:other:doze", OWN, 1),
+    )
+    for before, after, user, extra, refusals in rows:
+        found = judge(spec, resized(**before), resized(**after), user, extra)
+        equal(len(found), refusals, f"{before} -> {after}: {found}")
+
+
+def test_the_policy_follows_the_role_whatever_the_account_is_called():
+    spec, big = policies()[0], {"limit": "64"}
+    web, admin = "system:serviceaccount:shop:web", "system:serviceaccount:kube-system:vpa"
+    for user, verbs, looks in ((web, {"patch", "own-pod"}, True), (web, {"patch"}, False),
+                               (admin, {"*"}, False), ("alice", {"own-pod"}, False)):
+        found = judge(spec, resized(), resized(**big), user, OWN, verbs)
+        equal(bool(found), looks, f"{user} {verbs}: {found}")
+
+
+def test_what_the_token_of_the_daemon_may_do():
+    spec = policies()[1]
+    node = {"authentication.kubernetes.io/node-name": ["node1"]}
+    user = "system:serviceaccount:doze:doze-node"
+    for after, extra, refusals in ((ASLEEP, node, 0), ({**ASLEEP, "nodeName": "node2"}, node, 1),
+                                   ({"memory": "64Gi"}, node, 1), (ASLEEP, {}, 1)):
+        found = judge(spec, resized(), resized(**after), user, extra)
+        equal(len(found), refusals, f"{after}: {found}")
+    equal(judge(spec, resized(), resized(limit="64"), "alice", {}), None)
 
 def test_whatever_gives_a_right_says_why():
     for path in sorted(glob.glob(os.path.join(DEPLOY, "*.yaml"))):
@@ -498,7 +753,7 @@ def test_an_image_that_was_loaded_into_the_node_is_not_pulled():
 
 
 def test_the_policy_of_the_node_knows_its_node_by_the_token():
-    policy = of_kind("node/own-node.yaml", "ValidatingAdmissionPolicy")
+    policy = of_kind("node/base/own-node.yaml", "ValidatingAdmissionPolicy")
     expression = policy["spec"]["validations"][0]["expression"]
     claim = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
     check(f"{claim} == object.spec.nodeName" in expression, expression)

@@ -892,6 +892,7 @@ TEST(an_annotation_wins_over_the_nodes_flag)
 	const struct config_annotation annotations[] = {
 		{ "doze.dev/enabled", "true" },
 		{ "doze.dev/full", "{}" },
+		{ "doze.dev/cpu-max", "1" },
 		{ "doze.dev/idle-after", "5s" },
 		{ "doze.dev/port", list },
 		{ "doze.dev/asleep", "throttle" },

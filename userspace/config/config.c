@@ -334,7 +334,8 @@ static int config_take_annotation(struct config *c, const struct config_annotati
 	char *value;
 
 	/* Whether a pod is ours, and what its full size is: not how it sleeps. */
-	if (strcmp(name, "enabled") == 0 || strcmp(name, "full") == 0)
+	if (strcmp(name, "enabled") == 0 || strcmp(name, "full") == 0 ||
+	    strcmp(name, "cpu-max") == 0)
 		return 0;
 	if (!s)
 		return config_refuse(error, "%s: '%s': there is no such setting", a->name,

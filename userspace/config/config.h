@@ -117,9 +117,9 @@ struct config_annotation {
 /*
  * The settings of one pod: those of defaults, which were parsed for CONFIG_NODE, but for what its
  * annotations say. A list in an annotation replaces that of defaults; its items are separated as in
- * the environment. Names that are not settings are wrong, but for doze.dev/enabled and
- * doze.dev/full. -EINVAL with a sentence in error that quotes name and value; config_free() also
- * then. What defaults points to has to outlive *out; the annotations need not.
+ * the environment. Names that are not settings are wrong, but for doze.dev/enabled,
+ * doze.dev/full and doze.dev/cpu-max. -EINVAL with a sentence in error that quotes name and value;
+ * config_free() also then. What defaults points to has to outlive *out; the annotations need not.
  */
 int config_from_annotations(struct config *out, const struct config *defaults,
 			    const struct config_annotation *annotations, size_t len,
