@@ -184,6 +184,21 @@ def frozen_pod_wakes(t, depth):
     pod.until_full()
 
 
+@test([("freeze",), ("reclaim",)])
+def pod_with_a_client_is_throttled_and_frozen_when_that_has_gone(t, depth):
+    _, pod = asleep_pod(t, {"asleep": depth})
+    client = t.stack.enter_context(pod.socket())
+    client.connect((pod.address, pod.ports[0]))
+    pod._answered = stamp()
+    pod.wait_asleep()
+    check(not pod.is_frozen, "frozen with a client")
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    client.close()
+    wait_until(lambda: pod.is_frozen, "it is frozen")
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
 @test([("throttle",), ("freeze",)])
 def hundred_clients_at_once_are_all_answered(t, depth):
     _, pod = asleep_pod(t, {"asleep": depth})
