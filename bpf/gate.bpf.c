@@ -93,6 +93,21 @@ struct {
 	__type(value, struct gate_record);
 } gate_scratch SEC(".maps");
 
+/* What the parser has found, for the judgement of the same packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct parse_packet);
+} gate_packets SEC(".maps");
+
+static __always_inline struct parse_packet *gate_packet_of_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&gate_packets, &zero);
+}
+
 /* The entry points differ only in how a frame is read, and in what they return. */
 struct gate_frame {
 	void *context;
@@ -550,20 +565,43 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	return verdict;
 }
 
-static __always_inline enum gate_verdict
-gate_judge(const struct gate_frame *f, enum parse_result parsed, const struct parse_packet *p)
+static __always_inline enum gate_verdict gate_judge(const struct gate_frame *f)
 {
+	const struct parse_packet *p = gate_packet_of_cpu();
 	__u32 target_id;
 
-	if (parsed == PARSE_OTHER)
-		return GATE_PASS_OTHER;
-	if (parsed == PARSE_LATER_FRAGMENT)
-		return GATE_PASS_FRAGMENT;
-	if (parsed != PARSE_OK)
-		return GATE_PASS_UNPARSED;
-	if (!gate_find_target(f, p, &target_id))
+	if (!p || !gate_find_target(f, p, &target_id))
 		return GATE_PASS_OTHER;
 	return gate_target(f, p, target_id);
+}
+
+/*
+ * Global functions, one for each type of context: the verifier follows each by itself, and not once
+ * for every way through the parser that leads here. They read what was parsed from gate_packets.
+ */
+__noinline int gate_judge_skb(struct __sk_buff *skb)
+{
+	const struct gate_frame frame = { .context = skb, .ifindex = skb->ifindex };
+
+	return gate_judge(&frame);
+}
+
+__noinline int gate_judge_xdp(struct xdp_md *xdp)
+{
+	const struct gate_frame frame = {
+		.context = xdp,
+		.is_xdp = true,
+		.ifindex = xdp->ingress_ifindex,
+	};
+
+	return gate_judge(&frame);
+}
+
+static __always_inline enum gate_verdict gate_unparsed(enum parse_result parsed)
+{
+	if (parsed == PARSE_OTHER)
+		return GATE_PASS_OTHER;
+	return parsed == PARSE_LATER_FRAGMENT ? GATE_PASS_FRAGMENT : GATE_PASS_UNPARSED;
 }
 
 static __always_inline enum parse_result gate_parse_skb(struct __sk_buff *skb, bool has_ethernet,
@@ -590,11 +628,12 @@ static __always_inline long gate_pull(struct __sk_buff *skb)
 
 static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ethernet)
 {
-	struct gate_frame frame = { .context = skb, .is_xdp = false, .ifindex = skb->ifindex };
-	struct parse_packet packet;
+	struct parse_packet *packet = gate_packet_of_cpu();
 	enum parse_result parsed;
 	enum gate_verdict verdict;
 
+	if (!packet)
+		return false;
 	/* PACKET_OTHERHOST: a promiscuous interface sees packets that are not for this machine. */
 	if (skb->pkt_type == 3) {
 		gate_count(GATE_PASS_OTHER);
@@ -603,11 +642,11 @@ static __always_inline bool gate_drops_skb(struct __sk_buff *skb, bool has_ether
 	/* As a loop it takes the verifier, and so doze's start, half the time (all kernels). */
 #pragma clang loop unroll(disable)
 	for (int tries = 0; tries < 2; tries++) {
-		parsed = gate_parse_skb(skb, has_ethernet, &packet);
+		parsed = gate_parse_skb(skb, has_ethernet, packet);
 		if (parsed != PARSE_SHORT || gate_pull(skb))
 			break;
 	}
-	verdict = gate_judge(&frame, parsed, &packet);
+	verdict = parsed == PARSE_OK ? gate_judge_skb(skb) : gate_unparsed(parsed);
 	gate_count(verdict);
 	return decide_drops(verdict);
 }
@@ -673,20 +712,20 @@ int gate_skb_sent_ip(struct __sk_buff *skb)
 SEC("xdp")
 int gate_xdp(struct xdp_md *xdp)
 {
-	struct gate_frame frame = {
-		.context = xdp,
-		.is_xdp = true,
-		.ifindex = xdp->ingress_ifindex,
-	};
 	struct parse_bytes bytes = {
 		.start = (void *)(long)xdp->data,
 		.end = (void *)(long)xdp->data_end,
 	};
-	struct parse_packet packet = {};
+	struct parse_packet *packet = gate_packet_of_cpu();
+	enum parse_result parsed;
 	enum gate_verdict verdict;
 
+	if (!packet)
+		return XDP_PASS;
 	bytes.frame_len = (char *)bytes.end - (char *)bytes.start;
-	verdict = gate_judge(&frame, parse_frame(&bytes, &packet), &packet);
+	*packet = (struct parse_packet){};
+	parsed = parse_frame(&bytes, packet);
+	verdict = parsed == PARSE_OK ? gate_judge_xdp(xdp) : gate_unparsed(parsed);
 	gate_count(verdict);
 	return decide_drops(verdict) ? XDP_DROP : XDP_PASS;
 }
