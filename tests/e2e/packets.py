@@ -30,10 +30,14 @@ def tcp(source, destination, flags, *, port=8080, client_port=4321, payload=b"",
     return header[:10] + struct.pack("!H", _checksum(header)) + header[12:] + segment
 
 
+def server_mac(net):
+    [link] = json.loads(netns.ip("-json", "-n", net.server, "link", "show", "eth0"))
+    return link["address"]
+
+
 def send(net, packet):
     """From the client's eth0 to the server's, whatever the addresses are."""
-    [link] = json.loads(netns.ip("-json", "-n", net.server, "link", "show", "eth0"))
-    there = bytes.fromhex(link["address"].replace(":", ""))
+    there = bytes.fromhex(server_mac(net).replace(":", ""))
     with netns.inside(net.client):
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as sock:
             sock.sendto(packet, ("eth0", 0x0800, 0, 0, there))

@@ -137,7 +137,8 @@ def what_is_redirected_to_the_port_wakes_with_the_next_heartbeat(t):
              "add rule ip doze pre tcp dport 9121 redirect to :8080;"
              "add rule ip doze pre ip daddr 192.0.2.9 tcp dport 8080 redirect to :8080")
     t.process(*t.in_server(net, "nft", rules)).wait()
-    netns.ip("-n", net.server, "neigh", "add", "proxy", "192.0.2.9", "dev", "eth0")
+    netns.ip("-n", net.client, "neigh", "add", "192.0.2.9", "lladdr", packets.server_mac(net),
+             "dev", "eth0")
     for address, port in ((SERVER, 9121), ("192.0.2.9", 8080)):
         doze = t.doze(net)
         doze.wait_asleep()
