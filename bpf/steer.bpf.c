@@ -90,6 +90,12 @@ static __always_inline __u32 *steer_find_target(const struct steer_connection *c
 	return bpf_map_lookup_elem(&gate_steer_ports, &key);
 }
 
+/*
+ * The gate's clock is coarse and lags up to 10 ms. A SYN that the gate has left to us must be
+ * steered, or the payload behind it would be a client's.
+ */
+#define STEER_SLACK_NS 20000000ULL
+
 static __always_inline bool steer_is_wanted(const struct steer_connection *c, __u32 target_id,
 					    const struct gate_control *control)
 {
@@ -97,7 +103,7 @@ static __always_inline bool steer_is_wanted(const struct steer_connection *c, __
 		return false;
 	if (control->ready_port_be && control->ready_port_be == c->flow.remote_port_be)
 		return false;
-	if (maps_is_stale(bpf_ktime_get_ns()))
+	if (maps_is_stale(bpf_ktime_get_ns() - STEER_SLACK_NS))
 		return false;
 	return maps_source_of(target_id, &c->flow, true) != GATE_SOURCE_CLIENT;
 }
