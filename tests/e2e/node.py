@@ -183,6 +183,13 @@ class NodePod:
         text = self._read(path, "cpu.max").split()[0]
         return -1 if text == "max" else int(text)
 
+    def write_quota_us(self, path, quota_us):
+        """As anybody may who has the right to."""
+        name, text = ("cpu.cfs_quota_us", quota_us) if self.node.version == 1 \
+            else ("cpu.max", f"{quota_us} 100000")
+        with open(os.path.join(self.directory(path), name), "w", encoding="ascii") as file:
+            file.write(str(text))
+
     def quota_us(self):
         return self._quota(self.container_path)
 

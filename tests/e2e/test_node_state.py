@@ -89,6 +89,19 @@ def daemon_that_is_killed_six_times_is_started_anew_each_time(t, depth):
     equal(node.stop_doze(), 0, "status")
 
 
+@test([("throttle",), ("freeze",)])
+def quota_that_somebody_writes_meanwhile_is_the_full_one_from_then_on(t, depth):
+    node, pod = asleep_pod(t, {"asleep": depth})
+    larger_us = pod.full_quota_us + 10000
+    for path in (pod.pod_path, pod.container_path):
+        pod.write_quota_us(path, larger_us)
+    wait_until(lambda: pod.quota_us() == ASLEEP_QUOTA_US, "throttled again")
+    wait_until(lambda: depth == "throttle" or pod.is_frozen, "as deep as it was")
+    equal(node.doze.lines.matching('msg="awake"'), [], "wakes")
+    pod.expect_answer(PROMPT_MS)
+    wait_until(lambda: pod.quota_us() == larger_us, "what was written is full")
+
+
 @test()
 def who_calls_in_between_is_found_by_the_next_doze(t):
     """When its supervisor was killed as well, as with the container."""

@@ -44,6 +44,22 @@ def a_daemon_that_is_killed_is_started_anew_by_its_supervisor():
     check(pod.stop_doze() == 0, "exit status")
 
 
+@test()
+def a_size_that_somebody_asks_for_meanwhile_is_the_full_one_from_then_on():
+    pod = sleeping_pod()
+    with pod.server.store.lock:
+        found = json.loads(json.dumps(pod.server.pod(pod.name)))
+        app = next(c for c in found["spec"]["containers"] if c["name"] == "app")
+        app["resources"]["limits"]["cpu"] = "1500m"
+        app["resources"]["requests"]["cpu"] = "300m"
+        found["metadata"]["generation"] += 1
+        pod.server.kubelet.resize(pod.server.store.put("pods", found))
+    wait_until(lambda: pod.size() == ASLEEP_SIZE[BURSTABLE], "asleep again")
+    check(not pod.doze.lines.matching('msg="awake"'), "it was woken")
+    pod.expect_answer(2500)
+    wait_until(lambda: pod.size() == ("300m", "1500m"), "what was asked for is full")
+
+
 @test([("20m",), ("10m",)])
 def a_sidecar_that_was_killed_asleep_takes_over_with_another_size_than(size):
     pod = new_pod()

@@ -254,6 +254,21 @@ TEST(a_shrink_that_fails_again_and_again_is_tried_less_and_less)
 	replay_with(&patient, ROWS(story));
 }
 
+TEST(a_sleep_that_was_undone_and_cannot_be_set_again_is_over)
+{
+	static const struct step story[] = {
+		{      0, SCALER_READY,             0, SCALER_AWAKE,     0 },
+		{  10000, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_CLOSE_GATE },
+		{  10020, SCALER_TICK,              0, SCALER_SHRINKING, SCALER_SHRINK },
+		{  10021, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
+		{  99999, SCALER_SHRINK_FAILED,     0, SCALER_GROWING,   SCALER_GROW | SCALER_OPEN_GATE },
+		{ 100000, SCALER_GROWN,             0, SCALER_UNREADY,   SCALER_ASK_READY },
+		{ 100001, SCALER_READY,             0, SCALER_AWAKE,     0 },
+	};
+
+	replay(ROWS(story));
+}
+
 TEST(a_sleeping_target_hears_nothing_but_traffic)
 {
 	static const struct step story[] = {
@@ -264,7 +279,6 @@ TEST(a_sleeping_target_hears_nothing_but_traffic)
 		{  20000, SCALER_TICK,              0, SCALER_ASLEEP,    0 },
 		{  99999, SCALER_TICK,              0, SCALER_ASLEEP,    0 },
 		{  99999, SCALER_SHRUNK,            0, SCALER_ASLEEP,    0 },
-		{  99999, SCALER_SHRINK_FAILED,     0, SCALER_ASLEEP,    0 },
 		{  99999, SCALER_GROWN,             0, SCALER_ASLEEP,    0 },
 		{  99999, SCALER_GROW_FAILED,       0, SCALER_ASLEEP,    0 },
 		{  99999, SCALER_READY,             0, SCALER_ASLEEP,    0 },

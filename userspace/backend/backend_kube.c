@@ -295,6 +295,16 @@ static void backend_kube_on_shrink_check(void *arg, const struct kube_answer *a)
 	}
 }
 
+static void backend_kube_shrink(struct backend_kube *b);
+
+/* What somebody else has asked for is the full size from then on: it is planned for anew. */
+static void backend_kube_shrink_again(struct backend_kube *b)
+{
+	log_warn("somebody has undone the sleep: it is set again", "pod=%s/%s", b->pod.namespace,
+		 b->pod.name);
+	backend_kube_shrink(b);
+}
+
 static void backend_kube_on_asleep_read(void *arg, const struct kube_answer *a)
 {
 	struct backend_kube *b = arg;
@@ -302,8 +312,12 @@ static void backend_kube_on_asleep_read(void *arg, const struct kube_answer *a)
 
 	b->request = NULL;
 	backend_kube_wait(b, max_u64(BACKEND_KUBE_ASLEEP_POLL_NS, backend_kube_retry_after_ns(a)));
-	if (!b->is_gone && pod && kube_size_has_restarted(&b->pod.sizes, pod))
+	if (b->is_gone || !pod)
+		return;
+	if (kube_size_has_restarted(&b->pod.sizes, pod))
 		b->settings.restarted(b->settings.arg);
+	else if (!kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_ASLEEP))
+		backend_kube_shrink_again(b);
 }
 
 /* --- up --- */

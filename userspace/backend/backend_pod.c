@@ -45,7 +45,8 @@ struct backend_pod {
 	bool is_connected;   /* sleep is a throttle, whatever the settings say */
 	bool waits_for_kube; /* up: the cgroups could not be written */
 	bool has_fallen_back;
-	bool has_told; /* that somebody has undone this sleep */
+	bool has_told;	       /* that somebody has undone this sleep */
+	bool has_shrunk_again; /* for that reason */
 };
 
 /* --- down --- */
@@ -129,7 +130,6 @@ static void backend_pod_shrink(struct backend_pod *b)
 {
 	int r = 0;
 
-	b->has_told = false;
 	if (b->phase == BACKEND_POD_FULL)
 		r = pod_cgroups_take_full(b->cgroups);
 	else
@@ -197,6 +197,7 @@ static void backend_pod_grow(struct backend_pod *b)
 
 	if (b->reclaim)
 		reclaim_stop(b->reclaim);
+	b->has_told = b->has_shrunk_again = false;
 	b->waits_for_kube = r < 0 && b->kube;
 	if (!was_full) {
 		b->phase = BACKEND_POD_RESTORING;
@@ -245,18 +246,29 @@ static void backend_pod_resize(void *self, enum backend_size size)
 		backend_pod_grow(b);
 }
 
+/*
+ * Another size may come from the API server: then there is another full size to be learned, once
+ * for each sleep, because whoever fights for the quota must not make us ask again and again.
+ */
 static int backend_pod_reassert(void *self)
 {
 	struct backend_pod *b = self;
+	bool is_resized = pod_cgroups_are_undone(b->cgroups, false);
+	bool was_frozen = backend_pod_may_freeze(b);
 
 	if (b->phase != BACKEND_POD_ASLEEP ||
-	    !pod_cgroups_are_undone(b->cgroups, backend_pod_may_freeze(b)))
+	    (!is_resized && !pod_cgroups_are_undone(b->cgroups, was_frozen)))
 		return 0;
 	if (!b->has_told)
 		log_warn("somebody has undone the sleep: it is set again", "pod=%s",
 			 b->settings.name);
 	b->has_told = true;
-	backend_pod_go_deeper(b);
+	if (is_resized && !b->has_shrunk_again) {
+		b->has_shrunk_again = true;
+		backend_pod_shrink(b);
+	} else {
+		backend_pod_go_deeper(b);
+	}
 	return 0;
 }
 

@@ -271,6 +271,8 @@ unsigned int scaler_step(struct scaler *s, const struct scaler_input *in)
 	case SCALER_ASLEEP:
 		if (in->event == SCALER_TRAFFIC || in->event == SCALER_KEEP)
 			return scaler_wake(s, in->now_ns);
+		if (in->event == SCALER_SHRINK_FAILED) /* somebody had undone it, and it stays so */
+			return scaler_shrink_failed(s, in->now_ns);
 		return 0;
 	case SCALER_GROWING:
 		return scaler_step_growing(s, in);
