@@ -19,7 +19,6 @@
 #include "base/util.h"
 
 #define RECORD_SUFFIX ".undo"
-#define RECORD_SOCKET ".sock"
 #define RECORD_UNDO   "undo\t"
 
 /* Other dozes do not interfere more often than that. */
@@ -132,17 +131,6 @@ static void record_parse(struct restores *out, char *text)
 	}
 }
 
-static void record_remove_socket(const char *record)
-{
-	int len = (int)(strlen(record) - strlen(RECORD_SUFFIX));
-	char path[PATH_MAX];
-	struct stat file;
-
-	if (snprintf(path, sizeof(path), "%.*s" RECORD_SOCKET, len, record) < (int)sizeof(path) &&
-	    lstat(path, &file) == 0 && S_ISSOCK(file.st_mode))
-		unlink(path);
-}
-
 static void record_undo(const char *path)
 {
 	struct restores all = { 0 };
@@ -158,7 +146,6 @@ static void record_undo(const char *path)
 	restores_clear(&all);
 	if (r < 0)
 		return;
-	record_remove_socket(path);
 	unlink(path);
 }
 

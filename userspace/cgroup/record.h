@@ -31,8 +31,8 @@ int record_write(const struct record *record, const struct restores *all);
 void record_close(struct record *record);
 
 /*
- * Undoes and removes what nobody holds the lock of, and the status socket beside it. What cannot be
- * undone stays, for the next time. Without such a directory there is nothing to do.
+ * Undoes and removes what nobody holds the lock of. What cannot be undone stays, for the next time.
+ * Without such a directory there is nothing to do.
  */
 void record_sweep(const char *directory);
 
