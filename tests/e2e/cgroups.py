@@ -48,6 +48,9 @@ class Cgroup:
         """The directories that still exist."""
         return [directory for directory in self.directories if os.path.isdir(directory)]
 
+    def pids(self):
+        return [int(pid) for pid in self._read("freezer", "cgroup.procs").split()]
+
     def is_frozen(self):
         if self.version == 1:
             return self._read("freezer", "freezer.state") == "FROZEN\n"

@@ -162,6 +162,25 @@ def watchdog_that_is_killed_is_replaced(t, state):
 
 
 @test()
+def who_kills_the_whole_cgroup_of_doze_does_not_reach_the_watchdog(t):
+    """As a service manager does, or the out-of-memory killer."""
+    net = t.net()
+    service = t.cgroup()
+    doze = t.doze(net, wrap=("sh", "-c", service.entering() + 'exec "$@"', "sh"))
+    fall_asleep(doze)
+    pids = service.pids()
+    check(doze.pid in pids, "doze is somewhere else: the test is void")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # at once, whatever the order
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    doze.wait()
+    wait_until(doze.cgroup.is_thawed, "the watchdog thaws", RESCUE_S)
+    end_application(net)
+    t.sweep(net)
+
+
+@test()
 def client_is_answered_although_doze_hangs(t):
     """The heartbeat gets stale, which opens the gate, and the watchdog thaws."""
     net = t.net()
