@@ -57,7 +57,7 @@ static int watchdog_close_others(int fd)
 	return close_range((unsigned int)kept + 1, ~0U, 0) < 0 ? -errno : kept;
 }
 
-static void watchdog_child_main(int fd)
+static void watchdog_become(int fd)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
 	int kept = watchdog_close_others(fd);
@@ -87,7 +87,7 @@ static int watchdog_fork(struct watchdog *w)
 	w->pid = fork();
 	if (w->pid == 0) {
 		close(own);
-		watchdog_child_main(childs);
+		watchdog_become(childs);
 	}
 	if (w->pid < 0)
 		return log_err(-errno, "cannot start the watchdog");
