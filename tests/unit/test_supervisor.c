@@ -169,7 +169,7 @@ static void wait_for_status(pid_t pid, const char *line)
 
 		if (monotonic_ns() > limit_ns || file_read(path, &status) < 0)
 			fail_msg("pid %d has no '%s'", (int)pid, line);
-		is_there = strstr(status, line) != NULL;
+		is_there = status && strstr(status, line) != NULL;
 	}
 }
 
