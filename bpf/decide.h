@@ -157,10 +157,8 @@ static __always_inline enum gate_verdict decide_probe(const struct parse_packet 
 	if (view->probes == GATE_PROBES_ANSWER) {
 		if (decide_is_syn(p) || view->is_steered)
 			return GATE_PASS_STEERED;
-		return view->source == GATE_SOURCE_IGNORED ? GATE_PASS_IGNORED : GATE_WAKE_PAYLOAD;
+		return GATE_WAKE_PAYLOAD;
 	}
-	if (view->source == GATE_SOURCE_IGNORED)
-		return GATE_PASS_IGNORED;
 	/* A SYN, too, is shown to the daemon: its client may wait for the application to speak. */
 	return p->frame_len > GATE_FRAME_MAX ? GATE_WAKE_PAYLOAD : GATE_PASS_JUDGED;
 }
@@ -194,8 +192,6 @@ static __always_inline enum gate_verdict decide_verdict(const struct parse_packe
 		return GATE_PASS_QUIET;
 	if (view->source == GATE_SOURCE_OUTSIDE)
 		return GATE_PASS_OUTSIDE;
-	if (view->source == GATE_SOURCE_IGNORED && (is_udp || !view->is_closed || view->is_stale))
-		return GATE_PASS_IGNORED;
 	if (view->is_martian && !is_udp)
 		return GATE_PASS_MARTIAN;
 	if (!decide_has_taker(p, view))
@@ -235,10 +231,10 @@ static __always_inline enum gate_verdict decide_unjudged(bool is_closed)
 /* The packet is no activity. Of GATE_PASS_JUDGED, which is not here, the daemon decides that. */
 static __always_inline bool decide_is_quiet(enum gate_verdict v)
 {
-	return v == GATE_PASS_QUIET || v == GATE_PASS_READY || v == GATE_PASS_IGNORED ||
-	       v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED || v == GATE_PASS_OUTSIDE ||
-	       v == GATE_PASS_KEEPALIVE || v == GATE_PASS_MARTIAN || v == GATE_PASS_STRAY ||
-	       v == GATE_PASS_NO_LISTENER || v == GATE_PASS_ELSEWHERE;
+	return v == GATE_PASS_QUIET || v == GATE_PASS_READY || v == GATE_PASS_UNPROVEN ||
+	       v == GATE_PASS_STEERED || v == GATE_PASS_OUTSIDE || v == GATE_PASS_KEEPALIVE ||
+	       v == GATE_PASS_MARTIAN || v == GATE_PASS_STRAY || v == GATE_PASS_NO_LISTENER ||
+	       v == GATE_PASS_ELSEWHERE;
 }
 
 static __always_inline bool decide_drops(enum gate_verdict v)

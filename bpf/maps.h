@@ -85,7 +85,7 @@ static __always_inline bool maps_is_kubelets(const struct gate_connection *c, bo
 	return false;
 }
 
-/* GATE_SOURCE_CLIENT, GATE_SOURCE_PROBE or GATE_SOURCE_IGNORED. */
+/* GATE_SOURCE_CLIENT, GATE_SOURCE_PROBE or GATE_SOURCE_OUTSIDE. */
 static __always_inline __u32 maps_source_of(__u32 target_id, const struct gate_connection *c,
 					    bool is_syn)
 {
@@ -98,7 +98,7 @@ static __always_inline __u32 maps_source_of(__u32 target_id, const struct gate_c
 
 	if (!kind)
 		return GATE_SOURCE_CLIENT;
-	if (*kind == GATE_SOURCE_PROBE || *kind == GATE_SOURCE_IGNORED)
+	if (*kind == GATE_SOURCE_PROBE)
 		return *kind; /* saves two lookups */
 	return gate_source_resolve(*kind, maps_is_kubelets(c, is_syn), maps_knows_kubelet());
 }

@@ -124,7 +124,7 @@ static inline __u32 gate_port_with_key(__u32 before, _Bool is_any_address, __u32
 enum gate_source {
 	GATE_SOURCE_CLIENT,
 	GATE_SOURCE_PROBE,   /* probes and other traffic: only the payload tells which it is */
-	GATE_SOURCE_IGNORED, /* its packets are never activity */
+	GATE_SOURCE_CHECKER, /* --ignore-source: to the gate it is a GATE_SOURCE_PROBE */
 	/*
 	 * An address of the node. The kubelet's connections from there (gate_kubelet) are treated
 	 * as GATE_SOURCE_PROBE, all others as GATE_SOURCE_CLIENT. As long as we do not know the
@@ -267,7 +267,6 @@ static inline struct gate_connection gate_connection_of(const struct gate_flow *
 	X(PASS_OPEN, "pass_open", "activity at an open gate")                                      \
 	X(PASS_QUIET, "pass_quiet", "ACK, keep-alive, FIN, RST: no activity, never held")          \
 	X(PASS_READY, "pass_ready", "doze's own question whether the target is ready")             \
-	X(PASS_IGNORED, "pass_ignored", "from an ignored source")                                  \
 	X(PASS_UNPROVEN, "pass_unproven", "a SYN that may be a probe's: no activity yet")          \
 	X(PASS_JUDGED, "pass_judged", "what the daemon judges: a probe, or not")                   \
 	X(PASS_STEERED, "pass_steered", "closed: a probe's, on its way to the responder")          \

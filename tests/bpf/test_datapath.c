@@ -201,8 +201,7 @@ TEST(a_target_that_is_removed_leaves_nothing_to_the_next)
 
 	skip_without_gate();
 	datapath_set_rules(rig.gate, 1, &(struct datapath_rules){ .probes = GATE_PROBES_PASS });
-	assert_int_equal(keys_add_source(datapath_keys(rig.gate), 1, &from, GATE_SOURCE_IGNORED),
-			 0);
+	assert_int_equal(keys_add_source(datapath_keys(rig.gate), 1, &from, GATE_SOURCE_PROBE), 0);
 	datapath_close_gate(rig.gate, 1);
 	datapath_remove_target(rig.gate, 1);
 	assert_true(datapath_activity_ns(rig.gate, 1) == 0);
@@ -214,7 +213,7 @@ TEST(a_target_that_is_removed_leaves_nothing_to_the_next)
 	assert_int_equal(datapath_read_counters(rig.gate, counters), 0);
 	assert_true(is_stamped_by(0, "127.0.0.2", 1));
 	assert_int_equal(datapath_read_counters(rig.gate, later), 0);
-	assert_int_equal(later[GATE_PASS_IGNORED], counters[GATE_PASS_IGNORED]);
+	assert_int_equal(later[GATE_PASS_UNPROVEN], counters[GATE_PASS_UNPROVEN]);
 }
 
 TEST(the_last_key_of_a_port_leaves_the_port_to_nobody)

@@ -512,10 +512,10 @@ static void assert_verdict(enum hook hook, int got, int want)
 static bool is_stamped(enum gate_verdict v)
 {
 	return v != GATE_PASS_OTHER && v != GATE_PASS_FRAGMENT && v != GATE_PASS_UNPARSED &&
-	       v != GATE_PASS_QUIET && v != GATE_PASS_READY && v != GATE_PASS_IGNORED &&
-	       v != GATE_PASS_UNPROVEN && v != GATE_PASS_JUDGED && v != GATE_PASS_STEERED &&
-	       v != GATE_PASS_OUTSIDE && v != GATE_PASS_KEEPALIVE && v != GATE_PASS_MARTIAN &&
-	       v != GATE_PASS_STRAY && v != GATE_PASS_NO_LISTENER && v != GATE_PASS_ELSEWHERE;
+	       v != GATE_PASS_QUIET && v != GATE_PASS_READY && v != GATE_PASS_UNPROVEN &&
+	       v != GATE_PASS_JUDGED && v != GATE_PASS_STEERED && v != GATE_PASS_OUTSIDE &&
+	       v != GATE_PASS_KEEPALIVE && v != GATE_PASS_MARTIAN && v != GATE_PASS_STRAY &&
+	       v != GATE_PASS_NO_LISTENER && v != GATE_PASS_ELSEWHERE;
 }
 
 static bool is_told(enum gate_verdict v)
@@ -867,7 +867,6 @@ TEST(a_client_at_port_zero_is_no_probe)
 enum source_of_scene {
 	FROM_CLIENT,
 	FROM_PROBE,
-	FROM_IGNORED,
 };
 
 struct check_scene {
@@ -923,14 +922,6 @@ static const struct check_scene check_scenes[] = {
 	  false,
 	  GATE_PASS_OPEN },
 	{ "ACK", { ACK }, FROM_PROBE, OPEN_WITH(ANSWER), false, GATE_PASS_QUIET },
-	{ "SYN, ignored", { SYN }, FROM_IGNORED, OPEN_WITH(ANSWER), false, GATE_PASS_IGNORED },
-	{ "payload, ignored",
-	  { PAYLOAD },
-	  FROM_IGNORED,
-	  OPEN_WITH(PASS),
-	  false,
-	  GATE_PASS_IGNORED },
-	{ "datagram, ignored", { UDP }, FROM_IGNORED, OPEN_WITH(ANSWER), false, GATE_PASS_IGNORED },
 
 	{ "a client's SYN, all judged",
 	  { SYN },
@@ -983,7 +974,6 @@ static const struct check_scene check_scenes[] = {
 	  CLOSED_WITH(ANSWER),
 	  false,
 	  GATE_PASS_STEERED },
-	{ "SYN, ignored", { SYN }, FROM_IGNORED, CLOSED_WITH(ANSWER), false, GATE_PASS_STEERED },
 	{ "payload, steered",
 	  { PAYLOAD },
 	  FROM_PROBE,
@@ -996,18 +986,6 @@ static const struct check_scene check_scenes[] = {
 	  CLOSED_WITH(ANSWER),
 	  false,
 	  GATE_WAKE_PAYLOAD },
-	{ "payload, steered",
-	  { PAYLOAD },
-	  FROM_IGNORED,
-	  CLOSED_WITH(ANSWER),
-	  true,
-	  GATE_PASS_STEERED },
-	{ "payload, not steered",
-	  { PAYLOAD },
-	  FROM_IGNORED,
-	  CLOSED_WITH(ANSWER),
-	  false,
-	  GATE_PASS_IGNORED },
 	{ "payload, steered by the last closing",
 	  { PAYLOAD },
 	  FROM_PROBE,
@@ -1020,12 +998,6 @@ static const struct check_scene check_scenes[] = {
 	  CLOSED_WITH(ANSWER),
 	  false,
 	  GATE_WAKE_DATAGRAM },
-	{ "datagram, ignored",
-	  { UDP },
-	  FROM_IGNORED,
-	  CLOSED_WITH(ANSWER),
-	  false,
-	  GATE_PASS_IGNORED },
 	{ "SYN", { SYN }, FROM_PROBE, CLOSED_WITH(PASS), false, GATE_PASS_JUDGED },
 	{ "payload", { PAYLOAD }, FROM_PROBE, CLOSED_WITH(PASS), false, GATE_PASS_JUDGED },
 	{ "long payload",
@@ -1034,13 +1006,6 @@ static const struct check_scene check_scenes[] = {
 	  CLOSED_WITH(PASS),
 	  false,
 	  GATE_WAKE_PAYLOAD },
-	{ "SYN, ignored", { SYN }, FROM_IGNORED, CLOSED_WITH(PASS), false, GATE_PASS_IGNORED },
-	{ "payload, ignored",
-	  { PAYLOAD },
-	  FROM_IGNORED,
-	  CLOSED_WITH(PASS),
-	  false,
-	  GATE_PASS_IGNORED },
 };
 /* clang-format on */
 
@@ -1059,8 +1024,8 @@ static void rig_set_source(struct rig *r, __u32 target_id, const struct gate_add
 /* What the client is: by its address alone, which a wider prefix calls something else. */
 static void rig_set_client(struct rig *r, const struct gate_addr *client, enum gate_source source)
 {
-	enum gate_source other = source == GATE_SOURCE_IGNORED ? GATE_SOURCE_PROBE
-							       : GATE_SOURCE_IGNORED;
+	enum gate_source other = source == GATE_SOURCE_PROBE ? GATE_SOURCE_CLIENT
+							     : GATE_SOURCE_PROBE;
 
 	rig_set_source(r, TARGET, client, 32, (__u32)other);
 	rig_set_source(r, TARGET, client, 128, (__u32)source);
@@ -1087,7 +1052,6 @@ TEST(probes_get_their_verdicts_in_all_hooks)
 	static const enum gate_source sources[] = {
 		[FROM_CLIENT] = GATE_SOURCE_CLIENT,
 		[FROM_PROBE] = GATE_SOURCE_PROBE,
-		[FROM_IGNORED] = GATE_SOURCE_IGNORED,
 	};
 	const __u32 target_id = TARGET;
 	struct rig *r = &with_replay;

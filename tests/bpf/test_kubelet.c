@@ -239,7 +239,6 @@ TEST(only_connections_from_the_cgroup_are_the_kubelets)
 	assert_source(GATE_SOURCE_NODE, GATE_SOURCE_CLIENT);
 	assert_source(GATE_SOURCE_ANY, GATE_SOURCE_CLIENT);
 	assert_source(GATE_SOURCE_PROBE, GATE_SOURCE_PROBE);
-	assert_source(GATE_SOURCE_IGNORED, GATE_SOURCE_IGNORED);
 }
 
 TEST(a_cgroup_that_goes_and_comes_again_is_attached_to_again)

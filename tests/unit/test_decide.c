@@ -68,16 +68,13 @@ static const struct decide_view no_replay = { .is_closed = true };
 	{                                                                                          \
 		.can_replay = true, __VA_ARGS__                                                    \
 	}
-#define PROBE	.source = GATE_SOURCE_PROBE
-#define IGNORED .source = GATE_SOURCE_IGNORED
-#define ANSWER	.probes = GATE_PROBES_ANSWER
-#define PASS	.probes = GATE_PROBES_PASS
-#define CLOSED	.is_closed = true
+#define PROBE  .source = GATE_SOURCE_PROBE
+#define ANSWER .probes = GATE_PROBES_ANSWER
+#define PASS   .probes = GATE_PROBES_PASS
+#define CLOSED .is_closed = true
 
 static const struct decide_view open_probe = AT(PROBE, ANSWER);
 static const struct decide_view open_probe_judged = AT(PROBE, ANSWER, .is_judged = true);
-static const struct decide_view open_ignored = AT(IGNORED, ANSWER);
-static const struct decide_view open_ignored_judged = AT(IGNORED, PASS, .is_judged = true);
 static const struct decide_view open_all = AT(.judges_all = true);
 static const struct decide_view open_all_judged = AT(.judges_all = true, .is_judged = true);
 static const struct decide_view closed_all = AT(CLOSED, .judges_all = true);
@@ -86,12 +83,6 @@ static const struct decide_view closed_steered = AT(CLOSED, PROBE, ANSWER, .is_s
 static const struct decide_view closed_pass = AT(CLOSED, PROBE, PASS);
 static const struct decide_view closed_stale_answer = AT(CLOSED, PROBE, ANSWER, .is_stale = true);
 static const struct decide_view closed_stale_all = AT(CLOSED, .judges_all = true, .is_stale = true);
-static const struct decide_view closed_stale_ignored = AT(CLOSED, IGNORED, ANSWER,
-							  .is_stale = true);
-static const struct decide_view closed_ignored = AT(CLOSED, IGNORED, ANSWER);
-static const struct decide_view closed_ignored_steered = AT(CLOSED, IGNORED, ANSWER,
-							    .is_steered = true);
-static const struct decide_view closed_ignored_pass = AT(CLOSED, IGNORED, PASS);
 static const struct decide_view closed_own_probe = AT(CLOSED, PROBE, ANSWER, .is_ready = true);
 
 static const struct decide_view closed_unheard = AT(CLOSED, .socket = DECIDE_SOCKET_NONE);
@@ -195,10 +186,6 @@ static const struct decision decisions[] = {
 	{ &open_all, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
 	{ &open_all, UDP, 0, 9, 60, 0, GATE_PASS_OPEN },
 	{ &open_all_judged, TCP, ACK, 99, 153, 0, GATE_PASS_OPEN },
-	{ &open_ignored, TCP, SYN, 0, 60, 0, GATE_PASS_IGNORED },
-	{ &open_ignored, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
-	{ &open_ignored, UDP, 0, 9, 60, 0, GATE_PASS_IGNORED },
-	{ &open_ignored_judged, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
 
 	/* And closed: to the responder, or to the sleeping application. */
 	{ &closed_all, TCP, SYN, 0, 60, 0, GATE_HOLD_SYN },
@@ -218,14 +205,6 @@ static const struct decision decisions[] = {
 	{ &closed_stale_answer, UDP, 0, 9, 60, 0, GATE_PASS_STALE },
 	{ &closed_stale_all, TCP, SYN, 0, 60, 0, GATE_PASS_UNPROVEN },
 	{ &closed_stale_all, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
-	{ &closed_stale_ignored, TCP, SYN, 0, 60, 0, GATE_PASS_IGNORED },
-	{ &closed_stale_ignored, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
-	{ &closed_ignored, TCP, SYN, 0, 60, 0, GATE_PASS_STEERED },
-	{ &closed_ignored, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
-	{ &closed_ignored, UDP, 0, 9, 60, 0, GATE_PASS_IGNORED },
-	{ &closed_ignored_steered, TCP, ACK, 99, 153, 0, GATE_PASS_STEERED },
-	{ &closed_ignored_pass, TCP, SYN, 0, 60, 0, GATE_PASS_IGNORED },
-	{ &closed_ignored_pass, TCP, ACK, 99, 153, 0, GATE_PASS_IGNORED },
 	{ &closed_own_probe, TCP, SYN, 0, 60, 0, GATE_PASS_READY },
 
 	/* Nobody would take it: it gets what it would get awake, and is no activity. */
@@ -452,11 +431,10 @@ TEST(what_proves_nothing_is_quiet)
 {
 	for (int v = 0; v < GATE_VERDICT_COUNT; v++) {
 		bool is_quiet = v == GATE_PASS_QUIET || v == GATE_PASS_READY ||
-				v == GATE_PASS_IGNORED || v == GATE_PASS_UNPROVEN ||
-				v == GATE_PASS_STEERED || v == GATE_PASS_OUTSIDE ||
-				v == GATE_PASS_KEEPALIVE || v == GATE_PASS_MARTIAN ||
-				v == GATE_PASS_STRAY || v == GATE_PASS_NO_LISTENER ||
-				v == GATE_PASS_ELSEWHERE;
+				v == GATE_PASS_UNPROVEN || v == GATE_PASS_STEERED ||
+				v == GATE_PASS_OUTSIDE || v == GATE_PASS_KEEPALIVE ||
+				v == GATE_PASS_MARTIAN || v == GATE_PASS_STRAY ||
+				v == GATE_PASS_NO_LISTENER || v == GATE_PASS_ELSEWHERE;
 
 		if (v != GATE_PASS_JUDGED && decide_is_quiet(v) != is_quiet)
 			fail_msg("%s", verdict_names[v]);

@@ -90,7 +90,7 @@ static bool activity_has_https(const struct activity *activity, enum gate_source
 {
 	const struct activity_settings *s = &activity->settings;
 
-	if (source == GATE_SOURCE_IGNORED)
+	if (source == GATE_SOURCE_CHECKER)
 		return activity_has_port(s->checker_https_ports, s->checker_https_ports_len,
 					 port_be);
 	return activity_has_port(s->https_ports, s->https_ports_len, port_be);
@@ -102,7 +102,7 @@ struct caller_rules activity_rules(const struct activity *activity, const struct
 
 	return (struct caller_rules){
 		.knows_kubelet = source == GATE_SOURCE_PROBE,
-		.knows_checkers = source == GATE_SOURCE_IGNORED,
+		.knows_checkers = source == GATE_SOURCE_CHECKER,
 		.has_https = activity_has_https(activity, source, flow->dport_be),
 		.agents = activity->settings.agents,
 		.agents_len = activity->settings.agents_len,

@@ -89,7 +89,7 @@ static void target_config_fill_sources(struct target_config *t, const struct con
 		return;
 	}
 	for (size_t i = 0; i < config->ignored_sources.len; i++)
-		target_config_add_source(t, &config->ignored_sources.of[i], GATE_SOURCE_IGNORED);
+		target_config_add_source(t, &config->ignored_sources.of[i], GATE_SOURCE_CHECKER);
 	for (size_t i = 0; i < config->probe_sources.len; i++)
 		target_config_add_source(t, &config->probe_sources.of[i], GATE_SOURCE_PROBE);
 	for (size_t i = 0; i < known_len; i++)

@@ -122,7 +122,7 @@ static bool target_probes_come_from(const struct activity_settings *a, enum gate
 bool target_probes_may_come(const struct activity_settings *a)
 {
 	return target_probes_come_from(a, GATE_SOURCE_PROBE) ||
-	       target_probes_come_from(a, GATE_SOURCE_IGNORED) ||
+	       target_probes_come_from(a, GATE_SOURCE_CHECKER) ||
 	       target_probes_come_from(a, GATE_SOURCE_NODE) ||
 	       target_probes_come_from(a, GATE_SOURCE_ANY);
 }
@@ -133,7 +133,7 @@ static int target_probes_tell_gate(const struct target_probes *p, struct datapat
 
 	for (size_t i = 0; i < a->sources_len; i++) {
 		/* The gate passes on what may be a probe's; its bytes tell us whether it is one. */
-		enum gate_source kind = a->sources[i].kind == GATE_SOURCE_IGNORED
+		enum gate_source kind = a->sources[i].kind == GATE_SOURCE_CHECKER
 						? GATE_SOURCE_PROBE
 						: a->sources[i].kind;
 		int r = keys_add_source(datapath_keys(d), p->settings.target_id,
