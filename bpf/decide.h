@@ -14,7 +14,7 @@ struct decide_view {
 	bool is_stale; /* the daemon has been silent for longer than GATE_STALE_NS */
 	bool is_ready; /* doze's own question whether the target is ready */
 	bool can_replay;
-	bool judges_all;  /* open: payload of any client may be a probe */
+	bool judges_all;  /* payload of any client may be a probe */
 	bool is_judged;	  /* what has to be judged was judged a moment ago: a client is here */
 	bool is_steered;  /* closed: a connection to the daemon's responder */
 	bool is_let_pass; /* closed: a SYN that the daemon has seen, and does not want */
@@ -150,17 +150,23 @@ static __always_inline enum gate_verdict decide_stale(const struct parse_packet 
 	return verdict == GATE_PASS_OPEN ? GATE_PASS_STALE : verdict;
 }
 
+/*
+ * The gate is closed, and the packet passes: on a connection that the application has, nobody else
+ * can answer. The daemon judges it, and wakes the target for a client. No probe is that long.
+ */
+static __always_inline enum gate_verdict decide_passed(const struct parse_packet *p)
+{
+	return p->frame_len > GATE_FRAME_MAX ? GATE_WAKE_PAYLOAD : GATE_PASS_JUDGED;
+}
+
 /* The gate is closed, and the packet is of a source of probes. */
 static __always_inline enum gate_verdict decide_probe(const struct parse_packet *p,
 						      const struct decide_view *view)
 {
-	if (view->probes == GATE_PROBES_ANSWER) {
-		if (decide_is_syn(p) || view->is_steered)
-			return GATE_PASS_STEERED;
-		return GATE_WAKE_PAYLOAD;
-	}
+	if (view->probes == GATE_PROBES_ANSWER && (decide_is_syn(p) || view->is_steered))
+		return GATE_PASS_STEERED;
 	/* A SYN, too, is shown to the daemon: its client may wait for the application to speak. */
-	return p->frame_len > GATE_FRAME_MAX ? GATE_WAKE_PAYLOAD : GATE_PASS_JUDGED;
+	return decide_passed(p);
 }
 
 /* The gate is closed, and the packet is of a client. */
@@ -171,7 +177,7 @@ static __always_inline enum gate_verdict decide_closed(const struct parse_packet
 	if (p->flow.protocol == PARSE_PROTO_UDP)
 		return GATE_WAKE_DATAGRAM;
 	if (!decide_is_syn(p))
-		return GATE_WAKE_PAYLOAD;
+		return view->judges_all ? decide_passed(p) : GATE_WAKE_PAYLOAD;
 	if (p->is_first_fragment)
 		return GATE_WAKE_FRAGMENT;
 	if (p->frame_len > GATE_FRAME_MAX)

@@ -608,36 +608,48 @@ def ignored_request_does_not_keep_it_awake_but_wakes(t):
     doze.wait_awake()
 
 
-def ask_until_asleep(doze, connection, url, **headers):
-    """Over one connection, at five times the pace of the idle time; one more then wakes."""
-    def ask():
-        connection.connection.request("GET", url, headers=headers)
-        equal(connection.connection.getresponse().read() != b"", True, "an answer")
+SCRAPES = "--ignore-http=GET /healthz", "/healthz", {}
+CHECKS = BALANCER, "/", {"User-Agent": "GoogleHC/1.0"}
 
+
+def ask_on(connection, url, headers):
+    connection.connection.request("GET", url, headers=headers)
+    check(connection.connection.getresponse().read(), "no answer")
+
+
+def ask_until_asleep(doze, connection, url, headers):
+    """At five times the pace of the idle time."""
     until_s = time.monotonic() + 20 * IDLE_S
     while not doze.count("asleep"):
-        ask()
-        check(time.monotonic() < until_s, "awake, although nothing but scrapes has come")
+        ask_on(connection, url, headers)
+        check(time.monotonic() < until_s, "awake, although nothing but probes has come")
         time.sleep(IDLE_S / 5)  # the scraper's pace
-    ask()
 
 
-@test()
-def scraper_that_keeps_its_connection_does_not_keep_it_awake(t):
+@test([SCRAPES, CHECKS])
+def checker_that_keeps_its_connection_does_not_keep_it_awake(t, flag, url, headers):
+    """Frozen, it can answer nobody: the next one wakes it."""
     net = t.net()
-    doze = serve(t, net, "--ignore-http=GET /healthz")
+    doze = serve(t, net, flag)
     with Http(net.path()) as connection:
         connection.get()
-        ask_until_asleep(doze, connection, "/healthz")
+        ask_until_asleep(doze, connection, url, headers)
+        ask_on(connection, url, headers)
 
 
-@test()
-def checker_that_keeps_its_connection_does_not_keep_it_awake(t):
+@test([SCRAPES, CHECKS])
+def checker_that_keeps_its_connection_gets_its_answer_without_a_wake(t, flag, url, headers):
     net = t.net()
-    doze = serve(t, net, BALANCER)
+    doze = serve(t, net, flag, "--asleep=throttle", "--asleep-cpu=200m")
     with Http(net.path()) as connection:
         connection.get()
-        ask_until_asleep(doze, connection, "/", **{"User-Agent": "GoogleHC/1.0"})
+        ask_until_asleep(doze, connection, url, headers)
+        for _ in range(5):
+            ask_on(connection, url, headers)
+            time.sleep(IDLE_S / 5)  # the scraper's pace
+        equal(woken(doze), 0, "wakes")
+        connection.get()
+    equal(doze.wait_awake()["reason"], "pass_judged", "why it woke")
 
 
 @test()

@@ -189,9 +189,11 @@ static const struct decision decisions[] = {
 
 	/* And closed: to the responder, or to the sleeping application. */
 	{ &closed_all, TCP, SYN, 0, 60, 0, GATE_HOLD_SYN },
-	{ &closed_all, TCP, ACK, 99, 153, 0, GATE_WAKE_PAYLOAD },
+	{ &closed_all, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
+	{ &closed_all, TCP, ACK, 99, MAX + 1, 0, GATE_WAKE_PAYLOAD },
 	{ &closed_answer, TCP, SYN, 0, 60, 0, GATE_PASS_STEERED },
-	{ &closed_answer, TCP, ACK, 99, 153, 0, GATE_WAKE_PAYLOAD },
+	{ &closed_answer, TCP, ACK, 99, 153, 0, GATE_PASS_JUDGED },
+	{ &closed_answer, TCP, ACK, 99, MAX + 1, 0, GATE_WAKE_PAYLOAD },
 	{ &closed_answer, UDP, 0, 9, 60, 0, GATE_WAKE_DATAGRAM },
 	{ &closed_answer, TCP, ACK, 0, 60, 0, GATE_PASS_QUIET },
 	{ &closed_steered, TCP, ACK, 99, 153, 0, GATE_PASS_STEERED },

@@ -21,6 +21,7 @@ struct activity {
 	uint64_t look_ns;	   /* and activity_find_waiting() */
 	struct activity_waiting *waiting;
 	uint64_t wait_ns;
+	bool are_answered;
 };
 
 int activity_new(struct activity **out, const struct netns *ns, struct sockdiag_answered *answered,
@@ -222,16 +223,10 @@ static bool activity_is_there(const struct activity *activity, const struct busy
 	return socket->state == TCP_ESTABLISHED || socket->state == TCP_SYN_RECV;
 }
 
-static void activity_on_passed(void *arg, const struct busy_socket *socket)
+static void activity_note_waiting(struct activity *activity, const struct busy_socket *socket,
+				  bool is_late)
 {
-	struct activity *activity = arg;
-	uint64_t age_ns;
-
-	if (!caller_table_is_unproven(activity->callers, &socket->flow, activity->look_ns,
-				      &age_ns) ||
-	    !activity_is_there(activity, socket))
-		return;
-	if (age_ns < activity->wait_ns || socket->state == TCP_SYN_RECV) {
+	if (!is_late) {
 		activity->waiting->is_coming = true;
 		return;
 	}
@@ -239,13 +234,44 @@ static void activity_on_passed(void *arg, const struct busy_socket *socket)
 	activity->waiting->flow = socket->flow;
 }
 
-int activity_find_waiting(struct activity *activity, uint64_t wait_ns, struct activity_waiting *out)
+/* A probe for which the application has yet to do something, however little that may be. */
+static bool activity_has_asked(const struct activity *activity, const struct busy_socket *socket)
+{
+	enum caller_kind kind = caller_table_kind(activity->callers, &socket->flow,
+						  activity->look_ns);
+
+	return activity->are_answered && (kind == CALLER_HTTP || kind == CALLER_GRPC) &&
+	       socket->state == TCP_ESTABLISHED &&
+	       (socket->unread || socket->answer != BUSY_ANSWERED);
+}
+
+static void activity_on_passed(void *arg, const struct busy_socket *socket)
+{
+	struct activity *activity = arg;
+	uint64_t wait_ms = activity->wait_ns / NS_PER_MS, age_ns;
+
+	if (activity_has_asked(activity, socket)) {
+		if (!socket->unread)
+			wait_ms = activity->settings.busy.probe_ms;
+		activity_note_waiting(activity, socket, socket->since_received_ms >= wait_ms);
+		return;
+	}
+	if (caller_table_is_unproven(activity->callers, &socket->flow, activity->look_ns,
+				     &age_ns) &&
+	    activity_is_there(activity, socket))
+		activity_note_waiting(activity, socket,
+				      age_ns >= activity->wait_ns && socket->state != TCP_SYN_RECV);
+}
+
+int activity_find_waiting(struct activity *activity, uint64_t wait_ns, bool are_answered,
+			  struct activity_waiting *out)
 {
 	int r;
 
 	*out = (struct activity_waiting){ .is_found = false };
 	activity->waiting = out;
 	activity->wait_ns = wait_ns;
+	activity->are_answered = are_answered;
 	activity->look_ns = monotonic_ns();
 	r = sockdiag_list(activity->sockdiag, activity->settings.ports,
 			  activity->settings.ports_len, activity_on_passed, activity);

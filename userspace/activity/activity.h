@@ -86,8 +86,12 @@ struct activity_waiting {
 	bool is_coming; /* another may become one */
 };
 
-/* wait_ns: a probe waits no longer. Logs its errors, -errno. */
-int activity_find_waiting(struct activity *activity, uint64_t wait_ns,
+/*
+ * wait_ns: a probe waits no longer to be told apart. are_answered: probes of new connections are
+ * answered by doze. One that has asked on a connection that the application has waits for it: no
+ * longer than wait_ns to be read, and than busy.probe_ms for the answer. Logs its errors, -errno.
+ */
+int activity_find_waiting(struct activity *activity, uint64_t wait_ns, bool are_answered,
 			  struct activity_waiting *out);
 
 /* Whether somebody listens on that TCP port. Logs its errors, -errno; else 0 or 1. */

@@ -180,8 +180,8 @@ const struct config_setting config_table[] = {
 	{ "ignore-http", 0, CONFIG_EACH, LIST(http_path, struct caller_path, ignored_http),
 	  .noun = "path",
 	  .help = "A request such as 'GET /healthz' is not activity while awake, from wherever it "
-	  "comes: method and beginning of the path. While asleep it wakes, unless it comes from a "
-	  "source of probes, where doze answers it. Repeat it for more." },
+	  "comes: method and beginning of the path. While asleep a new connection wakes, unless it "
+	  "comes from a source of probes, where doze answers it. Repeat it for more." },
 
 	{ "pod-name", 0, CONFIG_KUBE, VALUE(name, const char *, pod_name), .noun = "pod",
 	  .section = "The cluster and the node",

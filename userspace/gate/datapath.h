@@ -53,7 +53,7 @@ void datapath_beat(struct datapath *d);
 /* What of a target's traffic counts. */
 struct datapath_rules {
 	enum gate_probes probes; /* what is done with its probes while the gate is closed */
-	bool judges_all;	 /* while it is open, any client's payload may be a probe */
+	bool judges_all;	 /* any client's payload may be a probe */
 	bool ignores_pings;
 	bool has_outside; /* GATE_SOURCE_OUTSIDE is among its sources */
 };

@@ -41,11 +41,14 @@ static void target_probes_on_waited(void *arg)
 {
 	struct target_probes *p = arg;
 	struct activity_waiting waiting;
+	int r;
 
 	if (!p->is_closed)
 		return;
+	r = activity_find_waiting(p->activity, TARGET_PROBES_WAIT_MS * NS_PER_MS,
+				  p->settings.probes != GATE_PROBES_PASS, &waiting);
 	/* In doubt it is a client. */
-	if (activity_find_waiting(p->activity, TARGET_PROBES_WAIT_MS * NS_PER_MS, &waiting) < 0)
+	if (r < 0)
 		p->settings.client(p->settings.arg, NULL, "waiting");
 	else if (waiting.is_found)
 		p->settings.client(p->settings.arg, &waiting.flow, "waiting");
