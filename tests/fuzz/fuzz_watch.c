@@ -17,12 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static bool fuzz_on_line(void *arg, const struct kube_text *line)
 {
 	struct watch_event event;
-	struct watch_name name;
+	struct watch_line_name name;
 
 	(void)arg;
 	if (!line->len || memchr(line->text, '\n', line->len) || line->text[line->len] != '\0')
 		__builtin_trap();
-	watch_name_read(&name, line->text);
+	watch_line_name_read(&name, line->text);
 	if (watch_line_parse(&event, line->text, line->len) < 0)
 		return false;
 	if ((event.pod != NULL) != (event.type == WATCH_PUT || event.type == WATCH_GONE))

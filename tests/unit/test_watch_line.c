@@ -117,7 +117,7 @@ TEST(a_line_that_is_refused_ends_it)
 
 static bool on_cut_line(void *arg, const struct kube_text *line)
 {
-	struct watch_name name;
+	struct watch_line_name name;
 	size_t *lines = arg;
 
 	(*lines)++;
@@ -128,7 +128,7 @@ static bool on_cut_line(void *arg, const struct kube_text *line)
 	}
 	assert_true(line->is_cut);
 	assert_int_equal(line->len, KUBE_TEXT_CUT_LEN);
-	watch_name_read(&name, line->text);
+	watch_line_name_read(&name, line->text);
 	assert_true(name.is_deleted);
 	assert_string_equal(name.namespace, "shop");
 	assert_string_equal(name.name, "web-0");
@@ -162,9 +162,9 @@ TEST(a_text_without_metadata_names_nobody)
 	static const char *const texts[] = { "", "{", "{\"name\":7}", "{\"uid\":\"" };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		struct watch_name name;
+		struct watch_line_name name;
 
-		watch_name_read(&name, texts[i]);
+		watch_line_name_read(&name, texts[i]);
 		assert_string_equal(name.name, "");
 		assert_string_equal(name.uid, "");
 	}

@@ -116,10 +116,10 @@ static void pod_watch_forget(struct pod_watch *w, struct pod_watch_known *known)
 static void pod_watch_skip(struct pod_watch *w, const struct kube_text *text)
 {
 	struct pod_watch_known *known;
-	struct watch_name name;
+	struct watch_line_name name;
 	char escaped[sizeof(name.namespace) + sizeof(name.name)];
 
-	watch_name_read(&name, text->text);
+	watch_line_name_read(&name, text->text);
 	if (!*name.uid)
 		return;
 	known = pod_watch_find(w, name.uid);

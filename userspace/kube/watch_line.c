@@ -66,7 +66,7 @@ int watch_line_parse(struct watch_event *out, const char *line, size_t len)
 
 /* --- a text that is not parsed --- */
 
-static void watch_name_find(const char *text, const char *key, char *out, size_t room)
+static void watch_line_name_find(const char *text, const char *key, char *out, size_t room)
 {
 	const char *found = strstr(text, key);
 
@@ -77,11 +77,11 @@ static void watch_name_find(const char *text, const char *key, char *out, size_t
 }
 
 /* Before these there is nothing in a Pod whose text its owner may choose. */
-void watch_name_read(struct watch_name *out, const char *text)
+void watch_line_name_read(struct watch_line_name *out, const char *text)
 {
-	watch_name_find(text, "\"name\":\"", out->name, sizeof(out->name));
-	watch_name_find(text, "\"namespace\":\"", out->namespace, sizeof(out->namespace));
-	watch_name_find(text, "\"uid\":\"", out->uid, sizeof(out->uid));
+	watch_line_name_find(text, "\"name\":\"", out->name, sizeof(out->name));
+	watch_line_name_find(text, "\"namespace\":\"", out->namespace, sizeof(out->namespace));
+	watch_line_name_find(text, "\"uid\":\"", out->uid, sizeof(out->uid));
 	out->is_deleted = strncmp(text, "{\"type\":\"DELETED\"", 17) == 0;
 }
 

@@ -36,11 +36,11 @@ int watch_line_parse(struct watch_event *out, const char *line, size_t len);
  * Whose object a text is that is too long to be parsed, or cannot be: found in its beginning, where
  * the API server writes its metadata. "" where it is not.
  */
-struct watch_name {
+struct watch_line_name {
 	bool is_deleted; /* the line of a watch says so */
 	char namespace[256], name[256], uid[64];
 };
-void watch_name_read(struct watch_name *out, const char *text);
+void watch_line_name_read(struct watch_line_name *out, const char *text);
 
 /* The bytes of a line that has not ended yet. All zero to begin with. */
 struct watch_line_buffer {

@@ -59,10 +59,9 @@ struct target_edges {
 	struct backend *backend;
 	struct http *http;
 	struct heartbeat *heartbeat;
-	struct sockdiag_answered
-		*answered;	  /* NULL: this kernel has none (activity/sockdiag_answered.h) */
-	struct steer *steer;	  /* NULL: this kernel has none */
-	struct wake_queue *wakes; /* NULL: all may wake at the same time */
+	struct sockdiag_answered *answered; /* NULL: this kernel has none */
+	struct steer *steer;		    /* NULL: this kernel has none */
+	struct wake_queue *wakes;	    /* NULL: all may wake at the same time */
 	const struct netns *ns;
 };
 
