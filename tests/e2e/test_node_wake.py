@@ -113,6 +113,21 @@ def what_the_node_forwards_is_not_held_for_a_host_network_pod(t):
 
 
 @test()
+def host_network_pod_takes_no_port_that_it_does_not_declare(t):
+    """Of the node itself, or of another pod; an annotation is written by anybody."""
+    node = make_node(t)
+    pod = node.add_pod("edge", {"port": "10250"}, on_port("edge", 9090), ports=(9090,),
+                       host_network=True)
+    node.start_doze()
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check("10250/tcp" in event["message"], event["message"])
+    check(not node.doze.lines.matching('msg="watching" pod=default/edge'), "it is watched")
+    pod.annotate(port="9090")
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+
+
+@test()
 def two_host_network_pods_with_one_port_are_said(t):
     node = make_node(t)
     first = node.add_pod("edge", {}, on_port("edge", 9090), ports=(9090,), host_network=True)
