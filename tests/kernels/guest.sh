@@ -86,22 +86,18 @@ wakes_are() { [ "$(count 'msg="awake"')" = "$1" ]; }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # What asleep and awake look like in the cgroup.
+is_throttled() { grep -qx '1000 100000' "$doze_cgroup/cpu.max"; }
+
 is_asleep() {
 	if [ "$mode" = freeze ]; then
 		grep -qx 1 "$doze_cgroup/cgroup.freeze" &&
 			grep -qx 'frozen 1' "$doze_cgroup/cgroup.events"
 	else
-		grep -qx '1000 100000' "$doze_cgroup/cpu.max"
+		is_throttled
 	fi
 }
 
-is_full() {
-	if [ "$mode" = freeze ]; then
-		grep -qx 0 "$doze_cgroup/cgroup.freeze"
-	else
-		grep -qx 'max 100000' "$doze_cgroup/cpu.max"
-	fi
-}
+is_full() { grep -qx 0 "$doze_cgroup/cgroup.freeze" && grep -qx 'max 100000' "$doze_cgroup/cpu.max"; }
 
 cpu_used_us() { sed -n 's/^usage_usec //p' "$doze_cgroup/cpu.stat"; }
 
@@ -221,7 +217,9 @@ wakes_for_data_on_an_open_connection() {
 	exec 3>/tmp/line
 	wait_for 10 [ "$(count 'msg="awake"')" -gt 0 ]
 	usleep 500000
-	falls_asleep
+	wait_for 20 sleeps_more_than_wakes || die "not asleep after 20 s"
+	is_throttled || die "with a client: cpu.max $(cat "$doze_cgroup/cpu.max")"
+	grep -qx 'frozen 0' "$doze_cgroup/cgroup.events" || die "frozen, with a client"
 	before=$(count 'msg="awake"')
 	echo >&3
 	exec 3>&-
