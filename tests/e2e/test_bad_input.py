@@ -236,6 +236,15 @@ def root_is_missing(t):
 
 
 @test()
+def user_namespace_of_its_own(t):
+    """As of a pod with hostUsers: false: all capabilities, and none that bpf(2) asks for."""
+    net = t.net()
+    complains(t.plain_doze(net, *RUN, *TRUE, wrap=("unshare", "--user", "--map-root-user")),
+              FAILURE, "user namespace", "'hostUsers: false'")
+    leaves_nothing(t, net)
+
+
+@test()
 def four_capabilities_and_access_to_cgroups_are_enough(t):
     """As --help says. The root cgroup is read-only, but for CAP_DAC_OVERRIDE."""
     t.needs_replay()

@@ -45,7 +45,7 @@ from watch import Watch, gone_line
 CHUNKED_FROM = 2048  # as Go's net/http: longer bodies are sent without a Content-Length
 HANDSHAKE_S = 30
 DEFAULT_ADDRESSES = ("127.0.0.1", "::1")
-ROLE_OF_DOZE = (("get", "pods"), ("patch", "pods/resize"))
+ROLE_OF_DOZE = (("get", "pods"), ("patch", "pods/resize"), ("create", "events"))
 
 
 class ConnectionOver(Exception):

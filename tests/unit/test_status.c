@@ -14,7 +14,9 @@
 #include "report/status_text.h"
 
 static struct status_target targets[2];
-static struct status status = { .version = "1.2\"3", .targets = targets, .targets_len = 2 };
+static struct status status = {
+	.version = "1.2\"3", .problem = "", .targets = targets, .targets_len = 2
+};
 
 static void fill(void)
 {

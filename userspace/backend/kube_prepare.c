@@ -3,6 +3,7 @@
 #include "backend/kube_prepare.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -46,6 +47,7 @@ static void kube_prepare_on_pod(void *arg, const struct kube_answer *a)
 		return;
 	}
 	kube_resize_recall(p->resize, pod->uid);
+	snprintf(p->resize->sizes.pod_uid, sizeof(p->resize->sizes.pod_uid), "%s", pod->uid);
 	r = kube_resize_plan_aloud(p->resize, pod);
 	if (r < 0) {
 		p->done(p->arg, NULL, r);

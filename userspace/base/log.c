@@ -20,6 +20,8 @@
 
 static enum log_level log_threshold = LOG_LEVEL_INFO;
 static struct log_limit log_limited;
+static char log_error[LOG_LINE_MAX / 2];
+static bool log_only_news;
 
 static const char *const log_level_names[] = {
 	[LOG_LEVEL_DEBUG] = "debug",
@@ -165,6 +167,26 @@ void log_fields(enum log_level level, const char *msg, const char *fields, ...)
 	log_end(&line, level);
 }
 
+const char *log_last_error(void)
+{
+	return log_error;
+}
+
+void log_set_only_news(bool is_on)
+{
+	log_only_news = is_on;
+}
+
+/* Whether the error before this one said the same. */
+static bool log_is_old_error(const char *msg, int r)
+{
+	char before[sizeof(log_error)];
+
+	memcpy(before, log_error, sizeof(before));
+	snprintf(log_error, sizeof(log_error), "%s%s%s", msg, r ? ": " : "", r ? strerror(-r) : "");
+	return strcmp(before, log_error) == 0;
+}
+
 int log_failure(enum log_level level, int r, const char *what, ...)
 {
 	struct log_line line;
@@ -176,6 +198,8 @@ int log_failure(enum log_level level, int r, const char *what, ...)
 	va_start(args, what);
 	vsnprintf(msg, sizeof(msg), what, args);
 	va_end(args);
+	if (level == LOG_LEVEL_ERROR && log_is_old_error(msg, r) && log_only_news)
+		return r;
 	log_begin(&line, level, msg);
 	if (r) {
 		log_append(&line, " error=");

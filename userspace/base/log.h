@@ -10,6 +10,7 @@
 #ifndef DOZE_LOG_H
 #define DOZE_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,12 @@ int log_failure(enum log_level level, int r, const char *what, ...)
 	__attribute__((format(printf, 3, 4)));
 #define log_err(...)	  log_failure(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn_err(...) log_failure(LOG_LEVEL_WARN, __VA_ARGS__)
+
+/* What the last error said, without the time and the level; "": there was none. */
+const char *log_last_error(void);
+
+/* An error that says what the error before it said is left out: for who tries again and again. */
+void log_set_only_news(bool is_on);
 
 /* Tells what was left out in seconds that have ended; for who knows that no more will be logged. */
 void log_tell_left_out(uint64_t now_ns);

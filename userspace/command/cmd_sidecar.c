@@ -17,14 +17,21 @@
 #include "command/supervisor.h"
 #include "config/config.h"
 #include "kube/kube.h"
+#include "kube/kube_event.h"
 #include "pod/pod_target.h"
 #include "report/server.h"
 #include "target/daemon.h"
 #include "target/target_seat.h"
 
-/* An API server that does not answer yet is asked again, in pauses from the first to the last. */
-#define CMD_SIDECAR_PAUSE_MIN_S 1
-#define CMD_SIDECAR_PAUSE_MAX_S 30
+/*
+ * What cannot be put to sleep yet is tried again, in pauses from the first to the last. A server
+ * that does not answer will answer soon; a refusal lasts until somebody changes the cluster.
+ */
+#define CMD_SIDECAR_PAUSE_MIN_S	       1
+#define CMD_SIDECAR_PAUSE_UNANSWERED_S 30
+#define CMD_SIDECAR_PAUSE_MAX_S	       300
+
+#define CMD_SIDECAR_PROBLEM_MAX 1024
 
 /* On SIGTERM the API server has so long to give the pod its full size; we look after each step. */
 #define CMD_SIDECAR_STOP_NS	 (5 * NS_PER_S)
@@ -38,11 +45,12 @@ struct cmd_sidecar {
 	struct kube_access access;
 	struct kube *kube;
 	struct backend_kube *backend;
-	struct kube_pod *pod; /* as it was when we started */
+	struct kube_event_sender *events;
+	struct kube_pod *pod; /* as it was when we began to watch it */
 	struct pod_target target;
 	struct timer *retry, *stopping;
 	int pause_s;
-	int prepared; /* 1: not yet; 0: yes; else -errno */
+	char problem[CMD_SIDECAR_PROBLEM_MAX]; /* why nothing sleeps; "": it is watched */
 	uint64_t stop_ns;
 	bool is_stopping;
 };
@@ -93,34 +101,23 @@ static void cmd_sidecar_on_restarted(void *arg)
 		target_restarted(s->seat.target);
 }
 
-/* --- asking the API server --- */
+/* --- the API server --- */
 
-static void cmd_sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
+static int cmd_sidecar_check_privileges(struct cmd_sidecar *s)
 {
-	struct cmd_sidecar *s = arg;
+	const struct privilege_needs needs = { 0 };
 
-	if (r == -EAGAIN) {
-		log_info("asking the API server again", "in_s=%d", s->pause_s);
-		timer_in_ns(s->retry, (uint64_t)s->pause_s * NS_PER_S);
-		s->pause_s = (int)min_u64(2 * (uint64_t)s->pause_s, CMD_SIDECAR_PAUSE_MAX_S);
-		return;
-	}
-	s->pod = pod;
-	s->prepared = r;
-	daemon_leave(&s->daemon);
-}
-
-static void cmd_sidecar_on_retry(void *arg)
-{
-	struct cmd_sidecar *s = arg;
-
-	if (backend_kube_prepare(s->backend, cmd_sidecar_on_prepared, s) < 0)
-		daemon_leave(&s->daemon);
+	(void)s;
+	return privilege_check(&needs);
 }
 
 static int cmd_sidecar_open_access(struct cmd_sidecar *s)
 {
-	return command_open_access(&s->access, s->config);
+	int r = s->access.server ? 0 : command_open_access(&s->access, s->config);
+
+	if (r < 0)
+		kube_access_free(&s->access);
+	return r;
 }
 
 static struct kube_size_choice cmd_sidecar_choice(const struct cmd_sidecar *s)
@@ -144,28 +141,13 @@ static int cmd_sidecar_open_backend(struct cmd_sidecar *s)
 		.gone = cmd_sidecar_on_gone,
 		.arg = s,
 	};
-	int r = kube_new(&s->kube, s->daemon.http, &s->access);
+	int r = s->kube ? 0 : kube_new(&s->kube, s->daemon.http, &s->access);
 
-	if (r < 0)
-		return r;
-	return backend_kube_new(&s->backend, s->daemon.base, s->kube, &settings);
-}
-
-static int cmd_sidecar_prepare(struct cmd_sidecar *s)
-{
-	int r;
-
-	s->pause_s = CMD_SIDECAR_PAUSE_MIN_S;
-	s->prepared = 1;
-	s->retry = timer_new(s->daemon.base, cmd_sidecar_on_retry, s);
-	s->stopping = timer_new(s->daemon.base, cmd_sidecar_on_stopping, s);
-	if (!s->retry || !s->stopping)
-		return log_err(-ENOMEM, "cannot wait for the API server");
-	r = backend_kube_prepare(s->backend, cmd_sidecar_on_prepared, s);
-	if (r < 0)
-		return r;
-	daemon_run(&s->daemon);
-	return s->is_stopping ? -ECANCELED : s->prepared;
+	if (r == 0 && !s->events)
+		r = kube_event_sender_new(&s->events, s->kube, s->config->pod_name);
+	if (r == 0 && !s->backend)
+		r = backend_kube_new(&s->backend, s->daemon.base, s->kube, &settings);
+	return r;
 }
 
 /* --- what the pod says --- */
@@ -224,29 +206,67 @@ static int cmd_sidecar_open_target(struct cmd_sidecar *s)
 	return target_seat_open_target(&s->seat, &what);
 }
 
-static int cmd_sidecar_open_server(struct cmd_sidecar *s)
+/* --- the start --- */
+
+static void cmd_sidecar_send_event(struct cmd_sidecar *s)
 {
-	return daemon_open_server(&s->daemon, s->config->socket, SERVER_DIRECTORY "/sidecar.sock",
-				  s->config->listen);
+	const struct kube_event event = {
+		.namespace = s->config->pod_namespace,
+		.name = s->config->pod_name,
+		.uid = backend_kube_sizes(s->backend)->pod_uid,
+		.is_warning = true,
+		.reason = "CannotSleep",
+		.message = s->problem,
+	};
+
+	kube_event_send(s->events, &event);
 }
 
-static int cmd_sidecar_open_loop(struct cmd_sidecar *s)
+/* Said once, until it is another problem. */
+static void cmd_sidecar_tell_problem(struct cmd_sidecar *s, int r)
 {
-	int r = daemon_open_loop(&s->daemon, cmd_sidecar_on_signal, s);
-
-	return r < 0 ? r : watchdog_join(s->watchdog, s->daemon.base);
+	if (strcmp(s->problem, log_last_error()) == 0)
+		return;
+	snprintf(s->problem, sizeof(s->problem), "%s", log_last_error());
+	log_warn("the pod does not sleep, and its traffic passes: trying again", "in_s=%d",
+		 s->pause_s);
+	if (s->backend && r != -EAGAIN)
+		cmd_sidecar_send_event(s);
 }
 
-static int cmd_sidecar_check_privileges(struct cmd_sidecar *s)
+/* Nothing of the gate is left, and the pod has its full size, if an earlier doze has taken it. */
+static void cmd_sidecar_let_pass(struct cmd_sidecar *s)
 {
-	const struct privilege_needs needs = { 0 };
-
-	(void)s;
-	return privilege_check(&needs);
+	target_seat_close(&s->seat);
+	s->seat = (struct target_seat)TARGET_SEAT_CLOSED;
+	daemon_close_gate(&s->daemon);
+	pod_target_free(&s->target);
+	if (!s->pod)
+		return;
+	kube_pod_free(&s->pod);
+	backend_kube_as_backend(s->backend)->done = NULL;
+	if (!backend_kube_is_full(s->backend))
+		backend_resize(backend_kube_as_backend(s->backend), BACKEND_FULL);
 }
 
-static void cmd_sidecar_main(struct cmd_sidecar *s)
+/*
+ * A sidecar that ends would be started anew by the kubelet, again and again, and meanwhile its pod
+ * is not Ready: without us the application would be served.
+ */
+static void cmd_sidecar_try_later(struct cmd_sidecar *s, int r)
 {
+	int most_s = r == -EAGAIN ? CMD_SIDECAR_PAUSE_UNANSWERED_S : CMD_SIDECAR_PAUSE_MAX_S;
+
+	cmd_sidecar_let_pass(s);
+	cmd_sidecar_tell_problem(s, r);
+	timer_in_ns(s->retry, (uint64_t)s->pause_s * NS_PER_S);
+	s->pause_s = (int)min_u64(2 * (uint64_t)s->pause_s, (uint64_t)most_s);
+}
+
+static void cmd_sidecar_watch(struct cmd_sidecar *s)
+{
+	*s->problem = '\0';
+	log_set_only_news(false);
 	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config->pod_namespace,
 		 s->config->pod_name, s->target.config.ports[0].port,
 		 s->config->target.idle_ns / NS_PER_MS);
@@ -256,6 +276,67 @@ static void cmd_sidecar_main(struct cmd_sidecar *s)
 		log_info("the pod is asleep: waking it", NULL);
 		backend_resize(backend_kube_as_backend(s->backend), BACKEND_FULL);
 	}
+}
+
+static void cmd_sidecar_on_prepared(void *arg, struct kube_pod *pod, int r)
+{
+	struct cmd_sidecar *s = arg;
+
+	s->pod = pod;
+	if (r == 0)
+		r = COMMAND_STEPS(s, cmd_sidecar_read_pod, cmd_sidecar_open_gate,
+				  cmd_sidecar_open_target);
+	if (r < 0)
+		cmd_sidecar_try_later(s, r);
+	else
+		cmd_sidecar_watch(s);
+}
+
+static int cmd_sidecar_prepare(struct cmd_sidecar *s)
+{
+	return backend_kube_prepare(s->backend, cmd_sidecar_on_prepared, s);
+}
+
+static void cmd_sidecar_try(void *arg)
+{
+	struct cmd_sidecar *s = arg;
+	int r = COMMAND_STEPS(s, cmd_sidecar_check_privileges, cmd_sidecar_open_access,
+			      cmd_sidecar_open_backend, cmd_sidecar_prepare);
+
+	if (r < 0)
+		cmd_sidecar_try_later(s, r);
+}
+
+/* --- the whole --- */
+
+/* A status that nobody can read keeps nobody from sleeping. */
+static int cmd_sidecar_open_server(struct cmd_sidecar *s)
+{
+	s->daemon.problem = s->problem;
+	daemon_open_server(&s->daemon, s->config->socket, SERVER_DIRECTORY "/sidecar.sock",
+			   s->config->listen);
+	return 0;
+}
+
+static int cmd_sidecar_open_loop(struct cmd_sidecar *s)
+{
+	int r;
+
+	r = daemon_open_loop(&s->daemon, cmd_sidecar_on_signal, s);
+	if (r == 0)
+		r = watchdog_join(s->watchdog, s->daemon.base);
+	if (r < 0)
+		return r;
+	s->retry = timer_new(s->daemon.base, cmd_sidecar_try, s);
+	s->stopping = timer_new(s->daemon.base, cmd_sidecar_on_stopping, s);
+	return s->retry && s->stopping ? 0 : log_err(-ENOMEM, "cannot make a timer");
+}
+
+static void cmd_sidecar_main(struct cmd_sidecar *s)
+{
+	s->pause_s = CMD_SIDECAR_PAUSE_MIN_S;
+	log_set_only_news(true);
+	cmd_sidecar_try(s);
 	daemon_run(&s->daemon);
 	daemon_drain(&s->daemon);
 	daemon_log_counters(&s->daemon);
@@ -266,6 +347,7 @@ static void cmd_sidecar_take_down(struct cmd_sidecar *s)
 	target_seat_close(&s->seat);
 	daemon_close(&s->daemon);
 	backend_kube_free(&s->backend);
+	kube_event_sender_free(&s->events);
 	kube_free(&s->kube);
 	kube_access_free(&s->access);
 	kube_pod_free(&s->pod);
@@ -283,14 +365,11 @@ static int cmd_sidecar_daemon(const struct config *config, struct watchdog *watc
 
 	s.config = config;
 	s.watchdog = watchdog;
-	r = COMMAND_STEPS(&s, cmd_sidecar_check_privileges, cmd_sidecar_open_access,
-			  cmd_sidecar_open_loop, cmd_sidecar_open_backend, cmd_sidecar_prepare,
-			  cmd_sidecar_read_pod, cmd_sidecar_open_gate, cmd_sidecar_open_target,
-			  cmd_sidecar_open_server);
+	r = COMMAND_STEPS(&s, cmd_sidecar_open_loop, cmd_sidecar_open_server);
 	if (r == 0)
 		cmd_sidecar_main(&s);
 	cmd_sidecar_take_down(&s);
-	return r == 0 || r == -ECANCELED ? 0 : 1;
+	return r == 0 ? 0 : 1;
 }
 
 static int cmd_sidecar_start(const struct config *config)
@@ -319,6 +398,8 @@ const struct command cmd_sidecar = {
 	.signals =
 		"The first process starts the one that works, and starts it anew when it is "
 		"killed, crashes, or hangs. Signals: SIGTERM and SIGINT open the gate and ask for the full size.",
-	.exit_status = "Exit status: 0 after a signal or when the pod is gone; 2 if the flags are "
-		       "wrong; 1 if something else is.",
+	.exit_status =
+		"Exit status: 0 after a signal or when the pod is gone; 2 if the flags are "
+		"wrong. What keeps the pod from sleeping ends nothing: the traffic passes, the "
+		"log and the status say why, and doze tries again.",
 };

@@ -3,9 +3,12 @@
 #include "command/privilege.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/capability.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -52,6 +55,22 @@ static bool privilege_has_or_admin(cap_t caps, cap_value_t value)
 	return (value == CAP_BPF || value == CAP_PERFMON) && privilege_has(caps, CAP_SYS_ADMIN);
 }
 
+/*
+ * All ids are mapped to themselves in the first user namespace alone. In every other one
+ * (hostUsers: false, a rootless container) capabilities are there, and bpf(2) asks for those of the
+ * first.
+ */
+static bool privilege_is_in_user_namespace(void)
+{
+	_cleanup_(freep) char *map = NULL;
+	unsigned int inside, outside, count;
+
+	if (file_read("/proc/self/uid_map", &map) < 0)
+		return false;
+	return sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 &&
+	       (inside || outside || count != UINT_MAX);
+}
+
 int privilege_check(const struct privilege_needs *needs)
 {
 	cap_t caps = cap_get_proc();
@@ -69,5 +88,9 @@ int privilege_check(const struct privilege_needs *needs)
 				    privilege_table[i].name, privilege_table[i].use);
 	}
 	cap_free(caps);
+	if (r == 0 && privilege_is_in_user_namespace())
+		r = log_err(-EPERM,
+			    "this is a user namespace of its own, in which nobody may load an "
+			    "eBPF program: in a pod, leave out 'hostUsers: false'");
 	return r;
 }

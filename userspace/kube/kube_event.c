@@ -110,8 +110,8 @@ static void kube_event_on_answer(void *arg, const struct kube_answer *answer)
 	if ((answer->status < 200 || answer->status >= 300) && !sent->events->has_said_refused) {
 		sent->events->has_said_refused = true;
 		kube_answer_message(answer, message, sizeof(message));
-		log_warn("cannot create events on pods (ClusterRole: resources: [events], verbs: "
-			 "[create])",
+		log_warn("cannot create events on pods: its role lacks the rule resources: "
+			 "[events], verbs: [create]",
 			 "message=\"%s\"", message);
 	}
 	kube_event_drop(sent);

@@ -59,18 +59,25 @@ static char *server_print(const struct status *status,
 	return fclose(out) == 0 ? TAKE_PTR(text) : NULL;
 }
 
+/* What keeps the target from sleeping is no reason to start doze anew. */
+static void server_print_healthz(FILE *out, const struct status *status)
+{
+	if (*status->problem)
+		fprintf(out, "ok, but nothing sleeps: %s\n", status->problem);
+	else
+		fputs("ok\n", out);
+}
+
 static void server_answer(void *arg, const char *path, struct server_answer *out)
 {
 	static const char plain[] = "text/plain; charset=utf-8";
 	const struct server *s = arg;
 	struct status status = { 0 };
 
-	if (strcmp(path, "/healthz") == 0) {
-		server_answer_with(out, plain, strdup("ok\n"));
-		return;
-	}
 	s->settings.snapshot(s->settings.arg, &status);
-	if (strcmp(path, "/metrics") == 0)
+	if (strcmp(path, "/healthz") == 0)
+		server_answer_with(out, plain, server_print(&status, server_print_healthz));
+	else if (strcmp(path, "/metrics") == 0)
 		server_answer_with(out, METRICS_CONTENT_TYPE, server_print(&status, metrics_print));
 	else if (strcmp(path, SERVER_STATUS_JSON) == 0)
 		server_answer_with(out, "application/json", status_json_format(&status));

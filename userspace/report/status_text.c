@@ -71,6 +71,11 @@ static void status_text_print_target(FILE *out, const struct status_target *t)
 
 void status_text_print(FILE *out, const struct status *s)
 {
+	if (*s->problem) {
+		fputs("nothing sleeps: ", out);
+		status_text_print_name(out, s->problem);
+		fputc('\n', out);
+	}
 	for (size_t i = 0; i < s->targets_len; i++)
 		status_text_print_target(out, &s->targets[i]);
 }

@@ -221,7 +221,9 @@ static void daemon_on_snapshot(void *arg, struct status *out)
 		.version = DOZE_VERSION,
 		.uptime_ms = (monotonic_ns() - d->started_ns) / NS_PER_MS,
 	};
-	datapath_read_counters(d->datapath, out->verdicts);
+	if (d->datapath)
+		datapath_read_counters(d->datapath, out->verdicts);
+	out->problem = d->problem ? d->problem : "";
 	daemon_tell_targets(d, out);
 	daemon_tell_probes(d, out);
 	if (d->replay) {
@@ -305,7 +307,7 @@ void daemon_log_counters(const struct daemon *d)
 {
 	uint64_t counters[GATE_VERDICT_COUNT];
 
-	if (datapath_read_counters(d->datapath, counters) < 0)
+	if (!d->datapath || datapath_read_counters(d->datapath, counters) < 0)
 		return;
 	for (int verdict = 0; verdict < GATE_VERDICT_COUNT; verdict++) {
 		if (counters[verdict])
@@ -330,18 +332,24 @@ static void daemon_free_event(struct event **event)
 	*event = NULL;
 }
 
+void daemon_close_gate(struct daemon *d)
+{
+	daemon_free_event(&d->on_ring);
+	steer_free(&d->steer);
+	d->has_tried_steer = false;
+	heartbeat_free(&d->heartbeat);
+	datapath_free(&d->datapath);
+	sockdiag_answered_free(&d->answered);
+	replay_program_free(&d->replay);
+}
+
 void daemon_close(struct daemon *d)
 {
 	server_free(&d->server);
 	free(d->told);
 	d->told = NULL;
 	daemon_free_event(&d->on_signal);
-	daemon_free_event(&d->on_ring);
-	steer_free(&d->steer);
-	heartbeat_free(&d->heartbeat);
-	datapath_free(&d->datapath);
-	sockdiag_answered_free(&d->answered);
-	replay_program_free(&d->replay);
+	daemon_close_gate(d);
 }
 
 void daemon_free(struct daemon *d)

@@ -45,6 +45,7 @@ struct daemon {
 	struct target *targets[GATE_TARGETS_MAX]; /* by their ids */
 	struct connection_counters past_probes;	  /* of targets that are gone */
 	struct status_target *told;		  /* of the last snapshot */
+	const char *problem; /* why there is no target; NULL or "": none is known; borrowed */
 	uint64_t started_ns;
 	unsigned int leaves; /* calls of daemon_leave() */
 	int signal_fd;
@@ -65,6 +66,9 @@ int daemon_open_loop(struct daemon *d, daemon_signal_fn signalled, void *arg);
 
 /* The gate and what belongs to it is loaded, and attached to nothing. */
 int daemon_open_gate(struct daemon *d, const struct daemon_gate_settings *settings);
+
+/* After the seats. It may be opened again. */
+void daemon_close_gate(struct daemon *d);
 
 /* Loaded by the first call. NULL, logged: not on this kernel, or not with these rights. */
 struct steer *daemon_steer(struct daemon *d);
