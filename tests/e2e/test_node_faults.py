@@ -29,6 +29,20 @@ def pod_that_the_api_server_refuses_to_resize_sleeps_by_its_cgroup(t, why):
     pod.until_full()
 
 
+@test()
+def pod_of_a_server_without_resize_sleeps_by_its_cgroup(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {})
+    node.server.faults.add({"method": "PATCH", "path": "/resize"}, 404, why="path")
+    node.start_doze()
+    pod.wait_asleep()
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep")
+    event = wait_until(lambda: pod.events("ResizeRefused"), "an event")[0]
+    check("1.33 or newer is needed" in event["message"], event["message"])
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
 @test([("infeasible",), ("deferred",)])
 def pod_that_the_kubelet_refuses_to_resize_sleeps_by_its_cgroup(t, kind):
     node = make_node(t)

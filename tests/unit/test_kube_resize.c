@@ -12,6 +12,10 @@
 	"{\"kind\":\"Status\",\"reason\":\"Invalid\",\"details\":{\"causes\":[{\"reason\":"        \
 	"\"FieldValueInvalid\",\"message\":\"field is immutable\",\"field\":\"metadata.uid\"}]}}"
 
+#define NO_PATH                                                                                    \
+	"{\"kind\":\"Status\",\"message\":\"the server could not find the requested resource\","   \
+	"\"reason\":\"NotFound\",\"details\":{},\"code\":404}"
+
 struct row {
 	const char *ours; /* the uid of the pod that was planned for */
 	long status;
@@ -27,6 +31,7 @@ TEST(a_pod_of_the_same_name_is_another_one)
 		{ "u1", 200, POD("u2"), -ESRCH }, /* of a StatefulSet, on another node */
 		{ "", 200, POD("u2"), 0 },	  /* the first that is read */
 		{ "u1", 404, "{}", -ESRCH },
+		{ "u1", 404, NO_PATH, -EINVAL },  /* Kubernetes before 1.33 */
 		{ "u1", 422, IMMUTABLE, -ESRCH }, /* to a patch, which names the uid */
 		{ "u1", 422, "{}", -EINVAL },
 		{ "u1", 200, "{", -EIO },

@@ -150,6 +150,16 @@ static const struct plan_row {
 	  .sidecars = SIDECAR("proxy", "100m", "200m"),
 	  .containers = BOX("doze", "20m", "20m") "," BOX("app", "250m", "1"),
 	  .plan = "app 250/1000 1/10" },
+	{ .story = "a proxy stays awake: the traffic of the others goes through it",
+	  .qos = "Burstable",
+	  .containers = BOX("istio-proxy", "100m",
+			    "2") "," BOX("app", "250m", "1") "," BOX("vault-agent", "100m", "2"),
+	  .plan = "app 250/1000 1/10" },
+	{ .story = "unless it is named",
+	  .qos = "Burstable",
+	  .containers = BOX("istio-proxy", "100m", "2") "," BOX("app", "250m", "1"),
+	  .names = { "istio-proxy" },
+	  .plan = "istio-proxy 100/2000 1/10" },
 	{ .story = "one without a limit stays awake",
 	  .qos = "Burstable",
 	  .containers = UNLIMITED("log") "," BOX("app", "250m", "1"),
@@ -813,7 +823,7 @@ TEST(a_state_file_that_is_none_of_ours_is_refused)
 
 TEST(a_state_file_of_too_many_containers_is_refused)
 {
-	char text[16384] = "{\"version\":1,\"podUID\":\"U\",\"containers\":[";
+	char text[256 * KUBE_CONTAINERS_MAX] = "{\"version\":1,\"podUID\":\"U\",\"containers\":[";
 	struct kube_sizes known;
 
 	for (int i = 0; i <= KUBE_CONTAINERS_MAX; i++)

@@ -42,10 +42,18 @@ static bool kube_resize_is_of_another(const struct kube_answer *a)
 	return a->status == 422 && strstr(a->body, "metadata.uid") != NULL;
 }
 
+/* A pod that is not there has a name in its 404; a path that is not there has not. */
+static bool kube_resize_is_no_path(const struct kube_answer *a)
+{
+	return a->status == 404 && strstr(a->body, "could not find the requested resource") != NULL;
+}
+
 int kube_resize_errno(const struct kube_answer *a)
 {
 	if (kube_resize_is_of_another(a))
 		return -ESRCH;
+	if (kube_resize_is_no_path(a))
+		return -EINVAL;
 	if (a->status >= 200 && a->status < 300)
 		return 0;
 	switch (a->status) {
@@ -112,13 +120,14 @@ static void kube_resize_explain(const struct kube_resize *p, const struct kube_a
 				const char *doing, const char *rule)
 {
 	char message[KUBE_ERROR_MAX], whole[3 * KUBE_ERROR_MAX];
-	bool is_rbac;
+	bool is_rbac, is_old;
 
 	kube_answer_message(a, message, sizeof(message));
 	is_rbac = a->status == 403 && strstr(message, " cannot ") != NULL;
-	snprintf(whole, sizeof(whole), "%s '%s/%s': %s%s%s (HTTP %ld)", doing, p->namespace,
+	is_old = kube_resize_is_no_path(a) || (p->lacks_resize_path && a->status == 422);
+	snprintf(whole, sizeof(whole), "%s '%s/%s': %s%s%s%s (HTTP %ld)", doing, p->namespace,
 		 p->name, message, is_rbac ? ": its Role lacks the rule " : "", is_rbac ? rule : "",
-		 a->status);
+		 is_old ? ": Kubernetes 1.33 or newer is needed" : "", a->status);
 	kube_resize_refused(p, whole);
 }
 

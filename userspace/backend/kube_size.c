@@ -17,13 +17,30 @@
 
 #define KUBE_SIZE_STATE_VERSION 1
 
+bool kube_size_is_proxy(const char *name)
+{
+	static const char *const names[] = {
+		"istio-proxy",	       "linkerd-proxy",	 "kuma-sidecar",
+		"consul-dataplane",    "envoy",		 "envoy-sidecar",
+		"cloud-sql-proxy",     "cloudsql-proxy", "alloydb-auth-proxy",
+		"csql-proxy",	       "vault-agent",	 "daprd",
+		"gke-gcsfuse-sidecar", "queue-proxy",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c)
 {
 	for (size_t i = 0; i < choice->names_len; i++) {
 		if (strcmp(choice->names[i], c->name) == 0)
 			return true;
 	}
-	return !choice->names_len && !c->is_sidecar &&
+	return !choice->names_len && !c->is_sidecar && !kube_size_is_proxy(c->name) &&
 	       !(choice->own_name && strcmp(c->name, choice->own_name) == 0);
 }
 

@@ -44,7 +44,7 @@ struct kube_sizes {
 
 struct kube_size_choice {
 	const char *const *names; /* of the containers to resize */
-	size_t names_len;	  /* 0: all but sidecars and own_name */
+	size_t names_len;	  /* 0: all but sidecars, proxies and own_name */
 	const char *own_name;	  /* doze's own container; NULL if it is not known */
 	uint32_t asleep_millicpu; /* a multiple of 10 */
 	bool only_known;	  /* what an earlier doze has put to sleep alone, if known */
@@ -87,6 +87,12 @@ int64_t kube_size_full_limit(const struct kube_sizes *sizes, const struct kube_c
 /* Whether the full limit of a container is known to be no more than it had, or was granted. */
 bool kube_size_is_full_known(const struct kube_sizes *sizes, const char *name);
 int64_t kube_size_full_pod_limit(const struct kube_sizes *sizes, const struct kube_pod *pod);
+
+/*
+ * Whether a container of that name is a proxy, or an agent that fetches secrets: the traffic of the
+ * others goes through it, and perhaps ours. It sleeps only if it is named.
+ */
+bool kube_size_is_proxy(const char *name);
 
 /* Whether that container is one of those to be put to sleep. */
 bool kube_size_is_chosen(const struct kube_size_choice *choice, const struct kube_container *c);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "backend/backend_kube.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
@@ -18,6 +19,7 @@
 #include "config/config.h"
 #include "kube/kube.h"
 #include "kube/kube_event.h"
+#include "pod/own_container.h"
 #include "pod/pod_target.h"
 #include "report/server.h"
 #include "target/daemon.h"
@@ -51,6 +53,7 @@ struct cmd_sidecar {
 	struct timer *retry, *stopping;
 	int pause_s;
 	char problem[CMD_SIDECAR_PROBLEM_MAX]; /* why nothing sleeps; "": it is watched */
+	char own_name[OWN_CONTAINER_NAME_MAX]; /* "": only the flag tells */
 	uint64_t stop_ns;
 	bool is_stopping;
 };
@@ -111,6 +114,17 @@ static int cmd_sidecar_check_privileges(struct cmd_sidecar *s)
 	return privilege_check(&needs);
 }
 
+/* Whatever its name is: a container that put itself to sleep would wake nobody. */
+static int cmd_sidecar_find_own_container(struct cmd_sidecar *s)
+{
+	_cleanup_(freep) char *mounts = NULL;
+
+	if (!*s->own_name && file_read("/proc/self/mountinfo", &mounts) == 0 &&
+	    own_container_find(mounts, s->own_name))
+		log_info("our own container stays awake", "container=%s", s->own_name);
+	return 0;
+}
+
 static int cmd_sidecar_open_access(struct cmd_sidecar *s)
 {
 	int r = s->access.server ? 0 : command_open_access(&s->access, s->config);
@@ -125,7 +139,7 @@ static struct kube_size_choice cmd_sidecar_choice(const struct cmd_sidecar *s)
 	return (struct kube_size_choice){
 		.names = s->config->containers.of,
 		.names_len = s->config->containers.len,
-		.own_name = s->config->own_container,
+		.own_name = *s->own_name ? s->own_name : s->config->own_container,
 		.asleep_millicpu = s->config->asleep_millicpu,
 	};
 }
@@ -151,6 +165,19 @@ static int cmd_sidecar_open_backend(struct cmd_sidecar *s)
 }
 
 /* --- what the pod says --- */
+
+static void cmd_sidecar_say_left_out(const struct cmd_sidecar *s)
+{
+	const struct kube_size_choice choice = cmd_sidecar_choice(s);
+
+	for (size_t i = 0; i < s->pod->containers_len; i++) {
+		const struct kube_container *c = &s->pod->containers[i];
+
+		if (kube_size_is_proxy(c->name) && !kube_size_is_chosen(&choice, c))
+			log_info("a proxy stays awake, as long as it is not named in --containers",
+				 "container=%s", c->name);
+	}
+}
 
 /*
  * The containers that are put to sleep; ports, readiness and probes are theirs. One that was
@@ -265,6 +292,7 @@ static void cmd_sidecar_try_later(struct cmd_sidecar *s, int r)
 
 static void cmd_sidecar_watch(struct cmd_sidecar *s)
 {
+	cmd_sidecar_say_left_out(s);
 	*s->problem = '\0';
 	log_set_only_news(false);
 	log_info("watching", "pod=%s/%s port=%u idle_after_ms=%" PRIu64, s->config->pod_namespace,
@@ -300,8 +328,9 @@ static int cmd_sidecar_prepare(struct cmd_sidecar *s)
 static void cmd_sidecar_try(void *arg)
 {
 	struct cmd_sidecar *s = arg;
-	int r = COMMAND_STEPS(s, cmd_sidecar_check_privileges, cmd_sidecar_open_access,
-			      cmd_sidecar_open_backend, cmd_sidecar_prepare);
+	int r = COMMAND_STEPS(s, cmd_sidecar_check_privileges, cmd_sidecar_find_own_container,
+			      cmd_sidecar_open_access, cmd_sidecar_open_backend,
+			      cmd_sidecar_prepare);
 
 	if (r < 0)
 		cmd_sidecar_try_later(s, r);

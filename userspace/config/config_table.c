@@ -34,14 +34,14 @@ const struct config_setting config_table[] = {
 	{ "containers", 0, CONFIG_SIDECAR, LIST(name, const char *, containers),
 	  .noun = "container", .is_common = true,
 	  .help = "Put this container to sleep. Repeat it for more. Default: every container with a "
-	  "CPU limit, but for doze's own and other sidecars." },
+	  "CPU limit, but for doze's own, other sidecars, and proxies such as istio-proxy." },
 	{ "containers", 0, CONFIG_POD, LIST(name, const char *, containers),
 	  .noun = "container", .is_common = true,
 	  .help = "Put this container to sleep. Repeat it for more. Default: every container but "
-	  "sidecars, with a CPU limit or without." },
+	  "sidecars and proxies such as istio-proxy, with a CPU limit or without." },
 	{ "own-container", 0, CONFIG_SIDECAR, VALUE(name, const char *, own_container),
 	  .noun = "container", .fallback = "doze",
-	  .help = "The container that doze runs in, which never sleeps." },
+	  .help = "The container that doze runs in, which never sleeps. In a pod it is found without this." },
 	{ "pid", 0, CONFIG_RUN, VALUE(number, pid_t, pid), .noun = "process id such as 1234",
 	  .argument = "PID", .least_number = 1, .most_number = INT32_MAX, .is_common = true,
 	  .help = "Instead of a command: a process that runs already, with all of its cgroup, in "

@@ -13,7 +13,7 @@
 
 #include "kube/kube_container.h"
 
-#define KUBE_CONTAINERS_MAX 64
+#define KUBE_CONTAINERS_MAX 256 /* Kubernetes has no limit but the size of the object */
 #define KUBE_HOST_IPS_MAX   8
 #define KUBE_POD_IPS_MAX    8
 

@@ -88,6 +88,10 @@ static int pod_size_find_cgroups(struct pod_size_search *s)
 		const struct kube_container *c = &s->pod->containers[i];
 		bool is_planned = node_plan_has(s->plan, c);
 
+		if (!is_planned && kube_size_is_proxy(c->name))
+			log_info("a proxy stays awake, as long as it is not named in "
+				 "doze.dev/containers",
+				 "pod=%s container=%s", s->settings->full_name, c->name);
 		if (!is_planned && pod_size_was_asleep(s->kept, c) <= 0)
 			continue;
 		s->out->must_mend |= !is_planned;
