@@ -27,7 +27,7 @@ static char path[64];
 static void on_snapshot(void *arg, struct status *out)
 {
 	(void)arg;
-	*out = (struct status){ .version = "1.2" };
+	*out = (struct status){ .version = "1.2", .problem = "" };
 }
 
 static int serve(void)
