@@ -93,7 +93,7 @@ class Demo:
         say(f"SYN      from {woke['client']} at 0 ms")
         for phase, what in (("held", "copied by the gate, and taken out of the way"),
                             ("resized", "the process has its CPU back"),
-                            ("ready", "our probe was answered"),
+                            ("ready", "somebody listens: it can serve"),
                             ("replayed", "the gate is open, the SYN delivered")):
             say(f"  {phase:<9}{float(woke[phase + '_ms']):7.2f} ms   {what}")
         say(f"  {'answer':<9}{took_ms or 0:7.2f} ms   first byte at the client, "
