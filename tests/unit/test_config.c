@@ -934,6 +934,37 @@ TEST(without_annotations_the_nodes_flags_count)
 	assert_true(pod.target.activity.busy.max_ms == 1200 * 1000);
 }
 
+TEST(a_pod_asks_for_no_more_than_the_administrator_allows)
+{
+	static const struct {
+		const char *name, *value, *error;
+	} rows[] = {
+		{ "doze.dev/idle-after", "1s", "" },
+		{ "doze.dev/idle-after", "999ms",
+		  "doze.dev/idle-after: '999ms' is shorter than this node allows: "
+		  "--least-idle-after '1000ms'" },
+		{ "doze.dev/wake-timeout", "2m", "" },
+		{ "doze.dev/wake-timeout", "24h",
+		  "doze.dev/wake-timeout: '86400000ms' is longer than this node allows: "
+		  "--most-wake-timeout '120000ms'" },
+		{ "doze.dev/group", "shop", "" }, /* the node's own flags are beyond its bounds */
+	};
+	_cleanup_(parsed_free) struct parsed node;
+
+	parse(&node, CONFIG_NODE,
+	      ARGS("--node-name=n1", "--idle-after=500ms", "--wake-timeout=10m",
+		   "--least-idle-after=1s", "--most-wake-timeout=2m"));
+	expect_ok(&node);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(config_free) struct config pod = { 0 };
+		char error[CONFIG_ERROR_MAX];
+		int r = annotate(&pod, &node.config, rows[i].name, rows[i].value, error);
+
+		assert_int_equal(r, *rows[i].error ? -EINVAL : 0);
+		assert_string_equal(error, rows[i].error);
+	}
+}
+
 /* Eight times the idle time is the default as well, but here it has been said. */
 TEST(what_the_node_says_stays_when_the_pods_idle_time_is_another)
 {

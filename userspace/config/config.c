@@ -314,6 +314,27 @@ int config_parse(struct config *out, enum config_command command, int argc, char
 	return config_check(out, command, error);
 }
 
+/* What the administrator allows. The node's own flags are his. */
+static int config_check_bounds(const struct config *pod, const struct config *node,
+			       char error[CONFIG_ERROR_MAX])
+{
+	const struct target_settings *t = &pod->target;
+
+	if (t->idle_ns < node->idle_least_ns && t->idle_ns != node->target.idle_ns)
+		return config_refuse(error,
+				     "doze.dev/idle-after: '%" PRIu64 "ms' is shorter than this "
+				     "node allows: --least-idle-after '%" PRIu64 "ms'",
+				     t->idle_ns / NS_PER_MS, node->idle_least_ns / NS_PER_MS);
+	if (t->wake_timeout_ns > node->wake_timeout_most_ns &&
+	    t->wake_timeout_ns != node->target.wake_timeout_ns)
+		return config_refuse(error,
+				     "doze.dev/wake-timeout: '%" PRIu64 "ms' is longer than this "
+				     "node allows: --most-wake-timeout '%" PRIu64 "ms'",
+				     t->wake_timeout_ns / NS_PER_MS,
+				     node->wake_timeout_most_ns / NS_PER_MS);
+	return 0;
+}
+
 /* NULL: there is no such setting of a pod. */
 static const struct config_setting *config_find_annotation(const char *name)
 {
@@ -352,15 +373,17 @@ int config_from_annotations(struct config *out, const struct config *defaults,
 			    const struct config_annotation *annotations, size_t len,
 			    char error[CONFIG_ERROR_MAX])
 {
+	int r;
+
 	*out = *defaults;
 	out->env_values_len = 0;
 	for (size_t i = 0; i < len; i++) {
-		int r = config_take_annotation(out, &annotations[i], error);
-
+		r = config_take_annotation(out, &annotations[i], error);
 		if (r < 0)
 			return r;
 	}
-	return config_complete(out, CONFIG_POD, error);
+	r = config_check_bounds(out, defaults, error);
+	return r < 0 ? r : config_complete(out, CONFIG_POD, error);
 }
 
 const char *config_protocol_name(uint8_t protocol)

@@ -89,8 +89,9 @@ struct config {
 	const char *daemonset, *account; /* of doze node itself; NULL: no DaemonSet */
 	const char *state_dir;
 	const char *cgroup_root;
-	const char *kubelet_cgroup; /* NULL: it is looked for; "none" */
-	uint32_t wakes_max;	    /* at the same time; 0: without limit */
+	const char *kubelet_cgroup;		      /* NULL: it is looked for; "none" */
+	uint64_t idle_least_ns, wake_timeout_most_ns; /* of what an annotation may say */
+	uint32_t wakes_max;			      /* at the same time; 0: without limit */
 	bool wakes_on_exit;
 	bool uninstalls;
 	bool is_json; /* of doze status */

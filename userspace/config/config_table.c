@@ -128,6 +128,14 @@ const struct config_setting config_table[] = {
 	  .noun = "group, such as shop",
 	  .help = "When one pod of a group is woken, all of the group in its namespace and node "
 	  "wake." },
+	{ "least-idle-after", 0, CONFIG_NODE, VALUE(duration, uint64_t, idle_least_ns),
+	  .least = "100ms", .fallback = "100ms",
+	  .help = "The shortest doze.dev/idle-after that a pod may ask for. One with less is left "
+	  "alone, with an event: it would sleep and wake all day." },
+	{ "most-wake-timeout", 0, CONFIG_NODE, VALUE(duration, uint64_t, wake_timeout_most_ns),
+	  .least = "10ms", .fallback = "5m",
+	  .help = "The longest doze.dev/wake-timeout that a pod may ask for, since its clients are held "
+	  "for as long. One with more is left alone, with an event." },
 	{ "max-wakes", 0, CONFIG_NODE, VALUE(number, uint32_t, wakes_max),
 	  .noun = "number of pods such as 20", .most_number = UINT32_MAX, .fallback = "0",
 	  .is_common = true,
