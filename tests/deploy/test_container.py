@@ -40,8 +40,7 @@ def run(t, directory, spec, server, **options):
              if name.startswith("KUBERNETES_")}
     environment = {**given, **options.pop("environment")}
     container = t.stack.enter_context(containers.Container(
-        directory, spec, environment=environment, doze=doze_binary(),
-        more_mounts=[(server.account_directory, ACCOUNT, True)], **options))
+        directory, spec, environment=environment, doze=doze_binary(), **options))
     return container, Process(container.command(), "stderr")
 
 
@@ -53,6 +52,7 @@ def start_node(t, node):
     container, node.doze = run(
         t, os.path.join(node.directory, f"{node.tag}-container"),
         spec_of("node/base/daemonset.yaml"), node.server, sources=sources, netns=node.namespace,
+        more_mounts=[(node.server.account_directory, ACCOUNT, True)],
         environment={"NODE_NAME": NODE, "POD_NAME": "doze-0", "POD_NAMESPACE": "doze",
                      "DOZE_IDLE_AFTER": "300ms"})
     node.doze.lines.wait("the pods of the node are known", limit_s=START_LIMIT_S)
@@ -65,7 +65,8 @@ def start_sidecar(t, pod, manifest):
         os.makedirs(os.path.join(volume, path))
     container, pod.doze = run(
         t, os.path.join(pod.directory, f"{pod.tag}-container"), spec_of(manifest), pod.server,
-        sources={"doze": volume}, netns=pod.net.server, flags=["--idle-after=300ms", *RESTLESS],
+        sources={"doze": volume, "doze-token": pod.server.account_directory},
+        netns=pod.net.server, flags=["--idle-after=300ms", *RESTLESS],
         environment={"POD_NAME": pod.name, "POD_NAMESPACE": "default"})
     pod.doze.lines.wait('msg="watching"', limit_s=START_LIMIT_S)
     return container
