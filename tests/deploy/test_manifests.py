@@ -622,9 +622,9 @@ def test_the_node_daemon_is_asked_where_it_listens():
                           text=True).stdout
     for probe in ("readinessProbe", "livenessProbe"):
         command = node_doze()[probe]["exec"]["command"]
-        equal(command[:2], ["/doze", "status"])
-        check(os.path.dirname(command[2]) in mounts, f"{command[2]} is on no volume")
-        check(command[2] in text, f"doze node does not listen at {command[2]}")
+        equal(command[:-1], ["/doze", "status"] + (["--ready"] if probe == "readinessProbe" else []))
+        check(os.path.dirname(command[-1]) in mounts, f"{command[-1]} is on no volume")
+        check(command[-1] in text, f"doze node does not listen at {command[-1]}")
     done = subprocess.run([DOZE, "status", "/nowhere/node.sock"], capture_output=True, text=True)
     equal(done.returncode, 1, done.stderr)
 

@@ -5,10 +5,12 @@
 usage: test_node_faults.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
 import json
+import os
+import subprocess
 import uuid
 
 from harness import check, equal, main, test
-from node import ASLEEP_QUOTA_US, LONG_MS, asleep_pod, make_node, wait_until
+from node import ASLEEP_QUOTA_US, LONG_MS, asleep_pod, doze_binary, make_node, wait_until
 from pod import PROMPT_MS, over_http2, pods
 
 
@@ -60,6 +62,27 @@ def pod_that_the_kubelet_refuses_to_resize_sleeps_by_its_cgroup(t, kind):
     pod.wait_asleep()
     equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota asleep again")
     equal(len(node.server.requests.resizes()), asked, "requests to resize it, after the refusal")
+
+
+@test()
+def node_whose_pods_it_may_not_see_is_not_ready(t):
+    """For a rollout, which goes on with the next node when this one is ready."""
+    node = make_node(t)
+    socket = os.path.join(node.directory, "doze.sock")
+
+    def is_ready():
+        return subprocess.run([doze_binary(), "status", "--ready", socket], check=False,
+                              capture_output=True).returncode == 0
+    fault = node.server.faults.add({"method": "GET", "path": "/pods"}, 403, why="rbac")
+    doze = node.launch_doze()
+    doze.lines.wait("cannot watch the pods")
+    told = subprocess.run([doze_binary(), "status", socket], check=True, capture_output=True,
+                          text=True).stdout
+    check("cannot see the pods of the node" in told, told)
+    check(not is_ready(), "it is ready")
+    fault.remove()
+    doze.lines.wait("the pods of the node are known")
+    wait_until(is_ready, "it is ready")
 
 
 # --- a resize that is not granted ---

@@ -33,6 +33,12 @@ static void on_gone(void *arg, const char *uid)
 	printf("gone %s\n", uid);
 }
 
+static void on_refused(void *arg, const char *why)
+{
+	(void)arg;
+	(void)why; /* it is in the log */
+}
+
 static void on_listed(void *arg)
 {
 	(void)arg;
@@ -62,9 +68,9 @@ int main(int argc, char **argv)
 	};
 	struct event_base *base = event_base_new();
 	struct event *ends = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_stdin, base);
-	struct pod_watch_settings settings = { .put = on_put,
-					       .gone = on_gone,
-					       .listed = on_listed };
+	struct pod_watch_settings settings = {
+		.put = on_put, .gone = on_gone, .listed = on_listed, .refused = on_refused
+	};
 	struct kube_access access = { 0 };
 	char error[KUBE_ERROR_MAX] = "";
 	struct pod_watch *watch = NULL;

@@ -69,11 +69,11 @@ static void cmd_status_print(const struct cmd_status_answer *answer)
 }
 
 /* 0; 1, said on stderr; or -ECONNREFUSED: nobody listens there. */
-static int cmd_status_show(const char *path, bool is_json)
+static int cmd_status_show(const char *path, const struct config *config)
 {
-	const char *url = is_json ? "http://doze" SERVER_STATUS_JSON
-				  : "http://doze" SERVER_STATUS_TEXT;
-	struct cmd_status_answer answer = { 0 };
+	const char *url = config->is_json ? "http://doze" SERVER_STATUS_JSON
+					  : "http://doze" SERVER_STATUS_TEXT;
+	struct cmd_status_answer answer = { 0 }, ready = { 0 };
 	CURLcode r = cmd_status_ask(path, url, &answer);
 
 	if (r == CURLE_OK)
@@ -83,12 +83,18 @@ static int cmd_status_show(const char *path, bool is_json)
 		return -ECONNREFUSED;
 	if (r != CURLE_OK)
 		fprintf(stderr, "doze status: '%s': %s\n", path, curl_easy_strerror(r));
+	if (r == CURLE_OK && config->is_ready_asked) {
+		r = cmd_status_ask(path, "http://doze" SERVER_READY, &ready);
+		free(ready.text);
+		if (r != CURLE_OK)
+			fprintf(stderr, "doze status: '%s': it is not ready\n", path);
+	}
 	return r != CURLE_OK;
 }
 
-static int cmd_status_show_named(const char *path, bool is_json)
+static int cmd_status_show_named(const char *path, const struct config *config)
 {
-	int r = cmd_status_show(path, is_json);
+	int r = cmd_status_show(path, config);
 
 	if (r == -ECONNREFUSED)
 		fprintf(stderr, "doze status: '%s': nobody listens on it\n", path);
@@ -96,7 +102,7 @@ static int cmd_status_show_named(const char *path, bool is_json)
 }
 
 /* A socket that nobody listens on is of a doze that was killed. */
-static int cmd_status_show_all(bool is_json)
+static int cmd_status_show_all(const struct config *config)
 {
 	size_t answered = 0;
 	glob_t found;
@@ -105,7 +111,7 @@ static int cmd_status_show_all(bool is_json)
 	if (glob(SERVER_DIRECTORY "/*.sock", 0, NULL, &found) != 0)
 		found.gl_pathc = 0;
 	for (size_t i = 0; i < found.gl_pathc; i++) {
-		int r = cmd_status_show(found.gl_pathv[i], is_json);
+		int r = cmd_status_show(found.gl_pathv[i], config);
 
 		answered += r != -ECONNREFUSED;
 		failed |= r == 1;
@@ -122,9 +128,9 @@ static int cmd_status_start(const struct config *config)
 	int status = 0;
 
 	if (!config->command)
-		return cmd_status_show_all(config->is_json);
+		return cmd_status_show_all(config);
 	for (char **path = config->command; *path; path++)
-		status |= cmd_status_show_named(*path, config->is_json);
+		status |= cmd_status_show_named(*path, config);
 	return status;
 }
 
@@ -133,13 +139,13 @@ const struct command cmd_status = {
 	.settings = CONFIG_STATUS,
 	.run = cmd_status_start,
 	.brief = "tell what each doze of this machine does, and why",
-	.usage = "[--json] [SOCKET]...",
+	.usage = "[--json] [--ready] [SOCKET]...",
 	.about =
 		"Tells what each doze of this machine does and why: in which state its target is, "
 		"why it is awake, what woke it last, and when it will sleep. SOCKET is as --socket of "
 		"doze run, sidecar or node names it. Default: every socket in " SERVER_DIRECTORY
 		".",
 	.exit_status =
-		"Exit status: 0; 1 if there is no doze, or one does not answer; 2 if the flags "
-		"are wrong.",
+		"Exit status: 0; 1 if there is no doze, or one does not answer, or, with --ready, "
+		"one cannot do its work now; 2 if the flags are wrong.",
 };

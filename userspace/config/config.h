@@ -94,7 +94,7 @@ struct config {
 	uint32_t wakes_max;			      /* at the same time; 0: without limit */
 	bool wakes_on_exit;
 	bool uninstalls;
-	bool is_json; /* of doze status */
+	bool is_json, is_ready_asked; /* of doze status */
 	bool wants_help, wants_all_help;
 	char *env_values[CONFIG_SETTINGS_MAX]; /* copies that the above point into */
 	size_t env_values_len;

@@ -223,7 +223,7 @@ const struct config_setting config_table[] = {
 
 	{ "listen", 0, CONFIG_ANY, VALUE(listen, const char *, listen), .section = "doze itself",
 	  .is_common = true,
-	  .help = "Serve /metrics, /status and /healthz here as well, over HTTP. Such as "
+	  .help = "Serve /metrics, /status, /healthz and /readyz here as well, over HTTP. Such as "
 	  "127.0.0.1:9090, or :9090 for every address." },
 	{ "socket", 0, CONFIG_ANY, VALUE(path_or_none, const char *, socket),
 	  .help = "The socket that doze status asks. Default /run/doze/run-PID.sock, in a pod "
@@ -232,6 +232,9 @@ const struct config_setting config_table[] = {
 	  WORDS({ "debug", LOG_LEVEL_DEBUG }, { "info", LOG_LEVEL_INFO }, { "warn", LOG_LEVEL_WARN },
 		{ "error", LOG_LEVEL_ERROR }), .fallback = "info", .is_common = true,
 	  .help = "What is logged, to stderr: this and all that is worse." },
+	{ "ready", 0, CONFIG_STATUS, VALUE(switch, bool, is_ready_asked), .is_common = true,
+	  .help = "Exit with 1 as well if a doze cannot do its work now, such as one that may not see "
+	  "the pods of its node." },
 	{ "json", 0, CONFIG_STATUS, VALUE(switch, bool, is_json), .is_common = true,
 	  .help = "All that is known, as JSON: an object for each doze." },
 	{ "help", 'h', CONFIG_EVERY, VALUE(switch, bool, wants_help), .is_common = true,

@@ -53,8 +53,6 @@ struct pod_watch {
 	bool has_begun;	 /* the server has accepted it */
 	bool has_heard;	 /* an event or a bookmark came on this watch */
 	bool has_failed; /* and it was logged */
-	bool is_refused; /* the server does not let us, as opposed to one that does not answer */
-	bool has_listed;
 };
 
 static void pod_watch_go_on(void *arg);
@@ -149,7 +147,6 @@ static void pod_watch_end_list(struct pod_watch *w)
 		if (known->list != w->lists)
 			pod_watch_forget(w, known);
 	}
-	w->has_listed = true;
 	if (w->settings.listed)
 		w->settings.listed(w->settings.arg);
 }
@@ -170,7 +167,7 @@ static void pod_watch_say_back(struct pod_watch *w)
 	if (w->has_failed)
 		log_info("the API server answers again", "node=%s", w->settings.node);
 	w->has_failed = false;
-	w->is_refused = false;
+	w->settings.refused(w->settings.arg, "");
 }
 
 static void pod_watch_succeed(struct pod_watch *w)
@@ -197,7 +194,9 @@ static void pod_watch_fail_answer(struct pod_watch *w, const struct kube_answer 
 	char why[KUBE_ERROR_MAX];
 
 	kube_answer_message(answer, why, sizeof(why));
-	w->is_refused = answer->status == 401 || answer->status == 403;
+	/* As opposed to a server that does not answer: what is known is still true then. */
+	if (answer->status == 401 || answer->status == 403)
+		w->settings.refused(w->settings.arg, why);
 	pod_watch_fail(w, why);
 	if (wanted_ms) /* and up to half a second more: not all nodes at once */
 		timer_in_ns(w->resume, (wanted_ms + (uint64_t)random() % 500) * NS_PER_MS);

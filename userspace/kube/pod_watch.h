@@ -22,6 +22,8 @@ struct pod_watch_settings {
 	void (*gone)(void *arg, const char *uid);
 	/* A list is complete: put() has been called for every pod that there is. */
 	void (*listed)(void *arg);
+	/* The server does not let us see the pods, and why; "": it does. It may say so again. */
+	void (*refused)(void *arg, const char *why);
 	void *arg;
 	/* A watch on which nothing has come for so long is begun anew. 0: three minutes. */
 	unsigned int silence_ms;

@@ -22,6 +22,8 @@
 #include "pod/kubelet.h"
 #include "pod/node_pod.h"
 
+#define NODE_PROBLEM_MAX 512
+
 struct node_entry {
 	char uid[NODE_POD_UID_MAX];
 	struct node_pod *pod;
@@ -39,6 +41,8 @@ struct node {
 	struct node_entry *entries;
 	int lock_fd; /* on the state directory; -1: not locked */
 	bool has_listed;
+	struct daemon *daemon;
+	char problem[NODE_PROBLEM_MAX]; /* why the pods are not known; "": they are */
 };
 
 /* --- groups --- */
@@ -139,10 +143,21 @@ static void node_forget_orphans(struct node *n)
 		closedir(dir);
 }
 
+/* daemon.problem points to it: readiness says so (report/server.h). */
+static void node_on_refused(void *arg, const char *why)
+{
+	struct node *n = arg;
+
+	if (*why || n->has_listed)
+		snprintf(n->problem, sizeof(n->problem), "%s%s",
+			 *why ? "cannot see the pods of the node: " : "", why);
+}
+
 static void node_on_listed(void *arg)
 {
 	struct node *n = arg;
 
+	*n->problem = '\0';
 	node_forget_orphans(n);
 	if (n->has_listed)
 		return;
@@ -213,6 +228,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.put = node_on_put,
 		.gone = node_on_gone,
 		.listed = node_on_listed,
+		.refused = node_on_refused,
 		.arg = n,
 	};
 	int r = node_open_state(n);
@@ -224,6 +240,9 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 	if (r < 0)
 		return r;
 	node_open_kubelet(n, daemon);
+	n->daemon = daemon;
+	snprintf(n->problem, sizeof(n->problem), "the pods of the node are not known yet");
+	daemon->problem = n->problem;
 	n->wakes.max = n->settings.config->wakes_max;
 	n->shared = (struct node_pod_shared){
 		.daemon = daemon,
@@ -296,6 +315,8 @@ void node_free(struct node **n)
 		node_pod_free(&entry->pod);
 		free(entry);
 	}
+	if ((*n)->daemon)
+		(*n)->daemon->problem = NULL;
 	kubelet_free(&(*n)->kubelet);
 	kube_event_sender_free(&(*n)->events);
 	closep(&(*n)->lock_fd);

@@ -68,6 +68,11 @@ static void server_print_healthz(FILE *out, const struct status *status)
 		fputs("ok\n", out);
 }
 
+static void server_print_readyz(FILE *out, const struct status *status)
+{
+	fprintf(out, "%s\n", *status->problem ? status->problem : "ok");
+}
+
 static void server_answer(void *arg, const char *path, struct server_answer *out)
 {
 	static const char plain[] = "text/plain; charset=utf-8";
@@ -77,12 +82,16 @@ static void server_answer(void *arg, const char *path, struct server_answer *out
 	s->settings.snapshot(s->settings.arg, &status);
 	if (strcmp(path, "/healthz") == 0)
 		server_answer_with(out, plain, server_print(&status, server_print_healthz));
+	else if (strcmp(path, SERVER_READY) == 0)
+		server_answer_with(out, plain, server_print(&status, server_print_readyz));
 	else if (strcmp(path, "/metrics") == 0)
 		server_answer_with(out, METRICS_CONTENT_TYPE, server_print(&status, metrics_print));
 	else if (strcmp(path, SERVER_STATUS_JSON) == 0)
 		server_answer_with(out, "application/json", status_json_format(&status));
 	else if (strcmp(path, SERVER_STATUS_TEXT) == 0)
 		server_answer_with(out, plain, server_print(&status, status_text_print));
+	if (out->code == 200 && strcmp(path, SERVER_READY) == 0 && *status.problem)
+		out->code = 503;
 }
 
 static void server_on_accepted(void *arg, int fd)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tells the status to whoever asks, by HTTP: GET /metrics, /status (JSON), /status.txt (the text
- * of `doze status`) and /healthz, on a unix socket, which root alone may use, and on an address if
- * one is given.
+ * of `doze status`), /healthz (it runs) and /readyz (503 and the reason while it cannot do its
+ * work), on a unix socket, which root alone may use, and on an address if one is given.
  */
 #ifndef DOZE_SERVER_H
 #define DOZE_SERVER_H
@@ -12,6 +12,7 @@
 #define SERVER_DIRECTORY   "/run/doze"
 #define SERVER_STATUS_JSON "/status"
 #define SERVER_STATUS_TEXT "/status.txt"
+#define SERVER_READY	   "/readyz"
 
 struct event_base;
 struct server;
