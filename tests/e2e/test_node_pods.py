@@ -33,7 +33,8 @@ def pod_that_is_not_ours_is_left_alone(t, enabled):
        ({"asleep-cpu": "15m"}, "'15m'"), ({"containers": "nope"}, "'nope'"),
        ({"stay-awake": "always"}, "'always'"), ({"ignore-source": "10.0.0.0/33"}, "'10.0.0.0/33'"),
        ({"group": "a b"}, "'a b'"), ({"idle-afte": "5m"}, "'5m'"),
-       ({"probe-port": "0"}, "'0'"), ({"reclaim-after": "-1s"}, "'-1s'")])
+       ({"probe-port": "0"}, "'0'"), ({"reclaim-after": "-1s"}, "'-1s'"),
+       ({"wake-timeout": "24h"}, "'86400000ms'")])
 def annotation_that_is_wrong_is_an_event_and_the_pod_is_left_alone(t, annotations, quoted):
     node = make_node(t)
     pod = node.add_pod("web", annotations)
@@ -44,6 +45,19 @@ def annotation_that_is_wrong_is_an_event_and_the_pod_is_left_alone(t, annotation
     check(quoted in event["message"], f"the value is not quoted: {event['message']}")
     check(next(iter(annotations)) in event["message"], f"nor its name: {event['message']}")
     equal(event["type"], "Warning", "type")
+    check(pod.is_full, "it was touched")
+
+
+@test()
+def pod_with_more_ports_than_its_share_is_left_alone(t):
+    """The gate's table is all pods'."""
+    node = make_node(t)
+    pod = node.add_pod("web", {"port": ",".join(str(port) for port in range(8000, 8017))})
+    other = node.add_pod("other", {})
+    node.start_doze()
+    other.wait_asleep()
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check("'17' ports" in event["message"], event["message"])
     check(pod.is_full, "it was touched")
 
 

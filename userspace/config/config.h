@@ -91,6 +91,7 @@ struct config {
 	const char *cgroup_root;
 	const char *kubelet_cgroup;		      /* NULL: it is looked for; "none" */
 	uint64_t idle_least_ns, wake_timeout_most_ns; /* of what an annotation may say */
+	uint32_t ports_most;			      /* of a pod of doze node; 0: no limit */
 	uint32_t wakes_max;			      /* at the same time; 0: without limit */
 	bool wakes_on_exit;
 	bool uninstalls;

@@ -136,6 +136,11 @@ const struct config_setting config_table[] = {
 	  .least = "10ms", .fallback = "5m",
 	  .help = "The longest doze.dev/wake-timeout that a pod may ask for, since its clients are held "
 	  "for as long. One with more is left alone, with an event." },
+	{ "most-ports", 0, CONFIG_NODE, VALUE(number, uint32_t, ports_most),
+	  .noun = "number of ports such as 16", .least_number = 1, .most_number = CONFIG_PORTS_MAX,
+	  .fallback = "16",
+	  .help = "So many ports of a pod are watched at most. One with more is left alone, with an "
+	  "event: the table of the gate has room for 8,192 ports and addresses, which are all pods'." },
 	{ "max-wakes", 0, CONFIG_NODE, VALUE(number, uint32_t, wakes_max),
 	  .noun = "number of pods such as 20", .most_number = UINT32_MAX, .fallback = "0",
 	  .is_common = true,

@@ -65,13 +65,18 @@ static int pod_target_find_ports(struct pod_target *t, const struct pod_target_f
 	if (r < 0)
 		return r;
 	target_config_add_ports(&t->config, config);
-	if (t->config.ports_len)
-		return 0;
-	for (size_t i = 0; i < from->containers_len; i++) {
+	for (size_t i = 0; i < from->containers_len && !config->ports.len; i++) {
 		const struct kube_container *c = from->containers[i];
 
 		for (size_t n = 0; n < c->ports_len; n++)
 			target_config_add_port(&t->config, c->ports[n].port, c->ports[n].protocol);
+	}
+	if (config->ports_most && t->config.ports_len > config->ports_most) {
+		snprintf(error, POD_TARGET_ERROR_MAX,
+			 "the pod '%s' has '%zu' ports, and this node watches '%u' of a pod "
+			 "(--most-ports): name those that wake it by doze.dev/port",
+			 from->pod->name, t->config.ports_len, config->ports_most);
+		return -EINVAL;
 	}
 	if (t->config.ports_len)
 		return 0;
