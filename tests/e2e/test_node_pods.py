@@ -5,6 +5,8 @@
 usage: test_node_pods.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
 import json
+import os
+import signal
 
 import netns
 import node as nodes
@@ -59,6 +61,23 @@ def pod_with_more_ports_than_its_share_is_left_alone(t):
     event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
     check("'17' ports" in event["message"], event["message"])
     check(pod.is_full, "it was touched")
+
+
+@test()
+def container_that_is_told_to_end_while_it_is_frozen_ends(t):
+    """As by a kubelet whose reason the API server does not show, such as a failed liveness probe."""
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    wait_until(lambda: pod.is_frozen, "it is frozen")
+
+    def has_ended():
+        try:
+            with open(f"/proc/{pod.pid}/cmdline", "rb") as file:
+                return not file.read()  # a zombie has none
+        except FileNotFoundError:
+            return True
+    os.kill(pod.pid, signal.SIGTERM)
+    wait_until(has_ended, "it has ended")
+    check(node.doze.lines.matching("is told to end"), "it was not said")
 
 
 @test()

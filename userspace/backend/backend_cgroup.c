@@ -243,6 +243,9 @@ static int backend_cgroup_reassert(void *self)
 
 	if (!watchdog_is_there(b->watchdog))
 		return log_err(-ESRCH, "no sleep without a watchdog, which is not there");
+	if (backend_cgroup_is_to_freeze(b) && cgroup_doomed_is_told_to_end(dir->path))
+		return log_err(-EINTR, "a process of '%s' is told to end while it is frozen",
+			       dir->path);
 	if (!backend_cgroup_is_undone(b))
 		return 0;
 	if (!b->has_told)

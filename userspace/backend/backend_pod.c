@@ -256,6 +256,9 @@ static int backend_pod_reassert(void *self)
 	bool is_resized = pod_cgroups_are_undone(b->cgroups, false);
 	bool was_frozen = backend_pod_may_freeze(b);
 
+	if (b->phase == BACKEND_POD_ASLEEP && was_frozen && pod_cgroups_are_told_to_end(b->cgroups))
+		return log_err(-EINTR, "a process of '%s' is told to end while it is frozen",
+			       b->settings.name);
 	if (b->phase != BACKEND_POD_ASLEEP ||
 	    (!is_resized && !pod_cgroups_are_undone(b->cgroups, was_frozen)))
 		return 0;

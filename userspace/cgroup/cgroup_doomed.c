@@ -32,14 +32,22 @@ static int cgroup_doomed_read_status(pid_t pid, char **out)
 	return file_read(path, out);
 }
 
-static bool cgroup_doomed_is(pid_t pid)
+#define CGROUP_DOOMED_BIT(number) (UINT64_C(1) << ((number)-1))
+
+/* The signals that wait for a process, but for those that it does not want to see now. */
+static uint64_t cgroup_doomed_pending(pid_t pid)
 {
 	_cleanup_(freep) char *status = NULL;
 
 	if (cgroup_doomed_read_status(pid, &status) < 0)
-		return false;
+		return 0;
 	return (cgroup_doomed_mask(status, "\nSigPnd:") | cgroup_doomed_mask(status, "\nShdPnd:")) &
-	       (UINT64_C(1) << (SIGKILL - 1));
+	       ~cgroup_doomed_mask(status, "\nSigBlk:");
+}
+
+static bool cgroup_doomed_is(pid_t pid)
+{
+	return cgroup_doomed_pending(pid) & CGROUP_DOOMED_BIT(SIGKILL);
 }
 
 /*
@@ -69,6 +77,21 @@ size_t cgroup_doomed_find(const char *dir, pid_t *out, size_t max)
 			out[len++] = pids[i];
 	}
 	return len;
+}
+
+bool cgroup_doomed_is_told_to_end(const char *dir)
+{
+	const uint64_t ends = CGROUP_DOOMED_BIT(SIGTERM) | CGROUP_DOOMED_BIT(SIGINT) |
+			      CGROUP_DOOMED_BIT(SIGQUIT) | CGROUP_DOOMED_BIT(SIGHUP) |
+			      CGROUP_DOOMED_BIT(SIGKILL);
+	_cleanup_(freep) pid_t *pids = NULL;
+	int pids_len = cgroup_file_pids(&pids, dir);
+
+	for (int i = 0; i < pids_len && i < CGROUP_DOOMED_LOOKED_AT_MAX; i++) {
+		if (pids[i] > 0 && cgroup_doomed_pending(pids[i]) & ends)
+			return true;
+	}
+	return false;
 }
 
 bool cgroup_doomed_are_gone(const pid_t *pids, size_t len)

@@ -14,6 +14,12 @@
 /* Those of the cgroup in dir, at most max. Returns how many; 0 when nothing can be read. */
 size_t cgroup_doomed_find(const char *dir, pid_t *out, size_t max);
 
+/*
+ * Whether a signal waits for a process of the cgroup by which one is asked to end, such as the
+ * kubelet's when an eviction or a failed liveness probe ends a container: frozen, it cannot.
+ */
+bool cgroup_doomed_is_told_to_end(const char *dir);
+
 /* Whether all of them have ended, as far as their sockets are concerned. */
 bool cgroup_doomed_are_gone(const pid_t *pids, size_t len);
 

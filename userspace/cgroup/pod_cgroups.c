@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "cgroup/cgroup_doomed.h"
 #include "cgroup/cgroup_file.h"
 #include "cgroup/pod_cgroups_text.h"
 #include "cgroup/pod_place.h"
@@ -497,6 +498,17 @@ bool pod_cgroups_are_frozen(const struct pod_cgroups *p)
 			return false;
 	}
 	return true;
+}
+
+bool pod_cgroups_are_told_to_end(const struct pod_cgroups *p)
+{
+	for (size_t i = 1; i < p->len; i++) {
+		const char *dir = p->all[i].dirs[CGROUP_FREEZER].path;
+
+		if (dir && cgroup_doomed_is_told_to_end(dir))
+			return true;
+	}
+	return false;
 }
 
 /* --- what they use --- */

@@ -106,6 +106,9 @@ int pod_cgroups_throttle(struct pod_cgroups *p);
 int pod_cgroups_freeze(struct pod_cgroups *p);
 bool pod_cgroups_are_frozen(const struct pod_cgroups *p);
 
+/* A process of a container is told to end: see cgroup/cgroup_doomed.h. */
+bool pod_cgroups_are_told_to_end(const struct pod_cgroups *p);
+
 /* At once. */
 int pod_cgroups_thaw(struct pod_cgroups *p);
 
