@@ -22,6 +22,8 @@ struct activity {
 	struct activity_waiting *waiting;
 	uint64_t wait_ns;
 	bool are_answered;
+	bool (*is_ours)(void *arg, const struct gate_flow *flow); /* NULL: none is */
+	void *is_ours_arg;
 };
 
 int activity_new(struct activity **out, const struct netns *ns, struct sockdiag_answered *answered,
@@ -164,6 +166,13 @@ static bool activity_is_probe(const struct activity *activity, const struct busy
 	return kind == CALLER_HTTP || kind == CALLER_GRPC || kind == CALLER_TLS;
 }
 
+void activity_leave_out(struct activity *activity,
+			bool (*is_ours)(void *arg, const struct gate_flow *flow), void *arg)
+{
+	activity->is_ours = is_ours;
+	activity->is_ours_arg = arg;
+}
+
 static void activity_on_socket(void *arg, const struct busy_socket *socket)
 {
 	struct activity *activity = arg;
@@ -171,6 +180,8 @@ static void activity_on_socket(void *arg, const struct busy_socket *socket)
 	bool had_waiting = activity->look->has_waiting;
 	enum busy_probe probe;
 
+	if (activity->is_ours && activity->is_ours(activity->is_ours_arg, &socket->flow))
+		return;
 	client.is_tls = activity_has_https(activity, GATE_SOURCE_PROBE, socket->flow.dport_be);
 	if (activity_is_probe(activity, socket, &probe))
 		busy_add_probe(activity->look, socket, probe, &activity->settings.busy);

@@ -60,6 +60,13 @@ int activity_new(struct activity **out, const struct netns *ns, struct sockdiag_
 		 const struct activity_settings *settings);
 void activity_free(struct activity **activity);
 
+/*
+ * doze's own connections at the target's ports are none of the target's: its answer to a probe
+ * would pass for the target's. is_ours: of such a flow; saddr is the caller's.
+ */
+void activity_leave_out(struct activity *activity,
+			bool (*is_ours)(void *arg, const struct gate_flow *flow), void *arg);
+
 /* How to judge the bytes of a connection: saddr is the caller's, daddr the target's. */
 struct caller_rules activity_rules(const struct activity *activity, const struct gate_flow *flow);
 

@@ -534,6 +534,22 @@ void connection_set_release(struct connection_set *set, bool is_open)
 	}
 }
 
+bool connection_set_answers(const struct connection_set *set, const struct gate_flow *flow)
+{
+	const struct connection *connection;
+
+	TAILQ_FOREACH(connection, &set->connections, link)
+	{
+		const struct gate_flow *its = &connection->flow;
+
+		if (connection->state <= CONNECTION_ENDING && its->sport_be == flow->sport_be &&
+		    its->dport_be == flow->dport_be &&
+		    memcmp(&its->saddr, &flow->saddr, sizeof(its->saddr)) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool connection_set_is_busy(const struct connection_set *set)
 {
 	const struct connection *connection;

@@ -71,6 +71,9 @@ void connection_set_release(struct connection_set *set, bool is_open);
 /* Somebody waits for an answer, by us or by the application. */
 bool connection_set_is_busy(const struct connection_set *set);
 
+/* Whether it is one that we judge, or have answered: no client's, as far as is known. */
+bool connection_set_answers(const struct connection_set *set, const struct gate_flow *flow);
+
 /* Resets all connections. set itself stays the caller's. */
 void connection_set_close(struct connection_set *set);
 

@@ -203,6 +203,11 @@ void responder_release(struct responder *responder, bool is_open)
 	connection_set_release(&responder->set, is_open);
 }
 
+bool responder_answers(const struct responder *responder, const struct gate_flow *flow)
+{
+	return connection_set_answers(&responder->set, flow);
+}
+
 bool responder_is_busy(const struct responder *responder)
 {
 	return connection_set_is_busy(&responder->set);

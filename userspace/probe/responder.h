@@ -32,6 +32,9 @@ void responder_release(struct responder *responder, bool is_open);
 /* Somebody waits for an answer, by us or by the application. */
 bool responder_is_busy(const struct responder *responder);
 
+/* Whether that connection, which has a port of the target, is ours, and no client's so far. */
+bool responder_answers(const struct responder *responder, const struct gate_flow *flow);
+
 /* An accepted connection, as if it had been steered here. Takes fd. */
 void responder_adopt(struct responder *responder, int fd);
 

@@ -92,6 +92,13 @@ static int target_probes_connect_steer(struct target_probes *p)
 	return r;
 }
 
+static bool target_probes_is_ours(void *arg, const struct gate_flow *flow)
+{
+	const struct target_probes *p = arg;
+
+	return responder_answers(p->responder, flow);
+}
+
 static int target_probes_open_responder(struct target_probes *p, struct event_base *base,
 					const struct netns *ns)
 {
@@ -110,6 +117,8 @@ static int target_probes_open_responder(struct target_probes *p, struct event_ba
 	}
 	if (r == 0)
 		r = responder_new(&p->responder, &settings);
+	if (r == 0)
+		activity_leave_out(p->activity, target_probes_is_ours, p);
 	return r < 0 ? r : target_probes_connect_steer(p);
 }
 
@@ -188,6 +197,7 @@ void target_probes_free(struct target_probes **p)
 	steer_detach(&(*p)->steering); /* nothing new arrives at the responder */
 	if ((*p)->settings.steer)
 		steer_remove_target((*p)->settings.steer, (*p)->settings.target_id);
+	activity_leave_out((*p)->activity, NULL, NULL);
 	responder_free(&(*p)->responder);
 	timer_free(&(*p)->wait);
 	free(*p);
