@@ -180,7 +180,7 @@ static __always_inline enum gate_verdict decide_closed(const struct parse_packet
 		return view->judges_all ? decide_passed(p) : GATE_WAKE_PAYLOAD;
 	if (p->is_first_fragment)
 		return GATE_WAKE_FRAGMENT;
-	if (p->frame_len > GATE_FRAME_MAX)
+	if (p->is_aggregate || p->frame_len > GATE_FRAME_MAX)
 		return GATE_WAKE_TOO_LONG;
 	if (view->is_let_pass)
 		return GATE_PASS_ELSEWHERE;
