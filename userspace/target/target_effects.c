@@ -102,12 +102,14 @@ static void target_effects_ask_ready(struct target *t)
 	enum ready_kind kind = t->settings.ready.kind;
 	struct ready_address addresses[READY_ADDRESSES_MAX];
 
-	if (kind == READY_NONE || (kind == READY_LISTENS && target_effects_is_listening(t)))
+	if (kind == READY_NONE || (kind == READY_LISTENS && target_effects_is_listening(t))) {
+		target_history_ready(&t->history, monotonic_ns());
 		target_raise(t, SCALER_READY);
-	else if (kind == READY_LISTENS)
+	} else if (kind == READY_LISTENS) {
 		ready_start(t->ready, NULL, 0);
-	else
+	} else {
 		ready_start(t->ready, addresses, target_effects_ready_addresses(t, addresses));
+	}
 }
 
 unsigned int target_effects_replay(struct target *t)
