@@ -14,7 +14,6 @@
 #define GATE_AF_INET6 10
 
 #define GATE_VERDICTS_MAX 32
-#define GATE_LO		  1 /* the interface number of lo, in every namespace */
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -430,7 +429,7 @@ static __noinline __u64 gate_find_socket(void *context, __u32 ifindex, const str
 	struct bpf_sock *sk;
 	__u64 facts;
 
-	if (decide_is_martian(p, ifindex == GATE_LO))
+	if (decide_is_martian(p, ifindex == GATE_LO_IFINDEX))
 		return GATE_FACT_MARTIAN;
 	if (is_udp)
 		sk = bpf_sk_lookup_udp(context, &tuple, len, BPF_F_CURRENT_NETNS, 0);

@@ -42,6 +42,9 @@
 #define GATE_UNHEARD_MAX  4096	/* ports without a listener, of all targets */
 #define GATE_KUBELET_MAX  8192	/* connections that the kubelet has opened, the last ones */
 
+/* Every network namespace has its lo at this index (include/linux/netdevice.h). */
+#define GATE_LO_IFINDEX 1
+
 /*
  * The longest frame that is held. A replayed frame must fit one page next to the kernel's own
  * headroom and skb_shared_info (net/bpf/test_run.c: bpf_prog_test_run_xdp), about 3.4 kB on

@@ -20,9 +20,6 @@
 #include "gate/driver.h"
 #include "replay.skel.h"
 
-/* Every network namespace has its lo at this index (include/linux/netdevice.h). */
-#define REPLAY_LO_IFINDEX 1
-
 #define REPLAY_VLAN_LEN 4
 
 /* IEEE 802 keeps this one for experiments on one's own network: no protocol of ours takes it. */
@@ -138,8 +135,8 @@ static bool replay_one(struct replay *replay, struct hold_frame *frame)
 		replay->program->counters.dropped_checksum++;
 		return false;
 	}
-	r = event->ifindex == REPLAY_LO_IFINDEX ? replay_on_lo(replay, frame)
-						: replay_on_interface(replay, frame);
+	r = event->ifindex == GATE_LO_IFINDEX ? replay_on_lo(replay, frame)
+					      : replay_on_interface(replay, frame);
 	if (r < 0) {
 		replay->counters.dropped_refused++;
 		replay->program->counters.dropped_refused++;
@@ -196,7 +193,7 @@ static int replay_program_try(const struct replay_program *program)
 	int r;
 
 	memcpy(frame + 2 * ETH_ALEN, &type_be, sizeof(type_be));
-	r = replay_inject(program, REPLAY_LO_IFINDEX, frame, sizeof(frame));
+	r = replay_inject(program, GATE_LO_IFINDEX, frame, sizeof(frame));
 	if (r < 0)
 		return log_warn_err(
 			-EOPNOTSUPP,

@@ -29,8 +29,6 @@
 /* A sleep this short was not worth it. */
 #define TARGET_FLAP_NS (10 * NS_PER_S)
 
-#define TARGET_LO_IFINDEX 1 /* in every network namespace */
-
 /* Seconds; one that reads control files of each sleeper costs more than all the rest. */
 #define TARGET_REASSERT_BEATS 4
 
@@ -278,7 +276,7 @@ static void target_judge(struct target *t, const struct gate_event *event, const
 /* On lo only this machine sends; and with a tag it is routed from another interface than this. */
 static bool target_has_route(const struct target *t, const struct gate_event *event)
 {
-	return event->ifindex == TARGET_LO_IFINDEX || event->vlan_proto_be ||
+	return event->ifindex == GATE_LO_IFINDEX || event->vlan_proto_be ||
 	       netns_route_is_local(t->edges.ns, &event->flow, event->ifindex);
 }
 
