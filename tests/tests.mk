@@ -20,6 +20,7 @@ KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py tests/e2e/t
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 FUZZ_SECONDS := 60
+SECONDS := 120
 
 test: deps ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory run-tests
@@ -51,6 +52,11 @@ soak: deps ## ten minutes of probes against sleeping pods
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
 	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+
+.PHONY: chaos
+chaos: deps ## everything goes wrong for SECONDS (120), as SEED (a random one) has it
+	@$(MAKE) --no-print-directory doze >/dev/null
+	@python3 tests/chaos/chaos.py "$(SECONDS)" "$(SEED)"
 
 .PHONY: kernels
 kernels: deps ## test on other kernels, under qemu (downloads them)

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Chaos with one target, for chaos.py: clients call it while a plan is carried out; then the end is
+looked at.
+
+usage: chaos_target.py TARGET SEED SECONDS      prints "ok - ..." and "not ok - ..." for each claim,
+and at the end a line "totals " with JSON
+"""
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[1:1] = [os.path.join(HERE, "..", "e2e"), os.path.join(HERE, "..", "fake")]
+# pylint: disable=wrong-import-position
+import clients  # noqa: E402
+import faults_process  # noqa: E402
+import plan  # noqa: E402
+from harness import note  # noqa: E402
+from ledger import Ledger  # noqa: E402
+from target_run import RunTarget  # noqa: E402
+
+CLONE_NEWNS = 0x20000
+TARGETS = {"run": RunTarget}
+FAULTS = {**faults_process.KINDS}
+CLIENTS = {"short": 3}
+PULSE_S, LAG_S = 0.02, 0.05
+SHOWN_LOSSES, SHOWN_LINES = 5, 80
+
+
+class Chaos:
+    def __init__(self, name, seed, seconds):
+        self.name, self.seed, self.seconds = name, seed, seconds
+        self.plan = plan.make(seed, name, seconds)
+        self.tide = clients.Tide()
+        self.ledger = Ledger(self.show_loss)
+        self.target = None
+        self.failures = []  # of ours: a fault that could not be injected, or doze did not start
+
+    # Threads
+
+    def run_tide(self):
+        for tide in self.plan["tide"]:
+            self.tide.flows.set()
+            if self.tide.is_over.wait(tide.flow_ms / 1000):
+                return
+            self.tide.hang_ups += tide.hangs_up
+            self.tide.flows.clear()
+            if self.tide.is_over.wait(tide.lull_ms / 1000):
+                return
+
+    def run_lane(self, lane):
+        for step in self.plan[lane]:
+            if self.tide.is_over.wait(step.pause_ms / 1000):
+                return
+            try:
+                FAULTS[step.kind](self.target, step)
+                self.ledger.count_fault(step.kind)
+                self.ledger.forget_old()
+            except Exception:  # whatever it is, the rest of the plan goes on
+                self.failures.append(f"{step}: {traceback.format_exc()}")
+                self.target.ensure()
+
+    def run_pulse(self):
+        """How late the machine is."""
+        while not self.tide.is_over.is_set():
+            before_s = time.monotonic()
+            time.sleep(PULSE_S)
+            late_s = time.monotonic() - before_s - PULSE_S
+            if late_s > LAG_S:
+                self.ledger.note_lag(late_s)
+
+    # The whole
+
+    def run(self):
+        self.show_plan()
+        self.target = TARGETS[self.name]()
+        try:
+            self.target.open(self.ledger)
+            self.storm()
+        except Exception:  # the target is taken back all the same
+            self.failures.append(traceback.format_exc())
+        self.tide.end()
+        left = self.target.close()
+        self.tell(not self.ledger.losses, "each request is accounted for", self.ledger.losses)
+        self.tell(not self.failures, "each fault was injected, and doze went on", self.failures)
+        self.tell(not left, "nothing is left behind", left)
+        print("totals " + json.dumps(self.totals()), flush=True)
+
+    def storm(self):
+        lanes = [lane for lane in self.plan if lane != "tide"]
+        threads = [threading.Thread(target=self.run_lane, args=(lane,)) for lane in lanes]
+        for function in (self.run_tide, self.run_pulse):
+            threads.append(threading.Thread(target=function))
+        for thread in threads:
+            thread.start()
+        callers = clients.start(lambda *names: plan.dice_of(self.seed, self.name, *names),
+                                self.target, self.tide, self.ledger, CLIENTS)
+        time.sleep(self.seconds)
+        self.tide.end()
+        for thread in threads + callers:
+            thread.join(clients.LIMIT_S + 60)
+
+    # What is told
+
+    def show_plan(self):
+        for lane, steps in self.plan.items():
+            note(f"{self.name}: {lane}: {', '.join(map(str, steps))}")
+
+    def show_loss(self, request, why):
+        if len(self.ledger.losses) > SHOWN_LOSSES:
+            return
+        begun = time.time() - (time.monotonic() - request.start_s)
+        at_s = request.start_s - self.ledger.begun_s
+        note(f"{self.name}: LOST, seed {self.seed}, {at_s:.3f} s: {request.kind} {request.number}: "
+             f"{why}; its connection is {request.start_s - request.connected_s:.3f} s older, it "
+             f"ended after {request.took_s:.3f} s")
+        for window in self.ledger.windows[-20:]:
+            if window.end_s is None or window.end_s > request.connected_s - 2:
+                end = "" if window.end_s is None else f"{window.end_s - self.ledger.begun_s:.3f}"
+                note(f"    {window.start_s - self.ledger.begun_s:.3f}-{end} s {window.what}: "
+                     f"{window.why}")
+        first, last = stamp_of(begun - 1), stamp_of(begun + request.took_s + 0.3)
+        lines = [line for line in self.target.logs() if first < line[:len(first)] < last]
+        for line in lines[:SHOWN_LINES // 2] + ["..."] + lines[SHOWN_LINES // 2:][-SHOWN_LINES // 2:]:
+            note("    " + line)
+
+    def tell(self, is_so, claim, wrong):
+        for one in wrong[:SHOWN_LOSSES]:
+            note(f"{self.name}: {one}")
+        print(f"{'' if is_so else 'not '}ok - {self.name}: {claim}", flush=True)
+
+    def totals(self):
+        return {"requests": [[*key, n] for key, n in sorted(self.ledger.counts.items())],
+                "slowest_s": self.ledger.slowest_s, "faults": self.ledger.faults,
+                "losses": len(self.ledger.losses)}
+
+
+def stamp_of(time_s):
+    """As doze's log lines begin."""
+    text = time.strftime("time=%Y-%m-%dT%H:%M:%S", time.gmtime(time_s))
+    return f"{text}.{int(time_s % 1 * 1000):03d}"
+
+
+def hide_mounts():
+    """What is mounted from here on is nobody else's."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+def main():
+    name, seed, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    hide_mounts()
+    Chaos(name, seed, seconds).run()
+
+
+if __name__ == "__main__":
+    main()
