@@ -112,17 +112,56 @@ def what_the_node_forwards_is_not_held_for_a_host_network_pod(t):
     server.accept()[0].close()
 
 
-@test()
-def host_network_pod_takes_no_port_that_it_does_not_declare(t):
-    """Of the node itself, or of another pod; an annotation is written by anybody."""
+@test([("port", False), ("containerPort", False), ("probe-port", False),
+       ("port", True), ("containerPort", True), ("probe-port", True)])
+def host_network_pod_takes_no_port_of_the_node(t, said_by, is_there):
+    """Its annotations and its spec are written by anybody: who listens is what counts."""
     node = make_node(t)
-    pod = node.add_pod("edge", {"port": "10250"}, on_port("edge", 9090), ports=(9090,),
-                       host_network=True)
+    with netns.inside(node.namespace):
+        if is_there:
+            t.stack.enter_context(socket.create_server((nodes.BRIDGE_ADDRESS, 10250)))
+    manifest = on_port("edge", 10250 if said_by == "containerPort" else 9090)
+    pod = node.add_pod("edge", {} if said_by == "containerPort" else {said_by: "10250"}, manifest,
+                       ports=(9090,), host_network=True)
     node.start_doze()
     event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
     check("10250/tcp" in event["message"], event["message"])
+    check(("somebody else listens" if is_there else "no process of its containers listens")
+          in event["message"], event["message"])
     check(not node.doze.lines.matching('msg="watching" pod=default/edge'), "it is watched")
-    pod.annotate(port="9090")
+    if said_by == "containerPort":
+        return  # its readinessProbe goes there as well
+    pod.annotate(port="9090", probe_port=None)
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+
+
+@test()
+def host_network_pod_that_listens_later_is_watched_then(t):
+    node = make_node(t)
+    pod = node.add_pod("edge", {}, on_port("edge", 9090), ports=(9090,), starts=False,
+                       host_network=True)
+    pod.ports = (9091,)
+    node.start_app(pod)
+    node.start_doze()
+    wait_until(lambda: pod.events("CannotSleep"), "an event")
+    pod.ports = (9090,)
+    node.start_app(pod)
+    pod.wait_asleep()  # although nobody tells anything of it
+    pod.expect_answer(PROMPT_MS)
+
+
+@test([("none",), ("80,9000-9089",)])
+def administrator_says_which_ports_of_the_node_are_watched(t, listed):
+    node = make_node(t)
+    pod = node.add_pod("edge", {}, on_port("edge", 9090), ports=(9090,), host_network=True)
+    web = node.add_pod("web", {}, on_port("web", 9090), ports=(9090,))
+    node.start_doze(DOZE_HOST_PORTS=listed)
+    web.wait_asleep()
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check("9090/tcp" in event["message"] and "--host-ports" in event["message"], event["message"])
+    node.doze.kill()
+    node.start_doze("--host-ports=80", "--host-ports=9000-9090")
     pod.wait_asleep()
     pod.expect_answer(PROMPT_MS)
 
@@ -137,6 +176,9 @@ def two_host_network_pods_with_one_port_are_said(t):
     wait_until(lambda: second.events("CannotSleep"), "an event on the second pod")
     first.expect_answer(PROMPT_MS)
     first.delete(grace_s=0)
+    first.end()
+    second.ports = (9090,)
+    node.start_app(second)
     second.wait_log("watching")  # although nobody tells anything of it
 
 

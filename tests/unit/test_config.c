@@ -965,6 +965,61 @@ TEST(a_pod_asks_for_no_more_than_the_administrator_allows)
 	}
 }
 
+static bool has_host_port(const char *listed, uint16_t port)
+{
+	_cleanup_(parsed_free) struct parsed node;
+
+	setenv("DOZE_HOST_PORTS", listed, 1);
+	parse(&node, CONFIG_NODE, ARGS("--node-name=n1"));
+	unsetenv("DOZE_HOST_PORTS");
+	expect_ok(&node);
+	return config_has_host_port(&node.config, port);
+}
+
+TEST(the_nodes_own_ports_that_pods_may_have_are_ports_and_ranges)
+{
+	static const struct {
+		const char *listed;
+		uint16_t port;
+		bool has;
+	} rows[] = {
+		{ "", 10250, true },
+		{ "none", 10250, false },
+		{ "10250", 10250, true },
+		{ "10250", 10251, false },
+		{ "80,9000-9100", 8999, false },
+		{ "80,9000-9100", 9000, true },
+		{ "80,9000-9100", 9100, true },
+		{ "80,9000-9100", 9101, false },
+		{ "80,9000-9100", 80, true },
+		{ "1-65535", 65535, true },
+		{ "8080-8080", 8080, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(has_host_port(rows[i].listed, rows[i].port), rows[i].has);
+}
+
+TEST(a_wrong_range_of_ports_is_quoted)
+{
+	static const char *const wrong[] = { "0",	 "65536", "9100-9000", "9000-",	 "-9000",
+					     "8080/tcp", "http",  "1-2-3",     "123456", "any" };
+
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		_cleanup_(parsed_free) struct parsed node;
+		char expected[CONFIG_ERROR_MAX];
+
+		parse(&node, CONFIG_NODE, ARGS("--node-name=n1", "--host-ports", wrong[i]));
+		assert_int_equal(node.r, -EINVAL);
+		snprintf(
+			expected, sizeof(expected),
+			"--host-ports: '%s' is not a port such as 8080, a range such as 9000-9100, "
+			"or none",
+			wrong[i]);
+		assert_string_equal(node.error, expected);
+	}
+}
+
 /* Eight times the idle time is the default as well, but here it has been said. */
 TEST(what_the_node_says_stays_when_the_pods_idle_time_is_another)
 {
@@ -991,6 +1046,7 @@ static const struct {
 	{ "doze.dev/", "5s", "doze.dev/: '5s': there is no such setting" },
 	{ "doze.dev/kubeconfig", "/etc/kube", "doze.dev/kubeconfig: '/etc/kube': there is no such setting" },
 	{ "doze.dev/listen", ":80", "doze.dev/listen: ':80': there is no such setting" },
+	{ "doze.dev/host-ports", "8080", "doze.dev/host-ports: '8080': there is no such setting" },
 	{ "doze.dev/port", "80,70000", "doze.dev/port: '70000' is not a port from 1 to 65535" },
 	{ "doze.dev/idle-max", "1s", "--idle-max: '1000ms' is shorter than --idle-after, '60000ms'" },
 	{ "doze.dev/probes", "wake", "--probe-source: '10.0.0.1/32' contradicts --probes 'wake', by which every packet is a client's" },

@@ -139,19 +139,33 @@ bool pod_place_has_pod(const char *root, const char *uid)
 	return pod_place_search(NULL, root, POD_PLACE_ALL, pod_place_is_pod, uid) == 0;
 }
 
-pid_t pod_place_process(const char *container)
+void pod_place_each_process(const char *directory, bool (*each)(void *arg, pid_t pid), void *arg)
 {
-	FTS *walk = pod_place_walk(container);
-	pid_t pid = 0;
+	FTS *walk = pod_place_walk(directory);
+	bool goes_on = true;
 	FTSENT *entry;
 
-	while (walk && !pid && (entry = fts_read(walk))) {
+	while (walk && goes_on && (entry = fts_read(walk))) {
 		_cleanup_(freep) pid_t *pids = NULL;
+		int len = entry->fts_info == FTS_D ? cgroup_file_pids(&pids, entry->fts_path) : 0;
 
-		if (entry->fts_info == FTS_D && cgroup_file_pids(&pids, entry->fts_path) > 0)
-			pid = pids[0];
+		for (int i = 0; i < len && goes_on; i++)
+			goes_on = !pids[i] || each(arg, pids[i]);
 	}
 	if (walk)
 		fts_close(walk);
+}
+
+static bool pod_place_on_process(void *arg, pid_t pid)
+{
+	*(pid_t *)arg = pid;
+	return false;
+}
+
+pid_t pod_place_process(const char *container)
+{
+	pid_t pid = 0;
+
+	pod_place_each_process(container, pod_place_on_process, &pid);
 	return pid > 0 ? pid : -ESRCH;
 }

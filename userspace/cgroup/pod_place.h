@@ -35,6 +35,12 @@ int pod_place_find(struct pod_place *out, const char *root, const char *id);
 /* Whether the pod with this uid still has a cgroup below root, whichever driver has named it. */
 bool pod_place_has_pod(const char *root, const char *uid);
 
+/*
+ * Calls each() for every process of our PID namespace in that directory, or in those below, until
+ * it returns false.
+ */
+void pod_place_each_process(const char *directory, bool (*each)(void *arg, pid_t pid), void *arg);
+
 /* The first process in a container's directory, or in those below; -ESRCH: there is none. */
 pid_t pod_place_process(const char *container);
 

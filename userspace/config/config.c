@@ -397,3 +397,12 @@ void config_free(struct config *c)
 		free(c->env_values[i]);
 	c->env_values_len = 0;
 }
+
+bool config_has_host_port(const struct config *c, uint16_t port)
+{
+	for (size_t i = 0; i < c->host_ports.len; i++) {
+		if (c->host_ports.of[i].first <= port && port <= c->host_ports.of[i].last)
+			return true;
+	}
+	return c->host_ports.len == 0;
+}

@@ -26,6 +26,7 @@
 #define CONFIG_PATHS_MAX      16
 #define CONFIG_AGENTS_MAX     16
 #define CONFIG_SCHEDULES_MAX  16
+#define CONFIG_RANGES_MAX     64
 #define CONFIG_SETTINGS_MAX   64
 #define CONFIG_ERROR_MAX      512
 
@@ -43,6 +44,11 @@ enum config_asleep {
 	CONFIG_ASLEEP_FREEZE,
 	CONFIG_ASLEEP_THROTTLE,
 	CONFIG_ASLEEP_RECLAIM, /* of doze node: frozen, and its memory given back */
+};
+
+/* Ports, whatever their protocol; 0 to 0: none. */
+struct config_port_range {
+	uint16_t first, last;
 };
 
 /* config_value.c appends to a list of any type: its length comes first. */
@@ -92,7 +98,8 @@ struct config {
 	const char *kubelet_cgroup;		      /* NULL: it is looked for; "none" */
 	uint64_t idle_least_ns, wake_timeout_most_ns; /* of what an annotation may say */
 	uint32_t ports_most;			      /* of a pod of doze node; 0: no limit */
-	uint32_t wakes_max;			      /* at the same time; 0: without limit */
+	CONFIG_LIST(struct config_port_range, CONFIG_RANGES_MAX) host_ports; /* none: any */
+	uint32_t wakes_max; /* at the same time; 0: without limit */
 	bool wakes_on_exit;
 	bool uninstalls;
 	bool is_json, is_ready_asked; /* of doze status */
@@ -128,5 +135,8 @@ int config_from_annotations(struct config *out, const struct config *defaults,
 			    char error[CONFIG_ERROR_MAX]);
 
 const char *config_protocol_name(uint8_t protocol);
+
+/* Whether --host-ports has it. */
+bool config_has_host_port(const struct config *c, uint16_t port);
 
 #endif

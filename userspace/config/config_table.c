@@ -141,6 +141,11 @@ const struct config_setting config_table[] = {
 	  .fallback = "16",
 	  .help = "So many ports of a pod are watched at most. One with more is left alone, with an "
 	  "event: the table of the gate has room for 8,192 ports and addresses, which are all pods'." },
+	{ "host-ports", 0, CONFIG_NODE, LIST(port_range, struct config_port_range, host_ports),
+	  .noun = "port",
+	  .help = "Ports of the node's own network that a pod with hostNetwork may have watched, such "
+	  "as 8080 or 9000-9100, or none. Repeat it for more. Default: any. Whatever it says, one of "
+	  "the pod's own containers has to listen there, and nobody else." },
 	{ "max-wakes", 0, CONFIG_NODE, VALUE(number, uint32_t, wakes_max),
 	  .noun = "number of pods such as 20", .most_number = UINT32_MAX, .fallback = "0",
 	  .is_common = true,

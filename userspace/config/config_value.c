@@ -235,6 +235,34 @@ static const char *config_value_parse_tcp_port(struct config_value *v)
 	return r == 0 && protocol == IPPROTO_TCP ? NULL : "is not a TCP port from 1 to 65535";
 }
 
+static int config_value_read_port(const char *text, size_t len, uint16_t *out)
+{
+	char number[sizeof("65535")];
+	uint8_t protocol;
+
+	if (len >= sizeof(number) || memchr(text, '/', len))
+		return -EINVAL;
+	memcpy(number, text, len);
+	number[len] = '\0';
+	return quantity_parse_port(number, out, &protocol);
+}
+
+/* 8080, 9000-9100, or none. */
+static const char *config_value_parse_port_range(struct config_value *v)
+{
+	struct config_port_range *range = v->out;
+	size_t len = strcspn(v->text, "-");
+	const char *last = v->text[len] ? v->text + len + 1 : v->text;
+
+	*range = (struct config_port_range){ 0 };
+	if (strcmp(v->text, "none") == 0 ||
+	    (config_value_read_port(v->text, len, &range->first) == 0 &&
+	     config_value_read_port(last, strlen(last), &range->last) == 0 &&
+	     range->first <= range->last))
+		return NULL;
+	return "is not a port such as 8080, a range such as 9000-9100, or none";
+}
+
 static const char *config_value_parse_source(struct config_value *v)
 {
 	return cidr_parse(v->text, v->out);
@@ -294,6 +322,7 @@ TYPE(path_or_none, const char *, "PATH|none", NULL)
 TYPE(listen, const char *, "ADDR:PORT", NULL)
 TYPE(port, struct target_port, "PORT", ", ")
 TYPE(tcp_port, uint16_t, "PORT", ", ")
+TYPE(port_range, struct config_port_range, "PORT|FIRST-LAST|none", ", ")
 TYPE(source, struct cidr, "CIDR", ", ")
 TYPE(http_path, struct caller_path, "'METHOD /PATH'", ",", .may_repeat = true)
 TYPE(agent, const char *, "AGENT", ",", .is_text = true)

@@ -36,8 +36,8 @@ extern const struct config_type config_value_switch, config_value_duration,
 	config_value_duration_ms, config_value_cpu, config_value_number, config_value_choice,
 	config_value_choice_bool, config_value_ready, config_value_name, config_value_file,
 	config_value_path, config_value_path_or_none, config_value_listen, config_value_interface,
-	config_value_port, config_value_tcp_port, config_value_source, config_value_http_path,
-	config_value_agent, config_value_schedule;
+	config_value_port, config_value_tcp_port, config_value_port_range, config_value_source,
+	config_value_http_path, config_value_agent, config_value_schedule;
 
 /* Of config_value_choice and config_value_choice_bool; the last has no name. */
 struct config_word {

@@ -3,14 +3,19 @@
 #include "pod/pod_seat.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/netns_addresses.h"
 #include "base/util.h"
+#include "cgroup/pod_place.h"
+#include "pod/host_ports.h"
 
 /* More than a pod's namespace has, whatever its CNI plugins add. */
 #define POD_SEAT_ADDRESSES_MAX 256
+
+#define POD_SEAT_PORTS_MAX (CONFIG_PORTS_MAX + TARGET_CONFIG_PORTS_MAX)
 
 static bool pod_seat_has_address(const struct pod_seat *s)
 {
@@ -72,8 +77,50 @@ static int pod_seat_open_namespace(struct pod_seat *s, const struct pod_seat_set
 	return -EADDRNOTAVAIL;
 }
 
+/* Those that are watched, and those of probes, which are steered to us. */
+static size_t pod_seat_list_ports(const struct pod_seat *s,
+				  struct target_port out[POD_SEAT_PORTS_MAX])
+{
+	const struct target_config *config = &s->spec.config;
+	size_t len = 0;
+
+	for (; len < config->ports_len; len++)
+		out[len] = config->ports[len];
+	for (size_t i = 0; i < config->probe_ports_len; i++)
+		out[len++] = (struct target_port){ config->probe_ports[i], IPPROTO_TCP };
+	return len;
+}
+
+/* In the node's network namespace are the ports of the node and of other pods as well. */
+static int pod_seat_check_host_ports(const struct pod_seat *s,
+				     const struct pod_seat_settings *settings,
+				     const struct node_plan *plan, char error[POD_SEAT_ERROR_MAX])
+{
+	const char *root = settings->mounts->controls[CGROUP_CPU].point;
+	struct target_port ports[POD_SEAT_PORTS_MAX];
+	size_t len = pod_seat_list_ports(s, ports);
+	struct pod_place place;
+	char id[POD_PLACE_ID_MAX];
+	int r;
+
+	for (size_t i = 0; i < len; i++) {
+		if (config_has_host_port(settings->config, ports[i].port))
+			continue;
+		snprintf(error, POD_SEAT_ERROR_MAX,
+			 "the pod is in the node's network, where this node does not watch the "
+			 "port '%u/%s' (--host-ports)",
+			 ports[i].port, config_protocol_name(ports[i].protocol));
+		return -EINVAL;
+	}
+	r = pod_place_id(plan->containers[0]->container_id, id);
+	if (r == 0)
+		r = pod_place_find(&place, root, id);
+	return r < 0 ? r : host_ports_check(&s->seat.ns, place.pod, ports, len, error);
+}
+
 static int pod_seat_open_target(struct pod_seat *s, const struct pod_seat_settings *settings,
-				const struct kube_pod *pod)
+				const struct kube_pod *pod, const struct node_plan *plan,
+				char error[POD_SEAT_ERROR_MAX])
 {
 	struct target_settings *target = &s->spec.config.settings;
 	const struct target_seat_target what = {
@@ -81,8 +128,12 @@ static int pod_seat_open_target(struct pod_seat *s, const struct pod_seat_settin
 		.wakes = settings->wakes,
 		.settings = target,
 	};
+	int r;
 
 	pod_target_fill(&s->spec, &s->seat.ns, settings->config);
+	r = pod->has_host_network ? pod_seat_check_host_ports(s, settings, plan, error) : 0;
+	if (r < 0)
+		return r;
 	pod_seat_add_namespace(s, pod->has_host_network);
 	target->activity.resolve = pod_seat_resolve;
 	target->activity.arg = datapath_keys(settings->daemon->datapath);
@@ -109,7 +160,7 @@ int pod_seat_open(struct pod_seat *s, const struct pod_seat_settings *settings,
 	if (r == 0)
 		r = pod_seat_open_namespace(s, settings, pod, pid, error);
 	if (r == 0)
-		r = pod_seat_open_target(s, settings, pod);
+		r = pod_seat_open_target(s, settings, pod, plan, error);
 	if (r == 0) {
 		s->target = s->seat.target;
 		return 0;

@@ -6,6 +6,7 @@
 #ifndef DOZE_POD_SEAT_H
 #define DOZE_POD_SEAT_H
 
+#include "cgroup/cgroup_mounts.h"
 #include "pod/node_plan.h"
 #include "pod/pod_target.h"
 #include "target/target_seat.h"
@@ -17,7 +18,8 @@ struct pod_seat_settings {
 	struct daemon *daemon;
 	struct wake_queue *wakes;
 	struct backend *backend;
-	const struct config *config; /* of the pod */
+	const struct config *config;	    /* of the pod */
+	const struct cgroup_mounts *mounts; /* where its processes are */
 	const char *full_name;
 	enum gate_source host_kind; /* pod/pod_target.h */
 	void (*woke)(void *arg);

@@ -21,49 +21,9 @@ struct pod_target_from {
 	size_t containers_len;
 };
 
-static bool pod_target_declares(const struct kube_pod *pod, const struct target_port *wanted)
-{
-	for (size_t i = 0; i < pod->containers_len; i++) {
-		const struct kube_container *c = &pod->containers[i];
-
-		for (size_t n = 0; n < c->ports_len; n++) {
-			if (c->ports[n].port == wanted->port &&
-			    c->ports[n].protocol == wanted->protocol)
-				return true;
-		}
-	}
-	return false;
-}
-
-/*
- * In the node's network namespace are the ports of the node and of other pods as well. Those that a
- * container declares are taken for no other pod by the scheduler.
- */
-static int pod_target_check_ports(const struct kube_pod *pod, const struct config *config,
-				  char error[POD_TARGET_ERROR_MAX])
-{
-	for (size_t i = 0; i < config->ports.len && pod->has_host_network; i++) {
-		const struct target_port *port = &config->ports.of[i];
-
-		if (pod_target_declares(pod, port))
-			continue;
-		snprintf(
-			error, POD_TARGET_ERROR_MAX,
-			"doze.dev/port: the pod '%s' is in the node's network, and no container of "
-			"it declares the port '%u/%s'",
-			pod->name, port->port, config_protocol_name(port->protocol));
-		return -EINVAL;
-	}
-	return 0;
-}
-
 static int pod_target_find_ports(struct pod_target *t, const struct pod_target_from *from,
 				 const struct config *config, char error[POD_TARGET_ERROR_MAX])
 {
-	int r = pod_target_check_ports(from->pod, config, error);
-
-	if (r < 0)
-		return r;
 	target_config_add_ports(&t->config, config);
 	for (size_t i = 0; i < from->containers_len && !config->ports.len; i++) {
 		const struct kube_container *c = from->containers[i];
