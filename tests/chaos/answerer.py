@@ -7,6 +7,7 @@ usage: answerer.py [FILE-OF-A-CGROUP...]      joins those cgroups, then prints "
 
 8080  GET /short/N     HTTP/1.1: the body is "N TIMES". A connection that was silent for IDLE_S is
                        closed, as servers do it.
+      GET /           a readiness probe's: 200
       GET /drip/N/K    K pieces "N.0 ", "N.1 " and so on, with DRIP_S between two
 8081  push N K         a line; then K lines "N.0" and so on come by themselves, PUSH_S apart
 8082  N                a datagram, answered with "N TIMES"
@@ -116,14 +117,14 @@ class Http(Connection):
             self.answer(head.split(b" ", 2)[1].decode().split("/")[1:])
 
     def answer(self, parts):
-        kind, number = parts[0], parts[1]
+        kind, number = (parts + [""])[:2]
         if kind == "drip":
             pieces = [f"{number}.{i} ".encode() for i in range(int(parts[2]))]
             self.is_busy = True
             pieces[0] = self.head(sum(map(len, pieces))) + pieces[0]
             self.send_pieces(pieces, DRIP_S, self.on_drip_end)
             return
-        body = f"{number} {count(number)}".encode()
+        body = f"{number} {count(number)}".encode() if kind == "short" else b"ready"
         self.send(self.head(len(body)) + body)
 
     def on_drip_end(self):

@@ -18,7 +18,7 @@ import sys
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TARGETS = ("run",)
+TARGETS = ("run", "sidecar", "node")
 LATER_S = 240  # so long after the last fault it may take to end
 
 
@@ -88,7 +88,7 @@ def show_faults(targets):
 def main():
     arguments = sys.argv[1:]
     seconds = int(arguments[0]) if arguments else 120
-    seed = arguments[1] if arguments[1:2] > [""] else str(random.randrange(10 ** 9))
+    seed = "".join(arguments[1:2]) or str(random.randrange(10 ** 9))
     lock = threading.Lock()
 
     def say(line):

@@ -6,6 +6,7 @@ looked at.
 usage: chaos_target.py TARGET SEED SECONDS      prints "ok - ..." and "not ok - ..." for each claim,
 and at the end a line "totals " with JSON
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -20,16 +21,19 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[1:1] = [os.path.join(HERE, "..", "e2e"), os.path.join(HERE, "..", "fake")]
 # pylint: disable=wrong-import-position
 import clients  # noqa: E402
+import ends  # noqa: E402
 import faults_process  # noqa: E402
 import plan  # noqa: E402
-from harness import note  # noqa: E402
+from harness import MARK, MARK_NAME, Failure, note, wait_until  # noqa: E402
 from ledger import Ledger  # noqa: E402
+from target_node import NodeTarget  # noqa: E402
 from target_run import RunTarget  # noqa: E402
+from target_sidecar import SidecarTarget  # noqa: E402
 
 CLONE_NEWNS = 0x20000
-TARGETS = {"run": RunTarget}
+TARGETS = {"run": RunTarget, "sidecar": SidecarTarget, "node": NodeTarget}
 FAULTS = {**faults_process.KINDS}
-CLIENTS = {"short": 3}
+QUIET_S = 60
 PULSE_S, LAG_S = 0.02, 0.05
 SHOWN_LOSSES, SHOWN_LINES = 5, 80
 
@@ -83,15 +87,33 @@ class Chaos:
         self.target = TARGETS[self.name]()
         try:
             self.target.open(self.ledger)
+            start = ends.usage_of(self.target.daemon_pid())
             self.storm()
+            self.look_at_end(start)
         except Exception:  # the target is taken back all the same
             self.failures.append(traceback.format_exc())
         self.tide.end()
-        left = self.target.close()
-        self.tell(not self.ledger.losses, "each request is accounted for", self.ledger.losses)
-        self.tell(not self.failures, "each fault was injected, and doze went on", self.failures)
-        self.tell(not left, "nothing is left behind", left)
+        left = self.target.close() + ends.left_on_the_machine()
+        self.tell("each request is accounted for",
+                  [f"{request.kind} {request.number}: {why}" for request, why in self.ledger.losses])
+        self.tell("each fault was injected, and doze went on", self.failures)
+        self.tell("nothing is left behind", left)
         print("totals " + json.dumps(self.totals()), flush=True)
+
+    def look_at_end(self, start):
+        """Nobody calls any more."""
+        self.target.ensure()
+        pid = self.target.daemon_pid()
+        with contextlib.suppress(Failure):
+            wait_until(lambda: ends.is_within(ends.usage_of(pid), start), "as at the start", QUIET_S)
+        now = ends.usage_of(pid)
+        self.tell(f"doze has no more than {ends.MORE_DESCRIPTORS} descriptors and "
+                  f"{ends.MORE_KB >> 10} MiB more than at the start",
+                  [] if ends.is_within(now, start) else [f"{now}, {start} at the start"])
+        self.tell("nothing sleeps, and all has its full size", self.target.settle())
+        self.tell("nothing is attached", [f"{found} in {namespace}"
+                                          for namespace in self.target.namespaces()
+                                          for found in ends.attached(namespace)])
 
     def storm(self):
         lanes = [lane for lane in self.plan if lane != "tide"]
@@ -101,7 +123,7 @@ class Chaos:
         for thread in threads:
             thread.start()
         callers = clients.start(lambda *names: plan.dice_of(self.seed, self.name, *names),
-                                self.target, self.tide, self.ledger, CLIENTS)
+                                self.target, self.tide, self.ledger)
         time.sleep(self.seconds)
         self.tide.end()
         for thread in threads + callers:
@@ -118,23 +140,23 @@ class Chaos:
             return
         begun = time.time() - (time.monotonic() - request.start_s)
         at_s = request.start_s - self.ledger.begun_s
-        note(f"{self.name}: LOST, seed {self.seed}, {at_s:.3f} s: {request.kind} {request.number}: "
-             f"{why}; its connection is {request.start_s - request.connected_s:.3f} s older, it "
+        note(f"{self.name}: LOST, seed {self.seed}, {at_s:.3f} s: {request.kind} {request.number} "
+             f"to {request.where}: {why}; its connection is {request.start_s - request.connected_s:.3f} s older, it "
              f"ended after {request.took_s:.3f} s")
         for window in self.ledger.windows[-20:]:
             if window.end_s is None or window.end_s > request.connected_s - 2:
                 end = "" if window.end_s is None else f"{window.end_s - self.ledger.begun_s:.3f}"
-                note(f"    {window.start_s - self.ledger.begun_s:.3f}-{end} s {window.what}: "
-                     f"{window.why}")
+                note(f"    {window.start_s - self.ledger.begun_s:.3f}-{end} s {window.what} "
+                     f"({window.where or 'all'}): {window.why}")
         first, last = stamp_of(begun - 1), stamp_of(begun + request.took_s + 0.3)
         lines = [line for line in self.target.logs() if first < line[:len(first)] < last]
         for line in lines[:SHOWN_LINES // 2] + ["..."] + lines[SHOWN_LINES // 2:][-SHOWN_LINES // 2:]:
             note("    " + line)
 
-    def tell(self, is_so, claim, wrong):
+    def tell(self, claim, wrong):
         for one in wrong[:SHOWN_LOSSES]:
             note(f"{self.name}: {one}")
-        print(f"{'' if is_so else 'not '}ok - {self.name}: {claim}", flush=True)
+        print(f"{'not ' if wrong else ''}ok - {self.name}: {claim}", flush=True)
 
     def totals(self):
         return {"requests": [[*key, n] for key, n in sorted(self.ledger.counts.items())],
@@ -159,6 +181,7 @@ def hide_mounts():
 def main():
     name, seed, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    os.environ[MARK_NAME] = MARK  # by which what is left behind is found
     hide_mounts()
     Chaos(name, seed, seconds).run()
 

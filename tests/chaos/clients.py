@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Clients: each sends numbered requests for as long as the tide flows, and tells the ledger how each
 of them went. Their retries are those that clients have: the kernel's, and a pool's."""
+import contextlib
 import itertools
 import socket
+import struct
 import threading
 import time
 
 import answerer
+import netns
 
 LIMIT_S = 90          # of one request; much longer than the ledger allows
+DATAGRAM_LIMIT_S = 20
 RACE_S = 0.5          # so long before the server's idle timeout a pool's request may cross its FIN
 PAUSE_S = (0.002, 0.04)
 
@@ -54,11 +58,24 @@ def outcome_of(error):
     return "wrong"
 
 
-class Client:
-    """open_socket(kind): one in the client's namespace; address(): where to, now."""
+class Place:
+    """A way to a target: an address, and where the client is."""
 
-    def __init__(self, kind, dice, target, tide, ledger):
-        self.kind, self.dice, self.target = kind, dice, target
+    def __init__(self, name, address, client_namespace, target_namespace):
+        self.name, self.address = name, address
+        self.client_namespace, self.target_namespace = client_namespace, target_namespace
+
+    def socket(self, kind):
+        with netns.inside(self.client_namespace):
+            return socket.socket(socket.AF_INET, kind)
+
+    def dropped_datagrams(self):
+        return netns.dropped_datagrams(self.target_namespace)
+
+
+class Client:
+    def __init__(self, kind, dice, place, tide, ledger):
+        self.kind, self.dice, self.place = kind, dice, place
         self.tide, self.ledger = tide, ledger
 
     def run(self):
@@ -71,10 +88,10 @@ class Client:
         pass
 
     def connect(self, port):
-        sock = self.target.socket(socket.SOCK_STREAM)
+        sock = self.place.socket(socket.SOCK_STREAM)
         sock.settimeout(LIMIT_S)
         try:
-            sock.connect((self.target.address(), port))
+            sock.connect((self.place.address, port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             sock.close()
@@ -83,6 +100,9 @@ class Client:
 
     def number(self):
         return f"{self.kind}-{next(numbers)}"
+
+    def begin(self, number, **fields):
+        return self.ledger.begin(self.kind, number, self.place.name, **fields)
 
     def settle(self, request, exchange):
         """Calls exchange(), which returns what is wrong with the answer, and accounts for it."""
@@ -135,7 +155,7 @@ class Short(Client):
 
     def ask(self):
         number = self.number()
-        request = self.ledger.begin(self.kind, number)
+        request = self.begin(number)
 
         def exchange():
             with self.connect(answerer.HTTP_PORT) as sock:
@@ -143,17 +163,185 @@ class Short(Client):
         self.settle(request, exchange)
 
 
-KINDS = {"short": Short}
+class Keeper(Client):
+    """Keeps its connection from one request to the next, until the tide says to hang up."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.sock = None
+        self.connected_s = self.used_s = 0.0
+        self.hung_up = 0
+
+    def hang_up(self):
+        if self.sock:
+            self.sock.close()
+        self.sock = None
+
+    def connect_anew(self, port):
+        self.connected_s = time.monotonic()
+        self.sock = self.connect(port)
+
+    def ask(self):
+        if self.hung_up != self.tide.hang_ups:
+            self.hung_up = self.tide.hang_ups
+            self.hang_up()
+        if not self.ask_on_it():
+            self.hang_up()
 
 
-def start(seed_dice, target, tide, ledger, many):
-    """many: kind → how many of them. The threads."""
+class Pool(Keeper):
+    """HTTP. A request on a connection that the server had closed because it was idle is sent again,
+    once, on a new one: a pool does that awake, too."""
+
+    def ask_on_it(self):
+        number = self.number()
+        request = self.begin(number)
+        return self.settle(request, lambda: self.exchange(request, number))
+
+    def exchange(self, request, number):
+        if self.sock:
+            request.connected_s = self.connected_s
+            try:
+                return self.get(number)
+            except (*CLOSED, Closed) as error:
+                self.hang_up()
+                if not self.may_have_been_closed(request, error):
+                    raise
+                number += "-again"
+                request.has_retried = True
+        self.connect_anew(answerer.HTTP_PORT)
+        request.connected_s = self.connected_s
+        return self.get(number)
+
+    def get(self, number):
+        wrong = wrong_in(get(self.sock, f"/short/{number}"), number)
+        self.used_s = time.monotonic()
+        return wrong
+
+    def may_have_been_closed(self, request, error):
+        """By the server's own timer; or its end has come meanwhile, and the next connection tells."""
+        is_empty = not isinstance(error, Closed) or str(error) == "after b''"
+        idle_s = request.start_s - self.used_s
+        return is_empty and (idle_s >= answerer.IDLE_S - RACE_S or self.ledger.has_been_down(
+            self.place.name, self.connected_s, time.monotonic()))
+
+
+class Drip(Client):
+    """An answer in pieces, with longer pauses than the target needs to fall asleep."""
+
+    def ask(self):
+        number, pieces = self.number(), self.dice.randint(2, 6)
+        request = self.begin(number, least_s=(pieces - 1) * answerer.DRIP_S)
+
+        def exchange():
+            with self.connect(answerer.HTTP_PORT) as sock:
+                body = get(sock, f"/drip/{number}/{pieces}")
+            wanted = "".join(f"{number}.{i} " for i in range(pieces))
+            return None if body == wanted else f"{body!r} to {number}"
+        self.settle(request, exchange)
+
+
+class Push(Keeper):
+    """As over a WebSocket: it says what it wants, and is sent messages from then on."""
+
+    def ask_on_it(self):
+        number, pieces = self.number(), self.dice.randint(2, 5)
+        request = self.begin(number, least_s=(pieces - 1) * answerer.PUSH_S)
+        return self.settle(request, lambda: self.exchange(request, number, pieces))
+
+    def exchange(self, request, number, pieces):
+        if not self.sock:
+            self.connect_anew(answerer.PUSH_PORT)
+        request.connected_s = self.connected_s
+        self.sock.sendall(f"push {number} {pieces}\n".encode())
+        text = receive(self.sock, lambda text: text.count(b"\n") >= pieces).decode()
+        wanted = "".join(f"{number}.{i}\n" for i in range(pieces))
+        return None if text == wanted else f"{text!r} to {number}"
+
+
+class Datagrams(Client):
+    """Some at once; the answers come in any order. Nobody sends one again."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.sock = self.place.socket(socket.SOCK_DGRAM)
+        self.sock.settimeout(LIMIT_S)
+        self.drops = self.place.dropped_datagrams()
+
+    def hang_up(self):
+        self.sock.close()
+
+    def ask(self):
+        waiting = {}
+        for _ in range(self.dice.randint(1, 4)):
+            number = self.number()
+            waiting[number] = self.begin(number)
+            self.send(number)
+        until_s = time.monotonic() + DATAGRAM_LIMIT_S
+        while waiting and time.monotonic() < until_s:
+            self.take(waiting, until_s)
+        drops = self.new_drops() if waiting else 0
+        for request in waiting.values():
+            self.ledger.end(request, "datagram dropped" if drops else "datagram lost")
+
+    def send(self, number):
+        """An error here is the answer to an earlier one."""
+        for _ in range(2):
+            try:
+                self.sock.sendto(number.encode(), (self.place.address, answerer.UDP_PORT))
+                return
+            except OSError:
+                continue
+
+    def take(self, waiting, until_s):
+        self.sock.settimeout(max(until_s - time.monotonic(), 0.001))
+        try:
+            number, _, seen = self.sock.recv(2048).decode().partition(" ")
+        except OSError:
+            return
+        request = waiting.pop(number, None)
+        if request and seen == "1":
+            self.ledger.end(request, "answered")
+        elif request or seen != "1":
+            request = request or self.begin(number)
+            self.ledger.end(request, "wrong answer", f"{number} came {seen} times")
+
+    def new_drops(self):
+        """By the kernel, because the buffer of the application's socket was full."""
+        before, self.drops = self.drops, self.place.dropped_datagrams()
+        return self.drops - before
+
+
+class Quitter(Client):
+    """Connects, and gives up at some moment: with RST, with FIN, before or after its request. Nobody
+    waits for its answers, and so it is in no ledger."""
+
+    def ask(self):
+        sock = self.place.socket(socket.SOCK_STREAM)
+        sock.setblocking(False)
+        if self.dice.random() < 0.6:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.connect_ex((self.place.address, answerer.HTTP_PORT))
+        time.sleep(self.dice.choice((0, 0.001, 0.01, 0.1)))
+        with contextlib.suppress(OSError):
+            sock.send(f"GET /short/{self.number()} HTTP/1.1\r\n\r\n".encode())
+        sock.close()
+        time.sleep(0.1)
+
+
+KINDS = {"short": Short, "pool": Pool, "drip": Drip, "push": Push, "datagram": Datagrams,
+         "quitter": Quitter}
+MANY = {"short": 2, "pool": 3, "drip": 1, "push": 2, "datagram": 1, "quitter": 1}
+
+
+def start(dice_of, target, tide, ledger):
+    """The threads. Each client calls one place of the target."""
     threads = []
-    for kind in sorted(many):
-        for index in range(many[kind]):
-            client = KINDS[kind](kind, seed_dice(kind, index), target, tide, ledger)
-            threads.append(threading.Thread(target=client.run, name=f"{kind}-{index}",
-                                            daemon=True))
+    for kind in MANY:
+        for index in range(MANY[kind]):
+            place = target.places[len(threads) % len(target.places)]
+            client = KINDS[kind](kind, dice_of(kind, index), place, tide, ledger)
+            threads.append(threading.Thread(target=client.run, daemon=True))
     for thread in threads:
         thread.start()
     return threads

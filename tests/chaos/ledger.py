@@ -28,6 +28,7 @@ EXCUSED_BY = {
     "no answer": (),
     "datagram lost": (APP_DOWN, LINK_DOWN),
 }
+NO_LOSS = ("datagram dropped",)  # by a full buffer of the kernel's, as awake
 SLOW = (APP_DOWN, APP_STOPPED, LINK_DOWN, STALL)
 
 
@@ -35,8 +36,12 @@ SLOW = (APP_DOWN, APP_STOPPED, LINK_DOWN, STALL)
 class Window:
     what: str
     why: str
+    where: str                # a place of the target; None: all
     start_s: float
     end_s: float = None  # None: it is not over
+
+    def concerns(self, where):
+        return self.where in (None, where)
 
     def overlap_s(self, start_s, end_s):
         until_s = end_s if self.end_s is None else min(self.end_s, end_s)
@@ -47,6 +52,7 @@ class Window:
 class Request:
     kind: str
     number: str
+    where: str
     start_s: float
     connected_s: float        # when its connection began, which may have been long before
     end_s: float = None
@@ -62,7 +68,8 @@ class Request:
 
 def stalled_s(request, windows, lags):
     """How much of the time was taken by what we did, and by the machine."""
-    overlaps = [w.overlap_s(request.start_s, request.end_s) for w in windows if w.what in SLOW]
+    overlaps = [w.overlap_s(request.start_s, request.end_s) for w in windows
+                if w.what in SLOW and w.concerns(request.where)]
     lag_s = sum(lag for at, lag in lags if request.start_s <= at <= request.end_s + 1)
     return sum(o for o in overlaps if o > 0) + lag_s
 
@@ -79,8 +86,11 @@ def judge(request, windows, lags=()):
         if request.took_s > limit:
             return "late", f"answered after {request.took_s:.1f} s, more than {limit:.1f} s"
         return ("answered, the pool tried again" if request.has_retried else "answered"), None
+    if request.outcome in NO_LOSS:
+        return request.outcome, None
     for window in windows:
         if window.what in EXCUSED_BY.get(request.outcome, ()) and \
+                window.concerns(request.where) and \
                 window.overlap_s(request.connected_s, request.end_s) >= 0:
             return f"{request.outcome}: {window.what}", None
     return request.outcome, f"{request.outcome} {request.note}".strip()
@@ -99,9 +109,10 @@ class Ledger:
         self.faults = collections.Counter()
         self.losses = []
 
-    def begin(self, kind, number, **fields):
+    @staticmethod
+    def begin(kind, number, where, **fields):
         now_s = time.monotonic()
-        return Request(kind, number, now_s, now_s, **fields)
+        return Request(kind, number, where, now_s, now_s, **fields)
 
     def end(self, request, outcome, note=""):
         request.end_s = time.monotonic()
@@ -118,9 +129,9 @@ class Ledger:
             self.on_loss(request, loss)
 
     @contextlib.contextmanager
-    def window(self, what, why, grace_s=0):
+    def window(self, what, why, where=None, grace_s=0):
         """grace_s: it is still felt for so long afterwards."""
-        window = Window(what, why, time.monotonic())
+        window = Window(what, why, where, time.monotonic())
         with self.lock:
             self.windows.append(window)
         try:
@@ -133,6 +144,11 @@ class Ledger:
         limit = time.monotonic() - keep_s
         with self.lock:
             self.windows = [w for w in self.windows if w.end_s is None or w.end_s > limit]
+
+    def has_been_down(self, where, start_s, end_s):
+        with self.lock:
+            return any(w.what in (APP_DOWN, APP_STOPPED) and w.concerns(where) and
+                       w.overlap_s(start_s, end_s) >= 0 for w in self.windows)
 
     def count_fault(self, kind):
         with self.lock:

@@ -13,9 +13,16 @@ PROCESS = {
     "doze_kill": (5, 0, 800),
     "doze_stop": (5, 50, 4500),
     "doze_restart": (2, 0, 300),
+    "doze_and_watchdog_kill": (3, 0, 800),
+    "app_kill": (2, 0, 500),
+    "app_stop": (2, 50, 2000),
+    "watchdog_kill": (3, 0, 0),
+    "watchdog_stop": (3, 50, 4000),
 }
 KINDS = {
     "run": {"process": PROCESS},
+    "sidecar": {"process": PROCESS},
+    "node": {"process": PROCESS},
 }
 PAUSE_MS = {"process": (200, 2500)}
 FLOW_MS, LULL_MS = (20, 700), (200, 1600)

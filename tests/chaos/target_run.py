@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """`doze run` as a target: a process in a namespace of its own, which doze starts, or takes up when
 an earlier doze has left it."""
+import contextlib
 import os
 import signal
 import sys
 import threading
 
 import answerer
-from harness import DOZE, Doze, Test, restless, take_back
+import clients
+import netns
+from cgroups import Cgroup
+from harness import (DOZE, Doze, Failure, Test, kill_with_watchdog, restless, take_back,
+                     watchdog_of)
 from ledger import APP_DOWN, STALL, WAKE_TIMEOUT_S
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -31,7 +36,9 @@ class RunTarget:
     def __init__(self):
         self.test = Test(1)
         self.net = self.test.net()
-        self.path = self.net.path()
+        self.net.add_veth("eth1")
+        self.places = [clients.Place(link, netns.ADDRESSES[link, 4].server, self.net.client,
+                                     self.net.server) for link in ("eth0", "eth1")]
         self.lock = threading.RLock()  # held by whoever kills or starts
         self.doze = self.app_pid = None
         self.has_adopted = False
@@ -41,15 +48,10 @@ class RunTarget:
     def open(self, ledger):
         self.ledger = ledger
         self.ensure()
+        self.wait_asleep()
+
+    def wait_asleep(self):
         self.doze.wait_asleep()
-
-    # For clients
-
-    def socket(self, kind):
-        return self.path.socket(kind)
-
-    def address(self):
-        return self.path.server
 
     # Processes
 
@@ -96,10 +98,40 @@ class RunTarget:
                 self.dozes.remove(old)
                 self.test.processes.remove(old)
 
+    def choose_app(self, _):
+        return self
+
+    # As an application, which doze ends with
+
+    where = None
+
+    def signal(self, number):
+        os.kill(self.app_pid, number)
+
+    def wait_end(self):
+        self.doze.wait()
+
+    def restart(self):
+        self.ensure()
+
+    # doze
+
+    def kill_watchdog(self):
+        """doze starts another."""
+        self.signal_watchdog(signal.SIGKILL)
+
+    def signal_watchdog(self, number):
+        """Between two of them there is none for a moment."""
+        with contextlib.suppress(Failure, OSError):
+            os.kill(watchdog_of(self.doze), number)
+
+    def kill_all_of_doze(self):
+        kill_with_watchdog(self.doze)
+
     def signal_doze(self, number):
         self.doze.signal(number)
 
-    def wait_doze(self):
+    def wait_daemon_end(self):
         self.doze.wait()
 
     def logs(self):
@@ -107,6 +139,28 @@ class RunTarget:
         return [line for doze in self.dozes for line in doze.stderr.lines]
 
     # The end
+
+    def daemon_pid(self):
+        return self.doze.pid
+
+    def namespaces(self):
+        return [self.net.server]
+
+    def settle(self):
+        """Tells doze to end, as a user does; what is wrong then."""
+        status = self.doze.stop()
+        if not self.has_adopted:
+            return []
+        cgroup = self._cgroup_of_app()
+        wrong = [] if status == 0 else [f"doze ends with {status}"]
+        wrong += [] if cgroup.is_thawed() else ["it is frozen"]
+        return wrong + ([] if cgroup.quota_us() == -1 else [f"its quota is {cgroup.quota_us()}"])
+
+    def _cgroup_of_app(self):
+        with open(f"/proc/{self.app_pid}/cgroup", encoding="ascii") as file:
+            [path] = [line.rstrip().split(":", 2)[2] for line in file if ":freezer:" in line
+                      or line.startswith("0::/doze")]
+        return Cgroup(path.removeprefix("/"))
 
     def close(self):
         """Ends all; what was left behind."""

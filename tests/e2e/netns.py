@@ -192,26 +192,44 @@ class Net:
         return any(row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN for row in rows)
 
 
-BPF_PROG_QUERY, BPF_TCX_INGRESS = 16, 46
+BPF_PROG_QUERY, BPF_TCX_INGRESS, BPF_SK_LOOKUP = 16, 46, 36
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}
 
 
 class _BpfQuery(ctypes.Structure):
     """The part of union bpf_attr that BPF_PROG_QUERY uses (linux/bpf.h)."""
-    _fields_ = [("ifindex", ctypes.c_uint32), ("attach_type", ctypes.c_uint32),
+    _fields_ = [("target", ctypes.c_uint32), ("attach_type", ctypes.c_uint32),
                 ("query_flags", ctypes.c_uint32), ("attach_flags", ctypes.c_uint32),
                 ("prog_ids", ctypes.c_uint64), ("prog_count", ctypes.c_uint32),
                 ("pad", ctypes.c_uint32 * 11)]
 
 
-def _count_tcx(ifindex):
-    """bpftool and ip of Debian 12 do not know tcx. A kernel that does not either has none."""
-    query = _BpfQuery(ifindex=ifindex, attach_type=BPF_TCX_INGRESS)
+def _count_programs(target, attach_type):
+    """target: an interface, or the descriptor of a network namespace."""
+    query = _BpfQuery(target=target, attach_type=attach_type)
     number = BPF_SYSCALL.get(platform.machine())
     if number is None:
         return 0
     failed = _libc.syscall(number, BPF_PROG_QUERY, ctypes.byref(query), ctypes.sizeof(query))
     return 0 if failed else query.prog_count
+
+
+def _count_tcx(ifindex):
+    """bpftool and ip of Debian 12 do not know tcx. A kernel that does not either has none."""
+    return _count_programs(ifindex, BPF_TCX_INGRESS)
+
+
+def count_steers(namespace):
+    """Programs that give new connections of the namespace to somebody else (sk_lookup)."""
+    with open(f"/run/netns/{namespace}") as there:
+        return _count_programs(there.fileno(), BPF_SK_LOOKUP)
+
+
+def dropped_datagrams(namespace):
+    """Those for which a socket of the namespace had no room."""
+    with inside(namespace), open("/proc/thread-self/net/snmp") as table:
+        names, numbers = [line.split() for line in table if line.startswith("Udp:")]
+    return int(numbers[names.index("RcvbufErrors")])
 
 
 def leftover_namespaces():

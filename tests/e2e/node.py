@@ -152,22 +152,29 @@ class NodePod:
                 file.write("+cpu +memory")
             at = os.path.join(at, part)
 
-    def restart(self, **options):
-        """The container starts anew, in another cgroup, as the kubelet makes it now. Its process
-        stays what it is: nobody looks at that."""
+    def restart(self, start=None, **options):
+        """The container starts anew, in another cgroup, as the kubelet makes it now. start(): a new
+        process in procs(), and its pid. Without, the process stays what it is: nobody looks at
+        that."""
         old = [self.directory(self.container_path, h) for h in range(len(self.node.roots))]
         status = self.manifest["status"]["containerStatuses"][0]
         status["containerID"] = f"{self.node.layout.runtime}://{os.urandom(32).hex()}"
         self.make_cgroups()
-        for procs in self.procs():
-            with open(procs, "w", encoding="ascii") as file:
-                file.write(str(self.pid))
+        if start:
+            self.pid = start()
+        else:
+            self._move(self.pid)
         for directory in old:
             thaw(directory)
             wait_until(lambda where=directory: remove_tree(where), f"{directory} can be removed")
         self.node.server.restart_container(
             self.name, "app", cgroup=self.directory(self.container_path),
             container_id=status["containerID"], **options)
+
+    def _move(self, pid):
+        for procs in self.procs():
+            with open(procs, "w", encoding="ascii") as file:
+                file.write(str(pid))
 
     def procs(self):
         return [os.path.join(self.directory(self.container_path, h), "cgroup.procs")

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""What `doze sidecar` and `doze node` have in common as targets: a supervisor with a daemon, and an
+API server."""
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import answerer
+from ledger import STALL
+from node import LONG_MS
+from pod import wait_until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+UP_S = 90  # a daemon that has died often is started after 10 s, and the API server may be away
+PORTS = (("http", answerer.HTTP_PORT, "TCP"), ("push", answerer.PUSH_PORT, "TCP"),
+         ("udp", answerer.UDP_PORT, "UDP"))
+KEPT_DOZES = 6
+
+
+def start_answerer(namespace, procs):
+    """In these cgroups; until it serves."""
+    # pylint: disable=consider-using-with
+    child = subprocess.Popen(
+        ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-S",
+         os.path.join(HERE, "answerer.py"), *procs],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    child.stdout.readline()
+    child.stdout.close()
+    return child
+
+
+class App:
+    """One container of the target. begin(): starts its process anew, and tells the kubelet."""
+
+    def __init__(self, where, begin):
+        self.where, self.begin = where, begin
+        self.child = None
+
+    def signal(self, number):
+        self.child.send_signal(number)
+
+    def wait_end(self):
+        self.child.wait(LONG_MS / 1000 * 6)
+
+    def restart(self):
+        self.begin(self)
+
+    def close(self):
+        if self.child and self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+
+
+class PodDozes:
+    """host: the Pod or Node of tests/e2e, which starts doze; launch(): starts one."""
+
+    def __init__(self, host):
+        self.host = host
+        self.lock = threading.RLock()  # held by whoever kills or starts
+        self.socket_path = os.path.join(host.directory, "doze.sock")
+        self.places, self.apps = [], []
+        self.ledger = None
+
+    @property
+    def doze(self):
+        return self.host.doze
+
+    def is_up(self):
+        """It answers, and says that it is ready."""
+        try:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(5)
+                sock.connect(self.socket_path)
+                sock.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                return b" 200 " in sock.recv(4096)
+        except OSError:
+            return False
+
+    def ensure(self):
+        """A supervisor, and a daemon that has begun its work."""
+        with self.lock:
+            if not (self.doze and self.doze.is_alive):
+                self.launch()
+                del self.host.old_doze[:-KEPT_DOZES]
+            wait_until(self.is_up, "doze is ready", UP_S)
+
+    def signal_doze(self, number):
+        """The daemon; there may be none at this moment."""
+        with contextlib.suppress(IndexError, OSError):
+            self.doze.signal_daemon(number)
+
+    def wait_daemon_end(self):
+        wait_until(lambda: not self.is_up(), "the daemon has ended")
+
+    def kill_all_of_doze(self):
+        with contextlib.suppress(IndexError, OSError):
+            self.doze.kill()
+        self.doze.child.wait()
+
+    def kill_watchdog(self):
+        """The daemon is told to end when its supervisor has."""
+        self.doze.signal(signal.SIGKILL)
+        self.doze.child.wait()
+        wait_until(lambda: not self.is_up(), "the daemon has ended", UP_S)
+
+    def signal_watchdog(self, number):
+        self.doze.signal(number)
+
+    @staticmethod
+    def what_ends_with_doze():
+        return STALL
+
+    def choose_app(self, chance):
+        return self.apps[int(chance * len(self.apps))]
+
+    def logs(self):
+        """The lines of the dozes that are remembered, the oldest first."""
+        return [line for doze in [*self.host.old_doze, self.doze] for line in doze.lines.all()]
+
+    def open(self, ledger):
+        self.ledger = ledger
+        self.ensure()
+        self.wait_asleep()
+
+    def daemon_pid(self):
+        return self.doze.daemon_pid
+
+    def stop(self):
+        status = self.host.stop_doze()
+        return [] if status == 0 else [f"doze ends with {status}"]
+
+    def close(self):
+        for app in self.apps:
+            app.close()
+        self.host.close()
+        return []

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""`doze node` as a target: a pod that is throttled when it sleeps, and one that is frozen."""
+import pods
+from clients import Place
+from node import Node, expect_full_cgroups
+from pod_dozes import PORTS, App, PodDozes, start_answerer
+
+KINDS = {"thin": {"asleep": "throttle"}, "ice": {"asleep": "freeze"}}
+
+
+class NodeTarget(PodDozes):
+    name = "node"
+
+    def __init__(self):
+        super().__init__(Node())
+        for name, annotations in KINDS.items():
+            manifest = pods.with_ports(pods.burstable(name), *PORTS)
+            pod = self.host.add_pod(name, annotations, manifest, starts=False)
+            app = App(name, lambda app, pod=pod: pod.restart(
+                lambda: self.start_app(app, pod), ready_ms=200))
+            self.start_app(app, pod)
+            self.apps.append(app)
+            self.places.append(Place(name, pod.address, self.host.client, pod.netns))
+
+    @staticmethod
+    def start_app(app, pod):
+        app.child = start_answerer(pod.netns, pod.procs())
+        return app.child.pid
+
+    def wait_asleep(self):
+        for pod in self.host.pods:
+            pod.wait_asleep()
+
+    def namespaces(self):
+        return [pod.netns for pod in self.host.pods] + [self.host.namespace]
+
+    def settle(self):
+        """Takes the pods from doze, as a user does; what is wrong then."""
+        for pod in self.host.pods:
+            pod.annotate(enabled=None)
+        for pod in self.host.pods:
+            pod.until_full()
+            expect_full_cgroups(pod)
+        return self.stop()
+
+    def launch(self):
+        self.host.launch_doze()
