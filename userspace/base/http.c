@@ -17,6 +17,7 @@
 
 struct http_socket {
 	curl_socket_t fd;
+	uint64_t cookie; /* of the kernel's: no other socket ever has it */
 	struct http_socket *prev, *next;
 };
 
@@ -134,6 +135,35 @@ static int http_set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, vo
 /* --- connections --- */
 
 /*
+ * libcurl does not tell when it closes a socket that has not connected yet. Its descriptor may be
+ * somebody else's by now.
+ */
+static uint64_t http_cookie(curl_socket_t fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
+static void http_forget_socket(struct http *h, struct http_socket *s)
+{
+	DL_DELETE(h->sockets, s);
+	free(s);
+}
+
+static void http_forget_closed(struct http *h)
+{
+	struct http_socket *s, *next;
+
+	DL_FOREACH_SAFE(h->sockets, s, next)
+	{
+		if (http_cookie(s->fd) != s->cookie)
+			http_forget_socket(h, s);
+	}
+}
+
+/*
  * Without limits TCP would send for a quarter of an hour to a server that has lost its power, or
  * through a NAT that has forgotten the connection. The kernel keeps these limits without waking us.
  */
@@ -146,7 +176,9 @@ static int http_on_open(void *arg, curl_socket_t fd, curlsocktype purpose)
 	(void)purpose;
 	if (!s)
 		return CURL_SOCKOPT_ERROR;
+	http_forget_closed(h);
 	s->fd = fd;
+	s->cookie = http_cookie(fd);
 	DL_APPEND(h->sockets, s);
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &h->limits.keepalive_s, sizeof(int));
@@ -161,10 +193,8 @@ static int http_on_close(void *arg, curl_socket_t fd)
 	struct http_socket *s;
 
 	DL_SEARCH_SCALAR(h->sockets, s, fd, fd);
-	if (s) {
-		DL_DELETE(h->sockets, s);
-		free(s);
-	}
+	if (s)
+		http_forget_socket(h, s);
 	return close(fd);
 }
 
@@ -195,6 +225,7 @@ void http_break_silent(struct http *h, unsigned int waited_ms)
 	struct http_socket *s;
 	int running;
 
+	http_forget_closed(h);
 	while ((s = http_find_silent(h, waited_ms / 2))) {
 		curl_socket_t fd = s->fd;
 
@@ -236,10 +267,16 @@ int http_new(struct http **out, struct event_base *base, const struct http_limit
 
 void http_free(struct http **h)
 {
+	struct http_socket *s, *next;
+
 	if (!*h)
 		return;
 	if ((*h)->multi)
 		curl_multi_cleanup((*h)->multi);
+	DL_FOREACH_SAFE((*h)->sockets, s, next)
+	{
+		http_forget_socket(*h, s);
+	}
 	timer_free(&(*h)->timer);
 	timer_free(&(*h)->later);
 	free(*h);
