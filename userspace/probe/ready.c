@@ -269,7 +269,8 @@ void ready_start(struct ready *ready, const struct ready_address *addresses, siz
 {
 	ready_stop(ready);
 	ready->addresses_len = min_u64(len, READY_ADDRESSES_MAX);
-	memcpy(ready->addresses, addresses, ready->addresses_len * sizeof(*addresses));
+	for (size_t i = 0; i < ready->addresses_len; i++)
+		ready->addresses[i] = addresses[i];
 	ready->next = 0;
 	ready->pause_us = READY_PAUSE_MIN_US;
 	if (ready->settings.spec.kind == READY_LISTENS)
