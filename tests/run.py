@@ -7,6 +7,9 @@ usage: tests/run.py PROGRAM... [-- PROGRAM...]        a .py file is run with thi
 Those behind a "--" run at the same time as those before it, one after the other in each group: most
 of them wait most of the time. What a group does must not disturb the others.
 
+What a program, or a process that it starts, makes the sanitizers report is a failure, whatever the
+program says: the reports go to a directory, where a process that nobody waits for leaves its own.
+
 A program that ends badly without a failed test, or prints fewer results than it planned, counts as
 one more failure: nothing passes by crashing.
 """
@@ -14,6 +17,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -56,10 +60,31 @@ def count(output):
     return totals, planned, seen, skipped
 
 
+def environment_of(reports):
+    """reports: a directory that processes of any user may write to."""
+    os.chmod(reports, 0o1777)
+    log = f"log_path={reports}/report"
+    return dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", SANITIZER_REPORTS=reports,
+                ASAN_OPTIONS=f"{log}:detect_leaks=1", UBSAN_OPTIONS=f"{log}:print_stacktrace=1")
+
+
+def read_reports(reports):
+    text = ""
+    for name in sorted(os.listdir(reports)):
+        with open(os.path.join(reports, name), encoding="utf-8", errors="replace") as file:
+            text += file.read()
+    return text
+
+
 def run(program):
+    with tempfile.TemporaryDirectory(prefix="doze-test-reports-") as reports:
+        return run_with(program, reports)
+
+
+def run_with(program, reports):
     """Its results, and what is to be shown of it."""
     command = [sys.executable, program] if program.endswith(".py") else [program]
-    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
+    environment = environment_of(reports)
     try:
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=LIMIT_S, text=True,
@@ -68,8 +93,10 @@ def run(program):
     except subprocess.TimeoutExpired as late:
         output, status = (late.stdout or b"").decode(errors="replace"), f"no end in {LIMIT_S} s"
     totals, planned, seen, shown = count(output)
-    if (status != 0 and not totals.failed) or seen != planned or not seen:
+    reported = read_reports(reports)
+    if (status != 0 and not totals.failed) or seen != planned or not seen or reported:
         totals.failed += 1
+        output += reported
         output += f"\n# {program}: status {status}, {planned} planned, {seen} seen\n"
     if totals.failed:
         shown.append(output)

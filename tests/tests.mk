@@ -22,12 +22,15 @@ FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/
 FUZZ_SECONDS := 60
 SECONDS := 120
 
+# What the tests in Python run.
+DOZE := doze
+
 test: deps ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory run-tests
 
 .PHONY: run-tests
-run-tests: doze $(UNIT_TESTS) $(BPF_TESTS) $(FAKE_TOOLS)
-	@tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(filter-out $(KUBE_TESTS),$(E2E_TESTS)) -- $(KUBE_TESTS)
+run-tests: doze $(DOZE) $(UNIT_TESTS) $(BPF_TESTS) $(FAKE_TOOLS)
+	@E2E_DOZE=$(abspath $(DOZE)) tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(filter-out $(KUBE_TESTS),$(E2E_TESTS)) -- $(KUBE_TESTS)
 
 demo: deps ## install what is missing, build, show a process falling asleep and waking
 	@$(MAKE) --no-print-directory doze $(B)/tests/bench/client >/dev/null
@@ -51,7 +54,11 @@ soak: deps ## ten minutes of probes against sleeping pods
 
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
-	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+	@tests/fuzz/run.sh fuzz $(FUZZ_SECONDS) $(FUZZERS)
+
+corpora: deps ## keep in tests/fuzz/corpus/ what the fuzzers have found, as few files as reach it
+	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
+	@tests/fuzz/run.sh keep $(FUZZERS)
 
 .PHONY: chaos
 chaos: deps ## everything goes wrong for SECONDS (120), as SEED (a random one) has it
@@ -66,6 +73,10 @@ kernels: deps ## test on other kernels, under qemu (downloads them)
 $(TEST_LIBRARY): $(filter-out $(B)/asan/userspace/main.o,$(TEST_OBJECTS))
 	rm -f $@
 	ar rcs $@ $^
+
+# doze itself with the sanitizers: make test DOZE=build/asan/doze
+$(B)/asan/doze: $(B)/asan/userspace/main.o $(TEST_LIBRARY)
+	$(CC) $(SANITIZE) -o $@ $^ $(LDLIBS)
 
 $(B)/asan/%.o: %.c Makefile tests/tests.mk | $(SKELS)
 	@mkdir -p $(@D)

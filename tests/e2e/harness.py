@@ -10,7 +10,7 @@ them back. A test that leaves anything behind has failed.
 
 usage: test_x.py [PART-OF-A-NAME]       prints TAP; exit status 1 if a test failed
 
-The environment variable E2E_DOZE names another binary than ./doze.
+The environment variable E2E_DOZE names another binary than ./doze: make test DOZE=...
 """
 import collections
 import contextlib
@@ -27,6 +27,7 @@ import time
 import traceback
 
 import netns
+import sanitized
 from cgroups import Cgroup
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -414,7 +415,10 @@ def run_one(number, function, row):
     finally:
         signal.alarm(0)
         leaks = take_back(t)
+        reports = sanitized.take_reports()
+        note("".join(reports))
     check(not leaks, f"left behind: {leaks}")
+    check(not reports, "the sanitizers have reported something")
 
 
 def run_all(chosen):

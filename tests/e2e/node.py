@@ -372,8 +372,8 @@ class Node:
         self.close()
 
     def close(self):
-        if self.doze and self.doze.is_alive:
-            self.doze.kill()
+        if self.doze:
+            self.doze.end()
         if self._apps:
             self._thaw_all()
             for pod in self.pods:  # one of another user is not told that its parent has died

@@ -10,6 +10,7 @@ the API server in the client's namespace, and `doze sidecar` beside the applicat
 Everything is named doze-test-PID-NUMBER, and removed at the end, also after a failure.
 """
 import atexit
+import contextlib
 import itertools
 import json
 import os
@@ -30,6 +31,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "fake"))
 import http2  # noqa: E402
 import netns  # noqa: E402
 import pods  # noqa: E402
+import sanitized  # noqa: E402
 from apiserver import FakeApiServer  # noqa: E402
 from harness import Skip, restless  # noqa: E402
 from kubelet_cgroups import Cgroup  # noqa: E402
@@ -40,6 +42,7 @@ PORT = 8080
 ASLEEP_QUOTA_US = 1000
 EXEC_QUOTA_US = 10000  # of a pod with an exec probe
 LIMIT_S = 20
+END_LIMIT_S = 5
 PROMPT_MS = 1000  # sooner than a client's kernel sends a SYN again
 QUIET_S = 0.4
 TCP_TOTAL_RETRANS = 100  # offset in struct tcp_info
@@ -229,6 +232,18 @@ class Doze(Process):
             self.signal_daemon(signal.SIGKILL)
         return super().kill()
 
+    def end(self):
+        """Whatever state it is in. With the sanitizers in order, if it can: then they look for leaks."""
+        if sanitized.is_sanitized(DOZE) and self.is_alive:
+            with contextlib.suppress(ProcessLookupError, IndexError, FileNotFoundError):
+                self.signal_daemon(signal.SIGCONT)
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(END_LIMIT_S)
+        if self.is_alive:
+            self.kill()
+
 
 class Answer:
     """How one connection went."""
@@ -325,9 +340,10 @@ class Pod:
         self.close()
 
     def close(self):
-        for process in (self.doze, self.app):
-            if process and process.is_alive:
-                process.kill()
+        if self.doze:
+            self.doze.end()
+        if self.app and self.app.is_alive:
+            self.app.kill()
         if self.server:
             self.server.stop()
         if os.path.isdir(self.cgroup_path):

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""doze built with AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer.
+
+tests/run.py names a directory for what they report, and a file there is a failure. A test that
+knows which processes were its own looks by itself, so that the failure has its name.
+"""
+import functools
+import os
+
+REPORTS = os.environ.get("SANITIZER_REPORTS", "")
+
+
+@functools.cache
+def is_sanitized(binary):
+    with open(binary, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
+def take_reports():
+    """What has been reported since the last call."""
+    texts = []
+    for name in sorted(os.listdir(REPORTS)) if REPORTS else []:
+        path = os.path.join(REPORTS, name)
+        with open(path, encoding="utf-8", errors="replace") as file:
+            texts.append(file.read())
+        os.unlink(path)
+    return texts
