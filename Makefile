@@ -11,7 +11,7 @@ CFLAGS   := -O2 -g -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Wmissing-prot
             -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
 CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuserspace -isystem $(B)/bpf
 LDFLAGS  := -pie -Wl,-z,relro,-z,now
-LDLIBS   := -lbpf -lcurl -lcjson -lyaml -lssl -lcrypto -levent_core -levent_openssl -lmnl -lnghttp2 -lcap
+LDLIBS   := -lbpf -lcurl -lcjson -lyaml -lssl -lcrypto -levent_core -levent_openssl -lmnl -lnghttp2 -lcap -lseccomp
 
 # -mcpu=v2: jumps on less-than, which every kernel we run on has; v3's 32-bit jumps cost nothing less.
 BPF_CFLAGS := -g -O2 -Wall -Wextra -target bpf -mcpu=v2 -Iinclude -I.

@@ -316,6 +316,12 @@ class Test:
                 note("    " + line)
 
 
+def refused_calls(lines):
+    """Names of system calls that its seccomp filter has refused to doze: it needs more than it allows."""
+    return [f"refused system call: {fields(line).get('call')}" for line in lines
+            if "a system call is refused" in line]
+
+
 def marked_pids():
     """Our processes, whoever their parent is by now; not this one, which has no mark itself."""
     pids = []
@@ -368,6 +374,8 @@ def take_back(t):
     left = netns.leftover_namespaces()
     for namespace in left:
         subprocess.run(["ip", "netns", "delete", namespace], check=False)
+    for process in t.processes:
+        leaks += refused_calls(process.stderr.lines)
     return leaks + ([f"namespaces: {left}"] if left else [])
 
 

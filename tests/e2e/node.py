@@ -27,7 +27,8 @@ import time
 import netns
 import pod as podlib
 from harness import Skip, note
-from pod import HERE, Doze, ask, check, doze_binary, in_background, pods, stamp, wait_until
+from pod import (HERE, Doze, ask, check, check_calls, doze_binary, in_background, pods, stamp,
+                 wait_until)
 from apiserver import FakeApiServer
 
 BRIDGE_ADDRESS, CLIENT_ADDRESS, PREFIX_LEN = "10.244.0.1", "10.244.15.254", 20
@@ -370,6 +371,7 @@ class Node:
 
     def __exit__(self, *_):
         self.close()
+        check_calls(self.old_doze + [self.doze])
 
     def close(self):
         if self.doze:

@@ -33,7 +33,7 @@ import netns  # noqa: E402
 import pods  # noqa: E402
 import sanitized  # noqa: E402
 from apiserver import FakeApiServer  # noqa: E402
-from harness import Skip, restless  # noqa: E402
+from harness import Skip, refused_calls, restless  # noqa: E402
 from kubelet_cgroups import Cgroup  # noqa: E402
 
 DOZE = os.environ.get("E2E_DOZE", os.path.join(ROOT, "doze"))
@@ -245,6 +245,12 @@ class Doze(Process):
             self.kill()
 
 
+def check_calls(dozes):
+    """doze may make all of the system calls that it has tried."""
+    refused = [text for doze in dozes if doze for text in refused_calls(doze.lines.all())]
+    check(not refused, refused)
+
+
 class Answer:
     """How one connection went."""
 
@@ -338,6 +344,10 @@ class Pod:
 
     def __exit__(self, *_):
         self.close()
+        self.check_calls()
+
+    def check_calls(self):
+        check_calls(self.old_doze + [self.doze])
 
     def close(self):
         if self.doze:

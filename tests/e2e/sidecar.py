@@ -167,6 +167,8 @@ def run_one(tap, one):
     current.pods = []
     try:
         function(*row)
+        for pod in current.pods + ([current.lane.pod] if current.lane.pod else []):
+            pod.check_calls()
         tap.tell(name, f"{time.monotonic() - begun_s:.1f} s")
     except Skip as why:
         tap.tell(name, skipped=why)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "base/confine.h"
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
@@ -57,6 +59,15 @@ static int watchdog_close_others(int fd)
 	return close_range((unsigned int)kept + 1, ~0U, 0) < 0 ? -errno : kept;
 }
 
+/* A cgroup may have been given to another user. */
+static void watchdog_confine(void)
+{
+	static const int kept[] = { CAP_DAC_OVERRIDE };
+
+	confine_capabilities(kept, ARRAY_LEN(kept));
+	confine_calls(CONFINE_WATCHDOG);
+}
+
 static void watchdog_become(int fd)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
@@ -67,6 +78,7 @@ static void watchdog_become(int fd)
 	setsid();
 	watchdog_place_enter();
 	prctl(PR_SET_NAME, "doze-watchdog");
+	watchdog_confine();
 	watchdog_child_run(kept < 0 ? fd : kept);
 	watchdog_place_leave();
 	_exit(0);

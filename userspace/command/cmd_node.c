@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
@@ -127,13 +128,19 @@ static void cmd_node_on_listed(void *arg)
 
 /* --- setting up: each step logs its own failure --- */
 
-static int cmd_node_check_privileges(struct cmd_node *c)
+static struct privilege_needs cmd_node_needs(const struct config *config)
 {
-	const struct privilege_needs needs = {
+	return (struct privilege_needs){
 		.enters_netns = true,
 		.opens_others = true,
-		.replays_on_lo = c->config->gate.can_replay,
+		.replays_on_lo = config->gate.can_replay,
+		.reads_others = config->kubeconfig != NULL,
 	};
+}
+
+static int cmd_node_check_privileges(struct cmd_node *c)
+{
+	const struct privilege_needs needs = cmd_node_needs(c->config);
 
 	return privilege_check(&needs);
 }
@@ -227,6 +234,15 @@ static int cmd_node_open_server(struct cmd_node *c)
 				  c->config->listen);
 }
 
+static int cmd_node_confine(struct cmd_node *c)
+{
+	const struct privilege_needs needs = cmd_node_needs(c->config);
+
+	privilege_keep(&needs);
+	confine_calls(CONFINE_DAEMON);
+	return 0;
+}
+
 static void cmd_node_take_down(struct cmd_node *c)
 {
 	if (c->node && !c->is_stopping)
@@ -250,7 +266,8 @@ static int cmd_node_daemon(const struct config *config, struct watchdog *watchdo
 	c.config = config;
 	c.watchdog = watchdog;
 	r = COMMAND_STEPS(&c, cmd_node_check_privileges, cmd_node_open_access, cmd_node_open_loop,
-			  cmd_node_open_gate, cmd_node_open_node, cmd_node_open_server);
+			  cmd_node_open_gate, cmd_node_open_node, cmd_node_open_server,
+			  cmd_node_confine);
 	if (r == 0) {
 		log_info("watching the node", "node=%s", config->node_name);
 		daemon_run(&c.daemon);
@@ -267,7 +284,11 @@ static int cmd_node_start(const struct config *config)
 		.daemon = cmd_node_daemon,
 		.config = config,
 	};
+	struct privilege_needs needs = cmd_node_needs(config);
 
+	needs.starts = true;
+	privilege_keep(&needs);
+	confine_calls(CONFINE_SUPERVISOR);
 	return supervisor_run(&settings);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backend/backend_cgroup.h"
+#include "base/confine.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "cgroup/cgroup.h"
@@ -208,6 +209,22 @@ static int cmd_run_watch_process(struct cmd_run *run)
 	return 0;
 }
 
+/* The command has been started, with all that doze was given. From here on doze starts nothing. */
+static int cmd_run_confine(struct cmd_run *run)
+{
+	const struct privilege_needs needs = {
+		.enters_netns = run->config->pid != 0,
+		.opens_others = run->config->pid != 0,
+		.replays_on_lo = run->config->gate.can_replay,
+		.signals_others = true,
+		.writes_others = run->config->pid != 0,
+	};
+
+	privilege_keep(&needs);
+	confine_calls(CONFINE_RUN);
+	return 0;
+}
+
 /* --- taking down: the reverse --- */
 
 /* The command has ended; what it left running in its cgroup ends with it. */
@@ -292,7 +309,7 @@ static int cmd_run_start(const struct config *config)
 		r = COMMAND_STEPS(&run, cmd_run_check_privileges, cmd_run_find_process,
 				  cmd_run_open_loop, cmd_run_open_gate, cmd_run_open_backend,
 				  cmd_run_open_target, cmd_run_open_server, cmd_run_start_process,
-				  cmd_run_watch_process);
+				  cmd_run_watch_process, cmd_run_confine);
 	if (r == 0)
 		status = cmd_run_main(&run);
 	cmd_run_take_down(&run);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "backend/backend_kube.h"
+#include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/timer.h"
@@ -371,6 +372,24 @@ static void cmd_sidecar_main(struct cmd_sidecar *s)
 	daemon_log_counters(&s->daemon);
 }
 
+/* The gate may be opened much later, and so what that needs is kept. */
+static struct privilege_needs cmd_sidecar_needs(const struct config *config)
+{
+	return (struct privilege_needs){
+		.replays_on_lo = config->gate.can_replay,
+		.reads_others = config->kubeconfig != NULL,
+	};
+}
+
+static int cmd_sidecar_confine(struct cmd_sidecar *s)
+{
+	const struct privilege_needs needs = cmd_sidecar_needs(s->config);
+
+	privilege_keep(&needs);
+	confine_calls(CONFINE_DAEMON);
+	return 0;
+}
+
 static void cmd_sidecar_take_down(struct cmd_sidecar *s)
 {
 	target_seat_close(&s->seat);
@@ -394,7 +413,7 @@ static int cmd_sidecar_daemon(const struct config *config, struct watchdog *watc
 
 	s.config = config;
 	s.watchdog = watchdog;
-	r = COMMAND_STEPS(&s, cmd_sidecar_open_loop, cmd_sidecar_open_server);
+	r = COMMAND_STEPS(&s, cmd_sidecar_open_loop, cmd_sidecar_open_server, cmd_sidecar_confine);
 	if (r == 0)
 		cmd_sidecar_main(&s);
 	cmd_sidecar_take_down(&s);
@@ -407,7 +426,11 @@ static int cmd_sidecar_start(const struct config *config)
 		.daemon = cmd_sidecar_daemon,
 		.config = config,
 	};
+	struct privilege_needs needs = cmd_sidecar_needs(config);
 
+	needs.starts = true;
+	privilege_keep(&needs);
+	confine_calls(CONFINE_SUPERVISOR);
 	return supervisor_run(&settings);
 }
 

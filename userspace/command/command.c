@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "config/config_print.h"
@@ -62,6 +63,8 @@ int command_main(const struct command *command, int argc, char **argv)
 		log_set_level(config.log_level);
 		srandom((unsigned int)(monotonic_ns() ^ (uint64_t)getpid()));
 		event_set_log_callback(command_on_libevent);
+		if (!config.has_seccomp)
+			confine_set_off();
 		status = command->run(&config);
 		log_tell_left_out(UINT64_MAX);
 	}

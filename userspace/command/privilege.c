@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/capability.h>
 
+#include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -27,17 +28,29 @@ static const struct {
 	const char *name;
 	const char *use;
 	size_t need; /* offset in struct privilege_needs, or PRIVILEGE_ALWAYS */
+	bool is_optional;
 } privilege_table[] = {
-	{ CAP_BPF, "CAP_BPF", "load the gate", PRIVILEGE_ALWAYS },
+	{ CAP_BPF, "CAP_BPF", "load the gate", PRIVILEGE_ALWAYS, false },
 	{ CAP_PERFMON, "CAP_PERFMON", "load the gate: its packet pointers need it",
-	  PRIVILEGE_ALWAYS },
-	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach the gate to interfaces", PRIVILEGE_ALWAYS },
+	  PRIVILEGE_ALWAYS, false },
+	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach the gate to interfaces", PRIVILEGE_ALWAYS,
+	  false },
 	{ CAP_NET_RAW, "CAP_NET_RAW", "replay on lo, through a raw socket",
-	  offsetof(struct privilege_needs, replays_on_lo) },
+	  offsetof(struct privilege_needs, replays_on_lo), false },
 	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "enter the network namespace of --pid, or of a pod",
-	  offsetof(struct privilege_needs, enters_netns) },
+	  offsetof(struct privilege_needs, enters_netns), false },
 	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "open /proc/PID/ns/net of another user's process",
-	  offsetof(struct privilege_needs, opens_others) },
+	  offsetof(struct privilege_needs, opens_others), false },
+	{ CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", "listen on a port below 1024",
+	  offsetof(struct privilege_needs, starts), true },
+	{ CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "make a socket in a directory of another user",
+	  offsetof(struct privilege_needs, starts), true },
+	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "read a kubeconfig of another user",
+	  offsetof(struct privilege_needs, reads_others), true },
+	{ CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "write to a cgroup of another user",
+	  offsetof(struct privilege_needs, writes_others), true },
+	{ CAP_KILL, "CAP_KILL", "pass signals on to a command of another user",
+	  offsetof(struct privilege_needs, signals_others), true },
 };
 
 static bool privilege_has(cap_t caps, cap_value_t value)
@@ -53,6 +66,11 @@ static bool privilege_has_or_admin(cap_t caps, cap_value_t value)
 	if (privilege_has(caps, value))
 		return true;
 	return (value == CAP_BPF || value == CAP_PERFMON) && privilege_has(caps, CAP_SYS_ADMIN);
+}
+
+static bool privilege_is_needed(const struct privilege_needs *needs, size_t need)
+{
+	return need == PRIVILEGE_ALWAYS || *(const bool *)((const char *)needs + need);
 }
 
 /*
@@ -79,9 +97,8 @@ int privilege_check(const struct privilege_needs *needs)
 	if (!caps)
 		return log_err(-errno, "cannot read the capabilities of this process");
 	for (size_t i = 0; i < ARRAY_LEN(privilege_table) && r == 0; i++) {
-		size_t need = privilege_table[i].need;
-
-		if (need != PRIVILEGE_ALWAYS && !*(const bool *)((const char *)needs + need))
+		if (privilege_table[i].is_optional ||
+		    !privilege_is_needed(needs, privilege_table[i].need))
 			continue;
 		if (!privilege_has_or_admin(caps, privilege_table[i].value))
 			r = log_err(-EPERM, "missing capability '%s', needed to %s: run as root",
@@ -93,4 +110,28 @@ int privilege_check(const struct privilege_needs *needs)
 			    "this is a user namespace of its own, in which nobody may load an "
 			    "eBPF program: in a pod, leave out 'hostUsers: false'");
 	return r;
+}
+
+/* Runtimes that do not know CAP_BPF and CAP_PERFMON give CAP_SYS_ADMIN, which is both. */
+static bool privilege_lives_by_admin(void)
+{
+	cap_t caps = cap_get_proc();
+	bool does = caps && !(privilege_has(caps, CAP_BPF) && privilege_has(caps, CAP_PERFMON));
+
+	cap_free(caps);
+	return does;
+}
+
+void privilege_keep(const struct privilege_needs *needs)
+{
+	int kept[ARRAY_LEN(privilege_table) + 1];
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(privilege_table); i++) {
+		if (privilege_is_needed(needs, privilege_table[i].need))
+			kept[len++] = privilege_table[i].value;
+	}
+	if (privilege_lives_by_admin())
+		kept[len++] = CAP_SYS_ADMIN;
+	confine_capabilities(kept, len);
 }

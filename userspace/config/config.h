@@ -82,6 +82,7 @@ struct config {
 	const char *group;  /* NULL: none */
 	const char *listen; /* NULL: nowhere but on the socket */
 	const char *socket; /* NULL: where doze status looks; "none" */
+	bool has_seccomp;
 	enum log_level log_level;
 	pid_t pid; /* 0: a command is started instead */
 	/* What follows the flags: points into argv, ends with NULL; NULL: nothing follows. */

@@ -238,6 +238,10 @@ const struct config_setting config_table[] = {
 	{ "socket", 0, CONFIG_ANY, VALUE(path_or_none, const char *, socket),
 	  .help = "The socket that doze status asks. Default /run/doze/run-PID.sock, in a pod "
 	  "/run/doze/sidecar.sock, on a node /run/doze/node.sock." },
+	{ "seccomp", 0, CONFIG_ANY, VALUE(choice_bool, bool, has_seccomp),
+	  WORDS({ "on", true }, { "off", false }), .fallback = "on",
+	  .help = "on: after its start doze can only make the system calls that it needs; starting "
+	  "another program is none of them. off: no filter, for who traces it." },
 	{ "log-level", 0, CONFIG_ANY, VALUE(choice, enum log_level, log_level),
 	  WORDS({ "debug", LOG_LEVEL_DEBUG }, { "info", LOG_LEVEL_INFO }, { "warn", LOG_LEVEL_WARN },
 		{ "error", LOG_LEVEL_ERROR }), .fallback = "info", .is_common = true,

@@ -72,6 +72,9 @@ static void metrics_print_probes(FILE *out, const struct status *s)
 	metrics_begin(out, "doze_handed_over_total", "counter",
 		      "Connections taken for probes that were carried on to the target.");
 	fprintf(out, "doze_handed_over_total %" PRIu64 "\n", s->handed_over);
+	metrics_begin(out, "doze_refused_calls_total", "counter",
+		      "System calls of doze itself that its seccomp filter has refused.");
+	fprintf(out, "doze_refused_calls_total %" PRIu64 "\n", s->refused_calls);
 }
 
 /* A number of each target. */

@@ -70,6 +70,7 @@ struct status {
 	uint64_t replayed, replay_dropped_checksum, replay_dropped_refused;
 	struct status_counts answered; /* probes, by kind: "http", "tcp", "grpc", "https" */
 	uint64_t handed_over;	       /* clients that came where probes come from */
+	uint64_t refused_calls;	       /* system calls, by base/confine.h */
 	const char *problem;	       /* why there is no target; "": none is known */
 	const struct status_target *targets;
 	size_t targets_len;

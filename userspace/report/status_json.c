@@ -72,6 +72,7 @@ char *status_json_format(const struct status *s)
 	status_json_add_number(root, "replay_dropped_refused", s->replay_dropped_refused);
 	status_json_add_counts(root, "probes_answered", &s->answered);
 	status_json_add_number(root, "handed_over", s->handed_over);
+	status_json_add_number(root, "refused_calls", s->refused_calls);
 	cJSON_AddStringToObject(root, "problem", s->problem);
 	targets = cJSON_AddArrayToObject(root, "targets");
 	for (size_t i = 0; i < s->targets_len; i++)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "base/timer.h"
@@ -220,6 +221,7 @@ static void daemon_on_snapshot(void *arg, struct status *out)
 	*out = (struct status){
 		.version = DOZE_VERSION,
 		.uptime_ms = (monotonic_ns() - d->started_ns) / NS_PER_MS,
+		.refused_calls = confine_refused(),
 	};
 	if (d->datapath)
 		datapath_read_counters(d->datapath, out->verdicts);
