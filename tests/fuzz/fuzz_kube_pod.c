@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "grammar.h"
+#include "kube/kept_pod.h"
 #include "kube/kube_pod.h"
 
 #define FUZZ_CHECK(claim)                                                                          \
@@ -138,6 +139,36 @@ static void fuzz_check_pod(const struct kube_pod *pod)
 	}
 }
 
+static void fuzz_check_same_container(const struct kube_container *a,
+				      const struct kube_container *b)
+{
+	FUZZ_CHECK(strcmp(a->name, b->name) == 0);
+	FUZZ_CHECK(strcmp(a->container_id, b->container_id) == 0);
+	FUZZ_CHECK(memcmp(&a->spec, &b->spec, sizeof(a->spec)) == 0);
+	FUZZ_CHECK(memcmp(&a->actual, &b->actual, sizeof(a->actual)) == 0);
+	FUZZ_CHECK(a->restart_count == b->restart_count && a->is_sidecar == b->is_sidecar);
+	FUZZ_CHECK(a->is_started == b->is_started && a->ports_len == b->ports_len);
+	FUZZ_CHECK(a->readiness.kind == b->readiness.kind);
+	FUZZ_CHECK(a->readiness.port == b->readiness.port);
+	FUZZ_CHECK(a->readiness.headers_len == b->readiness.headers_len);
+}
+
+/* What is kept of a pod reads as the pod does. */
+static void fuzz_check_kept(const struct kube_pod *pod)
+{
+	_cleanup_(freep) char *text = kept_pod_format(pod, "doze.dev/");
+	_cleanup_(kube_pod_free) struct kube_pod *kept = NULL;
+
+	FUZZ_CHECK(text && kept_pod_parse(&kept, text, pod->uid) == 0);
+	fuzz_check_pod(kept);
+	FUZZ_CHECK(strcmp(pod->name, kept->name) == 0 && pod->qos == kept->qos);
+	FUZZ_CHECK(pod->generation == kept->generation && pod->is_ready == kept->is_ready);
+	FUZZ_CHECK(!pod->recorded_full == !kept->recorded_full);
+	FUZZ_CHECK(pod->containers_len == kept->containers_len);
+	for (size_t i = 0; i < pod->containers_len; i++)
+		fuzz_check_same_container(&pod->containers[i], &kept->containers[i]);
+}
+
 /* The text is copied to a block of just its length, so that each read beyond it is seen. */
 static void fuzz_parse(const char *text, size_t len)
 {
@@ -151,8 +182,10 @@ static void fuzz_parse(const char *text, size_t len)
 	r = kube_pod_parse(&pod, copy, len);
 	FUZZ_CHECK(r == 0 || r == -EINVAL || r == -E2BIG);
 	FUZZ_CHECK((r == 0) == (pod != NULL));
-	if (r == 0)
-		fuzz_check_pod(pod);
+	if (r < 0)
+		return;
+	fuzz_check_pod(pod);
+	fuzz_check_kept(pod);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

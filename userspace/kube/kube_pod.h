@@ -46,6 +46,8 @@ struct kube_pod {
 	size_t pod_ips_len;
 	struct kube_container containers[KUBE_CONTAINERS_MAX]; /* sidecars first */
 	size_t containers_len;
+	/* As doze has kept it (kube/kept_pod.h): the server may have another by now. */
+	bool is_kept;
 	void *json; /* what the strings point into */
 };
 
