@@ -378,6 +378,74 @@ TEST(the_state_says_which_containers_it_is_about)
 	}
 }
 
+static int note_id(void *arg, const char *name, const char *id)
+{
+	char *out = arg;
+
+	snprintf(out + strlen(out), 512 - strlen(out), "%s=%.4s ", name, id);
+	return strcmp(name, "last") == 0 ? -ENOSPC : 0;
+}
+
+TEST(the_state_names_its_containers_and_their_ids)
+{
+	/* clang-format off */
+	static const struct {
+		int r;
+		const char *text, *found;
+	} rows[] = {
+		{ 0, "{\"version\":1,\"containers\":{\"app\":{\"id\":\"" ID "\"},"
+		     "\"log\":{\"id\":\"" ANEW "\"}}}", "app=0123 log=fedc " },
+		{ 0, "{\"version\":1,\"containers\":{\"app\":{},\"log\":{\"id\":\"../../x\"},"
+		     "\"b\":{\"id\":7},\"\":{\"id\":\"" ID "\"}}}", "" },
+		{ -ENOSPC, "{\"version\":1,\"containers\":{\"last\":{\"id\":\"" ID "\"},"
+			   "\"log\":{\"id\":\"" ANEW "\"}}}", "last=0123 " },
+		{ -EINVAL, "{\"version\":2,\"containers\":{\"app\":{\"id\":\"" ID "\"}}}", "" },
+		{ -EINVAL, "{\"version\":1,\"cont", "" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char found[512] = "";
+
+		assert_int_equal(pod_cgroups_text_each(rows[i].text, note_id, found), rows[i].r);
+		assert_string_equal(found, rows[i].found);
+	}
+}
+
+/* Nothing but the text is known of the pod. */
+static void tell_text_alone(void)
+{
+	static const char log[] = POD "/" ANEW;
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = find(ID), *later = NULL, *none = NULL;
+	_cleanup_(freep) char *text = NULL;
+
+	make(log, 50000, "20");
+	assert_int_equal(pod_cgroups_add(p, "log", ANEW), 0);
+	assert_int_equal(pod_cgroups_take_full(p), 0);
+	text = pod_cgroups_format(p);
+	fall_asleep(APP);
+	fall_asleep(log);
+	fall_asleep(POD);
+	assert_int_equal(pod_cgroups_new(&later, &mounts, 10), 0);
+	assert_int_equal(pod_cgroups_add_kept(later, text), 0);
+	assert_int_equal(pod_cgroups_parse(later, text), 0);
+	assert_true(pod_cgroups_is_asleep(later, "log"));
+	assert_false(pod_cgroups_is_asleep(later, "other"));
+	assert_int_equal(pod_cgroups_set_full(later), 0);
+	assert_false(pod_cgroups_is_asleep(later, "log"));
+	expect(POD, 100000, "39");
+	expect(APP, 100000, "39");
+	expect(log, 50000, "20");
+	assert_int_equal(pod_cgroups_new(&none, &mounts, 10), 0);
+	assert_int_equal(pod_cgroups_add_kept(none, "{\"version\":1,\"containers\":{}}"), -ENOENT);
+	assert_int_equal(pod_cgroups_add_kept(none, "{"), -EINVAL);
+}
+
+TEST(the_state_alone_gives_the_full_size_back, .setup = scratch_make, .teardown = scratch_remove)
+{
+	both_versions(tell_text_alone);
+}
+
 static void tell_gone(void)
 {
 	static const char log[] = POD "/" ANEW;

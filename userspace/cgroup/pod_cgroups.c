@@ -112,6 +112,22 @@ int pod_cgroups_add(struct pod_cgroups *p, const char *name, const char *id)
 	return r;
 }
 
+static int pod_cgroups_add_kept_one(void *arg, const char *name, const char *id)
+{
+	int r = pod_cgroups_add(arg, name, id);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int pod_cgroups_add_kept(struct pod_cgroups *p, const char *text)
+{
+	int r = pod_cgroups_text_each(text, pod_cgroups_add_kept_one, p);
+
+	if (r == 0 && p->len == 0)
+		r = -ENOENT;
+	return r;
+}
+
 int pod_cgroups_add_gone(struct pod_cgroups *p, const char *name)
 {
 	char path[PATH_MAX];
@@ -339,6 +355,13 @@ bool pod_cgroups_are_asleep(const struct pod_cgroups *p)
 	return p->len > 1;
 }
 
+bool pod_cgroups_is_asleep(const struct pod_cgroups *p, const char *name)
+{
+	const struct pod_cgroup *one = pod_cgroups_named(p, name);
+
+	return one && (pod_cgroups_is_throttled(one) || pod_cgroups_is_freezing(one));
+}
+
 static bool pod_cgroups_is_undone(const struct pod_cgroup *one, bool was_frozen)
 {
 	char now[CGROUP_QUOTA_TEXT_MAX];
@@ -449,6 +472,15 @@ static void pod_cgroups_tell_watchdog(const struct pod_cgroups *p, const struct 
 		watchdog_add(p->watchdog, path, cgroup_file_thawed(dir->version));
 	else
 		watchdog_drop(p->watchdog, path);
+}
+
+bool pod_cgroups_is_any_freezing(const struct pod_cgroups *p)
+{
+	for (size_t i = 1; i < p->len; i++) {
+		if (pod_cgroups_is_freezing(&p->all[i]))
+			return true;
+	}
+	return false;
 }
 
 static int pod_cgroups_set_freezer(struct pod_cgroups *p, bool is_frozen)

@@ -41,6 +41,12 @@ int pod_cgroups_add(struct pod_cgroups *p, const char *name, const char *id);
 int pod_cgroups_add_gone(struct pod_cgroups *p, const char *name);
 
 /*
+ * Adds the containers of which a text tells (cgroup/pod_cgroups_text.h), as far as they are still
+ * there. -ENOENT: none is; -EINVAL: it is no such text; else as pod_cgroups_add().
+ */
+int pod_cgroups_add_kept(struct pod_cgroups *p, const char *text);
+
+/*
  * The container of that name runs with this id. Another id than before means that it was started
  * anew, in another cgroup, which then takes the old one's place; its full size is what it was.
  * Returns 1 if it was started anew, 0 if not, or if no container of that name was added; else
@@ -73,8 +79,9 @@ void pod_cgroups_expect(struct pod_cgroups *p, const char *name, int64_t limit_m
  */
 void pod_cgroups_learn_full(struct pod_cgroups *p, bool is_over);
 
-/* Whether all containers are throttled or frozen. */
+/* Whether all containers, or that container, are throttled or frozen. */
 bool pod_cgroups_are_asleep(const struct pod_cgroups *p);
+bool pod_cgroups_is_asleep(const struct pod_cgroups *p, const char *name);
 
 /*
  * Whether a container that was put to sleep has another quota now, or, if all were frozen, is
@@ -105,6 +112,9 @@ int pod_cgroups_throttle(struct pod_cgroups *p);
 /* Asks the kernel to freeze the containers, which takes a while. -ENODEV: no freezer. */
 int pod_cgroups_freeze(struct pod_cgroups *p);
 bool pod_cgroups_are_frozen(const struct pod_cgroups *p);
+
+/* Whether a container is frozen, or about to be. */
+bool pod_cgroups_is_any_freezing(const struct pod_cgroups *p);
 
 /* A process of a container is told to end: see cgroup/cgroup_doomed.h. */
 bool pod_cgroups_are_told_to_end(const struct pod_cgroups *p);

@@ -103,6 +103,23 @@ int pod_cgroups_text_parse(struct pod_cgroup *all, size_t len, const char *text)
 	return r;
 }
 
+int pod_cgroups_text_each(const char *text, pod_cgroups_text_fn fn, void *arg)
+{
+	cJSON *root = cJSON_Parse(text);
+	const cJSON *containers = pod_cgroups_text_containers(root), *item;
+	int r = containers ? 0 : -EINVAL;
+
+	cJSON_ArrayForEach(item, containers)
+	{
+		const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "id"));
+
+		if (r == 0 && id && pod_place_is_id(id) && *item->string)
+			r = fn(arg, item->string, id);
+	}
+	cJSON_Delete(root);
+	return r;
+}
+
 int pod_cgroups_text_has(const char *text, const char *name)
 {
 	cJSON *root = cJSON_Parse(text);

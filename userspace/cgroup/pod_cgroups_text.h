@@ -42,6 +42,12 @@ char *pod_cgroups_text_format(const struct pod_cgroup *all, size_t len);
  */
 int pod_cgroups_text_parse(struct pod_cgroup *all, size_t len, const char *text);
 
+/* A container of the text, and its id. Not 0: fn is not called again. */
+typedef int (*pod_cgroups_text_fn)(void *arg, const char *name, const char *id);
+
+/* Calls fn for each container that has an id. What fn returned, or -EINVAL: it is no such text. */
+int pod_cgroups_text_each(const char *text, pod_cgroups_text_fn fn, void *arg);
+
 /* Whether the text names that container: 1, 0, or -EINVAL. */
 int pod_cgroups_text_has(const char *text, const char *name);
 

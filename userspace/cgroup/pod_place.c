@@ -16,15 +16,21 @@
 #define POD_PLACE_DEPTH_MAX 8
 #define POD_PLACE_ID_MIN    12
 
+bool pod_place_is_id(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len >= POD_PLACE_ID_MIN && len < POD_PLACE_ID_MAX &&
+	       strspn(text, "0123456789abcdef") == len;
+}
+
 int pod_place_id(const char *container_id, char out[POD_PLACE_ID_MAX])
 {
 	const char *id = strstr(container_id, "://");
-	size_t len = id ? strlen(id + 3) : 0;
 
-	if (len < POD_PLACE_ID_MIN || len >= POD_PLACE_ID_MAX ||
-	    strspn(id + 3, "0123456789abcdef") != len)
+	if (!id || !pod_place_is_id(id + 3))
 		return -EINVAL;
-	memcpy(out, id + 3, len + 1);
+	memcpy(out, id + 3, strlen(id + 3) + 1);
 	return 0;
 }
 

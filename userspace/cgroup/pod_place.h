@@ -18,6 +18,9 @@
 /* "containerd://0123..." is runtime and id; 64 hexadecimal digits today, never fewer than 12. */
 #define POD_PLACE_ID_MAX 128
 
+/* Whether the text can be the id of a container, without the runtime. */
+bool pod_place_is_id(const char *text);
+
 /* The id in containerID of a pod's status. -EINVAL: it has no hexadecimal digits, or others. */
 int pod_place_id(const char *container_id, char out[POD_PLACE_ID_MAX]);
 
