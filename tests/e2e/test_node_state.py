@@ -14,6 +14,19 @@ from harness import check, equal, main, test
 from node import ASLEEP_QUOTA_US, asleep_pod, expect_full_cgroups, make_node, wait_until
 from pod import PROMPT_MS, pods
 
+KEPT = ("pod", "quota", "size")  # the state files of a pod, by what comes after its uid
+
+
+def kept(pod, kind):
+    return os.path.join(pod.node.state_directory, f"{pod.uid}.{kind}")
+
+
+def lose(pod, *kinds):
+    """Those of its state files, or all."""
+    for kind in kinds or KEPT:
+        if os.path.exists(kept(pod, kind)):
+            os.unlink(kept(pod, kind))
+
 
 @test()
 def pod_left_asleep_that_cannot_be_watched_gets_its_full_size(t):
@@ -227,12 +240,13 @@ def container_that_is_no_longer_chosen_gets_its_full_size(t, where, then):
 def pod_whose_full_size_is_lost_keeps_its_cgroups(t):
     node, pod = asleep_pod(t, {"asleep": "freeze"})
     node.doze.kill()
-    os.unlink(os.path.join(node.state_directory, f"{pod.uid}.size"))
+    lose(pod, "size", "pod")
     node.start_doze()
     wait_until(lambda: pod.quota_us() == pod.full_quota_us and not pod.is_frozen,
                "the full size of its cgroup")
     event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
     check("doze.dev/full" in event["message"], event["message"])
+    check("delete it" in event["message"], event["message"])
     equal(pod.size()[1], "10m", "the spec's limit")
     pod.expect_answer(PROMPT_MS)
 
@@ -242,8 +256,7 @@ def full_size_that_an_annotation_says_is_given_when_it_is_granted(t, is_granted)
     """The cgroups never get more than the API server allows: anybody may write an annotation."""
     node, pod = asleep_pod(t)
     node.doze.kill()
-    for name in node.state():
-        os.unlink(os.path.join(node.state_directory, name))
+    lose(pod)
     pod.annotate(full='{"app":{"request":"250m","limit":"' + ("1" if is_granted else "64") + '"}}')
     if not is_granted:
         node.server.faults.add({"method": "PATCH", "size": "up"}, 403, why="quota")
@@ -270,6 +283,174 @@ def state_that_is_damaged_loses_no_request(t, how):
     answer = pod.request()
     check(answer.is_ok, f"lost: {answer}")
     pod.until_full()
+
+
+# --- the API server is away when the next doze starts ---
+
+
+def start_without_server(node, how="SIGKILL"):
+    """Of a node whose pods sleep."""
+    node.doze.signal(getattr(signal, how))
+    node.doze.wait()
+    node.server.go_down()
+    return node.launch_doze()
+
+
+@test([("throttle", "SIGKILL", "burstable"), ("freeze", "SIGTERM", "burstable"),
+       ("throttle", "SIGTERM", "guaranteed"), ("freeze", "SIGKILL", "best_effort")])
+def sleeper_has_its_gate_and_wakes_before_the_api_server_is_back(t, depth, how, qos):
+    node, pod = asleep_pod(t, {"asleep": depth}, getattr(pods, qos)("web"))
+    size_asleep = pod.size()
+    start_without_server(node, how)
+    pod.wait_log("watching", "asleep=yes")
+    equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota")
+    wait_until(lambda: depth == "throttle" or pod.is_frozen, "as deep as it was")
+    pod.expect_answer(PROMPT_MS)
+    equal(pod.quota_us(), pod.full_quota_us, "the quota of the cgroup")
+    equal(pod.size(), size_asleep, "the spec")
+    node.server.come_back()
+    pod.until_full(limit_s=60)
+    node.doze.lines.wait("the pods of the node are known", limit_s=60)
+    pod.expect_answer(PROMPT_MS)
+    pod.wait_asleep(limit_s=60)
+
+
+@test()
+def sleeper_sleeps_on_when_the_api_server_comes_back(t):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    asked = len(node.server.requests.resizes())
+    start_without_server(node)
+    pod.wait_log("watching", "asleep=yes")
+    node.server.come_back()
+    node.doze.lines.wait("the pods of the node are known", limit_s=60)
+    equal(node.doze.lines.matching('msg="awake"'), [], "wakes")
+    equal(len(node.server.requests.resizes()), asked, "resizes")
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+
+
+@test([(True,), (False,)])
+def sleeper_that_is_deleted_while_the_api_server_is_away_is_forgotten(t, has_ended):
+    """What the kubelet has not ended yet has its CPU to end by itself."""
+    node, pod = asleep_pod(t)
+    start_without_server(node)
+    pod.wait_log("watching", "asleep=yes")
+    pod.delete(grace_s=0)
+    if has_ended:
+        pod.end()
+    node.server.come_back()
+    if not has_ended:
+        expect_full_cgroups(pod)
+        return
+    wait_until(lambda: not node.state(), "the state is gone", limit_s=60)
+
+
+@test()
+def sleeper_that_another_pod_has_replaced_is_forgotten(t):
+    node, pod = asleep_pod(t)
+    start_without_server(node)
+    pod.wait_log("watching", "asleep=yes")
+    pod.delete(grace_s=0)
+    pod.end()
+    other = node.add_pod("web", {})
+    node.server.come_back()
+    wait_until(lambda: {name.partition(".")[0] for name in node.state()} == {other.uid},
+               "the state is the other's", limit_s=60)
+    other.expect_answer(PROMPT_MS)
+    other.wait_asleep()
+    other.expect_answer(PROMPT_MS)
+
+
+@test()
+def sleeper_whose_annotations_change_while_the_api_server_is_away_goes_on_with_the_new_ones(t):
+    node, pod = asleep_pod(t)
+    start_without_server(node)
+    pod.wait_log("watching", "asleep=yes")
+    pod.annotate(enabled=None)
+    node.server.come_back()
+    pod.until_full(limit_s=60)
+    wait_until(lambda: not node.state(), "the state is gone")
+
+
+@test([("pod",), ("quota",), ("size",), ("pod", "size"), ("quota", "size")])
+def sleeper_of_which_a_part_is_lost_is_full_before_the_api_server_is_back(t, *kinds):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.kill()
+    lose(pod, *kinds)
+    node.server.go_down()
+    node.launch_doze()
+    if kinds == ("size",):  # then all is known by the others, and it sleeps on
+        pod.wait_log("watching", "asleep=yes")
+        pod.expect_answer(PROMPT_MS)
+    wait_until(lambda: (pod.quota_us(), pod.pod_quota_us()) == 2 * (pod.full_quota_us,),
+               "the full quotas")
+    if "quota" not in kinds:  # which has the weights
+        expect_full_cgroups(pod)
+    pod.expect_answer(PROMPT_MS)
+    node.server.come_back()
+    if kinds == ("pod", "size"):
+        wait_until(lambda: pod.events("CannotSleep"), "an event", limit_s=60)
+        return
+    pod.until_full(limit_s=60)
+    equal(pod.events("CannotSleep"), [], "events")
+
+
+@test([("truncated",), ("of another version",), ("of another pod",)])
+def pod_file_that_cannot_be_used_is_said(t, how):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    with open(kept(pod, "pod"), encoding="utf-8") as file:
+        text = file.read()
+    with open(kept(pod, "pod"), "w", encoding="utf-8") as file:
+        file.write({"truncated": text[:99], "of another version": text.replace("1", "2", 1),
+                    "of another pod": text.replace(pod.uid, "0000")}[how])
+    node.server.go_down()
+    doze = node.launch_doze()
+    doze.lines.wait("cannot use the state file", f"{pod.uid}.pod")
+    expect_full_cgroups(pod)
+    pod.expect_answer(PROMPT_MS)
+
+
+# --- state that is lost, with the API server there ---
+
+
+@test([("size",), ("quota",), ("pod",), ("quota", "pod"), ("quota", "size")])
+def sleeper_of_which_a_part_is_lost_is_mended(t, *kinds):
+    node, pod = asleep_pod(t, {"asleep": "freeze"})
+    node.doze.kill()
+    lose(pod, *kinds)
+    node.start_doze()
+    pod.expect_answer(PROMPT_MS)
+    pod.until_full()
+    equal(pod.events("CannotSleep"), [], "events")
+
+
+@test([(True,), (False,)])
+def cgroup_that_is_asleep_although_nothing_was_kept_gets_what_its_spec_says(t, is_ready):
+    """Frozen, it cannot answer its probes, and would never be ready again."""
+    node, pod = asleep_pod(t, {"asleep": "freeze"}, pods.best_effort("web"))
+    node.doze.kill()
+    lose(pod)
+    check(pod.is_frozen, "it was thawed")
+    if not is_ready:
+        node.server.set_ready("web", "app", False)
+    node.start_doze()
+    expect_full_cgroups(pod)
+    check(not pod.is_frozen, "still frozen")
+    pod.expect_answer(PROMPT_MS)
+
+
+@test([("burstable",), ("guaranteed",)])
+def sleeper_of_which_nothing_is_known_is_said_with_the_cure(t, qos):
+    node, pod = asleep_pod(t, {"asleep": "freeze"}, getattr(pods, qos)("web"))
+    node.doze.kill()
+    lose(pod)
+    check(pod.is_frozen, "it was thawed")
+    node.start_doze()
+    event = wait_until(lambda: pod.events("CannotSleep"), "an event")[0]
+    check("delete it" in event["message"], event["message"])
+    wait_until(lambda: not pod.is_frozen, "it is thawed")
+    check(pod.request().is_ok, "lost")
 
 
 if __name__ == "__main__":

@@ -16,13 +16,16 @@
 #include "cgroup/pod_cgroups.h"
 #include "cgroup/pod_cgroups_text.h"
 #include "grammar.h"
+#include "kube/kept_pod.h"
 
 #define ID "0123456789abcdef"
 
 static const struct grammar_rule rules[] = {
 	{ 'S',
 	  { "{\"version\":1,\"pod\":$c,\"containers\":{$l}}",
-	    "{\"version\":$v,\"pod\":$v,\"containers\":$v}", "$v", "{\"version\":1" } },
+	    "{\"version\":$v,\"pod\":$v,\"containers\":$v}", "$v", "{\"version\":1",
+	    "{\"version\":1,\"pod\":{\"metadata\":$m,\"spec\":{\"containers\":[$v]}}}" } },
+	{ 'm', { "{\"name\":\"web\",\"uid\":\"uid\"}", "{\"name\":$v,\"uid\":$v}", "$v" } },
 	{ 'l', { "\"app\":$c", "\"b\":$c,\"app\":$c", "", "\"app\":$v" } },
 	{ 'c',
 	  { "{\"id\":\"" ID "\",\"quota\":$q,\"weight\":$w}", "{\"quota\":$q}",
@@ -95,6 +98,29 @@ static struct pod_cgroups *fuzz_find(void)
 	return p;
 }
 
+/* Nothing but the text tells which containers there are. */
+static void fuzz_fill(const char *text)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *p = NULL;
+	int r = pod_cgroups_new(&p, &mounts, 10);
+
+	if (r == 0)
+		r = pod_cgroups_add_kept(p, text);
+	if (r != 0 && r != -EINVAL && r != -ENOENT)
+		abort();
+	if (r == 0 && pod_cgroups_process(p) != -ESRCH)
+		abort(); /* it has found cgroups of somebody else */
+}
+
+static void fuzz_take_pod(const char *text)
+{
+	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+	int r = kept_pod_parse(&pod, text, "uid");
+
+	if (r == 0 ? strcmp(pod->uid, "uid") != 0 || !pod->is_kept : r != -EINVAL)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct kube_sizes sizes;
@@ -111,6 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (pod_cgroups_text_has(g.out, "app") != 1)
 			abort();
 	}
+	fuzz_fill(g.out);
+	fuzz_take_pod(g.out);
 	again = pod_cgroups_format(cgroups);
 	if (again && pod_cgroups_parse(cgroups, again) == -EINVAL)
 		abort(); /* what we write we can read */

@@ -39,10 +39,11 @@
 	"}"
 #define SAVED(name, request, limit) SLEPT(name, request, limit, 1, 10)
 
-#define NOT_KNOWN(name)                                                                            \
-	"container '" name "' is asleep already, and what its full size was is not known: give "   \
-	"the pod the annotation doze.dev/full='{\"" name                                           \
-	"\":{\"request\":\"...\",\"limit\":\"...\"}}', or resize it to its full size"
+#define NOT_KNOWN(name)                                                                                \
+	"container '" name "' is asleep already, and what its full size was is not known: give "       \
+	"the pod the annotation doze.dev/full='{\"" name                                               \
+	"\":{\"request\":\"...\",\"limit\":\"...\"}}', resize it to its full size, or delete it: its " \
+	"owner makes a new one, which has it"
 
 static struct kube_pod *parse(const char *text)
 {
@@ -98,7 +99,7 @@ static const struct plan_row {
 	const char *story;
 	const char *qos, *sidecars, *containers;
 	const char *names[NAMES_MAX]; /* none: all that may sleep */
-	bool only_known;
+	bool only_known, is_kept;
 	uint32_t asleep; /* 0: 10m */
 	const char *state, *annotation;
 	const char *plan; /* or else: */
@@ -389,6 +390,23 @@ static const struct plan_row {
 	  .containers = BOX("app", "1m", "10m"),
 	  .only_known = true,
 	  .error = NOT_KNOWN("app") },
+	{ .story = "as it was kept before it fell asleep: what it fell asleep with is in the state",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "250m", "1"),
+	  .is_kept = true,
+	  .asleep = 20,
+	  .state = STATE(SLEPT("app", 300, 2000, 1, 10)),
+	  .plan = "app 300/2000 1/10" },
+	{ .story = "as it was kept, and the state is lost: it was full",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "250m", "1"),
+	  .is_kept = true,
+	  .plan = "app 250/1000 1/10" },
+	{ .story = "as it was kept, asleep already, and the state is lost",
+	  .qos = "Burstable",
+	  .containers = BOX("app", "1m", "10m"),
+	  .is_kept = true,
+	  .error = NOT_KNOWN("app") },
 };
 
 static int plan_row(struct kube_sizes *out, const struct plan_row *row,
@@ -404,6 +422,7 @@ static int plan_row(struct kube_sizes *out, const struct plan_row *row,
 	};
 	struct kube_sizes known;
 
+	pod->is_kept = row->is_kept;
 	while (choice.names_len < NAMES_MAX && row->names[choice.names_len])
 		choice.names_len++;
 	if (row->state)

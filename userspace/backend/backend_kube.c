@@ -664,15 +664,26 @@ bool backend_kube_is_full(const struct backend_kube *b)
 }
 
 int backend_kube_adopt(struct backend_kube *b, const struct kube_pod *pod,
-		       char error[KUBE_SIZE_ERROR_MAX])
+		       const struct kube_pod *kept, char error[KUBE_SIZE_ERROR_MAX])
 {
 	int r;
 
 	kube_resize_recall(&b->pod, pod->uid);
+	if (kept && !b->pod.sizes.len)
+		kube_resize_plan(&b->pod, kept, error);
 	r = kube_resize_plan(&b->pod, pod, error);
 	if (r == 0)
-		b->pod.may_be_small = !kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL);
+		b->pod.may_be_small = pod->is_kept ||
+				      !kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL);
 	return r;
+}
+
+void backend_kube_confirm(struct backend_kube *b, const struct kube_pod *pod)
+{
+	char error[KUBE_SIZE_ERROR_MAX];
+
+	if (b->phase == BACKEND_KUBE_IDLE && kube_resize_plan(&b->pod, pod, error) == 0)
+		b->pod.may_be_small = !kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL);
 }
 
 int backend_kube_prepare(struct backend_kube *b, kube_prepare_fn done, void *arg)

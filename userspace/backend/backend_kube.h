@@ -54,10 +54,18 @@ int backend_kube_prepare(struct backend_kube *b, kube_prepare_fn done, void *arg
 /*
  * Instead of preparing, for a pod that is known and a server that has pods/resize: asks nobody.
  * Whether the server allows the sizes shows when the pod first falls asleep. -EINVAL, with a
- * sentence in error, if this pod cannot be put to sleep through the server.
+ * sentence in error, if this pod cannot be put to sleep through the server; -ENODATA, if it sleeps
+ * already, and its full size is not known. kept is the pod as it was before it fell asleep, which
+ * counts if the state file is lost; or NULL.
  */
 int backend_kube_adopt(struct backend_kube *b, const struct kube_pod *pod,
-		       char error[KUBE_SIZE_ERROR_MAX]);
+		       const struct kube_pod *kept, char error[KUBE_SIZE_ERROR_MAX]);
+
+/*
+ * After the adoption of a pod that was kept (is_kept): the same pod as the server has it now, which
+ * may have its full size. While a resize is under way the server is asked anyway.
+ */
+void backend_kube_confirm(struct backend_kube *b, const struct kube_pod *pod);
 
 /* The containers that are put to sleep, once prepared or adopted. */
 const struct kube_sizes *backend_kube_sizes(const struct backend_kube *b);

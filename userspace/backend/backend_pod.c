@@ -443,5 +443,10 @@ void backend_pod_let_go(struct backend_pod *b)
 		pod_cgroups_set_full(b->cgroups);
 	backend_kube_free(&b->kube);
 	b->phase = BACKEND_POD_FULL;
-	unlink(b->settings.state_file);
+}
+
+void backend_pod_confirm(struct backend_pod *b, const struct kube_pod *pod)
+{
+	if (b->kube && b->phase == BACKEND_POD_ASLEEP)
+		backend_kube_confirm(b->kube, pod);
 }

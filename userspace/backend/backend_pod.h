@@ -24,6 +24,7 @@
 struct event_base;
 struct backend_kube;
 struct backend_pod;
+struct kube_pod;
 
 enum backend_pod_depth {
 	BACKEND_POD_THROTTLE,
@@ -66,7 +67,13 @@ void backend_pod_follow(struct backend_pod *b, const char *name, const char *id)
 /* Before doze ends and the pod stays asleep: thaws it, so that it answers, if slowly. */
 void backend_pod_leave_asleep(struct backend_pod *b);
 
-/* The pod is being deleted: full size by the cgroups, the API server is not asked any more. */
+/* As backend_kube_confirm(). */
+void backend_pod_confirm(struct backend_pod *b, const struct kube_pod *pod);
+
+/*
+ * The pod is being deleted: full size by the cgroups, the API server is not asked any more. The
+ * state file stays: the caller has others to remove as well.
+ */
 void backend_pod_let_go(struct backend_pod *b);
 
 #endif

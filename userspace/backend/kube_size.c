@@ -149,10 +149,14 @@ static int kube_size_recall(const struct kube_pod *pod, const struct kube_size *
 	return kube_size_read_recorded(pod->recorded_full, out->name, &out->full);
 }
 
-/* As an earlier doze has put it to sleep; the asleep size that is chosen now may be another. */
-static bool kube_size_is_known_asleep(const struct kube_container *c, const struct kube_size *known)
+/*
+ * As an earlier doze has put it to sleep; the asleep size that is chosen now may be another. A pod
+ * that was kept is as it was before that.
+ */
+static bool kube_size_is_known_asleep(const struct kube_pod *pod, const struct kube_container *c,
+				      const struct kube_size *known)
 {
-	return known && c->spec.limit_millicpu == known->asleep.limit_millicpu;
+	return known && (pod->is_kept || c->spec.limit_millicpu == known->asleep.limit_millicpu);
 }
 
 /* Its limit was given back, its request not yet: that request is no new full size. */
@@ -192,7 +196,7 @@ static int kube_size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 		out->full = before->full; /* its limit is granted, whoever has recorded it */
 		return 0;
 	}
-	if (kube_size_is_known_asleep(c, before)) {
+	if (kube_size_is_known_asleep(pod, c, before)) {
 		out->full = before->full;
 		out->is_recorded = before->is_recorded;
 		out->asleep = before->asleep;
@@ -204,8 +208,8 @@ static int kube_size_plan_one(struct kube_size *out, const struct kube_pod *pod,
 	snprintf(
 		error, KUBE_SIZE_ERROR_MAX,
 		"container '%s' is asleep already, and what its full size was is not known: give the "
-		"pod the annotation doze.dev/full='{\"%s\":{\"request\":\"...\",\"limit\":\"...\"}}', or "
-		"resize it to its full size",
+		"pod the annotation doze.dev/full='{\"%s\":{\"request\":\"...\",\"limit\":\"...\"}}', "
+		"resize it to its full size, or delete it: its owner makes a new one, which has it",
 		c->name, c->name);
 	return -ENODATA;
 }
@@ -224,7 +228,7 @@ static int kube_size_check_names(const struct kube_pod *pod, const struct kube_s
 	return 0;
 }
 
-static bool kube_size_is_planned(const struct kube_container *c,
+static bool kube_size_is_planned(const struct kube_pod *pod, const struct kube_container *c,
 				 const struct kube_size_choice *choice,
 				 const struct kube_sizes *known)
 {
@@ -232,7 +236,7 @@ static bool kube_size_is_planned(const struct kube_container *c,
 
 	if (choice->only_known && known && known->len)
 		return before != NULL;
-	return kube_size_is_chosen(choice, c) || kube_size_is_known_asleep(c, before);
+	return kube_size_is_chosen(choice, c) || kube_size_is_known_asleep(pod, c, before);
 }
 
 static int kube_size_plan_container(struct kube_sizes *out, const struct kube_pod *pod,
@@ -243,9 +247,9 @@ static int kube_size_plan_container(struct kube_sizes *out, const struct kube_po
 	const char *refusal = kube_size_refusal(c, choice->asleep_millicpu);
 	int r;
 
-	if (!kube_size_is_planned(c, choice, known))
+	if (!kube_size_is_planned(pod, c, choice, known))
 		return 0;
-	if (refusal && !kube_size_is_known_asleep(c, kube_size_find(known, c->name))) {
+	if (refusal && !kube_size_is_known_asleep(pod, c, kube_size_find(known, c->name))) {
 		snprintf(error, KUBE_SIZE_ERROR_MAX, "container '%s' %s", c->name, refusal);
 		return choice->names_len && !choice->only_known ? -EINVAL : 0;
 	}

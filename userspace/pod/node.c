@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/cgroup_mounts.h"
 #include "cgroup/pod_place.h"
@@ -23,6 +24,9 @@
 #include "pod/node_pod.h"
 
 #define NODE_PROBLEM_MAX 512
+
+/* An API server without an answer for so long is away. */
+#define NODE_AWAY_NS (1 * NS_PER_S)
 
 struct node_entry {
 	char uid[NODE_POD_UID_MAX];
@@ -37,6 +41,7 @@ struct node {
 	struct kube_event_sender *events;
 	struct kubelet *kubelet; /* NULL: its connections cannot be known */
 	struct pod_watch *watch;
+	struct timer *away; /* until the first list */
 	struct node_pod_shared shared;
 	struct node_entry *entries;
 	int lock_fd; /* on the state directory; -1: not locked */
@@ -93,6 +98,13 @@ static void node_on_put(void *arg, struct kube_pod *pod)
 		kube_pod_free(&pod);
 }
 
+static void node_drop(struct node *n, struct node_entry *entry)
+{
+	HASH_DEL(n->entries, entry);
+	node_pod_free(&entry->pod);
+	free(entry);
+}
+
 static void node_on_gone(void *arg, const char *uid)
 {
 	struct node *n = arg;
@@ -101,46 +113,96 @@ static void node_on_gone(void *arg, const char *uid)
 	HASH_FIND_STR(n->entries, uid, entry);
 	if (!entry)
 		return;
-	HASH_DEL(n->entries, entry);
 	node_pod_forget(entry->pod);
-	node_pod_free(&entry->pod);
-	free(entry);
+	node_drop(n, entry);
 }
 
-/* --- state files of pods that are gone --- */
+/* --- state files --- */
 
-/*
- * Whether it is UID.size or UID.quota of a pod that is no longer there. The pod's cgroup has to be
- * gone as well: the list of another node, or of another cluster, is no reason to forget what full
- * is.
- */
-static bool node_is_orphan(struct node *n, const char *file)
+/* The uid of UID.size, UID.quota or UID.pod. False: it is another file. */
+static bool node_is_state(const char *file, char uid[NODE_POD_UID_MAX])
 {
 	const char *dot = strrchr(file, '.');
-	char uid[NODE_POD_UID_MAX];
-	struct node_entry *entry;
 
-	if (!dot || (strcmp(dot, ".size") != 0 && strcmp(dot, ".quota") != 0) ||
-	    (size_t)(dot - file) >= sizeof(uid))
+	if (!dot ||
+	    (strcmp(dot, ".size") != 0 && strcmp(dot, ".quota") != 0 && strcmp(dot, ".pod") != 0))
+		return false;
+	if (dot == file || (size_t)(dot - file) >= NODE_POD_UID_MAX)
 		return false;
 	memcpy(uid, file, (size_t)(dot - file));
 	uid[dot - file] = '\0';
-	HASH_FIND_STR(n->entries, uid, entry);
-	return !entry && !pod_place_has_pod(n->mounts.controls[CGROUP_CPU].point, uid);
+	return true;
 }
 
-static void node_forget_orphans(struct node *n)
+typedef void (*node_state_fn)(struct node *n, int dir_fd, const char *file, const char *uid);
+
+static void node_each_state(struct node *n, node_state_fn fn)
 {
-	const char *path = n->settings.config->state_dir;
-	DIR *dir = opendir(path);
+	DIR *dir = opendir(n->settings.config->state_dir);
+	char uid[NODE_POD_UID_MAX];
 	struct dirent *file;
 
 	while (dir && (file = readdir(dir))) {
-		if (node_is_orphan(n, file->d_name))
-			unlinkat(dirfd(dir), file->d_name, 0);
+		if (node_is_state(file->d_name, uid))
+			fn(n, dirfd(dir), file->d_name, uid);
 	}
 	if (dir)
 		closedir(dir);
+}
+
+static void node_adopt(struct node *n, int dir_fd, const char *file, const char *uid)
+{
+	struct node_entry *entry;
+
+	(void)dir_fd;
+	(void)file;
+	HASH_FIND_STR(n->entries, uid, entry);
+	if (entry)
+		return; /* another file has told of it */
+	entry = node_add(n, uid);
+	if (entry)
+		node_pod_adopt(entry->pod);
+}
+
+static bool node_has_cgroup(const struct node *n, const char *uid)
+{
+	return pod_place_has_pod(n->mounts.controls[CGROUP_CPU].point, uid);
+}
+
+/*
+ * Of a pod that is no longer there. Its cgroup has to be gone as well: the list of another node, or
+ * of another cluster, is no reason to forget what full is.
+ */
+static void node_forget_orphan(struct node *n, int dir_fd, const char *file, const char *uid)
+{
+	struct node_entry *entry;
+
+	HASH_FIND_STR(n->entries, uid, entry);
+	if (!entry && !node_has_cgroup(n, uid))
+		unlinkat(dir_fd, file, 0);
+}
+
+/* The list does not have what was adopted. */
+static void node_drop_unconfirmed(struct node *n)
+{
+	struct node_entry *entry, *next;
+
+	HASH_ITER(hh, n->entries, entry, next)
+	{
+		if (!node_pod_is_unconfirmed(entry->pod))
+			continue;
+		node_pod_abandon(entry->pod);
+		node_drop(n, entry);
+	}
+}
+
+static void node_on_away(void *arg)
+{
+	struct node *n = arg;
+	struct node_entry *entry;
+
+	for (entry = n->entries; entry; entry = entry->hh.next)
+		node_pod_fill(entry->pod);
 }
 
 /* daemon.problem points to it: readiness says so (report/server.h). */
@@ -158,7 +220,9 @@ static void node_on_listed(void *arg)
 	struct node *n = arg;
 
 	*n->problem = '\0';
-	node_forget_orphans(n);
+	timer_stop(n->away);
+	node_drop_unconfirmed(n);
+	node_each_state(n, node_forget_orphan);
 	if (n->has_listed)
 		return;
 	n->has_listed = true;
@@ -257,6 +321,12 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.woke = node_on_woke,
 		.arg = n,
 	};
+	n->away = timer_new(daemon->base, node_on_away, n);
+	if (!n->away)
+		return log_err(-ENOMEM, "cannot watch the node");
+	/* The gate first: the API server may be away. */
+	node_each_state(n, node_adopt);
+	timer_in_ns(n->away, NODE_AWAY_NS);
 	return pod_watch_new(&n->watch, daemon->base, kube, &watch_settings);
 }
 
@@ -284,6 +354,7 @@ void node_stop(struct node *n, bool wakes)
 	struct node_entry *entry, *next;
 
 	pod_watch_free(&n->watch);
+	timer_stop(n->away);
 	n->shared.uninstalls |= wakes; /* a pod that is mended from now on is not seated */
 	HASH_ITER(hh, n->entries, entry, next)
 	{
@@ -309,6 +380,7 @@ void node_free(struct node **n)
 	if (!*n)
 		return;
 	pod_watch_free(&(*n)->watch);
+	timer_free(&(*n)->away);
 	HASH_ITER(hh, (*n)->entries, entry, next)
 	{
 		HASH_DEL((*n)->entries, entry);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pods of one node: those that the API server tells of, each a node_pod; and which of them wake
- * together.
+ * The pods of one node: those of which an earlier doze has kept something, and those that the API
+ * server tells of, each a node_pod; and which of them wake together.
  */
 #ifndef DOZE_NODE_H
 #define DOZE_NODE_H

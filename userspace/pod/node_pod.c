@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "backend/backend_pod.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/pod_place.h"
+#include "kube/kept_pod.h"
 #include "pod/node_plan.h"
 #include "pod/pod_seat.h"
 #include "pod/pod_size.h"
@@ -40,7 +42,10 @@ struct node_pod {
 	char *namespace, *name, *full_name; /* "namespace/name" */
 	char *fingerprint;		    /* of the pod that is seated, or was refused */
 	char *told;			    /* the last event's message: it is not sent twice */
-	char *spec_file, *quota_file;	    /* in the state directory */
+	char *spec_file, *quota_file;	    /* in the state directory, as pod/pod_size.h has them */
+	char *pod_file;
+	bool is_unconfirmed; /* the API server has not told of it yet; this doze found what was kept
+			      */
 	struct config config;
 	struct pod_seat seat;
 	struct backend_pod *backend;
@@ -70,7 +75,8 @@ static void node_pod_tell(void *arg, const char *reason, const char *message)
 		return;
 	free(np->told);
 	np->told = strdup(message);
-	kube_event_send(np->shared->events, &event);
+	if (!np->is_unconfirmed) /* else it is told again when it is confirmed */
+		kube_event_send(np->shared->events, &event);
 }
 
 static void node_pod_refuse(struct node_pod *np, const char *reason, const char *message)
@@ -116,7 +122,8 @@ int node_pod_new(struct node_pod **out, const struct node_pod_shared *shared, co
 	if (!node_pod_is_uid(uid))
 		return log_err(-EINVAL, "'%s' is not the uid of a pod", uid);
 	if (!np || asprintf(&np->spec_file, "%s/%s.size", directory, uid) < 0 ||
-	    asprintf(&np->quota_file, "%s/%s.quota", directory, uid) < 0)
+	    asprintf(&np->quota_file, "%s/%s.quota", directory, uid) < 0 ||
+	    asprintf(&np->pod_file, "%s/%s.pod", directory, uid) < 0)
 		return log_err(-ENOMEM, "cannot take a pod in");
 	np->shared = shared;
 	snprintf(np->uid, sizeof(np->uid), "%s", uid);
@@ -157,21 +164,41 @@ void node_pod_free(struct node_pod **np)
 	free((*np)->told);
 	free((*np)->spec_file);
 	free((*np)->quota_file);
+	free((*np)->pod_file);
 	free(*np);
 	*np = NULL;
 }
 
 /* --- what is kept of it --- */
 
-static bool node_pod_is_kept(const struct node_pod *np)
+/* Whether it was put to sleep, and its full size was not seen since. */
+static bool node_pod_has_slept(const struct node_pod *np)
 {
 	return access(np->quota_file, F_OK) == 0;
+}
+
+/* One file may be lost, and the other two tell. */
+static bool node_pod_is_kept(const struct node_pod *np)
+{
+	return node_pod_has_slept(np) || access(np->spec_file, F_OK) == 0 ||
+	       access(np->pod_file, F_OK) == 0;
 }
 
 static void node_pod_drop_kept(const struct node_pod *np)
 {
 	unlink(np->quota_file);
 	unlink(np->spec_file);
+	unlink(np->pod_file);
+}
+
+/* Not synced: after a crash of the machine none of its processes sleeps. */
+static void node_pod_keep(const struct node_pod *np, const struct kube_pod *pod)
+{
+	_cleanup_(freep) char *text = kept_pod_format(pod, CONFIG_ANNOTATION_PREFIX);
+	int r = text ? file_replace_unsynced(np->pod_file, text) : -ENOMEM;
+
+	if (r < 0)
+		log_err(r, "cannot write the state file '%s'", np->pod_file);
 }
 
 /* --- leaving --- */
@@ -229,12 +256,17 @@ static void node_pod_on_poll(struct node_pod *np)
 		node_pod_take(np, next);
 }
 
-/* Its backend goes on until the size is full, and then it may come in again, as next. */
+/*
+ * Its backend goes on until the size is full, and then it may come in again, as next; but not as it
+ * was kept: only the API server knows how it is by then.
+ */
 static void node_pod_leave(struct node_pod *np, struct kube_pod *next)
 {
 	struct backend *backend = backend_pod_as_backend(np->backend);
 	bool has_target = np->seat.target;
 
+	if (next && next->is_kept)
+		kube_pod_free(&next);
 	kube_pod_free(&np->next);
 	np->next = next;
 	if (next)
@@ -258,15 +290,20 @@ static void node_pod_forget_next(struct node_pod *np)
 }
 
 /* The kubelet resizes no pod that is going or has ended: only its cgroups are written. */
-void node_pod_forget(struct node_pod *np)
+static void node_pod_let_go(struct node_pod *np)
 {
 	if (np->backend)
 		backend_pod_let_go(np->backend);
 	pod_seat_close(&np->seat);
 	node_pod_forget_next(np);
 	node_pod_free_backend(np);
-	node_pod_drop_kept(np);
 	np->state = NODE_POD_OUT;
+}
+
+void node_pod_forget(struct node_pod *np)
+{
+	node_pod_let_go(np);
+	node_pod_drop_kept(np);
 }
 
 /* --- coming in --- */
@@ -286,6 +323,7 @@ static int node_pod_find_size(struct node_pod *np, struct pod_size *size,
 		.full_name = np->full_name,
 		.spec_file = np->spec_file,
 		.quota_file = np->quota_file,
+		.pod_file = np->pod_file,
 		.restarted = node_pod_on_restarted,
 		.problem = node_pod_tell,
 		.arg = np,
@@ -319,6 +357,8 @@ static int node_pod_sit(struct node_pod *np, const struct kube_pod *pod,
 	if (r < 0)
 		return r;
 	np->state = NODE_POD_SEATED;
+	if (!pod->is_kept)
+		node_pod_keep(np, pod);
 	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", np->full_name,
 		 np->seat.spec.config.ports[0].port, (int)size->pid,
 		 size->is_asleep ? "yes" : "no");
@@ -345,6 +385,12 @@ static bool node_pod_is_ending(const struct kube_pod *pod)
 	return pod->is_terminating || pod->has_ended;
 }
 
+/* An error about the pod itself, as opposed to one that may be over the next time. */
+static bool node_pod_is_final(int r)
+{
+	return r == -EINVAL || r == -ENODATA || r == -EALREADY;
+}
+
 /* Takes over pod and what plan points to; plan's own memory stays the caller's. */
 static void node_pod_come_in(struct node_pod *np, struct kube_pod *pod, struct node_plan *plan)
 {
@@ -365,15 +411,14 @@ static void node_pod_come_in(struct node_pod *np, struct kube_pod *pod, struct n
 		if (r == 0)
 			return;
 	}
-	if (r < 0 && !node_pod_is_ending(pod))
+	if (r < 0 && r != -EALREADY && !node_pod_is_ending(pod))
 		node_pod_refuse(np, "CannotSleep", error);
 	if (np->backend && size.may_be_small) {
 		node_pod_leave(np, TAKE_PTR(owned)); /* it sleeps, and has no gate to wake it */
 		return;
 	}
 	node_pod_free_backend(np);
-	/* -EINVAL and -ENODATA are about the pod itself; all else may be different next time. */
-	if (r < 0 && r != -EINVAL && r != -ENODATA) {
+	if (r < 0 && !node_pod_is_final(r)) {
 		np->next = TAKE_PTR(owned);
 		node_pod_wait(np, &np->retry_ns, NODE_POD_RETRY_MAX_NS);
 	}
@@ -405,11 +450,19 @@ static void node_pod_note_fingerprint(struct node_pod *np, const struct kube_pod
 	np->fingerprint = fingerprint;
 }
 
+/* It is not ready: perhaps because it sleeps, and nobody is left who knows. */
+static bool node_pod_must_be_mended(const struct node_pod *np, const struct kube_pod *pod,
+				    const struct node_plan *plan, bool is_first)
+{
+	return node_pod_is_kept(np) ||
+	       (is_first && pod_size_looks_asleep(np->shared->mounts, pod, plan));
+}
+
 /* OUT: the pod is the callee's. */
 static void node_pod_take(struct node_pod *np, struct kube_pod *pod)
 {
 	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
-	bool is_kept = node_pod_is_kept(np);
+	bool is_first = !np->fingerprint;
 
 	if (!plan) {
 		kube_pod_free(&pod);
@@ -419,9 +472,10 @@ static void node_pod_take(struct node_pod *np, struct kube_pod *pod)
 	node_plan_read(plan, pod, np->shared->defaults);
 	if (plan->wish == NODE_PLAN_REFUSE)
 		node_pod_refuse(np, "InvalidAnnotation", plan->error);
-	if (plan->wish == NODE_PLAN_SEAT || (plan->wish == NODE_PLAN_WAIT && is_kept))
+	if (plan->wish == NODE_PLAN_SEAT ||
+	    (plan->wish == NODE_PLAN_WAIT && node_pod_must_be_mended(np, pod, plan, is_first)))
 		node_pod_come_in(np, pod, plan);
-	else if (is_kept)
+	else if (node_pod_is_kept(np))
 		node_pod_mend(np, pod);
 	else
 		kube_pod_free(&pod);
@@ -432,11 +486,61 @@ static void node_pod_end(struct node_pod *np, struct kube_pod *pod)
 {
 	if (np->backend)
 		node_pod_follow(np, pod);
-	if (np->state == NODE_POD_OUT && node_pod_is_kept(np))
+	if (np->state == NODE_POD_OUT && node_pod_has_slept(np))
 		node_pod_mend(np, pod); /* what is asleep is found first */
 	else
 		kube_pod_free(&pod);
 	node_pod_forget(np);
+}
+
+/* --- the pod as it was kept --- */
+
+void node_pod_adopt(struct node_pod *np)
+{
+	struct kube_pod *pod = NULL;
+
+	np->is_unconfirmed = true;
+	if (pod_size_read_kept(&pod, np->pod_file, np->uid) == 0)
+		node_pod_put(np, pod);
+}
+
+/* The first time that the API server tells of it. What was said until then had no event. */
+static void node_pod_confirm(struct node_pod *np, const struct kube_pod *pod)
+{
+	np->is_unconfirmed = false;
+	free(TAKE_PTR(np->told));
+	if (np->state == NODE_POD_SEATED)
+		backend_pod_confirm(np->backend, pod);
+}
+
+bool node_pod_is_unconfirmed(const struct node_pod *np)
+{
+	return np->is_unconfirmed;
+}
+
+void node_pod_fill(struct node_pod *np)
+{
+	int r;
+
+	if (!np->is_unconfirmed || np->state != NODE_POD_OUT || !node_pod_is_kept(np))
+		return;
+	r = pod_size_fill_kept(np->shared->mounts, np->quota_file);
+	if (r == 0)
+		log_warn("a pod that sleeps cannot be watched before the API server tells of it: "
+			 "its cgroups have their full size",
+			 "pod=%s uid=%s", np->full_name ? np->full_name : "", np->uid);
+	else if (r != -ENOENT)
+		log_err(r,
+			"what was kept in '%s' cannot be used: if the pod '%s' sleeps, it does so "
+			"until the API server tells of it, or until it is deleted, and its owner "
+			"makes a new one",
+			np->quota_file, np->full_name ? np->full_name : np->uid);
+}
+
+void node_pod_abandon(struct node_pod *np)
+{
+	node_pod_fill(np);
+	node_pod_let_go(np);
 }
 
 void node_pod_put(struct node_pod *np, struct kube_pod *pod)
@@ -447,6 +551,8 @@ void node_pod_put(struct node_pod *np, struct kube_pod *pod)
 		kube_pod_free(&pod);
 		return;
 	}
+	if (np->is_unconfirmed && !pod->is_kept)
+		node_pod_confirm(np, pod);
 	if (node_pod_is_ending(pod)) {
 		node_pod_end(np, pod);
 		return;
@@ -468,7 +574,7 @@ void node_pod_put(struct node_pod *np, struct kube_pod *pod)
 /* It was put to sleep, and cannot be reached yet: its containers are between two starts. */
 static bool node_pod_waits_to_mend(const struct node_pod *np)
 {
-	return np->state == NODE_POD_OUT && np->next && node_pod_is_kept(np);
+	return np->state == NODE_POD_OUT && np->next && node_pod_has_slept(np);
 }
 
 void node_pod_stop(struct node_pod *np, bool wakes)

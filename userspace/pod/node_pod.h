@@ -9,8 +9,9 @@
  *    '--- LEAVING <----'       no gate; until its cgroups and the API server have its full size
  *
  * A pod that an earlier doze left asleep is SEATED asleep if nothing has happened to it since, and
- * else LEAVING first. A pod that is refused for a reason that may pass is tried again, in pauses
- * that grow.
+ * else LEAVING first. That doze has kept it (kube/kept_pod.h), so that it is SEATED before the API
+ * server tells of it; once that does, the pod goes on as the server has it. A pod that is refused
+ * for a reason that may pass is tried again, in pauses that grow.
  */
 #ifndef DOZE_NODE_POD_H
 #define DOZE_NODE_POD_H
@@ -51,6 +52,28 @@ void node_pod_free(struct node_pod **np);
 
 /* The pod as it is now; it is the callee's. */
 void node_pod_put(struct node_pod *np, struct kube_pod *pod);
+
+/*
+ * Instead of a first node_pod_put(), and before one: an earlier doze has kept something of this
+ * pod, and the API server has not told of it yet. If it is asleep and all is known of it, the gate
+ * goes in front of it; else it gets its full size, as far as that can be told.
+ */
+void node_pod_adopt(struct node_pod *np);
+
+/* Whether it was adopted, and not put since. */
+bool node_pod_is_unconfirmed(const struct node_pod *np);
+
+/*
+ * The API server is away. A pod that sleeps and could not be adopted has no gate, so that its
+ * cgroups are given their full size.
+ */
+void node_pod_fill(struct node_pod *np);
+
+/*
+ * The API server does not have this pod, and it has cgroups here: perhaps it is going, perhaps that
+ * server is another cluster's. Its cgroups get their full size; what was kept of it stays.
+ */
+void node_pod_abandon(struct node_pod *np);
 
 /* The pod is gone, and so is everything that was kept of it. */
 void node_pod_forget(struct node_pod *np);

@@ -14,6 +14,7 @@
 #include "cgroup/pod_cgroups.h"
 #include "cgroup/pod_cgroups_text.h"
 #include "cgroup/pod_place.h"
+#include "kube/kept_pod.h"
 
 struct pod_size_search {
 	const struct pod_size_settings *settings;
@@ -21,8 +22,9 @@ struct pod_size_search {
 	const struct node_plan *plan;
 	struct pod_size *out;
 	char *error;   /* POD_SIZE_ERROR_MAX */
-	bool was_kept; /* an earlier doze has put the pod to sleep, or was about to */
+	bool was_kept; /* an earlier doze has frozen it, or kept that it slept or was about to */
 	char *kept;    /* what it kept of the cgroups; NULL: nothing, or it cannot be read */
+	struct kube_pod *kept_pod; /* the pod as it kept it; NULL likewise */
 	struct pod_cgroups *cgroups;
 	struct backend_kube *kube; /* NULL: the API server cannot resize the pod */
 };
@@ -30,6 +32,7 @@ struct pod_size_search {
 static void pod_size_end_search(struct pod_size_search *s)
 {
 	free(s->kept);
+	kube_pod_free(&s->kept_pod);
 	pod_cgroups_free(&s->cgroups);
 	backend_kube_free(&s->kube);
 }
@@ -53,6 +56,33 @@ void pod_size_plan_kept(struct node_plan *plan, const struct kube_pod *pod, cons
 		if (r < 0 ? *c->container_id && !c->is_sidecar : r)
 			plan->containers[plan->containers_len++] = c;
 	}
+}
+
+int pod_size_read_kept(struct kube_pod **out, const char *pod_file, const char *uid)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = file_read(pod_file, &text);
+
+	if (r == 0)
+		r = kept_pod_parse(out, text, uid);
+	if (r < 0 && r != -ENOENT)
+		log_warn_err(r, "cannot use the state file '%s': the API server tells", pod_file);
+	return r;
+}
+
+int pod_size_fill_kept(const struct cgroup_mounts *mounts, const char *quota_file)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
+	_cleanup_(freep) char *text = NULL;
+	int r = file_read(quota_file, &text);
+
+	if (r == 0)
+		r = pod_cgroups_new(&cgroups, mounts, KUBE_SIZE_EXEC_MILLICPU);
+	if (r == 0)
+		r = pod_cgroups_add_kept(cgroups, text);
+	if (r == 0)
+		r = pod_cgroups_parse(cgroups, text);
+	return r < 0 ? r : pod_cgroups_set_full(cgroups);
 }
 
 /* --- the cgroups --- */
@@ -126,6 +156,50 @@ static void pod_size_recall(struct pod_size_search *s)
 	s->out->pid = pod_cgroups_process(s->cgroups);
 }
 
+static bool pod_size_is_more(int64_t limit_millicpu, int64_t than_millicpu)
+{
+	return limit_millicpu == KUBE_CPU_NONE || limit_millicpu > than_millicpu;
+}
+
+/*
+ * Whether the kubelet has given a container more than its cgroup has: doze has made it smaller. A
+ * limit that is no more than the asleep size tells nothing.
+ */
+static bool pod_size_is_throttled(const struct pod_cgroups *cgroups, const struct kube_pod *pod,
+				  int64_t asleep_millicpu)
+{
+	for (size_t i = 0; i < pod->containers_len; i++) {
+		const struct kube_container *c = &pod->containers[i];
+
+		if (pod_size_is_more(c->spec.limit_millicpu, asleep_millicpu) &&
+		    pod_size_is_more(c->actual.limit_millicpu, asleep_millicpu) &&
+		    pod_cgroups_is_asleep(cgroups, c->name))
+			return true;
+	}
+	return false;
+}
+
+bool pod_size_looks_asleep(const struct cgroup_mounts *mounts, const struct kube_pod *pod,
+			   const struct node_plan *plan)
+{
+	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
+	char id[POD_PLACE_ID_MAX];
+
+	if (pod_cgroups_new(&cgroups, mounts, plan->config.asleep_millicpu) < 0)
+		return false;
+	for (size_t i = 0; i < plan->containers_len; i++) {
+		const struct kube_container *c = plan->containers[i];
+
+		if (pod_place_id(c->container_id, id) < 0 ||
+		    pod_cgroups_add(cgroups, c->name, id) < 0)
+			continue;
+		if (c->spec.limit_millicpu == plan->config.asleep_millicpu)
+			return true;
+	}
+	return pod_cgroups_is_any_freezing(cgroups) ||
+	       pod_size_is_throttled(cgroups, pod, plan->config.asleep_millicpu);
+}
+
 static bool pod_size_is_pod_known(const struct pod_size_search *s, const struct kube_sizes *sizes)
 {
 	for (size_t i = 0; i < s->pod->containers_len; i++) {
@@ -186,7 +260,7 @@ static int pod_size_adopt(struct pod_size_search *s, bool only_known,
 		snprintf(error, POD_SIZE_ERROR_MAX, "no memory");
 		return r;
 	}
-	r = backend_kube_adopt(s->kube, s->pod, error);
+	r = backend_kube_adopt(s->kube, s->pod, s->kept_pod, error);
 	if (r < 0)
 		backend_kube_free(&s->kube);
 	return r;
@@ -249,7 +323,9 @@ static int pod_size_make_backend(struct pod_size_search *s)
 	};
 	int r;
 
-	s->out->may_be_small = s->was_kept || (s->kube && !backend_kube_is_full(s->kube));
+	s->out->may_be_small = s->was_kept || (s->kube && !backend_kube_is_full(s->kube)) ||
+			       pod_size_is_throttled(s->cgroups, s->pod,
+						     s->settings->config->asleep_millicpu);
 	if (s->out->may_be_small)
 		pod_size_derive_full(s);
 	r = backend_pod_new(&s->out->backend, s->settings->base, TAKE_PTR(s->cgroups),
@@ -277,7 +353,13 @@ int pod_size_find(struct pod_size *out, const struct pod_size_settings *settings
 	s.was_kept = r != -ENOENT;
 	if (r < 0 && r != -ENOENT)
 		log_err(r, "cannot read the state file '%s'", settings->quota_file);
+	if (!pod->is_kept)
+		pod_size_read_kept(&s.kept_pod, settings->pod_file, pod->uid);
 	r = pod_size_find_cgroups(&s);
+	s.was_kept |= r == 0 && pod_cgroups_is_any_freezing(s.cgroups);
+	if (r == 0 && pod->is_kept && !s.was_kept &&
+	    !pod_size_is_throttled(s.cgroups, pod, settings->config->asleep_millicpu))
+		return -EALREADY;
 	if (r == 0) {
 		pod_size_recall(&s);
 		r = pod_size_find_spec(&s);

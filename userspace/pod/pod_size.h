@@ -25,7 +25,8 @@ struct pod_size_settings {
 	struct watchdog *watchdog;
 	const struct config *config; /* of the pod */
 	const char *namespace, *name, *full_name;
-	const char *spec_file, *quota_file; /* what an earlier doze kept, of spec and cgroups */
+	/* What an earlier doze kept: of the spec, of the cgroups, and of the pod as a whole. */
+	const char *spec_file, *quota_file, *pod_file;
 	/* As backend/backend_kube.h and backend/backend_pod.h have them. */
 	void (*restarted)(void *arg);
 	void (*problem)(void *arg, const char *reason, const char *message);
@@ -42,8 +43,9 @@ struct pod_size {
 };
 
 /*
- * The plan has the containers that are to sleep. -errno with a sentence in error: -EINVAL and
- * -ENODATA are about the pod itself, another may pass.
+ * The plan has the containers that are to sleep. -EALREADY: a pod as an earlier doze has kept it,
+ * which is awake. Else -errno with a sentence in error: -EINVAL and -ENODATA are about the pod
+ * itself, another may pass.
  */
 int pod_size_find(struct pod_size *out, const struct pod_size_settings *settings,
 		  const struct kube_pod *pod, const struct node_plan *plan,
@@ -54,5 +56,22 @@ int pod_size_find(struct pod_size *out, const struct pod_size_settings *settings
  * read: those that sleep when nobody has chosen any.
  */
 void pod_size_plan_kept(struct node_plan *plan, const struct kube_pod *pod, const char *quota_file);
+
+/*
+ * Whether a container of the plan is smaller than it should be, or frozen, as its cgroup and its
+ * spec say: for a pod of which no earlier doze has kept anything.
+ */
+bool pod_size_looks_asleep(const struct cgroup_mounts *mounts, const struct kube_pod *pod,
+			   const struct node_plan *plan);
+
+/* The pod as an earlier doze has kept it; the caller frees *out. -ENOENT, or -errno, logged. */
+int pod_size_read_kept(struct kube_pod **out, const char *pod_file, const char *uid);
+
+/*
+ * Gives a pod of which nothing else is known its full size, by what an earlier doze has kept of its
+ * cgroups. -ENOENT: nothing was kept, or no container of it is there; -EINVAL: it cannot be read;
+ * -errno.
+ */
+int pod_size_fill_kept(const struct cgroup_mounts *mounts, const char *quota_file);
 
 #endif
