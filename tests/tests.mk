@@ -52,6 +52,12 @@ soak: deps ## ten minutes of probes against sleeping pods
 	@$(MAKE) --no-print-directory doze >/dev/null
 	@python3 tests/bench/soak_probes.py
 
+.PHONY: differential
+differential: deps ## the same client's view with and without doze, of real servers (installs them)
+	@tests/differential/install.sh
+	@$(MAKE) --no-print-directory doze >/dev/null
+	@tests/run.py tests/differential/differential.py
+
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory $(FUZZERS) >/dev/null
 	@tests/fuzz/run.sh fuzz $(FUZZ_SECONDS) $(FUZZERS)

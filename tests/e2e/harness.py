@@ -59,13 +59,13 @@ def equal(got, wanted, what):
         raise Failure(f"{what}: got {got!r}, wanted {wanted!r}")
 
 
-def wait_until(condition, what, limit_s=EVENT_LIMIT_S):
+def wait_until(condition, what, limit_s=EVENT_LIMIT_S, pause_s=0.005):
     """The first true value of condition()."""
     until_s = time.monotonic() + limit_s
     while not (value := condition()):
         if time.monotonic() > until_s:
             raise Failure(f"not within {limit_s} s: {what}")
-        time.sleep(0.005)
+        time.sleep(pause_s)
     return value
 
 
