@@ -328,6 +328,7 @@ class Node:
         self.namespace, self.client = f"{self.tag}-node", f"{self.tag}-client"
         self.directory = tempfile.mkdtemp(prefix=self.tag + "-")
         self.state_directory = os.path.join(self.directory, "state")
+        self._socket = os.path.join(self.directory, "doze.sock")
         self.roots = [os.path.join(h, self.tag) for h in hierarchies()]
         self.version = 2 if len(self.roots) == 1 else 1
         self.pods, self._next_pod = [], 0
@@ -454,7 +455,7 @@ class Node:
                      **self.server.environment(), "NODE_NAME": NODE,
                      "DOZE_SERVICE_ACCOUNT_DIR": self.server.account_directory,
                      "DOZE_STATE_DIR": self.state_directory,
-                     "DOZE_SOCKET": os.path.join(self.directory, "doze.sock"), **changes}
+                     "DOZE_SOCKET": self._socket, **changes}
         return {name: value for name, value in variables.items() if value is not None}
 
     def _make_doze(self, *flags, level="debug", wrap=(), **changes):
@@ -490,6 +491,17 @@ class Node:
         """The names of the files that doze keeps."""
         return sorted(os.listdir(self.state_directory)) if os.path.isdir(self.state_directory) \
             else []
+
+    def status(self, *flags):
+        """What doze status tells."""
+        return subprocess.run([doze_binary(), "status", *flags, self._socket], check=True,
+                              text=True, stdout=subprocess.PIPE).stdout
+
+    def metrics(self):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(self._socket)
+            sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
 
     def report(self):
         lines = []

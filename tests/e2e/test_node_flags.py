@@ -4,13 +4,12 @@
 
 usage: test_node_flags.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
-import os
-import subprocess
+import json
 
 import node as nodes
 from harness import check, equal, main, test
-from node import PodPath, make_node
-from pod import PROMPT_MS
+from node import PodPath, make_node, wait_until
+from pod import PROMPT_MS, pods
 from probers import HttpProbe
 
 
@@ -68,11 +67,43 @@ def status_tells_of_each_pod(t):
     node.start_doze()
     first.wait_asleep()
     second.wait_log("watching")
-    socket = os.path.join(node.directory, "doze.sock")
-    told = subprocess.run([nodes.doze_binary(), "status", socket], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
+    told = node.status()
     for text in ("default/web", "asleep", "default/api", "awake"):
         check(text in told, f"'{text}' is not told:\n{told}")
+
+
+def crowded(name, annotations):
+    """With more containers than doze takes, and no process."""
+    pod = pods.burstable(name)
+    first = pod["spec"]["containers"][0]
+    pod["metadata"]["annotations"] = annotations
+    pod["spec"]["containers"] += [{**first, "name": f"c{n}"} for n in range(256)]
+    return pod
+
+
+@test()
+def status_tells_which_pods_are_left_alone_and_why(t):
+    node = make_node(t)
+    wrong = node.add_pod("wrong", {"idle-after": "soon"})
+    node.server.add_pod(crowded("crowd", {"doze.dev/enabled": "true"}))
+    node.server.add_pod(crowded("not-ours", {"example.com/a": '"doze.dev/enabled":"true"'}))
+    uid = node.server.pod("crowd")["metadata"]["uid"]
+    node.start_doze()
+    wait_until(lambda: [e for e in node.server.store.list("events")
+                        if e["involvedObject"]["uid"] == uid and e["reason"] == "Unreadable"
+                        and "more than 256 containers" in e["message"]], "an event")
+    why = "it has more than 256 containers"
+    told = node.status()
+    check(f"default/crowd: left alone: {why}" in told, told)
+    check("default/wrong: left alone: doze.dev/idle-after: 'soon'" in told, told)
+    check("not-ours" not in told, told)
+    refused = {one["pod"]: one["reason"] for one in json.loads(node.status("--json"))["refused"]}
+    equal(refused, {"default/wrong": "InvalidAnnotation", "default/crowd": "Unreadable"}, "JSON")
+    check('doze_pods_refused{reason="Unreadable"} 1\n' in node.metrics(), node.metrics())
+    wrong.annotate(idle_after="300ms")
+    wrong.wait_asleep()
+    node.server.delete_pod("crowd", grace_s=0)
+    wait_until(lambda: "left alone" not in node.status(), "none is left alone")
 
 
 if __name__ == "__main__":

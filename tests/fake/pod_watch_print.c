@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Prints what pod_watch tells, for tests/fake/test_pod_watch.py: "put NAME VERSION", "gone UID",
- * "listed". Ends with its stdin.
+ * "unreadable NAME WHY", "listed". Ends with its stdin.
  *
  *	usage: pod_watch_print KUBECONFIG NODE [SILENCE_MS [DEAD_S]]
  *
@@ -31,6 +31,12 @@ static void on_gone(void *arg, const char *uid)
 {
 	(void)arg;
 	printf("gone %s\n", uid);
+}
+
+static void on_unreadable(void *arg, const struct pod_watch_unreadable *pod)
+{
+	(void)arg;
+	printf("unreadable %s %s\n", pod->name->name, pod->why);
 }
 
 static void on_refused(void *arg, const char *why)
@@ -69,7 +75,11 @@ int main(int argc, char **argv)
 	struct event_base *base = event_base_new();
 	struct event *ends = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_stdin, base);
 	struct pod_watch_settings settings = {
-		.put = on_put, .gone = on_gone, .listed = on_listed, .refused = on_refused
+		.put = on_put,
+		.gone = on_gone,
+		.unreadable = on_unreadable,
+		.listed = on_listed,
+		.refused = on_refused,
 	};
 	struct kube_access access = { 0 };
 	char error[KUBE_ERROR_MAX] = "";

@@ -188,6 +188,13 @@ def big(name, size):
     return pod
 
 
+def crowded(name, containers=257):
+    pod = pods.burstable(name)
+    first = pod["spec"]["containers"][0]
+    pod["spec"]["containers"] += [{**first, "name": f"c{n}"} for n in range(1, containers)]
+    return pod
+
+
 def listed_beside(*big_ones):
     """The pods that are told of a node with these and a hundred small ones; and what is logged."""
     with tempfile.TemporaryDirectory() as directory, FakeApiServer() as server:
@@ -201,21 +208,45 @@ def listed_beside(*big_ones):
         watcher.wait("^put later ")
         tap.equal(watcher.end(), 0, "exit status")
         return {line.split()[1] for line in watcher.lines if line.startswith("put ")}, \
-            watcher.errors
+            watcher.errors, [line for line in watcher.lines if line.startswith("unreadable ")]
 
 
 def test_a_list_may_be_longer_than_any_pod():
     """Each as large as etcd takes it, and six times that as JSON: 45 MB."""
-    told, errors = listed_beside(*(big(f"big-{n}", 9_000_000) for n in range(5)))
+    told, errors, unreadable = listed_beside(*(big(f"big-{n}", 9_000_000) for n in range(5)))
     tap.equal(len(told), 106, "pods")
     tap.equal(errors, [], "errors")
+    tap.equal(unreadable, [], "unreadable")
 
 
 def test_a_pod_that_is_too_long_hides_no_other():
-    told, errors = listed_beside(big("big", 17_000_000))
+    told, errors, unreadable = listed_beside(big("big", 17_000_000))
     tap.equal(len(told), 101, "pods")
+    tap.equal(unreadable, ["unreadable big it is longer than 16 MiB as JSON"], "unreadable")
     check("big" not in told, "the pod that is too long")
     tap.equal(len([e for e in errors if "cannot be read" in e and 'pod="big"' in e]), 1, errors)
+
+
+def test_a_pod_with_too_many_containers_is_told_with_the_bound():
+    told, errors, unreadable = listed_beside(crowded("crowd"), crowded("room", 256))
+    tap.equal(len(told), 102, "pods")
+    check("crowd" not in told, "the pod with too many containers")
+    tap.equal(unreadable, ["unreadable crowd it has more than 256 containers"], "unreadable")
+    tap.equal(len([e for e in errors if 'why="it has more than 256 containers"' in e]), 1, errors)
+
+
+def test_a_pod_that_becomes_crowded_is_told_again_after_it_was_read():
+    with watched("web", "shop") as (server, watcher):
+        uid = server.pod("web")["metadata"]["uid"]
+        until_watching(server)
+        for containers in (257, 258, 2, 257):
+            found = crowded("web", containers)
+            found["metadata"]["uid"] = uid
+            server.store.put("pods", found)
+            if containers == 2:
+                watcher.wait("^put web ", count=2)
+        watcher.wait("^unreadable web it has more than 256 containers", count=2)
+        tap.equal(watcher.count("^gone"), 0, "pods that are gone")
 
 
 def test_a_pod_that_becomes_too_long_stays_as_it_was_and_hides_no_other():

@@ -10,12 +10,23 @@
 #include "base/util.h"
 #include "lib/test.h"
 #include "report/metrics.h"
+#include "report/refusals.h"
 #include "report/status_json.h"
 #include "report/status_text.h"
 
 static struct status_target targets[2];
+static const struct status_refusal refusals[] = {
+	{ "u-1", "shop/web-1", "CannotSleep", "its port \"8080\"\nis another's" },
+	{ "u-2", "shop/web-2", "Unreadable", "it has more than 256 containers" },
+	{ "u-3", "shop/web-3", "CannotSleep", "no cgroup" },
+};
 static struct status status = {
-	.version = "1.2\"3", .problem = "", .targets = targets, .targets_len = 2
+	.version = "1.2\"3",
+	.problem = "",
+	.targets = targets,
+	.targets_len = 2,
+	.refusals = refusals,
+	.refusals_len = ARRAY_LEN(refusals),
 };
 
 static void fill(void)
@@ -116,6 +127,8 @@ TEST(metrics_have_their_values)
 	assert_has_line(text, "doze_wake_seconds_sum{target=\"tcp/8080\"} 60.003");
 	assert_has_line(text, "doze_wake_seconds_count{target=\"tcp/8080\"} 4");
 	assert_null(strstr(text, "doze_target_awake_reason{target=\"a"));
+	assert_has_line(text, "doze_pods_refused{reason=\"CannotSleep\"} 2");
+	assert_has_line(text, "doze_pods_refused{reason=\"Unreadable\"} 1");
 }
 
 /* Each family is announced once, before its first line, and no line is there twice. */
@@ -154,6 +167,8 @@ TEST(the_text_is_as_people_read_it)
 	/* What a terminal might obey is not printed. */
 	assert_has_line(text, "a\\b\"c?d: asleep for 0.0 s");
 	assert_has_line(text, "  sleeps         0, asleep for 0.0 s in all");
+	assert_has_line(text, "shop/web-1: left alone: its port \"8080\"?is another's");
+	assert_has_line(text, "shop/web-2: left alone: it has more than 256 containers");
 }
 
 TEST(json_is_what_it_was_made_of)
@@ -172,5 +187,35 @@ TEST(json_is_what_it_was_made_of)
 	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(t, "gate_open")));
 	t = cJSON_GetArrayItem(list, 1);
 	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "name")), "a\\b\"c\nd");
+	list = cJSON_GetObjectItem(json, "refused");
+	assert_int_equal(cJSON_GetArraySize(list), 3);
+	t = cJSON_GetArrayItem(list, 1);
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "pod")), "shop/web-2");
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "reason")), "Unreadable");
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "why")),
+			    "it has more than 256 containers");
 	cJSON_Delete(json);
+}
+
+TEST(a_pod_that_is_left_alone_is_told_once_until_it_is_not)
+{
+	_cleanup_(refusals_free) struct refusals list = { 0 };
+	char uid[16];
+
+	for (int i = 0; i < 20; i++) {
+		snprintf(uid, sizeof(uid), "u-%d", i);
+		refusals_put(&list, uid, "shop/web", "CannotSleep", "no cgroup");
+		refusals_put(&list, uid, "shop/web", "InvalidAnnotation", "'soon'");
+	}
+	assert_int_equal(list.len, 20);
+	for (size_t i = 0; i < list.len; i++)
+		assert_string_equal(list.of[i].reason, "InvalidAnnotation");
+	refusals_remove(&list, "u-3");
+	refusals_remove(&list, "u-3");
+	refusals_remove(&list, "u-19");
+	assert_int_equal(list.len, 18);
+	for (size_t i = 0; i < list.len; i++) {
+		assert_string_not_equal(list.of[i].uid, "u-3");
+		assert_string_not_equal(list.of[i].uid, "u-19");
+	}
 }

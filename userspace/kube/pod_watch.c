@@ -25,6 +25,8 @@
 #define POD_WATCH_PAUSE_MIN_MS 100
 #define POD_WATCH_PAUSE_MAX_MS 30000
 #define POD_WATCH_UID_MAX      64
+#define POD_WATCH_TEXT_OF(x)   #x
+#define POD_WATCH_TEXT(x)      POD_WATCH_TEXT_OF(x)
 /* A server may ask us to wait. Too long would be blind for too long. */
 #define POD_WATCH_RETRY_AFTER_MAX_S 60
 
@@ -107,15 +109,38 @@ static void pod_watch_forget(struct pod_watch *w, struct pod_watch_known *known)
 	free(known);
 }
 
-/*
- * One pod that is too long, or that we do not understand, is no reason to see no other. It stays as
- * it was last seen.
- */
-static void pod_watch_skip(struct pod_watch *w, const struct kube_text *text)
+/* error: of kube_pod_take(). */
+static const char *pod_watch_why(const struct kube_text *text, int error)
+{
+	if (text->is_cut)
+		return "it is longer than " POD_WATCH_TEXT(KUBE_TEXT_MAX_MIB) " MiB as JSON";
+	if (error == -E2BIG)
+		return "it has more than " POD_WATCH_TEXT(KUBE_CONTAINERS_MAX) " containers";
+	return error == -ENOMEM ? "no memory" : "it is no pod that doze understands";
+}
+
+static void pod_watch_tell_unreadable(struct pod_watch *w, const struct watch_line_name *name,
+				      const struct kube_text *text, int error)
+{
+	const struct pod_watch_unreadable pod = {
+		.name = name,
+		.text = text,
+		.why = pod_watch_why(text, error),
+	};
+	char escaped[sizeof(name->namespace) + sizeof(name->name)];
+
+	log_escape(escaped, sizeof(escaped), name->name);
+	log_warn("a pod cannot be read, and is left as it is",
+		 "namespace=%s pod=\"%s\" uid=%s why=\"%s\"", name->namespace, escaped, name->uid,
+		 pod.why);
+	w->settings.unreadable(w->settings.arg, &pod);
+}
+
+/* One pod that cannot be read is no reason to see no other. It stays as it was last seen. */
+static void pod_watch_skip(struct pod_watch *w, const struct kube_text *text, int error)
 {
 	struct pod_watch_known *known;
 	struct watch_line_name name;
-	char escaped[sizeof(name.namespace) + sizeof(name.name)];
 
 	watch_line_name_read(&name, text->text);
 	if (!*name.uid)
@@ -130,11 +155,7 @@ static void pod_watch_skip(struct pod_watch *w, const struct kube_text *text)
 	if (!known || known->is_skipped)
 		return;
 	known->is_skipped = true;
-	log_escape(escaped, sizeof(escaped), name.name);
-	log_warn("a pod cannot be read, and is left as it is: it is longer than any that doze "
-		 "expects, or no pod",
-		 "namespace=%s pod=\"%s\" uid=%s bytes_max=%lu is_too_long=%s", name.namespace,
-		 escaped, name.uid, KUBE_TEXT_MAX, text->is_cut ? "yes" : "no");
+	pod_watch_tell_unreadable(w, &name, text, error);
 }
 
 /* A pod that the last list did not have has gone while nobody watched. */
@@ -208,11 +229,13 @@ static bool pod_watch_on_item(void *arg, const struct kube_text *item)
 {
 	struct pod_watch *w = arg;
 	struct kube_pod *pod = NULL;
+	int r = item->is_cut ? -EMSGSIZE
+			     : kube_pod_take(&pod, kube_json_parse(item->text, item->len));
 
-	if (!item->is_cut && kube_pod_take(&pod, kube_json_parse(item->text, item->len)) == 0)
+	if (r == 0)
 		pod_watch_put(w, pod);
 	else
-		pod_watch_skip(w, item);
+		pod_watch_skip(w, item, r);
 	return true;
 }
 
@@ -314,7 +337,7 @@ static bool pod_watch_on_line(void *arg, const struct kube_text *line)
 
 	w->has_heard = true;
 	if (line->is_cut) {
-		pod_watch_skip(w, line);
+		pod_watch_skip(w, line, -EMSGSIZE);
 		return true;
 	}
 	if (watch_line_parse(&event, line->text, line->len) < 0)
@@ -336,7 +359,7 @@ static bool pod_watch_on_line(void *arg, const struct kube_text *line)
 			pod_watch_forget(w, known);
 		kube_pod_free(&event.pod);
 	} else if (event.type == WATCH_UNKNOWN) {
-		pod_watch_skip(w, line);
+		pod_watch_skip(w, line, event.error);
 	}
 	return true;
 }

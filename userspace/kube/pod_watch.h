@@ -10,9 +10,18 @@
 
 #include "kube/kube.h"
 #include "kube/kube_pod.h"
+#include "kube/kube_text.h"
+#include "kube/watch_line.h"
 
 struct event_base;
 struct pod_watch;
+
+/* A pod that doze cannot read. */
+struct pod_watch_unreadable {
+	const struct watch_line_name *name;
+	const struct kube_text *text; /* what there is of it */
+	const char *why;	      /* "it has more than 256 containers" */
+};
 
 struct pod_watch_settings {
 	const char *node; /* borrowed */
@@ -20,6 +29,8 @@ struct pod_watch_settings {
 	void (*put)(void *arg, struct kube_pod *pod);
 	/* A pod is no longer there. */
 	void (*gone)(void *arg, const char *uid);
+	/* It stays as it was told last. It is told once, until it can be read again. */
+	void (*unreadable)(void *arg, const struct pod_watch_unreadable *pod);
 	/* A list is complete: put() has been called for every pod that there is. */
 	void (*listed)(void *arg);
 	/* The server does not let us see the pods, and why; "": it does. It may say so again. */

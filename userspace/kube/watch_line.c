@@ -59,7 +59,9 @@ int watch_line_parse(struct watch_event *out, const char *line, size_t len)
 		out->type = WATCH_EXPIRED;
 	if (out->type != WATCH_PUT && out->type != WATCH_GONE)
 		return 0;
-	if (kube_pod_take(&out->pod, cJSON_DetachItemFromObjectCaseSensitive(root, "object")) < 0)
+	out->error = kube_pod_take(&out->pod,
+				   cJSON_DetachItemFromObjectCaseSensitive(root, "object"));
+	if (out->error < 0)
 		out->type = WATCH_UNKNOWN;
 	return 0;
 }

@@ -27,6 +27,7 @@ struct watch_event {
 	enum watch_type type;
 	char version[WATCH_VERSION_MAX]; /* to go on from; "" if the event has none */
 	struct kube_pod *pod;		 /* of PUT and GONE; the caller frees it */
+	int error;			 /* of UNKNOWN: why the pod cannot be read, or 0 */
 };
 
 /* -EBADMSG: the line is no event: the stream is broken. */

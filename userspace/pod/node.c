@@ -21,6 +21,7 @@
 #include "kube/kube_event.h"
 #include "kube/pod_watch.h"
 #include "pod/kubelet.h"
+#include "pod/node_plan.h"
 #include "pod/node_pod.h"
 
 #define NODE_PROBLEM_MAX 512
@@ -89,6 +90,7 @@ static void node_on_put(void *arg, struct kube_pod *pod)
 	struct node *n = arg;
 	struct node_entry *entry;
 
+	daemon_remove_refusal(n->daemon, pod->uid);
 	HASH_FIND_STR(n->entries, pod->uid, entry);
 	if (!entry)
 		entry = node_add(n, pod->uid);
@@ -110,11 +112,39 @@ static void node_on_gone(void *arg, const char *uid)
 	struct node *n = arg;
 	struct node_entry *entry;
 
+	daemon_remove_refusal(n->daemon, uid);
 	HASH_FIND_STR(n->entries, uid, entry);
 	if (!entry)
 		return;
 	node_pod_forget(entry->pod);
 	node_drop(n, entry);
+}
+
+/*
+ * The annotation is looked for in the JSON as it comes; in a string its quotes would be escaped. Of
+ * a pod that is too long to be seen whole it may be missing.
+ */
+static void node_on_unreadable(void *arg, const struct pod_watch_unreadable *pod)
+{
+	static const char reason[] = "Unreadable";
+	struct node *n = arg;
+	bool is_ours = strstr(pod->text->text, "\"" NODE_PLAN_ENABLED "\":\"true\"");
+	char name[sizeof(pod->name->namespace) + sizeof(pod->name->name)];
+	const struct kube_event event = {
+		.namespace = pod->name->namespace,
+		.name = pod->name->name,
+		.uid = pod->name->uid,
+		.is_warning = true,
+		.reason = reason,
+		.message = pod->why,
+	};
+
+	if (!is_ours && !pod->text->is_cut)
+		return;
+	snprintf(name, sizeof(name), "%s/%s", pod->name->namespace, pod->name->name);
+	daemon_add_refusal(n->daemon, pod->name->uid, name, reason, pod->why);
+	if (is_ours)
+		kube_event_send(n->events, &event);
 }
 
 /* --- state files --- */
@@ -291,6 +321,7 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.node = n->settings.config->node_name,
 		.put = node_on_put,
 		.gone = node_on_gone,
+		.unreadable = node_on_unreadable,
 		.listed = node_on_listed,
 		.refused = node_on_refused,
 		.arg = n,

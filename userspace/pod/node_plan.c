@@ -8,7 +8,6 @@
 
 #include "base/util.h"
 
-#define NODE_PLAN_ENABLED	  CONFIG_ANNOTATION_PREFIX "enabled"
 #define NODE_PLAN_ANNOTATIONS_MAX 64
 
 struct node_plan_annotations {

@@ -9,6 +9,8 @@
 
 #define NODE_PLAN_ERROR_MAX 1024
 
+#define NODE_PLAN_ENABLED CONFIG_ANNOTATION_PREFIX "enabled"
+
 enum node_plan_wish {
 	NODE_PLAN_LEAVE_ALONE, /* it is not ours, or has ended */
 	NODE_PLAN_LET_GO,      /* it is being deleted: its full size, at once */

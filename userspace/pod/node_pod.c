@@ -83,6 +83,7 @@ static void node_pod_refuse(struct node_pod *np, const char *reason, const char 
 {
 	if (!np->told || strcmp(np->told, message) != 0)
 		log_err(0, "leaving the pod '%s' alone: %s", np->full_name, message);
+	daemon_add_refusal(np->shared->daemon, np->uid, np->full_name, reason, message);
 	node_pod_tell(np, reason, message);
 }
 
@@ -304,6 +305,7 @@ void node_pod_forget(struct node_pod *np)
 {
 	node_pod_let_go(np);
 	node_pod_drop_kept(np);
+	daemon_remove_refusal(np->shared->daemon, np->uid);
 }
 
 /* --- coming in --- */
@@ -359,6 +361,7 @@ static int node_pod_sit(struct node_pod *np, const struct kube_pod *pod,
 	np->state = NODE_POD_SEATED;
 	if (!pod->is_kept)
 		node_pod_keep(np, pod);
+	daemon_remove_refusal(np->shared->daemon, np->uid);
 	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", np->full_name,
 		 np->seat.spec.config.ports[0].port, (int)size->pid,
 		 size->is_asleep ? "yes" : "no");

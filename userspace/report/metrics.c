@@ -179,6 +179,29 @@ static void metrics_print_wakes(FILE *out, const struct status *s)
 		metrics_print_wake(out, &s->targets[t]);
 }
 
+/* Their reasons are few; each is counted where it comes first. */
+static void metrics_print_refusals(FILE *out, const struct status *s)
+{
+	metrics_begin(
+		out, "doze_pods_refused", "gauge",
+		"Pods of the node that are left alone, although they ask to be put to sleep.");
+	for (size_t i = 0; i < s->refusals_len; i++) {
+		const char *reason = s->refusals[i].reason;
+		size_t before = 0, count = 0;
+
+		for (size_t k = 0; k < s->refusals_len; k++) {
+			bool is_same = strcmp(s->refusals[k].reason, reason) == 0;
+
+			before += is_same && k < i;
+			count += is_same;
+		}
+		if (before)
+			continue;
+		metrics_label(out, "doze_pods_refused{reason=\"", reason, "\"} ");
+		fprintf(out, "%zu\n", count);
+	}
+}
+
 void metrics_print(FILE *out, const struct status *s)
 {
 	metrics_begin(out, "doze_build_info", "gauge", "The version, as a label.");
@@ -191,4 +214,5 @@ void metrics_print(FILE *out, const struct status *s)
 	metrics_print_numbers(out, s);
 	metrics_print_reasons(out, s);
 	metrics_print_wakes(out, s);
+	metrics_print_refusals(out, s);
 }

@@ -15,6 +15,8 @@
 #define STATUS_NAME_MAX	   320 /* a namespace, a slash, the name of a pod */
 #define STATUS_DETAIL_MAX  96
 #define STATUS_REASONS_MAX 32
+#define STATUS_UID_MAX	   64
+#define STATUS_WHY_MAX	   512
 
 /* Upper bounds of the wake histogram's buckets, in ms; one more has everything above. */
 #define STATUS_WAKE_BOUNDS_MS                                                                      \
@@ -63,6 +65,14 @@ struct status_target {
 	uint64_t wake_sum_us;
 };
 
+/* A pod of the node that is left alone, although it asks to be put to sleep. */
+struct status_refusal {
+	char uid[STATUS_UID_MAX];
+	char pod[STATUS_NAME_MAX]; /* "shop/web-1" */
+	char reason[32];	   /* that of the event on the pod, such as "InvalidAnnotation" */
+	char why[STATUS_WHY_MAX];  /* a sentence */
+};
+
 struct status {
 	const char *version;
 	uint64_t uptime_ms;
@@ -74,6 +84,8 @@ struct status {
 	const char *problem;	       /* why there is no target; "": none is known */
 	const struct status_target *targets;
 	size_t targets_len;
+	const struct status_refusal *refusals;
+	size_t refusals_len;
 };
 
 /* One more of that reason; a reason beyond STATUS_REASONS_MAX is not counted. */

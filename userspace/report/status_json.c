@@ -50,6 +50,17 @@ static void status_json_add_target(cJSON *list, const struct status_target *t)
 	cJSON_AddItemToArray(list, to);
 }
 
+static void status_json_add_refusal(cJSON *list, const struct status_refusal *refusal)
+{
+	cJSON *to = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(to, "pod", refusal->pod);
+	cJSON_AddStringToObject(to, "uid", refusal->uid);
+	cJSON_AddStringToObject(to, "reason", refusal->reason);
+	cJSON_AddStringToObject(to, "why", refusal->why);
+	cJSON_AddItemToArray(list, to);
+}
+
 static void status_json_add_verdicts(cJSON *to, const struct status *s)
 {
 	cJSON *verdicts = cJSON_AddObjectToObject(to, "gate_packets");
@@ -62,7 +73,7 @@ static void status_json_add_verdicts(cJSON *to, const struct status *s)
 char *status_json_format(const struct status *s)
 {
 	_cleanup_(status_json_delete) cJSON *root = cJSON_CreateObject();
-	cJSON *targets;
+	cJSON *targets, *refusals;
 
 	cJSON_AddStringToObject(root, "version", s->version);
 	status_json_add_number(root, "uptime_ms", s->uptime_ms);
@@ -77,5 +88,8 @@ char *status_json_format(const struct status *s)
 	targets = cJSON_AddArrayToObject(root, "targets");
 	for (size_t i = 0; i < s->targets_len; i++)
 		status_json_add_target(targets, &s->targets[i]);
+	refusals = cJSON_AddArrayToObject(root, "refused");
+	for (size_t i = 0; i < s->refusals_len; i++)
+		status_json_add_refusal(refusals, &s->refusals[i]);
 	return cJSON_Print(root);
 }

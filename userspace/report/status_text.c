@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A paragraph for each target. */
+/* A paragraph for each target, a line for each pod that is left alone. */
 #include "report/status_text.h"
 
 #include <ctype.h>
@@ -69,6 +69,14 @@ static void status_text_print_target(FILE *out, const struct status_target *t)
 			t->misjudged);
 }
 
+static void status_text_print_refusal(FILE *out, const struct status_refusal *refusal)
+{
+	status_text_print_name(out, refusal->pod);
+	fputs(": left alone: ", out);
+	status_text_print_name(out, refusal->why);
+	fputc('\n', out);
+}
+
 void status_text_print(FILE *out, const struct status *s)
 {
 	if (*s->problem) {
@@ -78,4 +86,6 @@ void status_text_print(FILE *out, const struct status *s)
 	}
 	for (size_t i = 0; i < s->targets_len; i++)
 		status_text_print_target(out, &s->targets[i]);
+	for (size_t i = 0; i < s->refusals_len; i++)
+		status_text_print_refusal(out, &s->refusals[i]);
 }

@@ -181,6 +181,17 @@ void daemon_remove_target(struct daemon *d, uint32_t id)
 
 /* --- status --- */
 
+void daemon_add_refusal(struct daemon *d, const char *uid, const char *pod, const char *reason,
+			const char *why)
+{
+	refusals_put(&d->refusals, uid, pod, reason, why);
+}
+
+void daemon_remove_refusal(struct daemon *d, const char *uid)
+{
+	refusals_remove(&d->refusals, uid);
+}
+
 static void daemon_tell_probes(const struct daemon *d, struct status *out)
 {
 	struct connection_counters sum = d->past_probes;
@@ -228,6 +239,8 @@ static void daemon_on_snapshot(void *arg, struct status *out)
 	out->problem = d->problem ? d->problem : "";
 	daemon_tell_targets(d, out);
 	daemon_tell_probes(d, out);
+	out->refusals = d->refusals.of;
+	out->refusals_len = d->refusals.len;
 	if (d->replay) {
 		const struct replay_counters *replay = replay_program_counters(d->replay);
 
@@ -350,6 +363,7 @@ void daemon_close(struct daemon *d)
 	server_free(&d->server);
 	free(d->told);
 	d->told = NULL;
+	refusals_free(&d->refusals);
 	daemon_free_event(&d->on_signal);
 	daemon_close_gate(d);
 }

@@ -16,6 +16,7 @@
 #include "gate/replay.h"
 #include "gate/steer.h"
 #include "probe/responder.h"
+#include "report/refusals.h"
 #include "report/status.h"
 #include "target/heartbeat.h"
 #include "target/target.h"
@@ -45,6 +46,7 @@ struct daemon {
 	struct target *targets[GATE_TARGETS_MAX]; /* by their ids */
 	struct connection_counters past_probes;	  /* of targets that are gone */
 	struct status_target *told;		  /* of the last snapshot */
+	struct refusals refusals;
 	const char *problem; /* why there is no target; NULL or "": none is known; borrowed */
 	uint64_t started_ns;
 	unsigned int leaves; /* calls of daemon_leave() */
@@ -79,6 +81,11 @@ int daemon_find_id(const struct daemon *d, uint32_t *out);
 /* The gate's records of that id go to t, until it is removed. */
 void daemon_add_target(struct daemon *d, uint32_t id, struct target *t);
 void daemon_remove_target(struct daemon *d, uint32_t id);
+
+/* For the status: a pod is left alone, and why; or is so no more. See report/status.h. */
+void daemon_add_refusal(struct daemon *d, const char *uid, const char *pod, const char *reason,
+			const char *why);
+void daemon_remove_refusal(struct daemon *d, const char *uid);
 
 /*
  * Serves the status (report/server.h): on socket, the value of --socket ("none": on none). If it is
