@@ -70,6 +70,8 @@ static const struct confine_set {
 	/* Children: the daemon of a supervisor, another watchdog; the command, which gets signals. */
 	{ CONFINE_PARENTS, "wait4 waitid kill setsid" },
 	{ CONFINE_RUN, "pidfd_open pidfd_send_signal" },
+	/* The kubelet's cgroup, and when it ends: pod/kubelet.h. */
+	{ CONFINE_SUPERVISOR | CONFINE_DAEMON, "inotify_init1 inotify_add_watch pidfd_open" },
 	/* While a daemon starts, OpenSSL may load a library, as its configuration says. */
 	{ CONFINE_SUPERVISOR, "mmap mmap2 mprotect" },
 };
