@@ -7,6 +7,7 @@ usage: test_node_flags.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a t
 import json
 
 import node as nodes
+from confined import differences
 from harness import check, equal, main, test
 from node import PodPath, make_node, wait_until
 from pod import PROMPT_MS, pods
@@ -49,6 +50,15 @@ def capabilities_of_the_daemonset_suffice(t):
     pod.wait_asleep()
     pod.expect_answer(PROMPT_MS)
     pod.until_full()
+
+
+@test()
+def node_and_its_supervisor_keep_what_the_page_says(t):
+    node = make_node(t)
+    doze = node.start_doze()
+    supervisor = "supervisor of doze node"
+    equal(differences(doze.daemon_pid, "doze node", parent=supervisor), [], "daemon")
+    equal(differences(doze.pid, supervisor), [], "supervisor")
 
 
 @test([("net_admin",), ("sys_admin",), ("sys_ptrace",)])

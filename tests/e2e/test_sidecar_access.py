@@ -7,6 +7,7 @@ usage: test_sidecar_access.py [PART-OF-A-NAME]      prints TAP; exit status 1 if
 import os
 import time
 
+from confined import differences
 from pod import PROMPT_MS, check, over_http2
 from sidecar import (BURSTABLE, GUARANTEED, MARGIN_MS, WAKE_TIMEOUT_MS, check_recovery, errors_of,
                      main, new_pod, sleeping_pod, test)
@@ -99,6 +100,15 @@ def a_kubeconfig_is_enough_with_a(what, inline):
 
 
 # --- rights and versions ---
+
+
+@test()
+def a_sidecar_and_its_supervisor_keep_what_the_page_says():
+    doze = new_pod().start_doze()
+    supervisor = "supervisor of doze sidecar"
+    wrong = differences(doze.daemon_pid, "doze sidecar", parent=supervisor) + \
+        differences(doze.pid, supervisor)
+    check(not wrong, wrong)
 
 
 @test()

@@ -59,7 +59,7 @@ static int watchdog_close_others(int fd)
 	return close_range((unsigned int)kept + 1, ~0U, 0) < 0 ? -errno : kept;
 }
 
-/* A cgroup may have been given to another user. */
+/* A cgroup may be another user's, and the directory of all of them is read-only. */
 static void watchdog_confine(void)
 {
 	static const int kept[] = { CAP_DAC_OVERRIDE };

@@ -216,8 +216,8 @@ static int cmd_run_confine(struct cmd_run *run)
 		.enters_netns = run->config->pid != 0,
 		.opens_others = run->config->pid != 0,
 		.replays_on_lo = run->config->gate.can_replay,
-		.signals_others = true,
-		.writes_others = run->config->pid != 0,
+		.signals_others = run->config->pid == 0,
+		.writes_others = true,
 	};
 
 	privilege_keep(&needs);

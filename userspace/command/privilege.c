@@ -47,7 +47,7 @@ static const struct {
 	  offsetof(struct privilege_needs, starts), true },
 	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "read a kubeconfig of another user",
 	  offsetof(struct privilege_needs, reads_others), true },
-	{ CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "write to a cgroup of another user",
+	{ CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "make, write and remove cgroups",
 	  offsetof(struct privilege_needs, writes_others), true },
 	{ CAP_KILL, "CAP_KILL", "pass signals on to a command of another user",
 	  offsetof(struct privilege_needs, signals_others), true },
