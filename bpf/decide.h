@@ -245,7 +245,8 @@ static __always_inline bool decide_is_quiet(enum gate_verdict v)
 
 static __always_inline bool decide_drops(enum gate_verdict v)
 {
-	return decide_holds(v) || v == GATE_DROP_NO_REPLAY || v == GATE_DROP_RING_FULL;
+	return decide_holds(v) || v == GATE_DROP_NO_REPLAY || v == GATE_DROP_OVER_SHARE ||
+	       v == GATE_DROP_RING_FULL;
 }
 
 /* The packet is not held, and the daemon must be told to wake the target. */

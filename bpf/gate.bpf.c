@@ -509,6 +509,21 @@ static __noinline bool gate_is_forwarded(void *context, __u32 ifindex, const str
 	return r == BPF_FIB_LKUP_RET_SUCCESS || r == BPF_FIB_LKUP_RET_NO_NEIGH;
 }
 
+/*
+ * CPUs that count at once may count one packet instead of two: it is a bound against floods, which
+ * is no more exact than it has to be.
+ */
+static __always_inline bool gate_is_within_share(struct gate_activity *activity, __u32 frame_len,
+						 __u64 now_ns)
+{
+	if (now_ns - activity->share_ns >= GATE_SHARE_NS) {
+		activity->share_ns = now_ns;
+		activity->share_bytes = 0;
+	}
+	activity->share_bytes += sizeof(struct gate_event) + frame_len;
+	return activity->share_bytes <= GATE_SHARE_BYTES;
+}
+
 static __always_inline void gate_carry_out(const struct gate_frame *f, const struct parse_packet *p,
 					   __u32 target_id, struct gate_activity *activity,
 					   enum gate_verdict *verdict, __u64 now_ns)
@@ -520,6 +535,8 @@ static __always_inline void gate_carry_out(const struct gate_frame *f, const str
 	} else if (gate_is_forwarded(f->context, f->ifindex, p)) {
 		*verdict = decide_forwarded(*verdict);
 		gate_tell(f, p, target_id, *verdict, activity, now_ns);
+	} else if (!gate_is_within_share(activity, p->frame_len, now_ns)) {
+		*verdict = GATE_DROP_OVER_SHARE; /* TCP sends it again */
 	} else if (!gate_hold(f, p, target_id, *verdict)) {
 		*verdict = GATE_DROP_RING_FULL; /* TCP sends it again */
 	}
@@ -556,7 +573,8 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	if (decide_is_quiet(verdict))
 		return verdict;
 	if (verdict == GATE_PASS_JUDGED) {
-		if (gate_hold(f, p, target_id, verdict))
+		if (gate_is_within_share(activity, p->frame_len, now_ns) &&
+		    gate_hold(f, p, target_id, verdict))
 			return verdict;
 		verdict = decide_unjudged(view.is_closed);
 	}

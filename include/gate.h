@@ -55,6 +55,13 @@
 /* At most this often is activity stored, and the daemon told of a wake without a frame. */
 #define GATE_STAMP_NS 1000000ULL
 
+/*
+ * All targets have one ring. Within so long a time no more than this is copied for one of them,
+ * some 1,700 SYNs: who is flooded takes the room of no other.
+ */
+#define GATE_SHARE_BYTES (GATE_RING_BYTES / 4)
+#define GATE_SHARE_NS	 100000000ULL
+
 /* A daemon that has not written its heartbeat for this long is gone or stuck: the gate opens. */
 #define GATE_STALE_NS 3000000000ULL
 
@@ -228,14 +235,16 @@ static inline __u32 gate_responder_index(__u32 target_id, __u32 family)
 }
 
 struct gate_activity {
-	__u64 last_ns; /* when a client last sent a SYN, payload or a datagram */
-	__u64 wake_ns; /* when the daemon was last told of a wake without a frame */
+	__u64 last_ns;	/* when a client last sent a SYN, payload or a datagram */
+	__u64 wake_ns;	/* when the daemon was last told of a wake without a frame */
+	__u64 share_ns; /* since when share_bytes have been copied into the ring */
 	/* The client. Only to be shown: it may be half of one client and half of another. */
 	struct gate_addr last_addr;
 	__be16 last_port_be;
-	__u8 pad[6];
+	__u8 pad[2];
+	__u32 share_bytes;
 };
-_Static_assert(sizeof(struct gate_activity) == 40, "shared layout");
+_Static_assert(sizeof(struct gate_activity) == 48, "shared layout");
 
 struct gate_flow {
 	struct gate_addr saddr;
@@ -288,6 +297,8 @@ static inline struct gate_connection gate_connection_of(const struct gate_flow *
 	X(WAKE_DATAGRAM, "wake_datagram", "a datagram, gate closed: its socket keeps it")          \
 	X(HOLD_SYN, "hold_syn", "a SYN, held for replay")                                          \
 	X(DROP_NO_REPLAY, "drop_no_replay", "a SYN, replay is off: TCP sends it again")            \
+	X(DROP_OVER_SHARE, "drop_over_share",                                                      \
+	  "a SYN, its target has had its share of the ring: TCP sends it again")                   \
 	X(DROP_RING_FULL, "drop_ring_full", "a SYN, no room in the ring: TCP sends it again")
 
 enum gate_verdict {

@@ -1627,6 +1627,13 @@ TEST(a_syn_is_held_however_recent_the_last_wake)
 
 /* The ring. */
 
+/* As of a target that has used up nothing of its share of the ring. */
+static int hold_anew(struct rig *r, const struct packet *p)
+{
+	rig_set_activity(r, TARGET, 0, 0);
+	return run_once(r, HOOK_TCX, p);
+}
+
 /* Big records first, then small ones into the room that is left; nobody consumes. */
 static void fill_ring(struct rig *r)
 {
@@ -1634,10 +1641,67 @@ static void fill_ring(struct rig *r)
 
 	packet_build(&big, &(struct packet_spec){ SYN, .payload_len = GATE_FRAME_MAX - 54 });
 	packet_build(&small, &(struct packet_spec){ SYN });
-	while (run_once(r, HOOK_TCX, &big) == GATE_HOLD_SYN)
+	while (hold_anew(r, &big) == GATE_HOLD_SYN)
 		;
-	while (run_once(r, HOOK_TCX, &small) == GATE_HOLD_SYN)
+	while (hold_anew(r, &small) == GATE_HOLD_SYN)
 		;
+}
+
+/* The verdict for a target that has had so much of the ring; a stall of ours begins a new time. */
+static int run_with_share(struct rig *r, enum hook hook, const struct packet *p, __u32 bytes)
+{
+	__u64 begun_ns;
+	int verdict;
+
+	do {
+		struct gate_activity activity = { .share_bytes = bytes };
+		__u32 target_id = TARGET;
+
+		begun_ns = activity.share_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+		map_set(r->skel->maps.gate_activities, &target_id, &activity);
+		verdict = run_once(r, hook, p);
+	} while (clock_ns(CLOCK_MONOTONIC) - begun_ns >= GATE_SHARE_NS);
+	return verdict;
+}
+
+TEST(a_target_that_is_flooded_has_no_more_than_its_share_of_the_ring)
+{
+	struct rig *r = &with_replay;
+	struct packet p;
+
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ SYN });
+	rig_set_state(r, CLOSED);
+	for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+		__u32 size = (__u32)(sizeof(struct gate_event) + p.len);
+
+		if (!rig_has_hook(r, hook))
+			continue;
+		assert_verdict(hook, run_with_share(r, hook, &p, GATE_SHARE_BYTES - size),
+			       GATE_HOLD_SYN);
+		assert_verdict(hook, run_with_share(r, hook, &p, GATE_SHARE_BYTES - size + 1),
+			       GATE_DROP_OVER_SHARE);
+		assert_int_not_equal(rig_activity(r, TARGET).last_ns, 0);
+	}
+	ring_buffer__consume(r->ring);
+}
+
+TEST(a_share_of_the_ring_is_there_again_after_its_time)
+{
+	struct rig *r = &with_replay;
+	const struct gate_activity past = {
+		.share_ns = clock_ns(CLOCK_MONOTONIC) - GATE_SHARE_NS - NS_PER_S,
+		.share_bytes = 2 * GATE_SHARE_BYTES,
+	};
+	__u32 target_id = TARGET;
+	struct packet p;
+
+	skip_without(r);
+	packet_build(&p, &(struct packet_spec){ SYN });
+	rig_set_state(r, CLOSED);
+	map_set(r->skel->maps.gate_activities, &target_id, &past);
+	assert_verdict(HOOK_TCX, run_once(r, HOOK_TCX, &p), GATE_HOLD_SYN);
+	ring_buffer__consume(r->ring);
 }
 
 TEST(a_full_ring_drops_a_syn_and_passes_a_datagram)
