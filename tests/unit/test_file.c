@@ -145,6 +145,27 @@ TEST(replacing_does_not_care_for_an_unfinished_one)
 	expect_content("whole\n");
 }
 
+TEST(replacing_follows_no_link_and_writes_into_nothing_of_others)
+{
+	_cleanup_(freep) char *text = NULL;
+	char other[sizeof(root) + 8];
+	struct stat now;
+
+	snprintf(other, sizeof(other), "%s/other", root);
+	assert_int_equal(file_replace(other, "of somebody else\n"), 0);
+	assert_int_equal(symlink(other, beside), 0);
+	assert_int_equal(file_replace(path, "ours\n"), 0);
+	expect_content("ours\n");
+	assert_int_equal(file_read(other, &text), 0);
+	assert_string_equal(text, "of somebody else\n");
+
+	assert_int_equal(file_replace(beside, "theirs\n"), 0);
+	assert_int_equal(chmod(beside, 0666), 0);
+	assert_int_equal(file_replace(path, "ours again\n"), 0);
+	assert_int_equal(stat(path, &now), 0);
+	assert_int_equal(now.st_mode & 0777, 0600);
+}
+
 TEST(replacing_that_fails_leaves_the_file_as_it_was)
 {
 	char long_path[2 * 4096];

@@ -91,11 +91,18 @@ int file_write(const char *path, const char *text)
 	return (size_t)n == strlen(text) ? 0 : -EIO;
 }
 
+/*
+ * What is there already, such as half of an older one, is not written into: it may be a link to
+ * another file, or open in the hands of somebody else.
+ */
 static int file_write_anew(const char *path, const char *text, bool is_synced)
 {
-	_cleanup_(file_closep) int fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC);
+	_cleanup_(file_closep) int fd = -1;
 	size_t len = strlen(text);
 
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	fd = file_open(path, O_WRONLY | O_CREAT | O_EXCL);
 	if (fd < 0)
 		return fd;
 	if (write(fd, text, len) != (ssize_t)len)
