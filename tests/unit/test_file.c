@@ -164,6 +164,7 @@ TEST(replacing_follows_no_link_and_writes_into_nothing_of_others)
 	assert_int_equal(file_replace(path, "ours again\n"), 0);
 	assert_int_equal(stat(path, &now), 0);
 	assert_int_equal(now.st_mode & 0777, 0600);
+	assert_int_equal(unlink(other), 0);
 }
 
 TEST(replacing_that_fails_leaves_the_file_as_it_was)

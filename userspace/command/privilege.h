@@ -16,7 +16,7 @@ struct privilege_needs {
 	bool starts;	     /* has yet to listen on --listen and --socket */
 	bool reads_others;   /* a kubeconfig, and the certificates that it names, of another user */
 	bool signals_others; /* its command may have another user */
-	bool writes_others;  /* root's own directory of cgroups is read-only, others are other users' */
+	bool writes_others; /* the directory of all cgroups is read-only, others are other users' */
 };
 
 /* 0; or -EPERM, after an error line that names the first capability that is missing and its use. */
