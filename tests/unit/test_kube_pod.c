@@ -610,6 +610,13 @@ static const char *const no_pods[] = {
 	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":7}}",
 	"{\"kind\":\"Pod\",\"metadata\":[\"web-0\"]}",
 	"{\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"}}",
+	/* Names that are none of Kubernetes: parts of a path, of a URL, of the log. */
+	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web/0\",\"uid\":\"U\"}}",
+	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0?x=1\",\"uid\":\"U\"}}",
+	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\\nlevel=info\",\"uid\":\"U\"}}",
+	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"\\u001b[2J\",\"uid\":\"U\"}}",
+	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"../../etc/cron.d/x\"}}",
+	"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"namespace\":\"a b\",\"uid\":\"U\"}}",
 	"{\"kind\":\"PodList\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"}}",
 	"{\"kind\":\"Status\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"}}",
 	"{\"KIND\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"}}",
@@ -626,6 +633,18 @@ TEST(what_is_no_pod_is_refused)
 		if (r != -EINVAL || pod != untouched)
 			fail_msg("%d for: %s", r, no_pods[i]);
 	}
+}
+
+TEST(a_container_whose_name_is_none_is_left_out)
+{
+	static const char text[] =
+		"{\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-0\",\"uid\":\"U\"},\"spec\":{"
+		"\"containers\":[{\"name\":\"a\\nb\"},{\"name\":\"../x\"},{\"name\":\"app\"}]}}";
+	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
+
+	assert_int_equal(kube_pod_parse(&pod, text, strlen(text)), 0);
+	assert_int_equal(pod->containers_len, 1);
+	assert_string_equal(pod->containers[0].name, "app");
 }
 
 TEST(a_pod_cut_at_any_byte_is_refused)

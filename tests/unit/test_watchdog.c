@@ -602,6 +602,29 @@ TEST(a_record_that_is_cut_or_no_record_undoes_nothing)
 	assert_int_equal(rmdir(records), 0);
 }
 
+/* Root writes what a record says: nobody else may have written the record. */
+TEST(a_record_of_another_user_or_with_another_name_undoes_nothing)
+{
+	char text[256], other[sizeof(record_file) + 8];
+
+	if (geteuid() != 0)
+		skip();
+	snprintf(text, sizeof(text), "undo\t0\t%s\n", file);
+	put_record(text);
+	assert_int_equal(chown(record_file, 65534, 65534), 0);
+	record_sweep(records);
+	expect_file("1");
+	assert_int_equal(chown(record_file, 0, 0), 0);
+	snprintf(other, sizeof(other), "%s.link", record_file);
+	assert_int_equal(link(record_file, other), 0);
+	record_sweep(records);
+	expect_file("1");
+	assert_int_equal(unlink(other), 0);
+	record_sweep(records);
+	expect_file("0");
+	assert_int_equal(rmdir(records), 0);
+}
+
 TEST(what_cannot_be_undone_stays_in_its_record)
 {
 	char text[256];

@@ -149,6 +149,15 @@ static void record_undo(const char *path)
 	unlink(path);
 }
 
+/* What it says is written with our rights: one of another user is none of a doze's. */
+static bool record_is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+	       (st.st_uid == geteuid() || st.st_uid == 0);
+}
+
 static bool record_is_name(const char *name)
 {
 	size_t len = strlen(name), suffix_len = strlen(RECORD_SUFFIX);
@@ -172,7 +181,7 @@ void record_sweep(const char *directory)
 			    (int)sizeof(path))
 			continue;
 		fd = record_lock(path, 0);
-		if (fd >= 0 && record_is_named(fd, path))
+		if (fd >= 0 && record_is_named(fd, path) && record_is_ours(fd))
 			record_undo(path);
 	}
 	closedir(dir);

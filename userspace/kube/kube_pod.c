@@ -9,10 +9,24 @@
 #include "base/util.h"
 #include "kube/kube_json.h"
 
+/*
+ * Names become parts of paths, of URLs and of the log. Kubernetes lets no other characters into
+ * them, and neither do we, whatever a server says.
+ */
+static bool kube_pod_is_name(const char *text)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+
+	return text[strspn(text, allowed)] == '\0';
+}
+
 /* One without a name cannot be resized: no patch can say which one is meant. */
 static bool kube_pod_is_wanted(const cJSON *container, bool is_sidecar)
 {
-	if (!*kube_json_text(container, "name", ""))
+	const char *name = kube_json_text(container, "name", "");
+
+	if (!*name || !kube_pod_is_name(name))
 		return false;
 	return !is_sidecar || strcmp(kube_json_text(container, "restartPolicy", ""), "Always") == 0;
 }
@@ -117,6 +131,9 @@ static int kube_pod_read(struct kube_pod *pod, const cJSON *root)
 	pod->uid = kube_json_text(metadata, "uid", "");
 	/* The items of a list have no kind of their own. */
 	if (strcmp(kube_json_text(root, "kind", "Pod"), "Pod") != 0 || !*pod->name || !*pod->uid)
+		return -EINVAL;
+	if (!kube_pod_is_name(pod->name) || !kube_pod_is_name(pod->namespace) ||
+	    !kube_pod_is_name(pod->uid))
 		return -EINVAL;
 	pod->generation = kube_json_number(metadata, "generation");
 	pod->is_terminating = kube_json_text(metadata, "deletionTimestamp", NULL) != NULL;
