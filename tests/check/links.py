@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the READMEs name is there: the targets of their links, and the files in `backquotes`.
+"""What the READMEs name is there: the targets of their links, files in `backquotes`, and tests.
 
 A name in backquotes is a file if it has a slash and a known ending, or the name of a function with
 its parentheses. It is looked for from the top, from the README's own folder, and from userspace/.
+A test is `FILE: NAME`, with a file below tests/.
 """
 import pathlib
 import re
@@ -12,6 +13,7 @@ import sys
 
 FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:c|h|py|sh|md|yaml)|[\w/-]+/)`")
 FUNCTION = re.compile(r"`([a-z]\w+)\(\)`")
+TEST = re.compile(r"`([\w/]+\.(?:c|py)): (\w+)`")
 LINK = re.compile(r"\]\(([^)#:]+)?(?:#([\w-]+))?\)")
 
 
@@ -44,6 +46,14 @@ def check_names(readme, text, sources):
             yield f"{readme}: names {name}(), which is not there"
 
 
+def check_tests(readme, text):
+    for name, test in TEST.findall(text):
+        path = pathlib.Path("tests") / name
+        begin = rf"^TEST\({test}[,)]" if path.suffix == ".c" else rf"^def {test}\("
+        if not path.exists() or not re.search(begin, path.read_text(), re.MULTILINE):
+            yield f"{readme}: names the test {name}: {test}, which is not there"
+
+
 def main():
     files = [pathlib.Path(f) for f in
              subprocess.run(["git", "ls-files"], check=True, capture_output=True,
@@ -52,7 +62,8 @@ def main():
     wrong = []
     for readme in (f for f in files if f.suffix == ".md" and f.exists()):
         text = readme.read_text()
-        wrong += [*check_links(readme, text), *check_names(readme, text, sources)]
+        wrong += [*check_links(readme, text), *check_names(readme, text, sources),
+                  *check_tests(readme, text)]
     print("\n".join(wrong), end="\n" if wrong else "")
     return 1 if wrong else 0
 

@@ -308,13 +308,17 @@ def group_wakes_together(t):
     node = make_node(t)
     shop = [node.add_pod(f"shop{i}", {"group": "shop"}) for i in range(3)]
     other = node.add_pod("other", {"group": "blog"})
+    # Somebody else's group may have the same name.
+    stranger = node.add_pod("stranger", {"group": "shop"}, pods.burstable("stranger", namespace="x"))
     node.start_doze()
     for pod in (*shop, other):
         pod.wait_asleep()
+    node.doze.lines.wait('msg="asleep"', "x/stranger")
     shop[0].expect_answer(PROMPT_MS)
     for pod in shop[1:]:
         pod.wait_log("awake", "reason=group")
-    check(not node.doze.lines.matching('msg="awake"', "default/other"), "another group woke")
+    for pod in ("default/other", "x/stranger"):
+        check(not node.doze.lines.matching('msg="awake"', pod), f"{pod} woke")
 
 
 @test()
