@@ -27,7 +27,8 @@ except ImportError:
 
 CAPABILITIES = ["BPF", "NET_ADMIN", "NET_RAW", "PERFMON"]
 USAGE = 2
-FIELDS = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+FIELDS = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace",
+          "POD_UID": "metadata.uid"}
 
 
 def text_of(name):

@@ -71,6 +71,13 @@ def container_of(**changes):
     return pod
 
 
+def crowded():
+    pod = manifest(BURSTABLE)
+    first = pod["spec"]["containers"][0]
+    pod["spec"]["containers"] += [{**first, "name": f"c{n}"} for n in range(256)]
+    return pod
+
+
 BAD_INPUTS = [
     bad("no POD_NAME", 2, "POD_NAME", POD_NAME=None),
     bad("no namespace", 2, "POD_NAMESPACE", POD_NAMESPACE=None),
@@ -82,6 +89,12 @@ BAD_INPUTS = [
     bad("a kubeconfig that is not there", STAYS, "/nowhere", "--kubeconfig", "/nowhere"),
     bad("a container that the pod does not have", STAYS, "'nobody'", "--containers", "nobody"),
     bad("a pod that the server does not have", STAYS, "nobody", POD_NAME="nobody"),
+    bad("a pod of the same name with another uid", STAYS, "another pod has its name by now",
+        POD_UID="5c6eb96d-0661-4fee-80ea-26a9aba51a06"),
+    bad("another pod of that name, which sleeps", STAYS, "another pod has its name by now",
+        POD_UID="5c6eb96d-0661-4fee-80ea-26a9aba51a06", of=with_asleep_spec),
+    bad("a uid that cannot be one", 2, "POD_UID", POD_UID="A/B"),
+    bad("a pod with too many containers", STAYS, "more than 256 containers", of=crowded),
     bad("a probe on a port that the container does not have", STAYS, "'missing'",
         of=lambda: manifest(BURSTABLE, "no-such-port")),
     bad("a BestEffort pod", STAYS, "BestEffort", of=lambda: pods.best_effort("web")),

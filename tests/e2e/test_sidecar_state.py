@@ -45,6 +45,14 @@ def a_daemon_that_is_killed_is_started_anew_by_its_supervisor():
 
 
 @test()
+def a_sidecar_that_knows_its_uid_puts_its_own_pod_to_sleep():
+    pod = new_pod()
+    pod.start_doze(POD_UID=pod.server.pod("web")["metadata"]["uid"])
+    pod.wait_asleep()
+    pod.expect_answer(2500)
+
+
+@test()
 def a_size_that_somebody_asks_for_meanwhile_is_the_full_one_from_then_on():
     pod = sleeping_pod()
     with pod.server.store.lock:

@@ -78,6 +78,7 @@ static const struct variable sidecar_variables[] = {
 	{ "DOZE_OWN_CONTAINER", "sleeper" },
 	{ "DOZE_POD_NAME", "web-0" },
 	{ "DOZE_POD_NAMESPACE", "shop" },
+	{ "DOZE_POD_UID", "5c6eb96d-0661" },
 	{ "DOZE_STATE_FILE", "/state/doze.json" },
 	{ "DOZE_KUBECONFIG", "kube.conf" },
 	{ "DOZE_SERVICE_ACCOUNT_DIR", "/token" },
@@ -98,6 +99,7 @@ static void forget_environment(void)
 		unsetenv(sidecar_variables[i].name);
 	unsetenv("POD_NAME");
 	unsetenv("POD_NAMESPACE");
+	unsetenv("POD_UID");
 }
 
 struct test_fixture test_around_each = { forget_environment, forget_environment };
@@ -289,6 +291,24 @@ TEST(a_sidecar_needs_only_the_names_of_its_pod)
 	assert_string_equal(c->service_account_dir,
 			    "/var/run/secrets/kubernetes.io/serviceaccount");
 	assert_null(c->kubeconfig);
+	assert_null(c->pod_uid);
+}
+
+TEST(a_sidecar_may_know_the_uid_of_its_pod)
+{
+	_cleanup_(parsed_free) struct parsed variable, flag, wrong;
+
+	setenv("POD_UID", "5c6eb96d-0661", 1);
+	parse(&variable, CONFIG_SIDECAR, ARGS(POD));
+	expect_ok(&variable);
+	assert_string_equal(variable.config.pod_uid, "5c6eb96d-0661");
+	parse(&flag, CONFIG_SIDECAR, ARGS(POD, "--pod-uid=5c6e"));
+	expect_ok(&flag);
+	assert_string_equal(flag.config.pod_uid, "5c6e");
+	setenv("POD_UID", "../secret", 1);
+	parse(&wrong, CONFIG_SIDECAR, ARGS(POD));
+	assert_int_equal(wrong.r, -EINVAL);
+	assert_non_null(strstr(wrong.error, "POD_UID"));
 }
 
 TEST(a_flag_wins_over_its_variable)

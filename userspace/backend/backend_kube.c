@@ -100,7 +100,7 @@ static struct kube_pod *backend_kube_read_again(struct backend_kube *b, const st
 		backend_kube_note_gone(b);
 	} else if (!pod && !b->has_said_unread) {
 		b->has_said_unread = true;
-		kube_resize_explain_get(&b->pod, a);
+		kube_resize_explain_get(&b->pod, a, r);
 	}
 	return pod;
 }
@@ -215,7 +215,7 @@ static void backend_kube_on_shrink_read(void *arg, const struct kube_answer *a)
 	if (r == -ESRCH || (pod && pod->is_terminating))
 		backend_kube_note_gone(b);
 	else if (r < 0)
-		kube_resize_explain_get(&b->pod, a);
+		kube_resize_explain_get(&b->pod, a, r);
 	if (r < 0)
 		r = r == -ESRCH ? r : -EIO; /* to read it is no refusal to resize it */
 	if (pod && (pod->is_terminating || !kube_size_is_settled(&b->pod.sizes, pod)))
@@ -641,6 +641,7 @@ int backend_kube_new(struct backend_kube **out, struct event_base *base, struct 
 		.kube = kube,
 		.namespace = settings->namespace,
 		.name = settings->name,
+		.uid = settings->uid,
 		.state_file = settings->state_file,
 		.choice = settings->choice,
 		.problem = settings->problem,

@@ -25,6 +25,7 @@ struct backend_kube;
 
 struct backend_kube_settings {
 	const char *namespace, *name; /* of the pod; borrowed */
+	const char *uid;	      /* the same; NULL: that of the first pod that is read */
 	const char *state_file;	      /* borrowed */
 	/*
 	 * The caller watches the pod: while it sleeps nobody is asked, and neither restarted() nor

@@ -42,7 +42,7 @@ static void kube_prepare_on_pod(void *arg, const struct kube_answer *a)
 	if (r == -EIO)
 		r = -EAGAIN;
 	if (r < 0) {
-		kube_resize_explain_get(p->resize, a);
+		kube_resize_explain_get(p->resize, a, r);
 		p->done(p->arg, NULL, r);
 		return;
 	}

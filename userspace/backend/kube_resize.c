@@ -92,17 +92,26 @@ bool kube_resize_has_other_step(struct kube_resize *p, enum kube_step refused)
 	return p->needs_both;
 }
 
+static bool kube_resize_is_ours(const struct kube_resize *p, const char *uid)
+{
+	const char *known = *p->sizes.pod_uid ? p->sizes.pod_uid : uid;
+
+	return strcmp(uid, known) == 0 && strcmp(uid, p->uid ? p->uid : known) == 0;
+}
+
 int kube_resize_read(const struct kube_resize *p, const struct kube_answer *a,
 		     struct kube_pod **out)
 {
 	_cleanup_(kube_pod_free) struct kube_pod *pod = NULL;
 	int r = kube_resize_errno(a);
 
-	if (r == 0 && kube_pod_parse(&pod, a->body, a->body_len) < 0)
-		r = -EIO;
+	if (r == 0) {
+		r = kube_pod_parse(&pod, a->body, a->body_len);
+		r = r < 0 && r != -E2BIG ? -EIO : r;
+	}
 	if (r < 0)
 		return r;
-	if (*p->sizes.pod_uid && strcmp(p->sizes.pod_uid, pod->uid) != 0)
+	if (!kube_resize_is_ours(p, pod->uid))
 		return -ESRCH;
 	*out = TAKE_PTR(pod);
 	return 0;
@@ -131,8 +140,29 @@ static void kube_resize_explain(const struct kube_resize *p, const struct kube_a
 	kube_resize_refused(p, whole);
 }
 
-void kube_resize_explain_get(const struct kube_resize *p, const struct kube_answer *a)
+/* The server has answered, with a pod that is not for us. */
+static const char *kube_resize_why_not(int r)
 {
+	switch (r) {
+	case -ESRCH:
+		return "another pod has its name by now, with another uid";
+	case -E2BIG:
+		return "it has more than " KUBE_CONTAINERS_MAX_TEXT " containers";
+	default:
+		return "the answer is no pod";
+	}
+}
+
+void kube_resize_explain_get(const struct kube_resize *p, const struct kube_answer *a, int r)
+{
+	char whole[2 * KUBE_ERROR_MAX];
+
+	if (kube_resize_errno(a) == 0) {
+		snprintf(whole, sizeof(whole), "cannot resize the pod '%s/%s': %s", p->namespace,
+			 p->name, kube_resize_why_not(r));
+		kube_resize_refused(p, whole);
+		return;
+	}
 	kube_resize_explain(p, a, "cannot read the pod", "resources: [pods], verbs: [get]");
 }
 

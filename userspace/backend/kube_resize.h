@@ -10,6 +10,7 @@
 struct kube_resize {
 	struct kube *kube;	      /* borrowed, as all that follows */
 	const char *namespace, *name; /* of the pod */
+	const char *uid;	      /* the same; NULL: not known */
 	const char *state_file;
 	struct kube_size_choice choice;
 	/* The cluster refuses something, which the log was told as well. NULL: nobody cares. */
@@ -47,13 +48,14 @@ bool kube_resize_has_other_step(struct kube_resize *p, enum kube_step refused);
 
 /*
  * The pod in an answer, which the caller owns. Else an error as above; -ESRCH also for a pod of the
- * same name with another uid. The first pod that is read is taken for ours, unless it was adopted.
+ * same name with another uid, -E2BIG for one with too many containers. Where our uid is not known,
+ * the first pod that is read is taken for ours, unless it was adopted.
  */
 int kube_resize_read(const struct kube_resize *p, const struct kube_answer *a,
 		     struct kube_pod **out);
 
-/* Say why an answer is an error, in the log and to problem(). */
-void kube_resize_explain_get(const struct kube_resize *p, const struct kube_answer *a);
+/* Say why an answer is an error, in the log and to problem(). r: of kube_resize_read(). */
+void kube_resize_explain_get(const struct kube_resize *p, const struct kube_answer *a, int r);
 void kube_resize_explain_patch(const struct kube_resize *p, const struct kube_answer *a,
 			       const char *doing);
 

@@ -150,6 +150,7 @@ static int cmd_sidecar_open_backend(struct cmd_sidecar *s)
 	const struct backend_kube_settings settings = {
 		.namespace = s->config->pod_namespace,
 		.name = s->config->pod_name,
+		.uid = s->config->pod_uid,
 		.state_file = s->config->state_file,
 		.choice = cmd_sidecar_choice(s),
 		.restarted = cmd_sidecar_on_restarted,
@@ -238,10 +239,11 @@ static int cmd_sidecar_open_target(struct cmd_sidecar *s)
 
 static void cmd_sidecar_send_event(struct cmd_sidecar *s)
 {
+	const char *read_uid = backend_kube_sizes(s->backend)->pod_uid;
 	const struct kube_event event = {
 		.namespace = s->config->pod_namespace,
 		.name = s->config->pod_name,
-		.uid = backend_kube_sizes(s->backend)->pod_uid,
+		.uid = s->config->pod_uid ? s->config->pod_uid : read_uid,
 		.is_warning = true,
 		.reason = "CannotSleep",
 		.message = s->problem,

@@ -198,6 +198,8 @@ static const char *config_check_sidecar(struct config *c)
 		return "no pod: set POD_NAME from the downward API (metadata.name)";
 	if (!config_has_name(&c->pod_namespace, "POD_NAMESPACE"))
 		return "no namespace: set POD_NAMESPACE from the downward API (metadata.namespace)";
+	if (!config_has_name(&c->pod_uid, "POD_UID") && c->pod_uid)
+		return "the uid is none: set POD_UID from the downward API (metadata.uid)";
 	return c->command ? "doze sidecar takes no command: its target is the pod" : NULL;
 }
 

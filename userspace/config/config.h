@@ -88,6 +88,7 @@ struct config {
 	/* What follows the flags: points into argv, ends with NULL; NULL: nothing follows. */
 	char **command;
 	const char *pod_name, *pod_namespace;
+	const char *pod_uid; /* NULL: not known */
 	const char *own_container;
 	const char *state_file;
 	const char *kubeconfig; /* NULL: the pod's service account */

@@ -207,6 +207,9 @@ const struct config_setting config_table[] = {
 	{ "pod-namespace", 0, CONFIG_KUBE, VALUE(name, const char *, pod_namespace),
 	  .noun = "namespace",
 	  .help = "Its namespace, which the variable POD_NAMESPACE names as well." },
+	{ "pod-uid", 0, CONFIG_SIDECAR, VALUE(name, const char *, pod_uid), .noun = "uid",
+	  .help = "Its uid, which the variable POD_UID names as well. A pod of the same name that has "
+	  "another one, such as its successor, is not touched. Default: the first that is read." },
 	{ "node-name", 0, CONFIG_NODE, VALUE(name, const char *, node_name), .noun = "node",
 	  .is_common = true,
 	  .help = "The node, which the variable NODE_NAME names as well." },

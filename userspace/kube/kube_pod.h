@@ -13,9 +13,11 @@
 
 #include "kube/kube_container.h"
 
-#define KUBE_CONTAINERS_MAX 256 /* Kubernetes has no limit but the size of the object */
-#define KUBE_HOST_IPS_MAX   8
-#define KUBE_POD_IPS_MAX    8
+/* Kubernetes has no limit but the size of the object. */
+#define KUBE_CONTAINERS_MAX	 256
+#define KUBE_CONTAINERS_MAX_TEXT "256"
+#define KUBE_HOST_IPS_MAX	 8
+#define KUBE_POD_IPS_MAX	 8
 
 enum kube_qos {
 	KUBE_QOS_BEST_EFFORT,

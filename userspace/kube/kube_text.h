@@ -10,9 +10,9 @@
 #include <stddef.h>
 
 /* etcd holds no object above 1.5 MiB. As JSON it may be six times as long: "<" is "\u003c". */
-#define KUBE_TEXT_MAX_MIB 16
-#define KUBE_TEXT_MAX	  ((size_t)KUBE_TEXT_MAX_MIB << 20)
-#define KUBE_TEXT_CUT_LEN 2048
+#define KUBE_TEXT_MAX	   (16UL << 20)
+#define KUBE_TEXT_MAX_TEXT "16 MiB"
+#define KUBE_TEXT_CUT_LEN  2048
 
 /* All zero to begin with. */
 struct kube_text {

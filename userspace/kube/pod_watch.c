@@ -25,8 +25,6 @@
 #define POD_WATCH_PAUSE_MIN_MS 100
 #define POD_WATCH_PAUSE_MAX_MS 30000
 #define POD_WATCH_UID_MAX      64
-#define POD_WATCH_TEXT_OF(x)   #x
-#define POD_WATCH_TEXT(x)      POD_WATCH_TEXT_OF(x)
 /* A server may ask us to wait. Too long would be blind for too long. */
 #define POD_WATCH_RETRY_AFTER_MAX_S 60
 
@@ -113,9 +111,9 @@ static void pod_watch_forget(struct pod_watch *w, struct pod_watch_known *known)
 static const char *pod_watch_why(const struct kube_text *text, int error)
 {
 	if (text->is_cut)
-		return "it is longer than " POD_WATCH_TEXT(KUBE_TEXT_MAX_MIB) " MiB as JSON";
+		return "it is longer than " KUBE_TEXT_MAX_TEXT " as JSON";
 	if (error == -E2BIG)
-		return "it has more than " POD_WATCH_TEXT(KUBE_CONTAINERS_MAX) " containers";
+		return "it has more than " KUBE_CONTAINERS_MAX_TEXT " containers";
 	return error == -ENOMEM ? "no memory" : "it is no pod that doze understands";
 }
 
