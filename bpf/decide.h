@@ -202,7 +202,8 @@ static __always_inline enum gate_verdict decide_verdict(const struct parse_packe
 		return GATE_PASS_MARTIAN;
 	if (!decide_has_taker(p, view))
 		return is_udp || decide_is_syn(p) ? GATE_PASS_NO_LISTENER : GATE_PASS_STRAY;
-	if (!is_udp && (view->is_repeated || view->is_ping))
+	/* A SYN may carry data (RFC 7413), but begins a connection, whatever it carries. */
+	if (!is_udp && !decide_is_syn(p) && (view->is_repeated || view->is_ping))
 		return GATE_PASS_KEEPALIVE;
 	if (!view->is_closed)
 		return decide_open(p, view);

@@ -230,6 +230,8 @@ static const struct decision decisions[] = {
 	/* A keep-alive may carry a byte that was received before. */
 	{ &closed_repeated, TCP, ACK, 1, 55, 0, GATE_PASS_KEEPALIVE },
 	{ &open_repeated, TCP, ACK, 1, 55, 0, GATE_PASS_KEEPALIVE },
+	{ &closed_repeated, TCP, SYN, 1, 55, 0, GATE_HOLD_SYN }, /* RFC 7413 */
+	{ &closed_ping, TCP, SYN, 17, 71, 0, GATE_HOLD_SYN },
 	{ &closed_ping, TCP, ACK, 17, 71, 0, GATE_PASS_KEEPALIVE },
 	{ &open_ping, TCP, ACK, 17, 71, 0, GATE_PASS_KEEPALIVE },
 
