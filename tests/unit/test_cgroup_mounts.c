@@ -101,6 +101,13 @@ static const struct layout {
 	  "40 30 0:30 / /cg2 rw - cgroup2 none rw\n"
 	  "41 30 0:30 / /again rw - cgroup2 none rw\n",
 	  { { 1, "/", "/first" }, { 2, "/", "/cg2" }, { 2, "/", "/cg2" } } },
+	{ "mounted twice at the same place: the second hides the first",
+	  "38 30 0:34 / /freezer rw - cgroup none rw,freezer\n"
+	  "39 30 0:35 / /other rw - cgroup none rw,freezer\n"
+	  "40 38 0:34 /lane /freezer rw - cgroup none rw,freezer\n"
+	  "41 30 0:30 / /cg2 rw - cgroup2 none rw\n"
+	  "42 41 0:30 /lane /cg2 rw - cgroup2 none rw\n",
+	  { { 1, "/lane", "/freezer" }, { 2, "/lane", "/cg2" }, { 2, "/lane", "/cg2" } } },
 	{ "a space, a tab, a newline and a backslash in names",
 	  "38 30 0:34 /a\\040b\\011 /my\\040cg\\012\\134x rw - cgroup none rw,freezer\n",
 	  { { 1, "/a b\t", "/my cg\n\\x" } } },

@@ -69,12 +69,12 @@ static void cgroup_mounts_take(struct cgroup_mount *out, int version, const char
 {
 	struct cgroup_mount taken = { .version = version };
 
-	/* The first mount of v1 wins over a later one, and over any of v2. */
-	if (out->version == 1 || (out->version == 2 && version == 2))
+	if (!cgroup_mounts_unescape(taken.root, root) ||
+	    !cgroup_mounts_unescape(taken.point, point) ||
+	    !cgroup_mounts_is_within(taken.point, under))
 		return;
-	if (cgroup_mounts_unescape(taken.root, root) &&
-	    cgroup_mounts_unescape(taken.point, point) &&
-	    cgroup_mounts_is_within(taken.point, under))
+	/* The first mount of v1 wins over a later one, unless that hides it, and over any of v2. */
+	if (!out->version || version < out->version || strcmp(out->point, taken.point) == 0)
 		*out = taken;
 }
 
