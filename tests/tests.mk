@@ -115,9 +115,12 @@ $(B)/fuzz/%.o: %.c Makefile tests/tests.mk | $(SKELS)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -fsanitize=fuzzer-no-link $(TEST_CPPFLAGS) -MD -MP -c -o $@ $<
 
+# tests/fuzz/played.h: the time is what the fuzzer says.
+$(B)/tests/fuzz/fuzz_backend_kube $(B)/tests/fuzz/fuzz_pod_watch: FUZZ_LDFLAGS := -Wl,--wrap=clock_gettime
+
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) -fsanitize=fuzzer $(TEST_CPPFLAGS) -MD -MP -MF $@.d -o $@ $< $(FUZZ_LIBRARY) $(LDLIBS)
+	$(CC) $(TEST_CFLAGS) -fsanitize=fuzzer $(FUZZ_LDFLAGS) $(TEST_CPPFLAGS) -MD -MP -MF $@.d -o $@ $< $(FUZZ_LIBRARY) $(LDLIBS)
 
 $(B)/bench/%.bpf.o: tests/bench/%.bpf.c
 	@mkdir -p $(@D)

@@ -17,7 +17,7 @@ fuzz_one() {
 	found=build/corpus/$name
 	mkdir -p "$found" "tests/fuzz/corpus/$name"
 	if "$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -verbosity=0 \
-		-print_final_stats=1 -artifact_prefix="build/crash-$name-" \
+		-close_fd_mask=2 -print_final_stats=1 -artifact_prefix="build/crash-$name-" \
 		"$found" "tests/fuzz/corpus/$name" >"build/$name.log" 2>&1; then
 		runs=$(sed -n 's/^stat::number_of_executed_units: *\([0-9]*\)/\1/p' "build/$name.log")
 		echo "$name: $seconds s, $runs runs, no crash"
