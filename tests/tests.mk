@@ -67,9 +67,9 @@ corpora: deps ## keep in tests/fuzz/corpus/ what the fuzzers have found, as few 
 	@tests/fuzz/run.sh keep $(FUZZERS)
 
 .PHONY: chaos
-chaos: deps ## everything goes wrong for SECONDS (120), as SEED (a random one) has it
-	@$(MAKE) --no-print-directory doze >/dev/null
-	@python3 tests/chaos/chaos.py "$(SECONDS)" "$(SEED)"
+chaos: deps ## everything goes wrong for SECONDS (120), as SEED (a random one) has it; ONLY="node doze_kill"
+	@$(MAKE) --no-print-directory doze $(B)/tests/chaos/clock_jump.so >/dev/null
+	@python3 tests/chaos/chaos.py "$(SECONDS)" "$(SEED)" $(ONLY)
 
 .PHONY: kernels
 kernels: deps ## test on other kernels, under qemu (downloads them)
@@ -105,6 +105,11 @@ $(B)/tests/fake/%: tests/fake/%.c $(TEST_LIBRARY)
 $(B)/tests/kernels/%: tests/kernels/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -MD -MP -o $@ $< $(LDFLAGS) $(LIBRARY) $(LDLIBS)
+
+# Preloaded into doze.
+$(B)/tests/chaos/%.so: tests/chaos/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -Wall -Wextra -fPIC -shared -D_GNU_SOURCE -o $@ $<
 
 # All of userspace/ with the fuzzer's instrumentation: a fuzzer covers what it calls.
 $(FUZZ_LIBRARY): $(filter-out $(B)/fuzz/userspace/main.o,$(FUZZ_OBJECTS))

@@ -4,7 +4,7 @@
 and wake as fast as they may, while a random plan lets everything go wrong. Each request must be
 answered once and in time, or refused as it would have been awake.
 
-usage: chaos.py [SECONDS [SEED [TARGET...]]]        120 s, a random seed, all targets
+usage: chaos.py [SECONDS [SEED [TARGET|KIND...]]]      120 s, a random seed, all targets and faults
 
 Prints TAP, a table of requests and one of faults, and a line of totals. The same seed makes the same
 plan.
@@ -25,10 +25,11 @@ LATER_S = 240  # so long after the last fault it may take to end
 class Target:
     """One chaos_target.py, and what it says."""
 
-    def __init__(self, name, seed, seconds, say):
+    def __init__(self, name, seed, seconds, kinds, say):
         self.name, self.say = name, say
         self.claims, self.totals = [], None
-        command = [sys.executable, os.path.join(HERE, "chaos_target.py"), name, seed, str(seconds)]
+        command = [sys.executable, os.path.join(HERE, "chaos_target.py"), name, seed, str(seconds),
+                   *kinds]
         # pylint: disable=consider-using-with
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                       stdin=subprocess.DEVNULL, text=True, errors="replace")
@@ -94,8 +95,10 @@ def main():
     def say(line):
         with lock:
             print(line, flush=True)
-    say(f"# make chaos SECONDS={seconds} SEED={seed}")
-    targets = [Target(name, seed, seconds, say) for name in arguments[2:] or TARGETS]
+    say(f'# make chaos SECONDS={seconds} SEED={seed} ONLY="{" ".join(arguments[2:])}"')
+    names = [name for name in TARGETS if name in arguments[2:]] or TARGETS
+    kinds = [kind for kind in arguments[2:] if kind not in TARGETS]
+    targets = [Target(name, seed, seconds, kinds, say) for name in names]
     for target in targets:
         target.end(seconds + LATER_S)
     claims = [claim for target in targets for claim in target.claims]

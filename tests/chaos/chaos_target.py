@@ -3,8 +3,9 @@
 """Chaos with one target, for chaos.py: clients call it while a plan is carried out; then the end is
 looked at.
 
-usage: chaos_target.py TARGET SEED SECONDS      prints "ok - ..." and "not ok - ..." for each claim,
-and at the end a line "totals " with JSON
+usage: chaos_target.py TARGET SEED SECONDS [KIND...]      the kinds of faults, if not all of them
+
+Prints "ok - ..." and "not ok - ..." for each claim, and at the end a line "totals " with JSON.
 """
 import contextlib
 import ctypes
@@ -22,7 +23,10 @@ sys.path[1:1] = [os.path.join(HERE, "..", "e2e"), os.path.join(HERE, "..", "fake
 # pylint: disable=wrong-import-position
 import clients  # noqa: E402
 import ends  # noqa: E402
+import faults_api  # noqa: E402
+import faults_network  # noqa: E402
 import faults_process  # noqa: E402
+import faults_resources  # noqa: E402
 import plan  # noqa: E402
 from harness import MARK, MARK_NAME, Failure, note, wait_until  # noqa: E402
 from ledger import Ledger  # noqa: E402
@@ -32,16 +36,17 @@ from target_sidecar import SidecarTarget  # noqa: E402
 
 CLONE_NEWNS = 0x20000
 TARGETS = {"run": RunTarget, "sidecar": SidecarTarget, "node": NodeTarget}
-FAULTS = {**faults_process.KINDS}
+FAULTS = {**faults_process.KINDS, **faults_api.KINDS, **faults_network.KINDS,
+          **faults_resources.KINDS}
 QUIET_S = 60
 PULSE_S, LAG_S = 0.02, 0.05
 SHOWN_LOSSES, SHOWN_LINES = 5, 80
 
 
 class Chaos:
-    def __init__(self, name, seed, seconds):
+    def __init__(self, name, seed, seconds, only):
         self.name, self.seed, self.seconds = name, seed, seconds
-        self.plan = plan.make(seed, name, seconds)
+        self.plan = plan.make(seed, name, seconds, only)
         self.tide = clients.Tide()
         self.ledger = Ledger(self.show_loss)
         self.target = None
@@ -183,7 +188,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.environ[MARK_NAME] = MARK  # by which what is left behind is found
     hide_mounts()
-    Chaos(name, seed, seconds).run()
+    Chaos(name, seed, seconds, sys.argv[4:]).run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """Clients: each sends numbered requests for as long as the tide flows, and tells the ledger how each
 of them went. Their retries are those that clients have: the kernel's, and a pool's."""
 import contextlib
+import dataclasses
 import itertools
 import socket
 import struct
@@ -58,12 +59,17 @@ def outcome_of(error):
     return "wrong"
 
 
+@dataclasses.dataclass
 class Place:
-    """A way to a target: an address, and where the client is."""
-
-    def __init__(self, name, address, client_namespace, target_namespace):
-        self.name, self.address = name, address
-        self.client_namespace, self.target_namespace = client_namespace, target_namespace
+    """A way to a target: from an address to another one, and the interfaces on that way."""
+    name: str
+    address: str
+    target_namespace: str
+    client_address: str
+    client_namespace: str
+    other_end: tuple  # (namespace, interface): the peer of the target's
+    interface: str = "eth0"
+    client_interface: str = "eth0"
 
     def socket(self, kind):
         with netns.inside(self.client_namespace):
@@ -222,7 +228,7 @@ class Pool(Keeper):
         """By the server's own timer; or its end has come meanwhile, and the next connection tells."""
         is_empty = not isinstance(error, Closed) or str(error) == "after b''"
         idle_s = request.start_s - self.used_s
-        return is_empty and (idle_s >= answerer.IDLE_S - RACE_S or self.ledger.has_been_down(
+        return is_empty and (idle_s >= answerer.IDLE_S - RACE_S or self.ledger.was_disturbed(
             self.place.name, self.connected_s, time.monotonic()))
 
 

@@ -17,6 +17,8 @@ APP_STOPPED = "application stopped"  # its timers are late, as they would be awa
 LINK_DOWN = "interface down"
 # What must cost no request anything but time.
 STALL = "stall"
+# What must cost it no more than the wake timeout.
+NOTE = "fault"
 
 WAKE_TIMEOUT_S = 3
 MARGIN_S = 10       # a slow machine, and the client's own pauses between two tries
@@ -145,9 +147,10 @@ class Ledger:
         with self.lock:
             self.windows = [w for w in self.windows if w.end_s is None or w.end_s > limit]
 
-    def has_been_down(self, where, start_s, end_s):
+    def was_disturbed(self, where, start_s, end_s):
+        """Whether the server may have closed a connection that had not been idle for its client."""
         with self.lock:
-            return any(w.what in (APP_DOWN, APP_STOPPED) and w.concerns(where) and
+            return any(w.what in (APP_DOWN, APP_STOPPED, LINK_DOWN) and w.concerns(where) and
                        w.overlap_s(start_s, end_s) >= 0 for w in self.windows)
 
     def count_fault(self, kind):

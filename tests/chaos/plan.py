@@ -19,12 +19,46 @@ PROCESS = {
     "watchdog_kill": (3, 0, 0),
     "watchdog_stop": (3, 50, 4000),
 }
-KINDS = {
-    "run": {"process": PROCESS},
-    "sidecar": {"process": PROCESS},
-    "node": {"process": PROCESS},
+NETWORK = {
+    "flood_syn": (2, 100, 2000),
+    "flood_payload": (3, 100, 3000),
+    "flood_rst": (3, 100, 3000),
+    "flood_fin": (3, 100, 3000),
+    "link_down": (2, 20, 1500),
+    "link_cut": (2, 20, 1500),
+    "link_added": (3, 20, 2000),
 }
-PAUSE_MS = {"process": (200, 2500)}
+RESOURCES = {
+    "descriptors": (3, 200, 5000),
+    "disk_full": (3, 200, 5000),
+    "memory": (3, 500, 3000),
+    "clock_jump": (3, 100, 4000),
+}
+API_ANSWERS = ("401", "403_rbac", "403_capacity", "403_quota", "404_path", "409", "422", "429", "500",
+               "503", "slow", "slow_after", "slow_body", "hang", "hang_after", "reset",
+               "reset_after", "reset_headers", "reset_body", "truncated", "half_json", "garbage",
+               "wrong_uid", "tls_close", "tls_untrusted", "watch_410", "watch_end",
+               "watch_half_line")
+API = {
+    **{f"api_{answer}": (1, 100, 3000) for answer in API_ANSWERS},
+    **{f"kubelet_{how}": (2, 200, 3000) for how in ("deferred", "infeasible", "never", "stuck",
+                                                    "slow", "late")},
+    "api_404": (1, 100, 1500),
+    "api_away": (3, 100, 4000),
+    "api_token_expired": (2, 100, 3000),
+    "api_drops_connections": (2, 0, 0),
+    "api_dead_connections": (1, 0, 0),
+    "api_watches_end": (2, 0, 0),
+}
+POD = {"process": PROCESS, "network": NETWORK, "resources": RESOURCES, "api": API}
+KINDS = {
+    "run": {"process": PROCESS, "network": {**NETWORK, "link_removed": (2, 20, 1500)},
+            "resources": RESOURCES},
+    "sidecar": POD,
+    "node": POD,
+}
+PAUSE_MS = {"process": (200, 2500), "network": (200, 4000), "resources": (500, 5000),
+            "api": (100, 2500)}
 FLOW_MS, LULL_MS = (20, 700), (200, 1600)
 
 
@@ -78,9 +112,16 @@ def dice_of(seed, *names):
     return random.Random("/".join(map(str, (seed, *names))))
 
 
-def make(seed, target, seconds):
-    """lane → its steps, and "tide"."""
+def _kinds_of(target, only):
+    """lane → its kinds, those that are wanted; no lane is empty."""
+    chosen = {lane: {name: kind for name, kind in kinds.items() if not only or name in only}
+              for lane, kinds in KINDS[target].items()}
+    return {lane: kinds for lane, kinds in chosen.items() if kinds}
+
+
+def make(seed, target, seconds, only=()):
+    """lane → its steps, and "tide". only: the kinds of faults, if not all of them."""
     lanes = {lane: _make_lane(dice_of(seed, target, lane), seconds, kinds, PAUSE_MS[lane])
-             for lane, kinds in KINDS[target].items()}
+             for lane, kinds in _kinds_of(target, only).items()}
     lanes["tide"] = _make_tides(dice_of(seed, target, "tide"), seconds)
     return lanes

@@ -10,6 +10,7 @@ import sys
 import threading
 
 import answerer
+import tmpfs
 from ledger import STALL
 from node import LONG_MS
 from pod import wait_until
@@ -19,6 +20,7 @@ UP_S = 90  # a daemon that has died often is started after 10 s, and the API ser
 PORTS = (("http", answerer.HTTP_PORT, "TCP"), ("push", answerer.PUSH_PORT, "TCP"),
          ("udp", answerer.UDP_PORT, "UDP"))
 KEPT_DOZES = 6
+LEAVES_S = 1
 
 
 def start_answerer(namespace, procs):
@@ -56,7 +58,8 @@ class App:
 
 
 class PodDozes:
-    """host: the Pod or Node of tests/e2e, which starts doze; launch(): starts one."""
+    """host: the Pod or Node of tests/e2e, which starts doze. What both do not have in common:
+    launch(), wait_asleep(), state_directory(), namespaces(), settle(), restore_routes()."""
 
     def __init__(self, host):
         self.host = host
@@ -64,6 +67,8 @@ class PodDozes:
         self.socket_path = os.path.join(host.directory, "doze.sock")
         self.places, self.apps = [], []
         self.ledger = None
+        tmpfs.mount(self.state_directory())
+        self.clock_path = os.path.join(host.directory, "clock")
 
     @property
     def doze(self):
@@ -87,6 +92,12 @@ class PodDozes:
                 self.launch()
                 del self.host.old_doze[:-KEPT_DOZES]
             wait_until(self.is_up, "doze is ready", UP_S)
+
+    def ensure_soon(self):
+        """One that is about to leave has left before it is looked at."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.doze.child.wait(LEAVES_S)
+        self.ensure()
 
     def signal_doze(self, number):
         """The daemon; there may be none at this moment."""
@@ -127,7 +138,18 @@ class PodDozes:
         self.wait_asleep()
 
     def daemon_pid(self):
-        return self.doze.daemon_pid
+        return wait_until(self._daemon_pid, "a daemon", UP_S)
+
+    def _daemon_pid(self):
+        with contextlib.suppress(IndexError, OSError):
+            return self.doze.daemon_pid
+        return None
+
+    def is_daemon(self, pid):
+        return self._daemon_pid() == pid
+
+    def tag(self):
+        return self.host.tag
 
     def stop(self):
         status = self.host.stop_doze()
@@ -136,5 +158,7 @@ class PodDozes:
     def close(self):
         for app in self.apps:
             app.close()
+        self.kill_all_of_doze()
+        tmpfs.unmount(self.state_directory())
         self.host.close()
         return []

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`doze node` as a target: a pod that is throttled when it sleeps, and one that is frozen."""
+import netns
 import pods
 from clients import Place
-from node import Node, expect_full_cgroups
+from faults_resources import clock_environment
+from node import BRIDGE_ADDRESS, CLIENT_ADDRESS, Node, expect_full_cgroups
 from pod_dozes import PORTS, App, PodDozes, start_answerer
 
 KINDS = {"thin": {"asleep": "throttle"}, "ice": {"asleep": "freeze"}}
@@ -20,7 +22,9 @@ class NodeTarget(PodDozes):
                 lambda: self.start_app(app, pod), ready_ms=200))
             self.start_app(app, pod)
             self.apps.append(app)
-            self.places.append(Place(name, pod.address, self.host.client, pod.netns))
+            self.places.append(Place(
+                name, pod.address, pod.netns, CLIENT_ADDRESS, self.host.client,
+                (self.host.namespace, f"veth{pod.number}")))
 
     @staticmethod
     def start_app(app, pod):
@@ -43,5 +47,12 @@ class NodeTarget(PodDozes):
             expect_full_cgroups(pod)
         return self.stop()
 
+    def state_directory(self):
+        return self.host.state_directory
+
+    @staticmethod
+    def restore_routes(place):
+        netns.ip("-n", place.target_namespace, "route", "replace", "default", "via", BRIDGE_ADDRESS)
+
     def launch(self):
-        self.host.launch_doze()
+        self.host.launch_doze(**clock_environment(self.clock_path))

@@ -10,13 +10,16 @@ import threading
 import answerer
 import clients
 import netns
+import tmpfs
 from cgroups import Cgroup
 from harness import (DOZE, Doze, Failure, Test, kill_with_watchdog, restless, take_back,
                      watchdog_of)
+from faults_resources import clock_environment
 from ledger import APP_DOWN, STALL, WAKE_TIMEOUT_S
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IDLE = "100ms"
+SERVER_DIRECTORY = "/run/doze"
 PORTS = (f"{answerer.HTTP_PORT}", f"{answerer.PUSH_PORT}", f"{answerer.UDP_PORT}/udp")
 KEPT_DOZES = 6
 
@@ -37,13 +40,19 @@ class RunTarget:
         self.test = Test(1)
         self.net = self.test.net()
         self.net.add_veth("eth1")
-        self.places = [clients.Place(link, netns.ADDRESSES[link, 4].server, self.net.client,
-                                     self.net.server) for link in ("eth0", "eth1")]
+        self.places = [self.place(link) for link in ("eth0", "eth1")]
+        tmpfs.mount(SERVER_DIRECTORY)
+        self.clock_path = os.path.join(SERVER_DIRECTORY, "clock")
         self.lock = threading.RLock()  # held by whoever kills or starts
         self.doze = self.app_pid = None
         self.has_adopted = False
         self.dozes = []
         self.ledger = None
+
+    def place(self, link):
+        addresses = netns.ADDRESSES[link, 4]
+        return clients.Place(link, addresses.server, self.net.server, addresses.client,
+                             self.net.client, (self.net.client, link), link, link)
 
     def open(self, ledger):
         self.ledger = ledger
@@ -60,7 +69,7 @@ class RunTarget:
         command = self.test.in_server(self.net, DOZE, "run", *ports, *restless(IDLE),
                                       f"--wake-timeout={WAKE_TIMEOUT_S}s", "--log-level=debug",
                                       *arguments)
-        self.doze = Doze(command)
+        self.doze = Doze(command, clock_environment(self.clock_path))
         self.dozes.append(self.doze)
         self.test.processes.append(self.doze)
 
@@ -138,6 +147,26 @@ class RunTarget:
         """The lines of all dozes that are remembered, the oldest first."""
         return [line for doze in self.dozes for line in doze.stderr.lines]
 
+    # What else may go wrong
+
+    def tag(self):
+        return netns.PREFIX.removesuffix("-")
+
+    def state_directory(self):
+        return SERVER_DIRECTORY
+
+    def is_daemon(self, pid):
+        return is_running(pid)
+
+    def restore_routes(self, place):
+        pass  # those of the addresses come back by themselves
+
+    def remove_link(self):
+        netns.ip("-n", self.net.server, "link", "delete", "eth1")
+
+    def add_link(self):
+        self.net.add_veth("eth1")
+
     # The end
 
     def daemon_pid(self):
@@ -170,4 +199,5 @@ class RunTarget:
             os.kill(self.app_pid, signal.SIGKILL)
         self.test.sweep(self.net)
         self.test.stack.close()
+        tmpfs.unmount(SERVER_DIRECTORY)
         return take_back(self.test)

@@ -4,8 +4,9 @@ import os
 
 import pods
 from clients import Place
+from faults_resources import clock_environment
 from ledger import WAKE_TIMEOUT_S
-from pod import POD_ADDRESS, Pod, wait_until
+from pod import CLIENT_ADDRESS, POD_ADDRESS, Pod, wait_until
 from pod_dozes import PORTS, App, PodDozes, start_answerer
 
 IDLE = "300ms"
@@ -33,7 +34,9 @@ class SidecarTarget(PodDozes):
     def __init__(self):
         super().__init__(AnsweringPod())
         self.apps.append(self.host.answerer)
-        self.places.append(Place("web", POD_ADDRESS, self.host.net.client, self.host.net.server))
+        net = self.host.net
+        self.places.append(Place("web", POD_ADDRESS, net.server, CLIENT_ADDRESS, net.client,
+                                 (net.client, "eth0")))
 
     def wait_asleep(self):
         self.host.wait_asleep()
@@ -47,5 +50,12 @@ class SidecarTarget(PodDozes):
         wait_until(lambda: self.host.is_full, f"the full size; it is {self.host.size()}")
         return wrong
 
+    def state_directory(self):
+        return self.host.directory
+
+    def restore_routes(self, place):
+        pass  # those of the addresses come back by themselves
+
     def launch(self):
-        self.host.launch_doze(idle=IDLE, wake_timeout=f"{WAKE_TIMEOUT_S}s")
+        self.host.launch_doze(idle=IDLE, wake_timeout=f"{WAKE_TIMEOUT_S}s",
+                              **clock_environment(self.clock_path))

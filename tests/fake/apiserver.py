@@ -40,7 +40,7 @@ from api import Account, Api
 from clock import Clock
 from kubelet import Kubelet
 from store import Store
-from watch import Watch, gone_line
+from watch import HalfLine, Watch, gone_line
 
 CHUNKED_FROM = 2048  # as Go's net/http: longer bodies are sent without a Content-Length
 HANDSHAKE_S = 30
@@ -153,6 +153,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, request, code, document, headers, fault):
         kind = fault.kind if fault else None
+        if kind == "wrong-uid":
+            document = objects.with_other_uid(document)
         if isinstance(document, str):
             body, content_type = document.encode(), "text/plain; charset=utf-8"
         else:
@@ -209,11 +211,19 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.sendall(self._head(200, "application/json",
                                                {"Transfer-Encoding": "chunked"}))
             for line in watch.lines(time.monotonic):
-                data = line.encode() + b"\n"
-                self.connection.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+                self._send_chunk(line.encode() + b"\n")
             self.connection.sendall(b"0\r\n\r\n")
+        except HalfLine as half:
+            line = str(half).encode()
+            self._send_chunk(line[:len(line) // 2])
+            listening.reset(self.connection)
+            raise ConnectionOver from None
         finally:
             self.server.api.watches.discard(watch)
+
+
+    def _send_chunk(self, data):
+        self.connection.sendall(b"%x\r\n%s\r\n" % (len(data), data))
 
 
 class FakeApiServer:

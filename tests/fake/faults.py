@@ -19,12 +19,14 @@ reset                    at: before (default; then also when), headers, body. A 
 truncate                 a body shorter than its Content-Length, then a clean end
 half-json                a whole answer, but half of its JSON
 garbage                  200 and a body that is no JSON
+wrong-uid                a whole answer, of another object of the same name
 slow-body                ms: the body comes in ten pieces with this much between two
 close                    a good answer, with Connection: close
 deferred infeasible      the resize is accepted, the kubelet says this; message. grant() ends the
                          Deferred
 never stuck slow         the kubelet never notices; notices, but never acts; acts late (ms)
 watch-410 watch-end      a watch: an ERROR event, or a clean end, instead of what comes next
+watch-half               a watch: half of the line that comes next, then an RST
 tls-close tls-untrusted tls-name
                          for the next connections: no handshake; a certificate of another CA; of
                          another name. match is not looked at
@@ -40,8 +42,9 @@ import objects
 
 TLS_KINDS = ("tls-close", "tls-untrusted", "tls-name")
 KUBELET_KINDS = ("deferred", "infeasible", "never", "stuck", "slow")
-WATCH_KINDS = ("watch-410", "watch-end")
-ANSWER_KINDS = ("delay", "hang", "reset", "truncate", "half-json", "garbage", "slow-body", "close")
+WATCH_KINDS = ("watch-410", "watch-end", "watch-half")
+ANSWER_KINDS = ("delay", "hang", "reset", "truncate", "half-json", "garbage", "wrong-uid",
+                "slow-body", "close")
 OPTIONS = {"ms", "when", "at", "retry_after_s", "message", "why"}
 
 _ids = itertools.count(1)

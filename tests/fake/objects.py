@@ -24,6 +24,14 @@ def new_uid():
     return "-".join((text[:8], text[8:12], "4" + text[13:16], "a" + text[17:20], text[20:]))
 
 
+def with_other_uid(document):
+    """The same, of another object. What has no uid stays as it is."""
+    document = copy_of(document)
+    if "uid" in document.get("metadata", {}):
+        document["metadata"]["uid"] = new_uid()
+    return document
+
+
 class ApiError(Exception):
     """An answer that is not a success. The body is a Status, or text for the few that are not."""
 

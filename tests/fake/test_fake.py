@@ -653,6 +653,22 @@ def test_watches_end_and_expire_on_demand():
             equal([e["type"] for e in _lines(response)], wanted)
 
 
+def test_a_watch_breaks_off_within_a_line():
+    with served(pods.burstable()) as (server, client):
+        version = server.store.version
+        response = client.send("GET", f"/api/v1/pods?watch=1&resourceVersion={version}")
+        _fault_watch(server, "watch-half")
+        raises((ConnectionError, http.client.HTTPException, ssl.SSLError, ValueError),
+               lambda: _lines(response))
+
+
+def test_an_answer_may_be_of_another_object():
+    with served(pods.burstable()) as (server, client):
+        server.faults.add("GET", "wrong-uid", times=1)
+        check(client.pod("web").json["metadata"]["uid"] != server.pod("web")["metadata"]["uid"])
+        equal(client.pod("web").json, server.pod("web"))
+
+
 def _fault_watch(server, kind):
     server.faults.add("GET /pods", kind, times=1)
     server.set_ready("web", "app", False)

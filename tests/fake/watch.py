@@ -3,6 +3,10 @@
 import objects
 
 
+class HalfLine(Exception):
+    """The stream breaks off within this line."""
+
+
 class Watch:
     def __init__(self, store, request, selects, bookmark_s, faults):
         self.store, self.request, self.selects, self.faults = store, request, selects, faults
@@ -30,6 +34,8 @@ class Watch:
             changes, last, is_ended = self._next(last, min(deadline_s, bookmark_s), now)
             for change in changes:
                 if fault := self.faults.of_watch(self.request):
+                    if fault.kind == "watch-half":
+                        raise HalfLine(_event(*change))
                     yield from [gone_line(self.store)] if fault.kind == "watch-410" else []
                     return
                 yield _event(*change)
