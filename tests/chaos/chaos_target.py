@@ -73,8 +73,13 @@ class Chaos:
                 self.ledger.count_fault(step.kind)
                 self.ledger.forget_old()
             except Exception:  # whatever it is, the rest of the plan goes on
-                self.failures.append(f"{step}: {traceback.format_exc()}")
-                self.target.ensure()
+                self.note_failure(step)
+
+    def note_failure(self, step):
+        log = "\n    ".join(self.target.logs()[-SHOWN_LINES // 2:])
+        self.failures.append(f"{step}: {traceback.format_exc()}\n    {log}")
+        with contextlib.suppress(Exception):  # the next step tries again
+            self.target.ensure()
 
     def run_pulse(self):
         """How late the machine is."""

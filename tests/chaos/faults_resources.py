@@ -18,12 +18,13 @@ JUMPS_S = (-86400, -3600, -1, 1, 3600, 86400)
 
 def descriptors(target, step):
     """It keeps what it has, and gets no more than a few."""
-    pid = target.daemon_pid()
     with target.ledger.window(NOTE, step.kind), contextlib.suppress(ProcessLookupError):
-        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        highest = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
-        resource.prlimit(pid, resource.RLIMIT_NOFILE,
-                         (min(highest + 1 + int(step.chance * 3), hard), hard))
+        with target.lock:  # one that has begun its work: no other can do without
+            pid = target.daemon_pid()
+            soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            highest = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE,
+                             (min(highest + 1 + int(step.chance * 3), hard), hard))
         pause(step)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
