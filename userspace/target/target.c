@@ -137,13 +137,13 @@ static void target_on_deadline(void *arg)
 }
 
 /* A wake that was not told, because the ring was full, shows in the activity stamp. */
-static bool target_has_missed_traffic(const struct target *t)
+static bool target_has_missed_traffic(const struct target *t, uint64_t activity_ns)
 {
 	const struct scaler *s = &t->scaler;
 	bool is_closed_for_good = s->state == SCALER_ASLEEP ||
 				  (s->state == SCALER_SHRINKING && !s->is_settling);
 
-	return is_closed_for_good && target_activity_ns(t) > s->activity_ns;
+	return is_closed_for_good && activity_ns > s->activity_ns;
 }
 
 /*
@@ -183,6 +183,8 @@ static void target_on_beat(void *arg, bool was_silent)
 {
 	struct target *t = arg;
 	uint64_t in_state_ns = monotonic_ns() - t->scaler.since_ns;
+	/* Read before the ring: of what comes from here on, the ring may tell later. */
+	uint64_t activity_ns = target_activity_ns(t);
 
 	/* An application that never gets ready must not keep the turn of those that would. */
 	if (t->scaler.state == SCALER_UNREADY && in_state_ns >= TARGET_TURN_NS)
@@ -192,7 +194,7 @@ static void target_on_beat(void *arg, bool was_silent)
 	target_act(t);
 	if (target_is_asleep(t))
 		target_look_asleep(t);
-	if (!target_has_missed_traffic(t)) {
+	if (!target_has_missed_traffic(t, activity_ns)) {
 		if (target_is_asleep(t))
 			target_reassert(t, was_silent);
 		return;
