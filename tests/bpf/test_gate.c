@@ -131,6 +131,7 @@ static void rig_new(struct rig *r, bool can_replay)
 	assert_non_null(skel);
 	skel->rodata->gate_can_replay = can_replay;
 	skel->rodata->gate_has_coarse_clock = kernel_is_at_least(5, 11);
+	skel->rodata->gate_has_xdp_copy = kernel_is_at_least(5, 18);
 	gate_offsets_find((struct gate_offsets *)&skel->rodata->gate_offsets);
 	bpf_program__set_autoload(skel->progs.gate_xdp, rig_has_hook(r, HOOK_XDP));
 	/* tc runs it all the same, on a kernel that knows the type. */
