@@ -21,7 +21,7 @@ struct interfaces_link {
 	char name[IFNAMSIZ];
 	bool is_listed; /* by the scan that runs, or the last one */
 	bool is_up, has_address;
-	bool is_port; /* of a bridge or a bond, which is what packets come in by */
+	bool is_port; /* of a bridge or a bond, which is what packets come in by; not of a VRF */
 	bool is_used; /* appeared() has taken it */
 	struct interfaces_link *prev, *next;
 };
@@ -40,6 +40,32 @@ static struct interfaces_link *interfaces_find(struct interfaces *i, unsigned in
 
 	DL_SEARCH_SCALAR(i->links, link, ifindex, ifindex);
 	return link;
+}
+
+static bool interfaces_is_port_of(const struct nlattr *link_info, const char *kind)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, link_info)
+	{
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_SLAVE_KIND &&
+		    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+			return strcmp(mnl_attr_get_str(attribute), kind) == 0;
+	}
+	return false;
+}
+
+/* Packets do not come in by a VRF: until they are routed they are its port's. */
+static bool interfaces_is_vrf_port(const struct nlmsghdr *message)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct ifinfomsg))
+	{
+		if (mnl_attr_get_type(attribute) == IFLA_LINKINFO)
+			return interfaces_is_port_of(attribute, "vrf");
+	}
+	return false;
 }
 
 static int interfaces_on_link(const struct nlmsghdr *message, void *arg)
@@ -61,7 +87,8 @@ static int interfaces_on_link(const struct nlmsghdr *message, void *arg)
 	snprintf(link->name, sizeof(link->name), "%s", name);
 	link->is_listed = true;
 	link->is_up = entry->ifi_flags & IFF_UP;
-	link->is_port = netlink_attribute(message, sizeof(*entry), IFLA_MASTER, sizeof(uint32_t));
+	link->is_port = netlink_attribute(message, sizeof(*entry), IFLA_MASTER, sizeof(uint32_t)) &&
+			!interfaces_is_vrf_port(message);
 	return MNL_CB_OK;
 }
 
