@@ -163,8 +163,8 @@ static void hooks_warn_of_tunnel(int type, const char *name)
 	if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK || type == ARPHRD_NONE ||
 	    kernel_is_at_least(5, 14))
 		return;
-	log_warn("this kernel hides an IP tunnel's packets from the gate (it needs 5.14): they "
-		 "neither keep the target awake nor wake it",
+	log_warn("this kernel hides an IP tunnel's packets from the gate (it needs 5.14): they do "
+		 "not keep the target awake, and wake it up to a second late",
 		 "interface=%s", name);
 }
 
