@@ -23,6 +23,7 @@
 #include "pod/kubelet.h"
 #include "pod/node_plan.h"
 #include "pod/node_pod.h"
+#include "pod/pod_kept.h"
 
 #define NODE_PROBLEM_MAX 512
 
@@ -30,7 +31,7 @@
 #define NODE_AWAY_NS (1 * NS_PER_S)
 
 struct node_entry {
-	char uid[NODE_POD_UID_MAX];
+	char uid[POD_KEPT_UID_MAX];
 	struct node_pod *pod;
 	UT_hash_handle hh;
 };
@@ -43,6 +44,8 @@ struct node {
 	struct kubelet *kubelet; /* NULL: its connections cannot be known */
 	struct pod_watch *watch;
 	struct timer *away; /* until the first list */
+	struct timer *adopting;
+	struct node_entry *to_adopt; /* the next one that was kept; before the first list */
 	struct node_pod_shared shared;
 	struct node_entry *entries;
 	int lock_fd; /* on the state directory; -1: not locked */
@@ -149,49 +152,31 @@ static void node_on_unreadable(void *arg, const struct pod_watch_unreadable *pod
 
 /* --- state files --- */
 
-/* The uid of UID.size, UID.quota or UID.pod. False: it is another file. */
-static bool node_is_state(const char *file, char uid[NODE_POD_UID_MAX])
-{
-	const char *dot = strrchr(file, '.');
-
-	if (!dot ||
-	    (strcmp(dot, ".size") != 0 && strcmp(dot, ".quota") != 0 && strcmp(dot, ".pod") != 0))
-		return false;
-	if (dot == file || (size_t)(dot - file) >= NODE_POD_UID_MAX)
-		return false;
-	memcpy(uid, file, (size_t)(dot - file));
-	uid[dot - file] = '\0';
-	return true;
-}
-
 typedef void (*node_state_fn)(struct node *n, int dir_fd, const char *file, const char *uid);
 
 static void node_each_state(struct node *n, node_state_fn fn)
 {
 	DIR *dir = opendir(n->settings.config->state_dir);
-	char uid[NODE_POD_UID_MAX];
+	char uid[POD_KEPT_UID_MAX];
 	struct dirent *file;
 
 	while (dir && (file = readdir(dir))) {
-		if (node_is_state(file->d_name, uid))
+		if (pod_kept_is_file(file->d_name, uid))
 			fn(n, dirfd(dir), file->d_name, uid);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static void node_adopt(struct node *n, int dir_fd, const char *file, const char *uid)
+static void node_add_kept(struct node *n, int dir_fd, const char *file, const char *uid)
 {
 	struct node_entry *entry;
 
 	(void)dir_fd;
 	(void)file;
 	HASH_FIND_STR(n->entries, uid, entry);
-	if (entry)
-		return; /* another file has told of it */
-	entry = node_add(n, uid);
-	if (entry)
-		node_pod_adopt(entry->pod);
+	if (!entry) /* else another file has told of it */
+		node_add(n, uid);
 }
 
 static bool node_has_cgroup(const struct node *n, const char *uid)
@@ -315,9 +300,9 @@ static void node_open_kubelet(struct node *n, const struct daemon *daemon)
 		kubelet_new(&n->kubelet, daemon->base, daemon->datapath, &settings);
 }
 
-static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
+static void node_begin_watch(struct node *n)
 {
-	const struct pod_watch_settings watch_settings = {
+	const struct pod_watch_settings settings = {
 		.node = n->settings.config->node_name,
 		.put = node_on_put,
 		.gone = node_on_gone,
@@ -326,6 +311,32 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.refused = node_on_refused,
 		.arg = n,
 	};
+
+	timer_in_ns(n->away, NODE_AWAY_NS);
+	if (pod_watch_new(&n->watch, n->daemon->base, n->shared.kube, &settings) < 0)
+		daemon_leave(n->daemon);
+}
+
+/*
+ * One pod after the other, so that who calls the first is not held until the last has its gate. The
+ * API server, which may be away, is asked when all have one.
+ */
+static void node_on_adopting(void *arg)
+{
+	struct node *n = arg;
+	struct node_entry *entry = n->to_adopt;
+
+	if (!entry) {
+		node_begin_watch(n);
+		return;
+	}
+	n->to_adopt = entry->hh.next;
+	node_pod_adopt(entry->pod);
+	timer_in_ns(n->adopting, 0);
+}
+
+static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
+{
 	int r = node_open_state(n);
 
 	if (r == 0)
@@ -353,12 +364,13 @@ static int node_open(struct node *n, struct daemon *daemon, struct kube *kube)
 		.arg = n,
 	};
 	n->away = timer_new(daemon->base, node_on_away, n);
-	if (!n->away)
+	n->adopting = timer_new(daemon->base, node_on_adopting, n);
+	if (!n->away || !n->adopting)
 		return log_err(-ENOMEM, "cannot watch the node");
-	/* The gate first: the API server may be away. */
-	node_each_state(n, node_adopt);
-	timer_in_ns(n->away, NODE_AWAY_NS);
-	return pod_watch_new(&n->watch, daemon->base, kube, &watch_settings);
+	node_each_state(n, node_add_kept);
+	n->to_adopt = n->entries;
+	timer_in_ns(n->adopting, 0);
+	return 0;
 }
 
 int node_new(struct node **out, struct daemon *daemon, struct kube *kube,
@@ -386,6 +398,7 @@ void node_stop(struct node *n, bool wakes)
 
 	pod_watch_free(&n->watch);
 	timer_stop(n->away);
+	timer_stop(n->adopting);
 	n->shared.uninstalls |= wakes; /* a pod that is mended from now on is not seated */
 	HASH_ITER(hh, n->entries, entry, next)
 	{
@@ -412,6 +425,7 @@ void node_free(struct node **n)
 		return;
 	pod_watch_free(&(*n)->watch);
 	timer_free(&(*n)->away);
+	timer_free(&(*n)->adopting);
 	HASH_ITER(hh, (*n)->entries, entry, next)
 	{
 		HASH_DEL((*n)->entries, entry);

@@ -6,16 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "backend/backend_pod.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/timer.h"
 #include "base/util.h"
 #include "cgroup/pod_place.h"
-#include "kube/kept_pod.h"
 #include "pod/node_plan.h"
+#include "pod/pod_kept.h"
 #include "pod/pod_seat.h"
 #include "pod/pod_size.h"
 
@@ -38,14 +36,12 @@ enum node_pod_state {
 struct node_pod {
 	const struct node_pod_shared *shared;
 	enum node_pod_state state;
-	char uid[NODE_POD_UID_MAX];
 	char *namespace, *name, *full_name; /* "namespace/name" */
 	char *fingerprint;		    /* of the pod that is seated, or was refused */
 	char *told;			    /* the last event's message: it is not sent twice */
-	char *spec_file, *quota_file;	    /* in the state directory, as pod/pod_size.h has them */
-	char *pod_file;
-	bool is_unconfirmed; /* the API server has not told of it yet; this doze found what was kept
-			      */
+	struct pod_kept kept;
+	bool is_refused;     /* when it was taken last */
+	bool is_unconfirmed; /* adopted, and the API server has not told of it yet */
 	struct config config;
 	struct pod_seat seat;
 	struct backend_pod *backend;
@@ -65,7 +61,7 @@ static void node_pod_tell(void *arg, const char *reason, const char *message)
 	const struct kube_event event = {
 		.namespace = np->namespace,
 		.name = np->name,
-		.uid = np->uid,
+		.uid = np->kept.uid,
 		.is_warning = true,
 		.reason = reason,
 		.message = message,
@@ -79,11 +75,18 @@ static void node_pod_tell(void *arg, const char *reason, const char *message)
 		kube_event_send(np->shared->events, &event);
 }
 
+/* Nobody may have told its name yet. */
+static const char *node_pod_label(const struct node_pod *np)
+{
+	return np->full_name ? np->full_name : np->kept.uid;
+}
+
 static void node_pod_refuse(struct node_pod *np, const char *reason, const char *message)
 {
 	if (!np->told || strcmp(np->told, message) != 0)
-		log_err(0, "leaving the pod '%s' alone: %s", np->full_name, message);
-	daemon_add_refusal(np->shared->daemon, np->uid, np->full_name, reason, message);
+		log_err(0, "leaving the pod '%s' alone: %s", node_pod_label(np), message);
+	daemon_add_refusal(np->shared->daemon, np->kept.uid, node_pod_label(np), reason, message);
+	np->is_refused = true;
 	node_pod_tell(np, reason, message);
 }
 
@@ -104,30 +107,19 @@ static void node_pod_on_restarted(void *arg)
 
 /* --- making --- */
 
-/* A uid becomes part of a file's name. */
-static bool node_pod_is_uid(const char *uid)
-{
-	size_t len = strlen(uid);
-
-	return len > 0 && len < NODE_POD_UID_MAX && strspn(uid, "0123456789abcdefABCDEF-") == len;
-}
-
 int node_pod_new(struct node_pod **out, const struct node_pod_shared *shared, const char *uid)
 {
 	static const struct pod_seat closed = POD_SEAT_CLOSED;
 	_cleanup_(node_pod_free) struct node_pod *np = calloc(1, sizeof(*np));
-	const char *directory = shared->defaults->state_dir;
+	int r;
 
-	if (np)
-		np->seat = closed;
-	if (!node_pod_is_uid(uid))
-		return log_err(-EINVAL, "'%s' is not the uid of a pod", uid);
-	if (!np || asprintf(&np->spec_file, "%s/%s.size", directory, uid) < 0 ||
-	    asprintf(&np->quota_file, "%s/%s.quota", directory, uid) < 0 ||
-	    asprintf(&np->pod_file, "%s/%s.pod", directory, uid) < 0)
+	if (!np)
 		return log_err(-ENOMEM, "cannot take a pod in");
+	np->seat = closed;
 	np->shared = shared;
-	snprintf(np->uid, sizeof(np->uid), "%s", uid);
+	r = pod_kept_init(&np->kept, shared->defaults->state_dir, uid);
+	if (r < 0)
+		return r;
 	*out = TAKE_PTR(np);
 	return 0;
 }
@@ -163,43 +155,9 @@ void node_pod_free(struct node_pod **np)
 	free((*np)->full_name);
 	free((*np)->fingerprint);
 	free((*np)->told);
-	free((*np)->spec_file);
-	free((*np)->quota_file);
-	free((*np)->pod_file);
+	pod_kept_free(&(*np)->kept);
 	free(*np);
 	*np = NULL;
-}
-
-/* --- what is kept of it --- */
-
-/* Whether it was put to sleep, and its full size was not seen since. */
-static bool node_pod_has_slept(const struct node_pod *np)
-{
-	return access(np->quota_file, F_OK) == 0;
-}
-
-/* One file may be lost, and the other two tell. */
-static bool node_pod_is_kept(const struct node_pod *np)
-{
-	return node_pod_has_slept(np) || access(np->spec_file, F_OK) == 0 ||
-	       access(np->pod_file, F_OK) == 0;
-}
-
-static void node_pod_drop_kept(const struct node_pod *np)
-{
-	unlink(np->quota_file);
-	unlink(np->spec_file);
-	unlink(np->pod_file);
-}
-
-/* Not synced: after a crash of the machine none of its processes sleeps. */
-static void node_pod_keep(const struct node_pod *np, const struct kube_pod *pod)
-{
-	_cleanup_(freep) char *text = kept_pod_format(pod, CONFIG_ANNOTATION_PREFIX);
-	int r = text ? file_replace_unsynced(np->pod_file, text) : -ENOMEM;
-
-	if (r < 0)
-		log_err(r, "cannot write the state file '%s'", np->pod_file);
 }
 
 /* --- leaving --- */
@@ -249,9 +207,10 @@ static void node_pod_on_poll(struct node_pod *np)
 		return;
 	}
 	node_pod_free_backend(np);
-	node_pod_drop_kept(np);
+	pod_kept_drop(&np->kept);
 	np->state = NODE_POD_OUT;
-	log_info("the pod has its full size, and is left alone", "pod=%s", np->full_name);
+	if (!np->is_refused) /* else it was said that it has not */
+		log_info("the pod has its full size, and is left alone", "pod=%s", np->full_name);
 	next = TAKE_PTR(np->next);
 	if (next)
 		node_pod_take(np, next);
@@ -296,6 +255,7 @@ static void node_pod_let_go(struct node_pod *np)
 	if (np->backend)
 		backend_pod_let_go(np->backend);
 	pod_seat_close(&np->seat);
+	daemon_remove_refusal(np->shared->daemon, np->kept.uid);
 	node_pod_forget_next(np);
 	node_pod_free_backend(np);
 	np->state = NODE_POD_OUT;
@@ -304,8 +264,7 @@ static void node_pod_let_go(struct node_pod *np)
 void node_pod_forget(struct node_pod *np)
 {
 	node_pod_let_go(np);
-	node_pod_drop_kept(np);
-	daemon_remove_refusal(np->shared->daemon, np->uid);
+	pod_kept_drop(&np->kept);
 }
 
 /* --- coming in --- */
@@ -323,9 +282,7 @@ static int node_pod_find_size(struct node_pod *np, struct pod_size *size,
 		.namespace = np->namespace,
 		.name = np->name,
 		.full_name = np->full_name,
-		.spec_file = np->spec_file,
-		.quota_file = np->quota_file,
-		.pod_file = np->pod_file,
+		.kept = &np->kept,
 		.restarted = node_pod_on_restarted,
 		.problem = node_pod_tell,
 		.arg = np,
@@ -360,8 +317,8 @@ static int node_pod_sit(struct node_pod *np, const struct kube_pod *pod,
 		return r;
 	np->state = NODE_POD_SEATED;
 	if (!pod->is_kept)
-		node_pod_keep(np, pod);
-	daemon_remove_refusal(np->shared->daemon, np->uid);
+		pod_kept_write(&np->kept, pod);
+	daemon_remove_refusal(np->shared->daemon, np->kept.uid);
 	log_info("watching", "pod=%s port=%u pid=%d asleep=%s", np->full_name,
 		 np->seat.spec.config.ports[0].port, (int)size->pid,
 		 size->is_asleep ? "yes" : "no");
@@ -433,7 +390,7 @@ static void node_pod_mend(struct node_pod *np, struct kube_pod *pod)
 	struct node_plan plan = { .wish = NODE_PLAN_WAIT, .config = *np->shared->defaults };
 
 	plan.config.env_values_len = 0;
-	pod_size_plan_kept(&plan, pod, np->quota_file);
+	pod_size_plan_kept(&plan, pod, np->kept.quota_file);
 	node_pod_come_in(np, pod, &plan);
 }
 
@@ -455,30 +412,31 @@ static void node_pod_note_fingerprint(struct node_pod *np, const struct kube_pod
 
 /* It is not ready: perhaps because it sleeps, and nobody is left who knows. */
 static bool node_pod_must_be_mended(const struct node_pod *np, const struct kube_pod *pod,
-				    const struct node_plan *plan, bool is_first)
+				    const struct node_plan *plan, bool is_doubtful)
 {
-	return node_pod_is_kept(np) ||
-	       (is_first && pod_size_looks_asleep(np->shared->mounts, pod, plan));
+	return pod_kept_is_there(&np->kept) ||
+	       (is_doubtful && pod_size_looks_asleep(np->shared->mounts, pod, plan));
 }
 
 /* OUT: the pod is the callee's. */
 static void node_pod_take(struct node_pod *np, struct kube_pod *pod)
 {
 	_cleanup_(freep) struct node_plan *plan = malloc(sizeof(*plan));
-	bool is_first = !np->fingerprint;
+	bool is_doubtful = !np->fingerprint || np->is_refused;
 
 	if (!plan) {
 		kube_pod_free(&pod);
 		return;
 	}
+	np->is_refused = false;
 	node_pod_note_fingerprint(np, pod);
 	node_plan_read(plan, pod, np->shared->defaults);
 	if (plan->wish == NODE_PLAN_REFUSE)
 		node_pod_refuse(np, "InvalidAnnotation", plan->error);
 	if (plan->wish == NODE_PLAN_SEAT ||
-	    (plan->wish == NODE_PLAN_WAIT && node_pod_must_be_mended(np, pod, plan, is_first)))
+	    (plan->wish == NODE_PLAN_WAIT && node_pod_must_be_mended(np, pod, plan, is_doubtful)))
 		node_pod_come_in(np, pod, plan);
-	else if (node_pod_is_kept(np))
+	else if (pod_kept_is_there(&np->kept))
 		node_pod_mend(np, pod);
 	else
 		kube_pod_free(&pod);
@@ -489,7 +447,7 @@ static void node_pod_end(struct node_pod *np, struct kube_pod *pod)
 {
 	if (np->backend)
 		node_pod_follow(np, pod);
-	if (np->state == NODE_POD_OUT && node_pod_has_slept(np))
+	if (np->state == NODE_POD_OUT && pod_kept_has_slept(&np->kept))
 		node_pod_mend(np, pod); /* what is asleep is found first */
 	else
 		kube_pod_free(&pod);
@@ -503,7 +461,7 @@ void node_pod_adopt(struct node_pod *np)
 	struct kube_pod *pod = NULL;
 
 	np->is_unconfirmed = true;
-	if (pod_size_read_kept(&pod, np->pod_file, np->uid) == 0)
+	if (pod_kept_read(&np->kept, &pod) == 0)
 		node_pod_put(np, pod);
 }
 
@@ -523,21 +481,23 @@ bool node_pod_is_unconfirmed(const struct node_pod *np)
 
 void node_pod_fill(struct node_pod *np)
 {
+	char message[NODE_POD_ERROR_MAX];
 	int r;
 
-	if (!np->is_unconfirmed || np->state != NODE_POD_OUT || !node_pod_is_kept(np))
+	if (!np->is_unconfirmed || np->state != NODE_POD_OUT || !pod_kept_has_slept(&np->kept))
 		return;
-	r = pod_size_fill_kept(np->shared->mounts, np->quota_file);
-	if (r == 0)
+	r = pod_kept_fill(&np->kept, np->shared->mounts);
+	if (r == 0) {
 		log_warn("a pod that sleeps cannot be watched before the API server tells of it: "
 			 "its cgroups have their full size",
-			 "pod=%s uid=%s", np->full_name ? np->full_name : "", np->uid);
-	else if (r != -ENOENT)
-		log_err(r,
-			"what was kept in '%s' cannot be used: if the pod '%s' sleeps, it does so "
-			"until the API server tells of it, or until it is deleted, and its owner "
-			"makes a new one",
-			np->quota_file, np->full_name ? np->full_name : np->uid);
+			 "pod=%s", node_pod_label(np));
+		return;
+	}
+	snprintf(message, sizeof(message),
+		 "it sleeps, and its full size cannot be read from '%s': %s; unless the API server "
+		 "knows it, delete the pod: its owner makes a new one, which has it",
+		 np->kept.quota_file, strerror(-r));
+	node_pod_refuse(np, "CannotSleep", message);
 }
 
 void node_pod_abandon(struct node_pod *np)
@@ -577,7 +537,7 @@ void node_pod_put(struct node_pod *np, struct kube_pod *pod)
 /* It was put to sleep, and cannot be reached yet: its containers are between two starts. */
 static bool node_pod_waits_to_mend(const struct node_pod *np)
 {
-	return np->state == NODE_POD_OUT && np->next && node_pod_has_slept(np);
+	return np->state == NODE_POD_OUT && np->next && pod_kept_has_slept(&np->kept);
 }
 
 void node_pod_stop(struct node_pod *np, bool wakes)

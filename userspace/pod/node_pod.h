@@ -24,8 +24,6 @@
 #include "target/daemon.h"
 #include "target/wake_queue.h"
 
-#define NODE_POD_UID_MAX 64
-
 struct node_pod;
 struct watchdog;
 

@@ -14,7 +14,6 @@
 #include "cgroup/pod_cgroups.h"
 #include "cgroup/pod_cgroups_text.h"
 #include "cgroup/pod_place.h"
-#include "kube/kept_pod.h"
 
 struct pod_size_search {
 	const struct pod_size_settings *settings;
@@ -56,33 +55,6 @@ void pod_size_plan_kept(struct node_plan *plan, const struct kube_pod *pod, cons
 		if (r < 0 ? *c->container_id && !c->is_sidecar : r)
 			plan->containers[plan->containers_len++] = c;
 	}
-}
-
-int pod_size_read_kept(struct kube_pod **out, const char *pod_file, const char *uid)
-{
-	_cleanup_(freep) char *text = NULL;
-	int r = file_read(pod_file, &text);
-
-	if (r == 0)
-		r = kept_pod_parse(out, text, uid);
-	if (r < 0 && r != -ENOENT)
-		log_warn_err(r, "cannot use the state file '%s': the API server tells", pod_file);
-	return r;
-}
-
-int pod_size_fill_kept(const struct cgroup_mounts *mounts, const char *quota_file)
-{
-	_cleanup_(pod_cgroups_free) struct pod_cgroups *cgroups = NULL;
-	_cleanup_(freep) char *text = NULL;
-	int r = file_read(quota_file, &text);
-
-	if (r == 0)
-		r = pod_cgroups_new(&cgroups, mounts, KUBE_SIZE_EXEC_MILLICPU);
-	if (r == 0)
-		r = pod_cgroups_add_kept(cgroups, text);
-	if (r == 0)
-		r = pod_cgroups_parse(cgroups, text);
-	return r < 0 ? r : pod_cgroups_set_full(cgroups);
 }
 
 /* --- the cgroups --- */
@@ -150,8 +122,8 @@ static void pod_size_recall(struct pod_size_search *s)
 	if (r < 0 && s->was_kept)
 		log_warn("what the full size of the pod's cgroups was cannot be read: its spec "
 			 "tells",
-			 "pod=%s file=%s errno=%d", s->settings->full_name, s->settings->quota_file,
-			 -r);
+			 "pod=%s file=%s errno=%d", s->settings->full_name,
+			 s->settings->kept->quota_file, -r);
 	s->out->is_asleep = r == 0 && pod_cgroups_are_asleep(s->cgroups);
 	s->out->pid = pod_cgroups_process(s->cgroups);
 }
@@ -245,7 +217,7 @@ static int pod_size_adopt(struct pod_size_search *s, bool only_known,
 	struct backend_kube_settings settings = {
 		.namespace = s->settings->namespace,
 		.name = s->settings->name,
-		.state_file = s->settings->spec_file,
+		.state_file = s->settings->kept->spec_file,
 		.is_watched = true,
 		.choice = node_plan_choice(s->settings->config),
 		.restarted = s->settings->restarted,
@@ -319,7 +291,7 @@ static int pod_size_make_backend(struct pod_size_search *s)
 		.name = s->settings->full_name,
 		.depth = pod_size_depth(s->settings->config),
 		.reclaim_after_ns = s->settings->config->reclaim_after_ns,
-		.state_file = s->settings->quota_file,
+		.state_file = s->settings->kept->quota_file,
 	};
 	int r;
 
@@ -346,15 +318,15 @@ int pod_size_find(struct pod_size *out, const struct pod_size_settings *settings
 		.out = out,
 		.error = error,
 	};
-	int r = file_read(settings->quota_file, &s.kept);
+	int r = file_read(settings->kept->quota_file, &s.kept);
 
 	*out = (struct pod_size){ .pid = -ESRCH };
 	*error = '\0';
 	s.was_kept = r != -ENOENT;
 	if (r < 0 && r != -ENOENT)
-		log_err(r, "cannot read the state file '%s'", settings->quota_file);
+		log_err(r, "cannot read the state file '%s'", settings->kept->quota_file);
 	if (!pod->is_kept)
-		pod_size_read_kept(&s.kept_pod, settings->pod_file, pod->uid);
+		pod_kept_read(settings->kept, &s.kept_pod);
 	r = pod_size_find_cgroups(&s);
 	s.was_kept |= r == 0 && pod_cgroups_is_any_freezing(s.cgroups);
 	if (r == 0 && pod->is_kept && !s.was_kept &&

@@ -11,6 +11,7 @@
 #include "kube/kube.h"
 #include "kube/kube_pod.h"
 #include "pod/node_plan.h"
+#include "pod/pod_kept.h"
 
 #define POD_SIZE_ERROR_MAX NODE_PLAN_ERROR_MAX
 
@@ -25,8 +26,7 @@ struct pod_size_settings {
 	struct watchdog *watchdog;
 	const struct config *config; /* of the pod */
 	const char *namespace, *name, *full_name;
-	/* What an earlier doze kept: of the spec, of the cgroups, and of the pod as a whole. */
-	const char *spec_file, *quota_file, *pod_file;
+	const struct pod_kept *kept; /* by an earlier doze */
 	/* As backend/backend_kube.h and backend/backend_pod.h have them. */
 	void (*restarted)(void *arg);
 	void (*problem)(void *arg, const char *reason, const char *message);
@@ -63,15 +63,5 @@ void pod_size_plan_kept(struct node_plan *plan, const struct kube_pod *pod, cons
  */
 bool pod_size_looks_asleep(const struct cgroup_mounts *mounts, const struct kube_pod *pod,
 			   const struct node_plan *plan);
-
-/* The pod as an earlier doze has kept it; the caller frees *out. -ENOENT, or -errno, logged. */
-int pod_size_read_kept(struct kube_pod **out, const char *pod_file, const char *uid);
-
-/*
- * Gives a pod of which nothing else is known its full size, by what an earlier doze has kept of its
- * cgroups. -ENOENT: nothing was kept, or no container of it is there; -EINVAL: it cannot be read;
- * -errno.
- */
-int pod_size_fill_kept(const struct cgroup_mounts *mounts, const char *quota_file);
 
 #endif
