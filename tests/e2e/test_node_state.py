@@ -7,12 +7,13 @@ usage: test_node_state.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a t
 import os
 import signal
 import socket
+import subprocess
 
 import netns
 import node as nodes
 from harness import check, equal, main, test
 from node import ASLEEP_QUOTA_US, asleep_pod, expect_full_cgroups, make_node, wait_until
-from pod import PROMPT_MS, pods
+from pod import PROMPT_MS, doze_binary, pods
 
 KEPT = ("pod", "quota", "size")  # the state files of a pod, by what comes after its uid
 
@@ -289,11 +290,12 @@ def state_that_is_damaged_loses_no_request(t, how):
 
 
 def start_without_server(node, how="SIGKILL"):
-    """Of a node whose pods sleep."""
+    """The next doze, of a node whose pods sleep."""
     node.doze.signal(getattr(signal, how))
     node.doze.wait()
     node.server.go_down()
-    return node.launch_doze()
+    node.launch_doze()
+    node.doze.lines.wait("cannot watch the pods")  # which it tries when all gates are closed
 
 
 @test([("throttle", "SIGKILL", "burstable"), ("freeze", "SIGTERM", "burstable"),
@@ -302,7 +304,7 @@ def sleeper_has_its_gate_and_wakes_before_the_api_server_is_back(t, depth, how, 
     node, pod = asleep_pod(t, {"asleep": depth}, getattr(pods, qos)("web"))
     size_asleep = pod.size()
     start_without_server(node, how)
-    pod.wait_log("watching", "asleep=yes")
+    pod.wait_asleep()
     equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota")
     wait_until(lambda: depth == "throttle" or pod.is_frozen, "as deep as it was")
     pod.expect_answer(PROMPT_MS)
@@ -320,7 +322,7 @@ def sleeper_sleeps_on_when_the_api_server_comes_back(t):
     node, pod = asleep_pod(t, {"asleep": "freeze"})
     asked = len(node.server.requests.resizes())
     start_without_server(node)
-    pod.wait_log("watching", "asleep=yes")
+    pod.wait_asleep()
     node.server.come_back()
     node.doze.lines.wait("the pods of the node are known", limit_s=60)
     equal(node.doze.lines.matching('msg="awake"'), [], "wakes")
@@ -334,7 +336,7 @@ def sleeper_that_is_deleted_while_the_api_server_is_away_is_forgotten(t, has_end
     """What the kubelet has not ended yet has its CPU to end by itself."""
     node, pod = asleep_pod(t)
     start_without_server(node)
-    pod.wait_log("watching", "asleep=yes")
+    pod.wait_asleep()
     pod.delete(grace_s=0)
     if has_ended:
         pod.end()
@@ -349,7 +351,7 @@ def sleeper_that_is_deleted_while_the_api_server_is_away_is_forgotten(t, has_end
 def sleeper_that_another_pod_has_replaced_is_forgotten(t):
     node, pod = asleep_pod(t)
     start_without_server(node)
-    pod.wait_log("watching", "asleep=yes")
+    pod.wait_asleep()
     pod.delete(grace_s=0)
     pod.end()
     other = node.add_pod("web", {})
@@ -365,7 +367,7 @@ def sleeper_that_another_pod_has_replaced_is_forgotten(t):
 def sleeper_whose_annotations_change_while_the_api_server_is_away_goes_on_with_the_new_ones(t):
     node, pod = asleep_pod(t)
     start_without_server(node)
-    pod.wait_log("watching", "asleep=yes")
+    pod.wait_asleep()
     pod.annotate(enabled=None)
     node.server.come_back()
     pod.until_full(limit_s=60)
@@ -379,8 +381,9 @@ def sleeper_of_which_a_part_is_lost_is_full_before_the_api_server_is_back(t, *ki
     lose(pod, *kinds)
     node.server.go_down()
     node.launch_doze()
+    node.doze.lines.wait("cannot watch the pods")
     if kinds == ("size",):  # then all is known by the others, and it sleeps on
-        pod.wait_log("watching", "asleep=yes")
+        pod.wait_asleep()
         pod.expect_answer(PROMPT_MS)
     wait_until(lambda: (pod.quota_us(), pod.pod_quota_us()) == 2 * (pod.full_quota_us,),
                "the full quotas")
@@ -440,8 +443,9 @@ def cgroup_that_is_asleep_although_nothing_was_kept_gets_what_its_spec_says(t, i
     pod.expect_answer(PROMPT_MS)
 
 
-@test([("burstable",), ("guaranteed",)])
-def sleeper_of_which_nothing_is_known_is_said_with_the_cure(t, qos):
+@test([("burstable", '{"app":{"request":"250m","limit":"1"}}'),
+       ("guaranteed", '{"app":{"limit":"1"}}')])
+def sleeper_of_which_nothing_is_known_is_said_with_the_cure(t, qos, full):
     node, pod = asleep_pod(t, {"asleep": "freeze"}, getattr(pods, qos)("web"))
     node.doze.kill()
     lose(pod)
@@ -451,6 +455,11 @@ def sleeper_of_which_nothing_is_known_is_said_with_the_cure(t, qos):
     check("delete it" in event["message"], event["message"])
     wait_until(lambda: not pod.is_frozen, "it is thawed")
     check(pod.request().is_ok, "lost")
+    told = subprocess.run([doze_binary(), "status", os.path.join(node.directory, "doze.sock")],
+                          check=True, capture_output=True, text=True).stdout
+    check("default/web: left alone: container 'app' is asleep already" in told, told)
+    pod.annotate(full=full)
+    wait_until(lambda: pod.size()[1] != "10m", "the annotation is the other cure")
 
 
 if __name__ == "__main__":

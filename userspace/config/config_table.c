@@ -224,8 +224,8 @@ const struct config_setting config_table[] = {
 	  "its container." },
 	{ "state-dir", 0, CONFIG_NODE, VALUE(path, const char *, state_dir),
 	  .fallback = "/var/lib/doze",
-	  .help = "Where doze keeps what the full size of each sleeping pod is: a directory of the "
-	  "node." },
+	  .help = "Where doze keeps what it has to know of each sleeping pod, and what its full size "
+	  "is: a directory of the node." },
 	{ "cgroup-root", 0, CONFIG_NODE, VALUE(path, const char *, cgroup_root),
 	  .fallback = "/sys/fs/cgroup",
 	  .help = "Where the node's cgroups are mounted." },
