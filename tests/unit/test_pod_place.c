@@ -87,8 +87,11 @@ TEST(the_process_may_be_in_a_cgroup_below, .setup = scratch_make, .teardown = sc
 	scratch_put("kubepods/podX/crio-" ID, "cgroup.procs", "");
 	assert_int_equal(pod_place_find(&place, root, ID), 0);
 	assert_int_equal(pod_place_process(place.container), -ESRCH);
-	scratch_put("kubepods/podX/crio-" ID "/container", "cgroup.procs", "0\n4242\n");
+	/* 0 is a process of another PID namespace. */
+	scratch_put("kubepods/podX/crio-" ID "/container", "cgroup.procs", "0\n0\n");
 	assert_int_equal(pod_place_process(place.container), -ESRCH);
+	scratch_put("kubepods/podX/crio-" ID "/container", "cgroup.procs", "0\n4242\n");
+	assert_int_equal(pod_place_process(place.container), 4242);
 	scratch_put("kubepods/podX/crio-" ID "/container", "cgroup.procs", "4242\n4243\n");
 	assert_int_equal(pod_place_process(place.container), 4242);
 }
