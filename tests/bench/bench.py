@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures what doze costs: to a client that wakes a sleeping server, to bulk traffic and requests
-through an open gate, and to a single packet.
+"""Measures what doze costs: to a client that wakes a sleeping server, with and without the filter of
+system calls, to bulk traffic and requests through an open gate, and to a single packet.
 
     python3 tests/bench/bench.py [--quick]          (make bench builds what it needs)
 
@@ -43,18 +43,21 @@ RESENT_MS = 900
 SLICE_S = 0.1
 
 WAKE_AIM_MS = 3
+FILTER_AIM_MS, FILTER_START_AIM_MS = 0.1, 10
 RATIO_AIM = 0.99
 
 FULL = {
     "wakes": (("freeze", 100, ()),
               ("throttle", 20, ("--asleep=throttle",)),
               ("freeze, replay off", 10, ("--replay=off",))),
+    "filtered": 50, "starts": 10,
     "pairs": 5, "pair_s": 3, "hooks": (("tcx", 25), ("tc", 10), ("xdp", 10)), "gate_rounds": 5,
 }
 QUICK = {
     "wakes": (("freeze", 30, ()),
               ("throttle", 5, ("--asleep=throttle",)),
               ("freeze, replay off", 2, ("--replay=off",))),
+    "filtered": 10, "starts": 3,
     "pairs": 2, "pair_s": 1, "hooks": (("tcx", 6), ("tc", 3), ("xdp", 3)), "gate_rounds": 1,
 }
 
@@ -234,6 +237,54 @@ def bench_wakes(table, network, settings):
             report_wakes(table, name, wakes, "--replay=off" not in flags)
         except Unmeasured as error:
             table.gap(f"wake, {name}", error)
+
+
+# --- the filter of system calls ---
+
+RESTLESS = ("--idle-after", IDLE_AFTER, "--min-awake=0s", f"--idle-max={IDLE_AFTER}")
+
+
+def start_ms(network, *flags):
+    """CPU that doze uses until it watches its server. How long that takes differs by much more from
+    one start to the next."""
+    with Doze(network, HTTP_PORT, [SERVER, str(HTTP_PORT)], *RESTLESS, *flags) as doze:
+        doze.wait_for("watching")
+        with open(f"/proc/{doze.process.pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[0]) / 1e6
+
+
+def wakes_in_turn(networks, count):
+    """Two dozes, one with the filter and one without; the times of count wakes of each."""
+    took_ms = ([], [])
+    with Doze(networks[0], HTTP_PORT, [SERVER, str(HTTP_PORT)], *RESTLESS) as filtered, \
+            Doze(networks[1], HTTP_PORT, [SERVER, str(HTTP_PORT)], *RESTLESS,
+                 "--seccomp=off") as bare, \
+            Client(networks[0].client) as first, Client(networks[1].client) as second:
+        for number in range(count):
+            progress(f"wake, filtered or not: {number + 1} of {count}")
+            for doze, client, times in ((filtered, first, took_ms[0]), (bare, second, took_ms[1])):
+                doze.wait_for("asleep", number)
+                time.sleep(PAUSE_S)
+                times.append(client.try_once())
+    if None in took_ms[0] + took_ms[1]:
+        raise Unmeasured("a request was not answered")
+    return took_ms
+
+
+def bench_filter(table, network, settings):
+    table.section("The filter of system calls (baseline: --seccomp=off)")
+    try:
+        with Network("bench-bare") as bare_network:
+            filtered, bare = wakes_in_turn((network, bare_network), settings["filtered"])
+        table.latency(f"wake, freeze: median of {len(bare)}", statistics.median(bare),
+                      statistics.median(filtered), FILTER_AIM_MS)
+        pairs = [(start_ms(network), start_ms(network, "--seccomp=off"))
+                 for _ in range(settings["starts"])]
+        filtered, bare = zip(*pairs)
+        table.latency(f"CPU of a start: median of {len(bare)}", statistics.median(bare),
+                      statistics.median(filtered), FILTER_START_AIM_MS)
+    except Unmeasured as error:
+        table.gap("with the filter", error)
 
 
 # --- throughput ---
@@ -471,6 +522,7 @@ def main():
     start = time.monotonic()
     with Network("bench") as network:
         bench_wakes(table, network, settings)
+        bench_filter(table, network, settings)
         bench_throughput(table, network, settings)
     bench_packet(table, settings)
     progress("")
