@@ -141,9 +141,11 @@ def uninstall_gives_everything_back(t, how):
     all_pods = [node.add_pod(f"web{i}", {"asleep": depth})
                 for i, depth in enumerate(("throttle", "freeze", "throttle"))]
     bare = node.add_pod("bare", {"asleep": "freeze"}, pods.best_effort("bare"))
+    awake = node.add_pod("awake", {"idle-after": "1h", "idle-max": "1h"})
     node.start_doze()
     for pod in (*all_pods, bare):
         pod.wait_asleep()
+    awake.wait_log("watching")
     node.doze.signal(getattr(signal, how))
     node.doze.wait()
     all_pods[2].annotate(enabled=None)
@@ -197,6 +199,20 @@ def pod_that_is_disabled_while_nobody_watched_gets_its_full_size(t):
     node.start_doze()
     pod.until_full()
     wait_until(lambda: not node.state(), "the state is gone")
+
+
+@test()
+def pod_that_is_disabled_while_nobody_watched_and_awake_is_forgotten(t):
+    node = make_node(t)
+    pod = node.add_pod("web", {"idle-after": "1h", "idle-max": "1h"})
+    node.start_doze()
+    pod.wait_log("watching")
+    wait_until(node.state, "some state is kept")
+    node.doze.kill()
+    pod.annotate(enabled=None)
+    node.start_doze()
+    wait_until(lambda: not node.state(), "the state is gone")
+    equal(pod.events(), [], "events")
 
 
 @test([("10m", "20m"), ("20m", "10m")])
@@ -396,6 +412,19 @@ def sleeper_of_which_a_part_is_lost_is_full_before_the_api_server_is_back(t, *ki
         return
     pod.until_full(limit_s=60)
     equal(pod.events("CannotSleep"), [], "events")
+
+
+@test()
+def container_that_starts_anew_while_nobody_watches_is_said_before_the_api_server_is_back(t):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    pod.restart(ready_ms=None)
+    node.server.go_down()
+    node.launch_doze().lines.wait("leaving the pod 'default/web' alone", "started anew",
+                                  "delete the pod")
+    check(pod.request().is_ok, "lost")
+    node.server.come_back()
+    expect_full_cgroups(pod)
 
 
 @test([("truncated",), ("of another version",), ("of another pod",)])

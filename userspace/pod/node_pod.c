@@ -378,6 +378,8 @@ static void node_pod_come_in(struct node_pod *np, struct kube_pod *pod, struct n
 		return;
 	}
 	node_pod_free_backend(np);
+	if (r == 0)
+		pod_kept_drop(&np->kept); /* it is full, and has no gate */
 	if (r < 0 && !node_pod_is_final(r)) {
 		np->next = TAKE_PTR(owned);
 		node_pod_wait(np, &np->retry_ns, NODE_POD_RETRY_MAX_NS);
@@ -414,7 +416,7 @@ static void node_pod_note_fingerprint(struct node_pod *np, const struct kube_pod
 static bool node_pod_must_be_mended(const struct node_pod *np, const struct kube_pod *pod,
 				    const struct node_plan *plan, bool is_doubtful)
 {
-	return pod_kept_is_there(&np->kept) ||
+	return pod_kept_has_slept(&np->kept) ||
 	       (is_doubtful && pod_size_looks_asleep(np->shared->mounts, pod, plan));
 }
 
@@ -487,6 +489,9 @@ void node_pod_fill(struct node_pod *np)
 	if (!np->is_unconfirmed || np->state != NODE_POD_OUT || !pod_kept_has_slept(&np->kept))
 		return;
 	r = pod_kept_fill(&np->kept, np->shared->mounts);
+	if (r == -ENOENT &&
+	    !pod_place_has_pod(np->shared->mounts->controls[CGROUP_CPU].point, np->kept.uid))
+		return; /* the pod is gone, and nobody had told doze */
 	if (r == 0) {
 		log_warn("a pod that sleeps cannot be watched before the API server tells of it: "
 			 "its cgroups have their full size",
@@ -494,9 +499,11 @@ void node_pod_fill(struct node_pod *np)
 		return;
 	}
 	snprintf(message, sizeof(message),
-		 "it sleeps, and its full size cannot be read from '%s': %s; unless the API server "
-		 "knows it, delete the pod: its owner makes a new one, which has it",
-		 np->kept.quota_file, strerror(-r));
+		 "it was asleep, and '%s' %s: if the API server does not know its full size, "
+		 "delete the pod: its owner makes a new one, which has it",
+		 np->kept.quota_file,
+		 r == -ENOENT ? "tells of containers that have been started anew since"
+			      : "cannot be used");
 	node_pod_refuse(np, "CannotSleep", message);
 }
 

@@ -63,7 +63,9 @@ static char *server_print(const struct status *status,
 static void server_print_healthz(FILE *out, const struct status *status)
 {
 	if (*status->problem)
-		fprintf(out, "ok, but nothing sleeps: %s\n", status->problem);
+		fprintf(out, "ok, but %s: %s\n",
+			status->targets_len ? "no others sleep" : "nothing sleeps",
+			status->problem);
 	else
 		fputs("ok\n", out);
 }

@@ -80,7 +80,7 @@ static void status_text_print_refusal(FILE *out, const struct status_refusal *re
 void status_text_print(FILE *out, const struct status *s)
 {
 	if (*s->problem) {
-		fputs("nothing sleeps: ", out);
+		fputs(s->targets_len ? "no others sleep: " : "nothing sleeps: ", out);
 		status_text_print_name(out, s->problem);
 		fputc('\n', out);
 	}
