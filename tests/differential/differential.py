@@ -95,13 +95,14 @@ def run_scenario(stand, name, what, report, is_verbose):
         trouble = traceback.format_exc().splitlines()
     if is_in_vain(trace):
         trouble.append("the bare server does not answer")
-    report.later(max((seen.later_s for seen in trace), default=0))
+    later_s = max((seen.later_s for seen in trace), default=0)
+    report.later(later_s)
     same = is_same(trace)
     passed = not trouble and (same or what.limit is not None)
     notes = side_by_side(trace) + trouble if is_verbose or not (same and passed) else []
-    if not passed:
+    if is_verbose or not passed:
         notes += stand.gated.doze.stderr.lines[log_start:]
-    notes.append(f"{time.monotonic() - start_s:.1f} s")
+    notes.append(f"{time.monotonic() - start_s:.1f} s, gated {later_s * 1000:.0f} ms later")
     report.add(name, passed, "" if same else f"deploy/limits.md: {what.limit}" if passed else "",
                notes)
     return passed and same

@@ -134,12 +134,21 @@ static void busy_note_waiting(struct busy_verdict *verdict, const struct busy_so
 	verdict->waiting = socket->flow;
 }
 
-/* A client that has closed its end sends no request, but may wait for the rest of an answer. */
+/*
+ * A client that has closed its end sends no request. It may wait for its answer, however long that
+ * takes; for the rest of one as long as there is progress, because some applications never close.
+ */
+static bool busy_is_connected(const struct busy_socket *socket, uint64_t max_ms)
+{
+	if (socket->state == TCP_CLOSE_WAIT)
+		return busy_is_unanswered(socket) || busy_has_progressed(socket, max_ms);
+	return busy_is_open(socket);
+}
+
 static void busy_note_connected(struct busy_verdict *verdict, const struct busy_socket *socket,
 				uint64_t max_ms)
 {
-	if (!busy_is_open(socket) ||
-	    (socket->state == TCP_CLOSE_WAIT && !busy_has_progressed(socket, max_ms)))
+	if (!busy_is_connected(socket, max_ms))
 		return;
 	verdict->is_connected = true;
 	verdict->since_sent_ms = min_u64(verdict->since_sent_ms, socket->since_sent_ms);
