@@ -12,6 +12,7 @@ with the same timeouts run one after the other, so that each begins with a serve
 does not, as the last one left it.
 """
 import collections
+import itertools
 import signal
 import sys
 import textwrap
@@ -64,7 +65,7 @@ def side_by_side(trace):
     lines = [f"  {'bare':{COLUMN}} | gated"]
     for seen in trace:
         lines.append(f"{seen.step}")
-        for bare, gated in zip(seen.bare, seen.gated):
+        for (bare, gated), _ in itertools.groupby(zip(seen.bare, seen.gated)):
             mark = " " if bare == gated else "!"
             left, right = textwrap.wrap(bare, COLUMN), textwrap.wrap(gated, COLUMN)
             for row in range(max(len(left), len(right))):

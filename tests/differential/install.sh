@@ -12,7 +12,7 @@ policy=/usr/sbin/policy-rc.d
 # A program that is there is not installed again: it may have come from elsewhere.
 program_of() {
 	case $1 in
-	postgresql) echo /usr/lib/postgresql/*/bin/postgres ;;
+	postgresql) find /usr/lib/postgresql -name postgres -path '*/bin/*' 2>/dev/null | head -n 1 ;;
 	nodejs) echo node ;;
 	default-jre-headless) echo java ;;
 	*) echo "$1" ;;

@@ -39,6 +39,8 @@ class Http:
             "drip": ask("GET", "/drip"),
             "push": ask("GET", "/push"),
             "later": ask("GET", "/later"),
+            "pooled": ask("GET", "/pooled"),
+            "checked": ask("GET", "/checked"),
         }
 
     def answer_length(self, data):
@@ -82,7 +84,9 @@ class Redis:
     messages = {
         "request": b"PING\r\n",
         "last-request": b"QUIT\r\n",
-        "upload": b"SET key " + b"u" * UPLOAD_LENGTH + b"\r\n",
+        # An inline command may have 64 kB at most.
+        "upload": b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$%d\r\n%s\r\n"
+                  % (UPLOAD_LENGTH, b"u" * UPLOAD_LENGTH),
         "nonsense": b"NONSENSE\r\n",
         "big": b"EVAL \"return string.rep('b', %d)\" 0\r\n" % BIG_LENGTH,
         "later": b"BLPOP nothing 2\r\n",
@@ -92,15 +96,11 @@ class Redis:
         "begin": b"MULTI\r\n",
         "change": b"INCR counter\r\n",
         "commit": b"EXEC\r\n",
+        "block": b"BLPOP queue 0\r\n",
+        "feed": b"RPUSH queue x\r\n",
         "brief-key": b"SET brief x PX 1000\r\n",
         "read-brief-key": b"GET brief\r\n",
     }
-
-    def __init__(self):
-        # An inline command may have 64 kB at most.
-        key = (b"SET", b"key", b"u" * UPLOAD_LENGTH)
-        self.messages = dict(self.messages, upload=b"*3\r\n" + b"".join(
-            b"$%d\r\n%s\r\n" % (len(word), word) for word in key))
 
     def answer_length(self, data, start=0):
         line_end = data.find(b"\r\n", start)

@@ -22,10 +22,13 @@ Before the steps:
     flags: FLAG...                 more flags of doze
     limit: WORDS                   a difference is allowed, since deploy/limits.md has these words
 
-Steps of clients, each a letter, or several as a,b,c:
+Steps of clients, such as a, or several as a,b,c, or a*50 for fifty of them:
 
-    a connect [PORT] [ipv6] [slow]   PORT: served (default), watched (doze watches it, nobody
-                                     listens), or unwatched; slow: with a small receive buffer
+    a connect [PORT] [ipv6] [lo] [slow]
+                                     PORT: served (default), watched (doze watches it, nobody
+                                     listens), or unwatched; lo: from the server's own machine;
+                                     slow: with a small receive buffer
+    a knock                          a SYN, and it goes away before it is answered
     a login                          what this protocol begins with, and the answer; may be nothing
     a send MESSAGE... [1/2|2/2]      messages of the server in one go, or half of them
     a expect answer                  until it is complete
@@ -53,6 +56,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(HERE, "scenarios")
 LIMITS = os.path.join(HERE, "..", "..", "deploy", "limits.md")
 TIMEOUTS = ("short", "long", "never")
+VERBS = ("connect", "knock", "login", "send", "expect", "half-close", "close", "reset", "keepalive")
+EXPECTED = ("answer", "message", "bytes", "until", "close")
 WITHOUT_MESSAGE = re.compile(r"\d/\d$")
 
 # clients: the letters; "" for a step of time
@@ -70,11 +75,22 @@ def parse_ms(text):
     return int(number.group(1))
 
 
+def clients_of(text):
+    name, _, count = text.partition("*")
+    return [f"{name}{number}" for number in range(int(count))] if count else text.split(",")
+
+
 def parse_wait(text, part):
     """part: from 0 to 1, how far a repeat is."""
     first, _, last = text.partition("..")
     first_ms = parse_ms(first)
     return first_ms + (parse_ms(last) - first_ms) * part if last else first_ms
+
+
+def step_of_clients(line, clients="", verb="", *words):
+    if verb not in VERBS or (verb == "expect" and (*words, "")[0] not in EXPECTED):
+        raise Malformed(f"'{line}' is no step")
+    return Step(clients_of(clients), verb, words, line)
 
 
 class Scenario:
@@ -126,7 +142,7 @@ class Scenario:
             elif words[0] == "wait":
                 self.steps.append(Step("", "wait", parse_wait(words[1], part) / 1000, line))
             else:
-                self.steps.append(Step(words[0].split(","), words[1], words[2:], line))
+                self.steps.append(step_of_clients(line, *words))
 
     def messages(self):
         return {word for step in self.steps if step.verb == "send" for word in step.words

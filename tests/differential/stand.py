@@ -46,7 +46,7 @@ class Side:
         if server.has_upstream:
             test.process("nsenter", f"--net=/run/netns/{self.net.client}", sys.executable,
                          os.path.join(servers_server.HERE, "wsgi_app.py"),
-                         str(servers_server.UPSTREAM_PORT))
+                         *servers_server.UPSTREAM_PORTS)
         command = server.command(directory, timeout_s)
         if doze_flags is None:
             self.doze = None

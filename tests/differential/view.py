@@ -5,6 +5,7 @@ import errno
 import hashlib
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -27,6 +28,8 @@ def shown(data):
 def error_name(error):
     if isinstance(error, TimeoutError):
         return SILENCE
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason}"
     return {errno.ECONNREFUSED: "refused", errno.ECONNRESET: "RST"}.get(
         error.errno, errno.errorcode.get(error.errno, str(error)))
 
@@ -101,6 +104,8 @@ class View:
         """What each client of the step saw, in their order."""
         if step.verb == "connect":
             return self._connect(step.clients, step.words)
+        if step.verb == "knock":
+            return [self._knock() for _ in step.clients]
         act = getattr(self, "_" + step.verb.replace("-", "_"))
         return [self._try(act, self.connections[client], step.words) for client in step.clients]
 
@@ -113,7 +118,7 @@ class View:
 
     def _connect(self, clients, words):
         """All at once, as a browser does."""
-        path = self.net.path(family=6 if "ipv6" in words else 4)
+        path = self.net.path("lo" if "lo" in words else "eth0", 6 if "ipv6" in words else 4)
         port = next((PORTS[word] for word in words if word in PORTS), PORTS["served"])
         socks = []
         for client in clients:
@@ -127,6 +132,13 @@ class View:
             socks.append(sock)
         return [self._connected(sock) for sock in socks]
 
+    def _knock(self):
+        path = self.net.path()
+        with path.socket() as sock:
+            sock.setblocking(False)
+            sock.connect_ex((path.server, PORTS["served"]))
+        return "gone"
+
     @staticmethod
     def _connected(sock):
         poll = select.poll()
@@ -136,10 +148,15 @@ class View:
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return error_name(OSError(error, "")) if error else "connected"
 
+    def _begin(self, connection):
+        connection.sock.settimeout(LIMIT_S)
+        if self.server.tls and not isinstance(connection.sock, ssl.SSLSocket):
+            connection.sock = self.server.tls.wrap_socket(connection.sock)
+
     def _login(self, connection):
+        self._begin(connection)
         if not self.server.protocol.login:
             return "nothing to say"
-        connection.sock.settimeout(LIMIT_S)
         connection.sock.sendall(self.server.protocol.login)
         return self._expect(connection, "answer")
 
@@ -149,7 +166,7 @@ class View:
         data = b"".join(self.server.messages()[word] for word in words)
         middle = len(data) // 2
         data = {"1/2": data[:middle], "2/2": data[middle:], None: data}[half]
-        connection.sock.settimeout(LIMIT_S)
+        self._begin(connection)
         connection.sock.sendall(data)
         return f"sent {len(data)} bytes"
 
@@ -166,7 +183,7 @@ class View:
 
     @staticmethod
     def _half_close(connection):
-        connection.sock.shutdown(socket.SHUT_WR)
+        socket.socket.shutdown(connection.sock, socket.SHUT_WR)  # that of TLS ends reading, too
         return "FIN sent"
 
     @staticmethod

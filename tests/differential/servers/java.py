@@ -12,6 +12,7 @@ class Java(Server):
     name = program = "java"
     package = "default-jre-headless"
     protocol = Http()
+    unknown = ("pooled", "checked")
 
     def __init__(self):
         self.classes = None

@@ -49,7 +49,7 @@ class Postgresql(Server):
         with open(f"{data}/pg_hba.conf", "w", encoding="ascii") as file:
             file.write("host all all all trust\n")
         settings = {"port": PORT, "listen_addresses": "*", "unix_socket_directories": "",
-                    "fsync": "off", "shared_buffers": "16MB",
+                    "fsync": "off", "max_connections": "200", "shared_buffers": "16MB",
                     "authentication_timeout": f"{timeout_s}s",
                     "idle_session_timeout": f"{timeout_s}s",
                     "idle_in_transaction_session_timeout": f"{timeout_s}s"}

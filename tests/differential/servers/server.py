@@ -5,7 +5,8 @@ import shutil
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PORT = 8080
-UPSTREAM_PORT = 9000  # of what a proxy asks; it is beside the clients, and no doze watches it
+# Of what a proxy asks (wsgi_app.py); it is beside the clients, and no doze watches it.
+UPSTREAM_PORTS = ("9000", "9001")
 
 
 class Server:
@@ -15,6 +16,7 @@ class Server:
     protocol = None
     unknown = ()     # messages of the protocol that this server does not answer
     has_upstream = False
+    tls = None       # an ssl.SSLContext, if clients speak TLS
 
     def messages(self):
         return {name: data for name, data in self.protocol.messages.items()
@@ -29,8 +31,8 @@ class Server:
         """Once, before any is started."""
 
     def command(self, directory, timeout_s):
-        """What to start, in the foreground, so that it listens on PORT in both families, answers to
-        http://192.0.2.1:UPSTREAM_PORT if it has an upstream, and closes connections of clients that
+        """What to start, in the foreground, so that it listens on PORT in both families,
+        asks 192.0.2.1 at UPSTREAM_PORTS if it has an upstream, and closes connections of clients that
         say nothing for timeout_s. The directory is its own.
         """
         raise NotImplementedError

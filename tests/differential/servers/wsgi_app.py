@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The application of gunicorn; as a program the upstream of proxies: wsgi_app.py PORT"""
+"""The application of gunicorn; as a program the upstream of proxies: wsgi_app.py PORT POOL-PORT
+
+On the second port it keeps connections, until they have been silent for a second.
+"""
 import socketserver
 import sys
+import threading
 import time
+from http import server as http_server
 from wsgiref import simple_server
 
 BIG_LENGTH = 8 << 20
@@ -40,6 +45,7 @@ def application(environ, start_response):
 
 class Upstream(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     daemon_threads = True
+    request_queue_size = 128  # as many as a proxy asks at once
 
 
 class QuietHandler(simple_server.WSGIRequestHandler):
@@ -49,9 +55,29 @@ class QuietHandler(simple_server.WSGIRequestHandler):
         pass
 
 
-def main(port):
+class KeepingServer(http_server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+class KeepingHandler(http_server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 1
+
+    def do_GET(self):  # its name is http.server's
+        self.send_response(200)
+        self.send_header("Content-Length", "7")
+        self.end_headers()
+        self.wfile.write(b"pooled\n")
+
+    def log_message(self, *_):
+        pass
+
+
+def main(port, pool_port):
+    pool = KeepingServer(("", pool_port), KeepingHandler)
+    threading.Thread(target=pool.serve_forever, daemon=True).start()
     simple_server.make_server("", port, application, Upstream, QuietHandler).serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))
