@@ -334,6 +334,18 @@ def sleeper_has_its_gate_and_wakes_before_the_api_server_is_back(t, depth, how, 
 
 
 @test()
+def name_of_the_node_is_looked_at_once_the_api_server_is_back(t):
+    """With a wrong one the list of pods would be empty for ever."""
+    node = make_node(t)
+    node.server.go_down()
+    doze = node.launch_doze(NODE_NAME="node7")
+    doze.lines.wait("cannot watch the pods")
+    node.server.come_back()
+    equal(doze.wait(limit_s=60), 1, "status")
+    check(doze.lines.matching("there is no node 'node7'"), "the log does not say so")
+
+
+@test()
 def sleeper_sleeps_on_when_the_api_server_comes_back(t):
     node, pod = asleep_pod(t, {"asleep": "freeze"})
     asked = len(node.server.requests.resizes())

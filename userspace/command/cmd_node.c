@@ -41,6 +41,7 @@ struct cmd_node {
 	struct kube *kube;
 	struct node *node;
 	struct kube_request *looking; /* for the node */
+	bool is_node_unseen;	      /* the API server was away */
 	struct removal *removal;      /* NULL: no DaemonSet runs doze */
 	struct timer *stopping;
 	uint64_t stop_ns, release_ns;
@@ -116,12 +117,47 @@ static void cmd_node_on_signal(void *arg, const struct signalfd_siginfo *info)
 		cmd_node_on_removal(c, false);
 }
 
+/* --- the node --- */
+
+/* With a wrong name the list of pods would be empty for ever, without an error. */
+static void cmd_node_on_node(void *arg, const struct kube_answer *answer)
+{
+	struct cmd_node *c = arg;
+	char message[KUBE_ERROR_MAX];
+
+	c->looking = NULL;
+	c->is_node_unseen = answer->status == 0; /* asked again when the server has answered */
+	if (answer->status == 200 || c->is_node_unseen)
+		return;
+	kube_answer_message(answer, message, sizeof(message));
+	if (answer->status != 404) {
+		log_warn("cannot see whether the node is there (ClusterRole: resources: [nodes], "
+			 "verbs: [get])",
+			 "node=%s message=\"%s\"", c->config->node_name, message);
+		return;
+	}
+	log_err(0, "there is no node '%s': NODE_NAME is spec.nodeName of the downward API (%s)",
+		c->config->node_name, message);
+	c->status = 1;
+	daemon_leave(&c->daemon);
+}
+
+static void cmd_node_look(struct cmd_node *c)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "/api/v1/nodes/%s", c->config->node_name);
+	c->looking = kube_start(c->kube, "GET", path, NULL, cmd_node_on_node, c);
+}
+
 /* With --uninstall: every pod that was asleep is on the way to its full size by now. */
 static void cmd_node_on_listed(void *arg)
 {
 	struct cmd_node *c = arg;
 
 	malloc_trim(0); /* a list of pods is large, and has been read */
+	if (c->is_node_unseen)
+		cmd_node_look(c);
 	if (c->config->uninstalls)
 		cmd_node_leave_when_settled(c, UINT64_MAX / 2);
 }
@@ -176,28 +212,6 @@ static int cmd_node_open_gate(struct cmd_node *c)
 	return r;
 }
 
-/* With a wrong name the list of pods would be empty for ever, without an error. */
-static void cmd_node_on_node(void *arg, const struct kube_answer *answer)
-{
-	struct cmd_node *c = arg;
-	char message[KUBE_ERROR_MAX];
-
-	c->looking = NULL;
-	if (answer->status == 200)
-		return;
-	kube_answer_message(answer, message, sizeof(message));
-	if (answer->status != 404) {
-		log_warn("cannot see whether the node is there (ClusterRole: resources: [nodes], "
-			 "verbs: [get])",
-			 "node=%s message=\"%s\"", c->config->node_name, message);
-		return;
-	}
-	log_err(0, "there is no node '%s': NODE_NAME is spec.nodeName of the downward API (%s)",
-		c->config->node_name, message);
-	c->status = 1;
-	daemon_leave(&c->daemon);
-}
-
 static int cmd_node_open_node(struct cmd_node *c)
 {
 	const struct node_settings settings = {
@@ -212,7 +226,6 @@ static int cmd_node_open_node(struct cmd_node *c)
 		.daemonset = c->config->daemonset,
 		.account = c->config->account,
 	};
-	char path[512];
 	int r = kube_new(&c->kube, c->daemon.http, &c->access);
 
 	if (r == 0)
@@ -223,8 +236,7 @@ static int cmd_node_open_node(struct cmd_node *c)
 		r = removal_new(&c->removal, c->daemon.base, c->kube, &removal);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "/api/v1/nodes/%s", c->config->node_name);
-	c->looking = kube_start(c->kube, "GET", path, NULL, cmd_node_on_node, c);
+	cmd_node_look(c);
 	return 0;
 }
 
