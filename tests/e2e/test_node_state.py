@@ -4,6 +4,7 @@
 
 usage: test_node_state.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
+import json
 import os
 import signal
 import socket
@@ -114,6 +115,30 @@ def quota_that_somebody_writes_meanwhile_is_the_full_one_from_then_on(t, depth):
     equal(node.doze.lines.matching('msg="awake"'), [], "wakes")
     pod.expect_answer(PROMPT_MS)
     wait_until(lambda: pod.quota_us() == larger_us, "what was written is full")
+
+
+def resize_by_somebody(pod, request, limit):
+    server = pod.node.server
+    with server.store.lock:
+        found = json.loads(json.dumps(pod.object()))
+        found["spec"]["containers"][0]["resources"]["requests"]["cpu"] = request
+        found["spec"]["containers"][0]["resources"]["limits"]["cpu"] = limit
+        found["metadata"]["generation"] += 1
+        server.kubelet.resize(server.store.put("pods", found))
+
+
+@test([("throttle",), ("freeze",)])
+def last_size_that_somebody_asks_for_meanwhile_is_the_full_one_from_then_on(t, depth):
+    node, pod = asleep_pod(t, {"asleep": depth})
+    asleep = pod.size()
+    for size in (("300m", "1500m"), ("260m", "1200m"), ("280m", "1300m")):
+        resize_by_somebody(pod, *size)
+        wait_until(lambda: pod.quota_us() == ASLEEP_QUOTA_US and pod.size() == asleep,
+                   "asleep again")
+    equal(node.doze.lines.matching('msg="awake"'), [], "wakes")
+    pod.expect_answer(PROMPT_MS)
+    wait_until(lambda: pod.size() == ("280m", "1300m") and pod.quota_us() == 130000,
+               "what was asked for last is full")
 
 
 @test()

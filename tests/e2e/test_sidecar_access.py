@@ -9,7 +9,7 @@ import time
 
 from confined import differences
 from pod import PROMPT_MS, check, over_http2
-from sidecar import (BURSTABLE, GUARANTEED, MARGIN_MS, WAKE_TIMEOUT_MS, check_recovery, errors_of,
+from sidecar import (BURSTABLE, GUARANTEED, MARGIN_MS, UP, WAKE_TIMEOUT_MS, check_recovery, errors_of,
                      main, new_pod, sleeping_pod, test)
 
 
@@ -37,6 +37,21 @@ def a_token_that_expired_before_the_file_was_replaced_is_asked_for_again():
     pod.server.requests.wait(lambda r: r.status == 401)
     pod.server.write_account()
     pod.expect_answer(WAKE_TIMEOUT_MS, answer=result())
+    check_recovery(pod)
+
+
+@test()
+def a_token_that_is_no_longer_good_changes_nothing_in_what_is_asked_for():
+    """Limits alone are granted at once; limits and requests have to wait for the scheduler."""
+    pod = sleeping_pod()
+    fault = pod.server.faults.add(UP, 401, times=None)
+    for _ in range(3):
+        pod.expect_answer(PROMPT_MS)
+    pod.server.requests.wait(lambda r: r.status == 401 and r.size == "up", count=6)
+    fault.remove()
+    pod.until_full()
+    refused = [r for r in pod.server.requests.resizes("up") if r.status == 401]
+    check(not any(b'"250m"' in r.raw for r in refused), "the request was asked for as well")
     check_recovery(pod)
 
 

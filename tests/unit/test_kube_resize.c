@@ -74,11 +74,15 @@ TEST(what_is_refused_is_not_what_is_busy_or_gone)
 {
 	static const struct {
 		long status;
-		bool is_refused;
+		bool is_refused, is_denied;
+		int r;
 	} rows[] = {
-		{ 200, false }, { 400, true },	{ 401, true }, { 403, true },
-		{ 404, false }, { 409, false }, { 422, true }, { 429, false },
-		{ 500, false }, { 503, false }, { 0, false },
+		{ 200, false, false, 0 },      { 400, true, true, -EINVAL },
+		{ 401, false, true, -EAGAIN }, { 403, true, true, -EACCES },
+		{ 404, false, false, -ESRCH }, { 409, false, false, -EAGAIN },
+		{ 422, true, true, -EINVAL },  { 429, false, false, -EAGAIN },
+		{ 500, false, false, -EIO },   { 503, false, false, -EIO },
+		{ 0, false, false, -EIO },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -86,5 +90,7 @@ TEST(what_is_refused_is_not_what_is_busy_or_gone)
 
 		print_message("row %zu\n", i);
 		assert_int_equal(kube_resize_is_refused(&answer), rows[i].is_refused);
+		assert_int_equal(kube_resize_is_denied(&answer), rows[i].is_denied);
+		assert_int_equal(kube_resize_errno(&answer), rows[i].r);
 	}
 }

@@ -28,6 +28,10 @@
 #define BACKEND_KUBE_JUDGED_NS (1 * NS_PER_S)
 /* A size up that was refused is asked for again after so long: growing, up to the longest poll. */
 #define BACKEND_KUBE_GROW_REFUSED_NS (1 * NS_PER_S)
+/* Somebody else resizes the pod while we do: so long for the kubelet to do what they want. */
+#define BACKEND_KUBE_RELEARN_NS (1 * NS_PER_S)
+/* At most, while our token is not good: another one comes, and is good at once. */
+#define BACKEND_KUBE_TOKEN_NS (5 * NS_PER_S)
 /* After a refusal to shrink nobody asks again for so long: growing from the first. */
 #define BACKEND_KUBE_REFUSED_MIN_NS (60 * NS_PER_S)
 #define BACKEND_KUBE_REFUSED_MAX_NS (3600 * NS_PER_S)
@@ -288,6 +292,10 @@ static void backend_kube_on_shrink_check(void *arg, const struct kube_answer *a)
 		backend_kube_shrink_failed(b, log_err(-ETIMEDOUT,
 						      "the kubelet does not shrink the pod '%s/%s'",
 						      b->pod.namespace, b->pod.name));
+	} else if (pod && !kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_ASLEEP)) {
+		/* Somebody has asked for another size after us: that is full from now on. */
+		backend_kube_enter(b, BACKEND_KUBE_SHRINK_READ);
+		backend_kube_wait(b, BACKEND_KUBE_RELEARN_NS);
 	} else {
 		if (pod && pod->pending_reason)
 			b->poll_ns = min_u64(b->poll_ns, BACKEND_KUBE_POLL_PENDING_NS);
@@ -372,8 +380,10 @@ static void backend_kube_note_not_grown(struct backend_kube *b, const struct kub
 	kube_answer_message(a, message, sizeof(message));
 	kube_answer_reason(a, reason, sizeof(reason));
 	backend_kube_say_pending(b, *reason ? reason : "none", message);
-	if (kube_resize_is_refused(a))
+	if (kube_resize_is_denied(a))
 		b->poll_ns = max_u64(b->poll_ns, BACKEND_KUBE_GROW_REFUSED_NS);
+	if (a->status == 401)
+		b->poll_ns = min_u64(b->poll_ns, BACKEND_KUBE_TOKEN_NS);
 	backend_kube_wait_after(b, a);
 }
 
@@ -384,7 +394,7 @@ static void backend_kube_on_no_grow(struct backend_kube *b, const struct kube_an
 		return;
 	}
 	backend_kube_note_not_grown(b, a);
-	if (kube_resize_is_refused(a))
+	if (kube_resize_is_denied(a))
 		backend_kube_tell_grow_refused(b);
 }
 
@@ -426,7 +436,7 @@ static void backend_kube_on_grow_grant(void *arg, const struct kube_answer *a)
 		backend_kube_say_pending(b, pod->pending_reason, pod->pending_message);
 	if (pod && !kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL))
 		backend_kube_enter(b, BACKEND_KUBE_GROW_PATCH); /* a patch down came after ours */
-	else if (kube_resize_is_refused(a) || (pod && backend_kube_has_refused(b, pod)))
+	else if (kube_resize_is_denied(a) || (pod && backend_kube_has_refused(b, pod)))
 		backend_kube_tell_grow_refused(b);
 	backend_kube_wait_after(b, a);
 }

@@ -21,6 +21,10 @@
 #define BACKEND_POD_SETTLE_MIN_NS (5 * NS_PER_MS)
 #define BACKEND_POD_SETTLE_MAX_NS (5 * NS_PER_S)
 
+/* What somebody else makes of a sleeper's size is learned at once, and then in pauses. */
+#define BACKEND_POD_RELEARN_MIN_NS (2 * NS_PER_S)
+#define BACKEND_POD_RELEARN_MAX_NS (60 * NS_PER_S)
+
 /* Below that there is little to be had, and an application needs it at once when it wakes. */
 #define BACKEND_POD_RECLAIM_FLOOR_BYTES (16UL << 20)
 
@@ -45,8 +49,10 @@ struct backend_pod {
 	bool is_connected;   /* sleep is a throttle, whatever the settings say */
 	bool waits_for_kube; /* up: the cgroups could not be written */
 	bool has_fallen_back;
-	bool has_told;	       /* that somebody has undone this sleep */
-	bool has_shrunk_again; /* for that reason */
+	bool has_told; /* that somebody has undone this sleep */
+	/* Somebody has written another size since the last look at what full is. */
+	bool is_resized;
+	uint64_t relearn_ns, relearn_pause_ns; /* not before; and the next pause */
 };
 
 /* --- down --- */
@@ -197,7 +203,8 @@ static void backend_pod_grow(struct backend_pod *b)
 
 	if (b->reclaim)
 		reclaim_stop(b->reclaim);
-	b->has_told = b->has_shrunk_again = false;
+	b->has_told = b->is_resized = false;
+	b->relearn_ns = b->relearn_pause_ns = 0;
 	b->waits_for_kube = r < 0 && b->kube;
 	if (!was_full) {
 		b->phase = BACKEND_POD_RESTORING;
@@ -247,29 +254,47 @@ static void backend_pod_resize(void *self, enum backend_size size)
 }
 
 /*
- * Another size may come from the API server: then there is another full size to be learned, once
- * for each sleep, because whoever fights for the quota must not make us ask again and again.
+ * Another size may come from the API server: then there is another full size to be learned, in
+ * pauses that grow, because whoever fights for the quota must not make us ask again and again.
  */
+static bool backend_pod_may_relearn(struct backend_pod *b)
+{
+	uint64_t now_ns = monotonic_ns();
+
+	if (!b->is_resized || now_ns < b->relearn_ns)
+		return false;
+	b->is_resized = false;
+	b->relearn_ns = now_ns + b->relearn_pause_ns;
+	b->relearn_pause_ns = min_u64(max_u64(2 * b->relearn_pause_ns, BACKEND_POD_RELEARN_MIN_NS),
+				      BACKEND_POD_RELEARN_MAX_NS);
+	return true;
+}
+
+static void backend_pod_say_undone(struct backend_pod *b)
+{
+	if (!b->has_told)
+		log_warn("somebody has undone the sleep: it is set again", "pod=%s",
+			 b->settings.name);
+	b->has_told = true;
+}
+
 static int backend_pod_reassert(void *self)
 {
 	struct backend_pod *b = self;
 	bool is_resized = pod_cgroups_are_undone(b->cgroups, false);
 	bool was_frozen = backend_pod_may_freeze(b);
 
-	if (b->phase == BACKEND_POD_ASLEEP && was_frozen && pod_cgroups_are_told_to_end(b->cgroups))
+	if (b->phase != BACKEND_POD_ASLEEP)
+		return 0;
+	if (was_frozen && pod_cgroups_are_told_to_end(b->cgroups))
 		return log_err(-EINTR, "a process of '%s' is told to end while it is frozen",
 			       b->settings.name);
-	if (b->phase != BACKEND_POD_ASLEEP ||
-	    (!is_resized && !pod_cgroups_are_undone(b->cgroups, was_frozen)))
-		return 0;
-	if (!b->has_told)
-		log_warn("somebody has undone the sleep: it is set again", "pod=%s",
-			 b->settings.name);
-	b->has_told = true;
-	if (is_resized && !b->has_shrunk_again) {
-		b->has_shrunk_again = true;
+	b->is_resized |= is_resized;
+	if (backend_pod_may_relearn(b)) {
+		backend_pod_say_undone(b);
 		backend_pod_shrink(b);
-	} else {
+	} else if (is_resized || pod_cgroups_are_undone(b->cgroups, was_frozen)) {
+		backend_pod_say_undone(b);
 		backend_pod_go_deeper(b);
 	}
 	return 0;

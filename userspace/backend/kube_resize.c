@@ -57,11 +57,11 @@ int kube_resize_errno(const struct kube_answer *a)
 	if (a->status >= 200 && a->status < 300)
 		return 0;
 	switch (a->status) {
-	case 401:
 	case 403:
 		return -EACCES;
 	case 404:
 		return -ESRCH;
+	case 401: /* a token is replaced before it ends, and is read again for each request */
 	case 409:
 	case 429:
 		return -EAGAIN;
@@ -79,6 +79,11 @@ bool kube_resize_is_refused(const struct kube_answer *a)
 	int r = kube_resize_errno(a);
 
 	return r == -EACCES || r == -EINVAL;
+}
+
+bool kube_resize_is_denied(const struct kube_answer *a)
+{
+	return a->status == 401 || kube_resize_is_refused(a);
 }
 
 enum kube_step kube_resize_first_step(const struct kube_resize *p)

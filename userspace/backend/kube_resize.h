@@ -37,6 +37,9 @@ int kube_resize_errno(const struct kube_answer *a);
 /* Whether an answer says no, and will say so again until somebody changes the cluster. */
 bool kube_resize_is_refused(const struct kube_answer *a);
 
+/* The same, or the token is not good: nobody is kept waiting until it is. */
+bool kube_resize_is_denied(const struct kube_answer *a);
+
 /* The first patch of a wake: as kube_size_first_step(), unless that was refused. */
 enum kube_step kube_resize_first_step(const struct kube_resize *p);
 
