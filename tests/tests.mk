@@ -17,6 +17,8 @@ E2E_TESTS  := $(wildcard tests/*/test_*.py)
 # They have API servers of their own, and no doze run among them, which cleans up after others.
 KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py tests/e2e/test_node*.py \
 	tests/e2e/test_sidecar*.py)
+# Run in a guest, which has no sanitizers' libraries.
+KERNEL_TESTS := $(addprefix $(B)/tests/kernels/,pod test_gate test_kubelet test_datapath)
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 FUZZ_SECONDS := 60
@@ -73,7 +75,7 @@ chaos: deps ## everything goes wrong for SECONDS (120), as SEED (a random one) h
 
 .PHONY: kernels
 kernels: deps ## test on other kernels, under qemu (downloads them)
-	@$(MAKE) --no-print-directory doze $(B)/tests/kernels/pod >/dev/null
+	@$(MAKE) --no-print-directory doze $(KERNEL_TESTS) >/dev/null
 	@tests/kernels/run.sh $(KERNELS)
 
 $(TEST_LIBRARY): $(filter-out $(B)/asan/userspace/main.o,$(TEST_OBJECTS))
@@ -101,10 +103,13 @@ $(B)/tests/fake/%: tests/fake/%.c $(TEST_LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) $(TEST_CPPFLAGS) -MD -MP -o $@ $< $(TEST_LIBRARY) $(LDLIBS)
 
-# Runs in the guest, which has no sanitizers' libraries.
 $(B)/tests/kernels/%: tests/kernels/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -MD -MP -o $@ $< $(LDFLAGS) $(LIBRARY) $(LDLIBS)
+
+$(B)/tests/kernels/test_%: tests/bpf/test_%.c $(wildcard tests/lib/*) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -O1 -g -std=gnu11 $(TEST_CPPFLAGS) -o $@ $< $(wildcard tests/lib/*.c) $(LIBRARY) -lcmocka $(LDLIBS)
 
 # Preloaded into doze.
 $(B)/tests/chaos/%.so: tests/chaos/%.c

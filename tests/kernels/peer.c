@@ -5,9 +5,11 @@
  *	peer serve PORT			echo over TCP and UDP, IPv4 and IPv6
  *	peer tcp|udp ADDRESS PORT	one request and its answer
  *	peer keep ADDRESS PORT		a request, and once stdin has a line another one
+ *	peer probe ADDRESS PORT		a kubelet's probe; prints the first line of its answer
  *	peer tun NAME NETNS NETNS	a tun interface in each namespace, and a wire between them
  *
- * tcp, udp and keep print how many milliseconds the (last) answer took, and fail after 15 s.
+ * tcp, udp and keep print how many milliseconds the (last) answer took, and how often TCP has sent
+ * the SYN again (keep: the last request); they fail after 15 s.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -15,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -154,25 +157,57 @@ static void peer_ask(int fd)
 		peer_fail("no answer");
 }
 
+static unsigned int peer_sent_again(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len); /* of UDP there is none */
+	return info.tcpi_total_retrans;
+}
+
+static void peer_print(uint64_t start_ms, unsigned int sent_again)
+{
+	printf("%llu %u\n", (unsigned long long)(peer_now_ms() - start_ms), sent_again);
+}
+
 static int peer_request(const char *address, const char *port, int type)
 {
 	uint64_t start_ms = peer_now_ms();
+	int fd = peer_connect(address, port, type);
+	unsigned int sent_again = peer_sent_again(fd);
 
-	peer_ask(peer_connect(address, port, type));
-	printf("%llu\n", (unsigned long long)(peer_now_ms() - start_ms));
+	peer_ask(fd);
+	peer_print(start_ms, sent_again);
 	return 0;
 }
 
 static int peer_keep(const char *address, const char *port)
 {
 	int fd = peer_connect(address, port, SOCK_STREAM);
+	unsigned int sent_again;
 	uint64_t start_ms;
 
 	peer_ask(fd);
 	getchar();
 	start_ms = peer_now_ms();
+	sent_again = peer_sent_again(fd);
 	peer_ask(fd);
-	printf("%llu\n", (unsigned long long)(peer_now_ms() - start_ms));
+	peer_print(start_ms, peer_sent_again(fd) - sent_again);
+	return 0;
+}
+
+static int peer_probe(const char *address, const char *port)
+{
+	static const char request[] = "GET /healthz HTTP/1.1\r\nHost: server\r\n"
+				      "User-Agent: kube-probe/1.36\r\nConnection: close\r\n\r\n";
+	int fd = peer_connect(address, port, SOCK_STREAM);
+	char answer[PEER_BYTES_MAX] = "";
+
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0 ||
+	    recv(fd, answer, sizeof(answer) - 1, 0) <= 0)
+		peer_fail("no answer");
+	printf("%.*s\n", (int)strcspn(answer, "\r\n"), answer);
 	return 0;
 }
 
@@ -232,6 +267,8 @@ int main(int argc, char **argv)
 		return peer_request(argv[2], argv[3], SOCK_DGRAM);
 	if (argc == 4 && strcmp(argv[1], "keep") == 0)
 		return peer_keep(argv[2], argv[3]);
+	if (argc == 4 && strcmp(argv[1], "probe") == 0)
+		return peer_probe(argv[2], argv[3]);
 	if (argc == 5 && strcmp(argv[1], "tun") == 0)
 		return peer_tun(argv[2], argv[3], argv[4]);
 	fputs("peer: see the top of peer.c\n", stderr);
