@@ -74,9 +74,15 @@ def status_tells_of_each_pod(t):
     node = make_node(t)
     first, second = node.add_pod("web", {}), node.add_pod("api", {"idle-after": "1h",
                                                                   "idle-max": "1h"})
+    third = node.add_pod("cold", {"asleep": "freeze"})
     node.start_doze()
     first.wait_asleep()
+    third.wait_asleep()
     second.wait_log("watching")
+    depths = {target["name"]: target["depth"]
+              for target in json.loads(node.status("--json"))["targets"]}
+    equal(depths, {"default/web": "throttled", "default/api": "", "default/cold": "frozen"},
+          "depths")
     told = node.status()
     for text in ("default/web", "asleep", "default/api", "awake"):
         check(text in told, f"'{text}' is not told:\n{told}")

@@ -81,6 +81,22 @@ def doze_status_tells_why_it_is_awake_and_why_it_woke(t):
         connection.connection.getresponse().read()
 
 
+@test([("freeze", "frozen"), ("throttle", "throttled")])
+def doze_status_tells_how_deep_the_sleep_is(t, asleep, depth):
+    net, path = t.net(), socket_path(t)
+    doze = serve(t, net, f"--socket={path}", f"--asleep={asleep}", idle="500ms")
+    doze.wait_asleep()
+    wait_until(lambda: f"  depth          {depth}\n" in status(t, net, path), "the text tells")
+    target = json.loads(status(t, net, "--json", path))["targets"][0]
+    equal(target["depth"], depth, "JSON")
+    with Http(net.path()) as connection:
+        connection.get()
+        doze.wait_awake()
+        check("depth" not in status(t, net, path), "a depth while awake")
+        doze.wait_asleep()
+        check("  depth          throttled\n" in status(t, net, path), "with a client connected")
+
+
 @test()
 def schedule_is_a_reason(t):
     net, path = t.net(), socket_path(t)

@@ -34,6 +34,7 @@ static void fill(void)
 	targets[0] = (struct status_target){
 		.name = "tcp/8080",
 		.state = "awake",
+		.depth = "",
 		.is_gate_open = true,
 		.awake_reason = "unanswered",
 		.awake_detail = "192.0.2.1:4242",
@@ -49,6 +50,7 @@ static void fill(void)
 	targets[1] = (struct status_target){
 		.name = "a\\b\"c\nd",
 		.state = "asleep",
+		.depth = "frozen",
 		.awake_reason = "",
 		.woke_reason = "",
 	};
@@ -166,6 +168,8 @@ TEST(the_text_is_as_people_read_it)
 	assert_has_line(text, "  memory         1536.0 MiB given back in all");
 	/* What a terminal might obey is not printed. */
 	assert_has_line(text, "a\\b\"c?d: asleep for 0.0 s");
+	assert_has_line(text, "  depth          frozen");
+	assert_null(strstr(strstr(text, "depth") + 1, "depth"));
 	assert_has_line(text, "  sleeps         0, asleep for 0.0 s in all");
 	assert_has_line(text, "shop/web-1: left alone: its port \"8080\"?is another's");
 	assert_has_line(text, "shop/web-2: left alone: it has more than 256 containers");
@@ -187,6 +191,7 @@ TEST(json_is_what_it_was_made_of)
 	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(t, "gate_open")));
 	t = cJSON_GetArrayItem(list, 1);
 	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "name")), "a\\b\"c\nd");
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(t, "depth")), "frozen");
 	list = cJSON_GetObjectItem(json, "refused");
 	assert_int_equal(cJSON_GetArraySize(list), 3);
 	t = cJSON_GetArrayItem(list, 1);

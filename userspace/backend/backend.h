@@ -16,6 +16,13 @@ enum backend_size {
 	BACKEND_ASLEEP,
 };
 
+/* How deep a sleep is. */
+enum backend_depth {
+	BACKEND_THROTTLED,
+	BACKEND_FROZEN,
+	BACKEND_RECLAIMED, /* frozen, and memory was given back in this sleep */
+};
+
 /*
  * The full size is refused, and waiting does not cure that: a quota, a missing right. The backend
  * goes on asking, and calls done() once more when it is granted. No system call fails with it.
@@ -36,6 +43,7 @@ struct backend_ops {
 	int (*usage_us)(const void *self, uint64_t *out);
 	int (*throttled_us)(const void *self, uint64_t *out);
 	uint64_t (*reclaimed_bytes)(const void *self);
+	enum backend_depth (*depth)(const void *self);
 };
 
 struct backend {
@@ -94,6 +102,12 @@ static inline int backend_usage_us(const struct backend *b, uint64_t *out)
 static inline uint64_t backend_reclaimed_bytes(const struct backend *b)
 {
 	return b->ops->reclaimed_bytes ? b->ops->reclaimed_bytes(b->self) : 0;
+}
+
+/* Of one that is asleep, as it is now. */
+static inline enum backend_depth backend_depth(const struct backend *b)
+{
+	return b->ops->depth ? b->ops->depth(b->self) : BACKEND_THROTTLED;
 }
 
 /* For a backend: tells of the end of a resize. */

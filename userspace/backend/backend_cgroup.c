@@ -261,6 +261,14 @@ static int backend_cgroup_usage_us(const void *self, uint64_t *out)
 	return cgroup_file_read_usage_us(&b->cg->controls[CGROUP_USAGE], out);
 }
 
+static enum backend_depth backend_cgroup_depth(const void *self)
+{
+	const struct backend_cgroup *b = self;
+
+	return cgroup_file_is_frozen(&b->cg->controls[CGROUP_FREEZER]) ? BACKEND_FROZEN
+								       : BACKEND_THROTTLED;
+}
+
 void backend_cgroup_free(struct backend_cgroup **owned)
 {
 	struct backend_cgroup *b = *owned;
@@ -322,6 +330,7 @@ static const struct backend_ops backend_cgroup_ops = {
 	.set_connected = backend_cgroup_set_connected,
 	.usage_us = backend_cgroup_usage_us,
 	.throttled_us = backend_cgroup_throttled_us,
+	.depth = backend_cgroup_depth,
 };
 
 bool backend_cgroup_can_throttle(const struct backend_cgroup *b)

@@ -42,6 +42,7 @@ struct backend_pod {
 	struct pod_cgroups *cgroups;
 	struct backend_kube *kube; /* NULL: the cgroups alone */
 	struct reclaim *reclaim;
+	uint64_t reclaimed_before; /* this sleep, in all, in bytes */
 	struct timer *timer;
 	enum backend_pod_phase phase;
 	uint64_t settle_ns; /* the next pause */
@@ -66,11 +67,17 @@ static int backend_pod_write_state(struct backend_pod *b)
 	return r < 0 ? log_err(r, "cannot write the state file '%s'", b->settings.state_file) : 0;
 }
 
+static void backend_pod_start_reclaim(struct backend_pod *b)
+{
+	b->reclaimed_before = reclaim_total_bytes(b->reclaim);
+	reclaim_start(b->reclaim);
+}
+
 static void backend_pod_sleeps(struct backend_pod *b)
 {
 	b->phase = BACKEND_POD_ASLEEP;
 	if (b->reclaim && !b->is_connected)
-		reclaim_start(b->reclaim);
+		backend_pod_start_reclaim(b);
 	backend_done(&b->backend, BACKEND_ASLEEP, 0);
 }
 
@@ -305,7 +312,7 @@ static void backend_pod_change_depth(struct backend_pod *b)
 {
 	if (backend_pod_may_freeze(b)) {
 		if (pod_cgroups_freeze(b->cgroups) == 0 && b->reclaim)
-			reclaim_start(b->reclaim);
+			backend_pod_start_reclaim(b);
 		return;
 	}
 	if (b->reclaim)
@@ -345,6 +352,16 @@ static uint64_t backend_pod_reclaimed_bytes(const void *self)
 	return b->reclaim ? reclaim_total_bytes(b->reclaim) : 0;
 }
 
+static enum backend_depth backend_pod_depth(const void *self)
+{
+	const struct backend_pod *b = self;
+
+	if (!pod_cgroups_are_frozen(b->cgroups))
+		return BACKEND_THROTTLED;
+	return backend_pod_reclaimed_bytes(b) > b->reclaimed_before ? BACKEND_RECLAIMED
+								    : BACKEND_FROZEN;
+}
+
 void backend_pod_free(struct backend_pod **owned)
 {
 	struct backend_pod *b = *owned;
@@ -366,6 +383,7 @@ static const struct backend_ops backend_pod_ops = {
 	.usage_us = backend_pod_usage_us,
 	.throttled_us = backend_pod_throttled_us,
 	.reclaimed_bytes = backend_pod_reclaimed_bytes,
+	.depth = backend_pod_depth,
 };
 
 static int backend_pod_make_reclaim(struct backend_pod *b, struct event_base *base)

@@ -40,6 +40,7 @@ struct status_target {
 	char name[STATUS_NAME_MAX]; /* such as "tcp/8080", or "shop/web-1" */
 	const char *state;	    /* scaler_state_name() */
 	uint64_t state_since_ms;    /* for how long it has been in it */
+	const char *depth; /* of its sleep: "throttled", "frozen", "reclaimed"; "": awake */
 	bool is_gate_open;
 	/*
 	 * Why it is awake: "client", "client_among_probes" (first taken for a probe), "schedule",

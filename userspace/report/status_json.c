@@ -32,6 +32,7 @@ static void status_json_add_target(cJSON *list, const struct status_target *t)
 	cJSON_AddStringToObject(to, "name", t->name);
 	cJSON_AddStringToObject(to, "state", t->state);
 	status_json_add_number(to, "state_since_ms", t->state_since_ms);
+	cJSON_AddStringToObject(to, "depth", t->depth);
 	cJSON_AddBoolToObject(to, "gate_open", t->is_gate_open);
 	cJSON_AddStringToObject(to, "awake_reason", t->awake_reason);
 	cJSON_AddStringToObject(to, "awake_detail", t->awake_detail);

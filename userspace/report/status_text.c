@@ -53,6 +53,8 @@ static void status_text_print_target(FILE *out, const struct status_target *t)
 	fprintf(out, ": %s for ", t->state);
 	status_text_print_ms(out, t->state_since_ms);
 	fputc('\n', out);
+	if (*t->depth)
+		fprintf(out, "  depth          %s\n", t->depth);
 	status_text_print_awake(out, t);
 	status_text_print_wake(out, t);
 	fprintf(out, "  sleeps         %" PRIu64 ", asleep for ", t->sleeps);

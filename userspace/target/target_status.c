@@ -46,6 +46,17 @@ static const char *target_status_awake_reason(const struct target *t, uint64_t n
 	return client ? client : "started";
 }
 
+static const char *target_status_depth(const struct target *t)
+{
+	static const char *const names[] = {
+		[BACKEND_THROTTLED] = "throttled",
+		[BACKEND_FROZEN] = "frozen",
+		[BACKEND_RECLAIMED] = "reclaimed",
+	};
+
+	return t->scaler.state == SCALER_ASLEEP ? names[backend_depth(t->edges.backend)] : "";
+}
+
 void target_status(const struct target *t, struct status_target *out)
 {
 	uint64_t now_ns = monotonic_ns();
@@ -54,6 +65,7 @@ void target_status(const struct target *t, struct status_target *out)
 	*out = history->told;
 	out->state = scaler_state_name(t->scaler.state);
 	out->state_since_ms = (now_ns - history->state_ns) / NS_PER_MS;
+	out->depth = target_status_depth(t);
 	out->is_gate_open = !t->scaler.is_gate_closed;
 	out->awake_reason = target_status_awake_reason(t, now_ns, out->awake_detail);
 	out->woke_before_ms = history->woke_ns ? (now_ns - history->woke_ns) / NS_PER_MS : 0;
