@@ -11,7 +11,7 @@ packages='clang llvm make bpftool pkg-config
 	libbpf-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libssl-dev libevent-dev uthash-dev libcap-dev
 	libmnl-dev libnghttp2-dev libseccomp-dev tzdata
 	libcmocka-dev iproute2 nftables python3 python3-yaml python3-h2 openssl runc iperf3 wrk
-	clang-format clang-tidy shellcheck'
+	clang-format clang-tidy clang-tools cppcheck shellcheck'
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 

@@ -114,6 +114,7 @@ static const char *config_value_parse_choice_bool(struct config_value *v)
 
 	v->out = &value;
 	wrong = config_value_parse_choice(v);
+	v->out = out;
 	*out = value;
 	return wrong;
 }

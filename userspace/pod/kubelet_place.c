@@ -61,7 +61,7 @@ static long kubelet_place_search(const char *directory, const char *proc, long p
 
 bool kubelet_place_has(const char *directory, pid_t pid)
 {
-	return kubelet_place_search(directory, NULL, pid) != 0;
+	return kubelet_place_search(directory, "", pid) != 0;
 }
 
 static bool kubelet_place_is_below(const char *path, const char *directory)
