@@ -275,7 +275,7 @@ class Test:
         return ["nsenter", f"--net=/run/netns/{net.server}", *command]
 
     def doze(self, net, *flags, command=("http:8080",), ports=("8080",), idle="100ms",
-             wrap=(), environment=None, cgroup=None):
+             wrap=(), environment=None, cgroup=None, binary=DOZE):
         """`doze run` in the server's namespace; command: services of app.py, or a whole command.
 
         wrap: a command that runs doze, such as setpriv with its flags.
@@ -283,7 +283,7 @@ class Test:
         if isinstance(command, tuple):
             command = app(*command)
         ports = [f"--port={port}" for port in ports]
-        return self._keep(Doze(self.in_server(net, *wrap, DOZE, "run", *ports,
+        return self._keep(Doze(self.in_server(net, *wrap, binary, "run", *ports,
                                               *restless(idle), *flags, "--", *command),
                                environment, cgroup))
 
