@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Runs test programs that speak TAP, shows what failed, and ends with one line of totals.
 
-usage: tests/run.py PROGRAM... [-- PROGRAM...]        a .py file is run with this Python
+usage: tests/run.py PROGRAM... [-- PROGRAM...] [--lane PROGRAM...]
 
-Those behind a "--" run at the same time as those before it, one after the other in each group: most
-of them wait most of the time. What a group does must not disturb the others.
+A .py file is run with this Python. Those behind a "--" run at the same time as those before it, one
+after the other in each group: most of them wait most of the time. What a group does must not
+disturb the others; those of a "--lane" have cgroups and a /run/doze of their own (tests/lane.sh).
 
 What a program, or a process that it starts, makes the sanitizers report is a failure, whatever the
 program says: the reports go to a directory, where a process that nobody waits for leaves its own.
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 
+LANE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lane.sh")
 LIMIT_S = 900
 say = threading.Lock()  # what is said of a program is not mixed with another's
 RESULT = re.compile(r"^(not )?ok \d+(.*)")
@@ -76,14 +78,14 @@ def read_reports(reports):
     return text
 
 
-def run(program):
+def run(program, prefix):
     with tempfile.TemporaryDirectory(prefix="doze-test-reports-") as reports:
-        return run_with(program, reports)
+        return run_with(program, prefix, reports)
 
 
-def run_with(program, reports):
+def run_with(program, prefix, reports):
     """Its results, and what is to be shown of it."""
-    command = [sys.executable, program] if program.endswith(".py") else [program]
+    command = prefix + ([sys.executable, program] if program.endswith(".py") else [program])
     environment = environment_of(reports)
     try:
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE,
@@ -103,10 +105,11 @@ def run_with(program, reports):
     return totals, shown
 
 
-def run_group(programs, all_totals):
+def run_group(group, all_totals):
+    prefix, programs = group
     for program in programs:
         start = time.monotonic()
-        totals, shown = run(program)
+        totals, shown = run(program, prefix)
         with say:
             all_totals.add(totals)
             print(*shown, f"{program}: {totals} ({time.monotonic() - start:.1f} s)", sep="\n",
@@ -114,12 +117,15 @@ def run_group(programs, all_totals):
 
 
 def groups_of(arguments):
-    groups = [[]]
+    """Each a command to run its programs with, and these."""
+    groups = [([], [])]
     for argument in arguments:
         if argument == "--":
-            groups.append([])
+            groups.append(([], []))
+        elif argument == "--lane":
+            groups.append(([LANE], []))
         else:
-            groups[-1].append(argument)
+            groups[-1][1].append(argument)
     return groups
 
 

@@ -15,8 +15,14 @@ BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/tes
 FAKE_TOOLS := $(patsubst tests/fake/%.c,$(B)/tests/fake/%,$(wildcard tests/fake/*.c))
 E2E_TESTS  := $(wildcard tests/*/test_*.py)
 # They have API servers of their own, and no doze run among them, which cleans up after others.
-KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py tests/e2e/test_node*.py \
-	tests/e2e/test_sidecar*.py)
+NODE_TESTS := $(wildcard tests/e2e/test_node*.py)
+KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py tests/e2e/test_sidecar*.py)
+# Each doze run removes what a killed one has left, so that two of its tests run side by side only if
+# each has cgroups of its own: tests/lane.sh. These look at the root of all cgroups, and may not.
+ROOT_TESTS := tests/e2e/test_depth.py tests/e2e/test_pid.py
+RUN_TESTS  := $(filter-out $(NODE_TESTS) $(KUBE_TESTS) $(ROOT_TESTS),$(E2E_TESTS))
+# What takes about half of the time.
+LANE_TESTS := $(patsubst %,tests/e2e/test_%.py,probes calls cycles status tun)
 # Run in a guest, which has no sanitizers' libraries.
 KERNEL_TESTS := $(addprefix $(B)/tests/kernels/,pod test_gate test_kubelet test_datapath)
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -32,7 +38,8 @@ test: deps ## install what is missing, build, run every test
 
 .PHONY: run-tests
 run-tests: doze $(DOZE) $(UNIT_TESTS) $(BPF_TESTS) $(FAKE_TOOLS)
-	@E2E_DOZE=$(abspath $(DOZE)) tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(filter-out $(KUBE_TESTS),$(E2E_TESTS)) -- $(KUBE_TESTS)
+	@E2E_DOZE=$(abspath $(DOZE)) tests/run.py $(UNIT_TESTS) $(BPF_TESTS) $(ROOT_TESTS) $(KUBE_TESTS) \
+		-- $(NODE_TESTS) --lane $(LANE_TESTS) --lane $(filter-out $(LANE_TESTS),$(RUN_TESTS))
 
 demo: deps ## install what is missing, build, show a process falling asleep and waking
 	@$(MAKE) --no-print-directory doze $(B)/tests/bench/client >/dev/null
@@ -50,9 +57,10 @@ bench: deps ## measure latency, throughput and cost per packet, against a baseli
 	@python3 tests/bench/bench_probes.py
 	@python3 tests/bench/bench_node.py
 
-soak: deps ## ten minutes of probes against sleeping pods
+soak: deps ## ten minutes of probes against sleeping pods; 10,000 sleeps and wakes
 	@$(MAKE) --no-print-directory doze >/dev/null
 	@python3 tests/bench/soak_probes.py
+	@CYCLES=10000 tests/lane.sh python3 tests/e2e/test_cycles.py
 
 .PHONY: differential
 differential: deps ## the same client's view with and without doze, of real servers (installs them)
