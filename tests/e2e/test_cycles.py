@@ -30,10 +30,9 @@ def usage_of(pid):
 
 def cycle(net, doze, times):
     for _ in range(times):
-        doze.wait_asleep()
         with Http(net.path()) as connection:
             connection.get()
-    doze.wait_asleep()
+        doze.wait_asleep()
 
 
 @test([("freeze",), ("throttle",)])
@@ -41,6 +40,7 @@ def descriptors_and_memory_are_as_after_the_first_hundred_cycles(t, depth):
     t.needs_replay()
     net = t.net()
     doze = t.doze(net, f"--asleep={depth}", binary=PLAIN)
+    doze.wait_asleep()
     cycle(net, doze, WARM)
     pids = (doze.pid, harness.watchdog_of(doze))
     before = [usage_of(pid) for pid in pids]
