@@ -14,9 +14,11 @@ The environment variable E2E_DOZE names another binary than ./doze: make test DO
 """
 import collections
 import contextlib
+import itertools
 import os
 import platform
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -195,6 +197,16 @@ class Doze(Process):
         """What the gate has counted, once it has ended."""
         logged = [fields(line) for line in self.stderr.matching('msg="gate counter"')]
         return collections.Counter({line["verdict"]: int(line["packets"]) for line in logged})
+
+
+def starve_of_descriptors(pid, left=0):
+    """It keeps what is open, and gets no more than so many; its limits until now."""
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    free = (n for n in itertools.count() if n not in used)
+    limit = next(itertools.islice(free, left, None))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(limit, limits[1]), limits[1]))
+    return limits
 
 
 def watchdog_of(doze):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The main job: an idle application sleeps, and wakes on the first packet."""
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -12,7 +13,8 @@ import time
 import client
 import netns
 from client import Http, Udp
-from harness import (Failure, Skip, app, check, equal, main, test, wait_until)
+from harness import (Failure, Skip, app, check, equal, main, starve_of_descriptors, test,
+                     wait_until)
 
 HOOKS = ("auto", "tcx", "tc", "xdp")
 PATHS = [(link, family) for link in ("eth0", "lo") for family in (4, 6)]
@@ -540,6 +542,18 @@ def interface_that_appears_later_gets_a_gate(t, hook):
     with Http(net.path()) as connection:
         connection.get()
         was_replayed(connection, doze.wait_awake())
+
+
+@test()
+def interface_that_appears_while_there_is_no_descriptor_gets_its_gate_later(t):
+    net = t.net()
+    doze = t.doze(net)
+    doze.wait_asleep()
+    limits = starve_of_descriptors(doze.pid)
+    net.add_veth("eth1")
+    doze.wait_log("cannot list the interfaces")
+    resource.prlimit(doze.pid, resource.RLIMIT_NOFILE, limits)
+    doze.wait_log("gate attached.*interface=eth1")
 
 
 if __name__ == "__main__":

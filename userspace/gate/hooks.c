@@ -2,6 +2,7 @@
 #include "gate/hooks.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
 #include <utlist.h>
@@ -134,6 +135,10 @@ static int hooks_attach_gate(const struct hooks *h, struct hooks_link *link, con
 		if (is_auto && kind == HOOKS_XDP)
 			log_warn_err(r, "no XDP on '%s', although its driver '%s' has it", name,
 				     driver);
+	}
+	if (!if_nametoindex(name) && errno == ENODEV) {
+		log_debug("gone before the gate was attached", "interface=%s", name);
+		return -ENODEV;
 	}
 	return log_err(r, "cannot attach the gate to '%s' with --hook=%s", name,
 		       hooks_name(h->settings.kind));

@@ -14,7 +14,12 @@
 
 #include "base/log.h"
 #include "base/netlink.h"
+#include "base/timer.h"
 #include "base/util.h"
+
+/* After a scan that failed, such as without descriptors; doubled each time. */
+#define INTERFACES_AGAIN_MIN_NS NS_PER_S
+#define INTERFACES_AGAIN_MAX_NS (64 * NS_PER_S)
 
 struct interfaces_link {
 	unsigned int ifindex;
@@ -32,6 +37,8 @@ struct interfaces {
 	struct interfaces_link *links;
 	struct mnl_socket *changes;
 	struct event *changed;
+	struct timer *again;
+	uint64_t again_ns; /* the next pause */
 };
 
 static struct interfaces_link *interfaces_find(struct interfaces *i, unsigned int ifindex)
@@ -145,6 +152,16 @@ static void interfaces_forget_gone(struct interfaces *i)
 	}
 }
 
+/* One that has gone since it was listed is no error: the next scan forgets it. */
+static int interfaces_use(struct interfaces *i, struct interfaces_link *link)
+{
+	char name[IFNAMSIZ];
+	int r = i->settings.appeared(i->settings.arg, link->ifindex, link->name);
+
+	link->is_used = r == 0;
+	return r < 0 && !if_indextoname(link->ifindex, name) && errno == ENXIO ? 0 : r;
+}
+
 /* Returns the first error, after all interfaces have been tried. */
 static int interfaces_use_new(struct interfaces *i)
 {
@@ -153,12 +170,9 @@ static int interfaces_use_new(struct interfaces *i)
 
 	DL_FOREACH(i->links, link)
 	{
-		int r;
+		int r = link->is_used || !interfaces_is_wanted(i, link) ? 0
+									: interfaces_use(i, link);
 
-		if (link->is_used || !interfaces_is_wanted(i, link))
-			continue;
-		r = i->settings.appeared(i->settings.arg, link->ifindex, link->name);
-		link->is_used = r == 0;
 		first = first ? first : r;
 	}
 	return first;
@@ -174,19 +188,40 @@ static int interfaces_scan(struct interfaces *i)
 	return interfaces_use_new(i);
 }
 
-static void interfaces_on_change(evutil_socket_t fd, short what, void *arg)
+static int interfaces_scan_inside(struct interfaces *i)
+{
+	int r = netns_enter(i->ns);
+
+	if (r < 0)
+		return r;
+	r = interfaces_scan(i); /* has logged what it could not use */
+	netns_leave(i->ns);
+	return r;
+}
+
+/* No other change may come that would let us look again. */
+static void interfaces_scan_until_done(void *arg)
 {
 	struct interfaces *i = arg;
+
+	if (interfaces_scan_inside(i) == 0) {
+		timer_stop(i->again);
+		i->again_ns = INTERFACES_AGAIN_MIN_NS;
+		return;
+	}
+	timer_in_ns(i->again, i->again_ns);
+	i->again_ns = min_u64(2 * i->again_ns, INTERFACES_AGAIN_MAX_NS);
+}
+
+static void interfaces_on_change(evutil_socket_t fd, short what, void *arg)
+{
 	char scratch[8192];
 
 	(void)what;
 	/* What has changed does not matter, not even that messages were lost (ENOBUFS). */
 	while (recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT) > 0)
 		continue;
-	if (netns_enter(i->ns) < 0)
-		return;
-	interfaces_scan(i); /* has logged what it could not use */
-	netns_leave(i->ns);
+	interfaces_scan_until_done(arg);
 }
 
 static int interfaces_listen(struct interfaces *i, struct event_base *base)
@@ -198,7 +233,8 @@ static int interfaces_listen(struct interfaces *i, struct event_base *base)
 		return log_err(-errno, "cannot watch the interfaces");
 	i->changed = event_new(base, mnl_socket_get_fd(i->changes), EV_READ | EV_PERSIST,
 			       interfaces_on_change, i);
-	if (!i->changed || event_add(i->changed, NULL) < 0)
+	i->again = timer_new(base, interfaces_scan_until_done, i);
+	if (!i->changed || !i->again || event_add(i->changed, NULL) < 0)
 		return log_err(-ENOMEM, "cannot watch the interfaces");
 	return 0;
 }
@@ -239,6 +275,7 @@ int interfaces_new(struct interfaces **out, struct event_base *base, const struc
 		return log_err(-ENOMEM, "cannot watch the interfaces");
 	i->ns = ns;
 	i->settings = *settings;
+	i->again_ns = INTERFACES_AGAIN_MIN_NS;
 	r = netns_enter(ns);
 	if (r < 0)
 		return r;
@@ -275,6 +312,7 @@ void interfaces_free(struct interfaces **i)
 	{
 		free(link);
 	}
+	timer_free(&(*i)->again);
 	if ((*i)->changed)
 		event_free((*i)->changed);
 	if ((*i)->changes)

@@ -17,7 +17,7 @@ struct interfaces;
 
 /*
  * appeared() is called for each interface, in its namespace. If it returns -errno, it is called for
- * this interface again when any has changed. gone() is called when an interface has disappeared,
+ * this interface again, soon and when any has changed. gone() is called when an interface has disappeared,
  * and with it whatever was attached to it.
  */
 typedef int (*interfaces_appeared_fn)(void *arg, unsigned int ifindex, const char *name);
@@ -35,8 +35,8 @@ struct interfaces_settings {
 
 /*
  * Calls appeared() for the interfaces that are there before it returns. -ENODEV if a name is not an
- * interface's, or if there is no interface at all; else the first error of appeared(). Logs its
- * errors. ns is borrowed.
+ * interface's, or if there is no interface at all; else the first error of appeared() for an
+ * interface that is still there. Logs its errors. ns is borrowed.
  */
 int interfaces_new(struct interfaces **out, struct event_base *base, const struct netns *ns,
 		   const struct interfaces_settings *settings);
