@@ -7,6 +7,7 @@ import struct
 import time
 
 from faults_process import pause
+from harness import starve_of_descriptors, wait_until
 from ledger import NOTE, STALL
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,12 +22,9 @@ def descriptors(target, step):
     with target.ledger.window(NOTE, step.kind), contextlib.suppress(ProcessLookupError):
         with target.lock:  # one that has begun its work: no other can do without
             pid = target.daemon_pid()
-            soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-            highest = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
-            resource.prlimit(pid, resource.RLIMIT_NOFILE,
-                             (min(highest + 1 + int(step.chance * 3), hard), hard))
+            limits = starve_of_descriptors(pid, int(step.chance * 4))
         pause(step)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 def disk_full(target, step):
@@ -61,7 +59,14 @@ class MemoryCgroup:
             for pid in file.read().split():
                 with contextlib.suppress(OSError):
                     self._write(f"{self.root}/cgroup.procs", pid)
-        os.rmdir(self.directory)
+        wait_until(self._is_removed, f"{self.directory} can be removed")
+
+    def _is_removed(self):
+        try:
+            os.rmdir(self.directory)
+        except OSError:  # who was killed is not gone yet
+            return False
+        return True
 
     @staticmethod
     def _write(path, text):

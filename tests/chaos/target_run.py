@@ -135,7 +135,12 @@ class RunTarget:
             os.kill(watchdog_of(self.doze), number)
 
     def kill_all_of_doze(self):
-        kill_with_watchdog(self.doze)
+        """Between two watchdogs there is none for a moment."""
+        try:
+            kill_with_watchdog(self.doze)
+        except (Failure, OSError):
+            self.doze.signal(signal.SIGKILL)
+            self.doze.wait()
 
     def signal_doze(self, number):
         self.doze.signal(number)
