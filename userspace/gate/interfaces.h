@@ -17,8 +17,8 @@ struct interfaces;
 
 /*
  * appeared() is called for each interface, in its namespace. If it returns -errno, it is called for
- * this interface again, soon and when any has changed. gone() is called when an interface has disappeared,
- * and with it whatever was attached to it.
+ * this interface again, soon and when any has changed. gone() is called when an interface has
+ * disappeared, and with it whatever was attached to it.
  */
 typedef int (*interfaces_appeared_fn)(void *arg, unsigned int ifindex, const char *name);
 typedef void (*interfaces_gone_fn)(void *arg, unsigned int ifindex, const char *name);
