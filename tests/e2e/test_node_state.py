@@ -4,6 +4,7 @@
 
 usage: test_node_state.py [PART-OF-A-NAME]      prints TAP; exit status 1 if a test failed
 """
+import fcntl
 import json
 import os
 import signal
@@ -188,6 +189,21 @@ def second_doze_on_a_node_says_that_there_is_one(t, *flags):
     second.lines.wait("another doze node is at work here", node.state_directory)
     equal(second.wait(), 1, "status")
     equal(pod.quota_us(), ASLEEP_QUOTA_US, "the quota")
+
+
+@test()
+def doze_waits_for_the_end_of_one_that_was_killed(t):
+    """With many gates that takes the kernel seconds."""
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    held = os.open(node.state_directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        node.launch_doze().lines.wait("waiting for its end")
+    finally:
+        os.close(held)
+    node.doze.lines.wait("the pods of the node are known")
+    pod.expect_answer(PROMPT_MS)
 
 
 @test()

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 
@@ -26,6 +27,9 @@
 #include "pod/pod_kept.h"
 
 #define NODE_PROBLEM_MAX 512
+
+/* So long doze waits for another one to end. */
+#define NODE_LOCK_NS (10 * NS_PER_S)
 
 /* An API server without an answer for so long is away. */
 #define NODE_AWAY_NS (1 * NS_PER_S)
@@ -249,6 +253,23 @@ static void node_on_listed(void *arg)
 
 /* --- opening --- */
 
+/* One that was killed has it until the kernel has taken its gates down, which takes a while. */
+static int node_lock(const char *directory)
+{
+	static const struct timespec pause = { .tv_nsec = 50 * NS_PER_MS };
+	uint64_t until_ns = monotonic_ns() + NODE_LOCK_NS;
+	int r = file_lock_directory(directory, LOCK_EX | LOCK_NB);
+
+	if (r == -EWOULDBLOCK)
+		log_info("another doze has the state directory: waiting for its end",
+			 "directory=\"%s\"", directory);
+	while (r == -EWOULDBLOCK && monotonic_ns() < until_ns) {
+		nanosleep(&pause, NULL);
+		r = file_lock_directory(directory, LOCK_EX | LOCK_NB);
+	}
+	return r;
+}
+
 /* Locked: two of us would fight for the size of each pod. */
 static int node_open_state(struct node *n)
 {
@@ -259,7 +280,7 @@ static int node_open_state(struct node *n)
 		return log_err(-errno, "cannot make the state directory '%s'", directory);
 	if (access(directory, W_OK | X_OK) < 0)
 		return log_err(-errno, "cannot write to the state directory '%s'", directory);
-	r = file_lock_directory(directory, LOCK_EX | LOCK_NB);
+	r = node_lock(directory);
 	if (r == -EWOULDBLOCK)
 		return log_err(-EBUSY,
 			       "another doze node is at work here: it has the state directory '%s'",
