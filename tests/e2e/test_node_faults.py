@@ -136,7 +136,7 @@ def pod_of_the_same_name_on_another_node_is_left_alone(t):
     pod.wait_log("watching")
     node.server.faults.add({"path": "watch=1"}, 500)
     node.server.end_watches()
-    node.doze.lines.wait("the watch of pods has ended")  # else it may tell of the move yet
+    node.doze.lines.wait("cannot watch the pods")  # before that it may tell of the move
     moved = json.loads(json.dumps(pod.object()))
     moved["metadata"]["uid"] = str(uuid.uuid4())
     moved["spec"]["nodeName"] = "node2"
