@@ -22,7 +22,7 @@ LIBRARY := $(B)/libdoze.a
 SKELS   := $(B)/bpf/gate.skel.h $(B)/bpf/replay.skel.h $(B)/bpf/steer.skel.h \
            $(B)/bpf/sockdiag_answered.skel.h $(B)/bpf/kubelet.skel.h
 
-.PHONY: all deps demo test check bench soak fuzz corpora format reference install clean help
+.PHONY: all deps demo test confine check bench soak fuzz corpora format reference install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

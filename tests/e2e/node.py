@@ -27,7 +27,8 @@ import time
 import netns
 import pod as podlib
 from harness import Skip, note
-from pod import (HERE, Doze, ask, check, check_calls, doze_binary, in_background, pods, stamp,
+import sanitized
+from pod import (DOZE, HERE, Doze, ask, check, check_calls, doze_binary, in_background, pods, stamp,
                  wait_until)
 from apiserver import FakeApiServer
 
@@ -453,6 +454,7 @@ class Node:
         variables = {**{k: v for k, v in os.environ.items()
                         if not k.startswith(("DOZE_", "KUBERNETES_", "POD_", "NODE_"))},
                      **self.server.environment(), "NODE_NAME": NODE,
+                     **sanitized.settings_for(DOZE),
                      "DOZE_SERVICE_ACCOUNT_DIR": self.server.account_directory,
                      "DOZE_STATE_DIR": self.state_directory,
                      "DOZE_SOCKET": self._socket, **changes}

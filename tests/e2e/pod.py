@@ -390,6 +390,7 @@ class Pod:
         variables = {**{k: v for k, v in os.environ.items()
                         if not k.startswith(("DOZE_", "KUBERNETES_", "POD_"))},
                      **self.server.environment(self.name),
+                     **sanitized.settings_for(DOZE),
                      "DOZE_SERVICE_ACCOUNT_DIR": self.server.account_directory,
                      "DOZE_STATE_FILE": self.state_file,
                      "DOZE_SOCKET": os.path.join(self.directory, "doze.sock"), **changes}
