@@ -140,7 +140,7 @@ def pod_that_the_api_server_cannot_resize_sleeps_by_its_cgroup(t, kind):
     pod.expect_answer(PROMPT_MS)
     equal(pod.quota_us(), -1, "the quota awake")
     equal(node.server.requests.resizes(), [], "requests to resize it")
-    wait_until(lambda: not node.state(), "nothing is kept of it")
+    wait_until(lambda: node.state() == [f"{pod.uid}.pod"], "nothing is kept of its size")
 
 
 @test([("cri-o://",), ("",), ("docker://../../etc",)])
