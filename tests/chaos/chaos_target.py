@@ -39,7 +39,7 @@ TARGETS = {"run": RunTarget, "sidecar": SidecarTarget, "node": NodeTarget}
 FAULTS = {**faults_process.KINDS, **faults_api.KINDS, **faults_network.KINDS,
           **faults_resources.KINDS}
 QUIET_S = 60
-PULSE_S, LAG_S = 0.02, 0.05
+KEEP_S, PULSE_S, LAG_S = 0.3, 0.02, 0.05
 SHOWN_LOSSES, SHOWN_LINES = 5, 80
 
 
@@ -80,6 +80,11 @@ class Chaos:
         self.failures.append(f"{step}: {traceback.format_exc()}\n    {log}")
         with contextlib.suppress(Exception):  # the next step tries again
             self.target.ensure()
+
+    def run_keeper(self):
+        while not self.tide.is_over.wait(KEEP_S):
+            with contextlib.suppress(Exception):  # the next fault fails, and says why
+                self.target.keep()
 
     def run_pulse(self):
         """How late the machine is."""
@@ -128,7 +133,7 @@ class Chaos:
     def storm(self):
         lanes = [lane for lane in self.plan if lane != "tide"]
         threads = [threading.Thread(target=self.run_lane, args=(lane,)) for lane in lanes]
-        for function in (self.run_tide, self.run_pulse):
+        for function in (self.run_tide, self.run_pulse, self.run_keeper):
             threads.append(threading.Thread(target=function))
         for thread in threads:
             thread.start()

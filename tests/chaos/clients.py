@@ -211,10 +211,10 @@ class Pool(Keeper):
                 return self.get(number)
             except (*CLOSED, Closed) as error:
                 self.hang_up()
-                if not self.may_have_been_closed(request, error):
+                request.has_retried = self.why_closed(request, error)
+                if not request.has_retried:
                     raise
                 number += "-again"
-                request.has_retried = True
         self.connect_anew(answerer.HTTP_PORT)
         request.connected_s = self.connected_s
         return self.get(number)
@@ -224,12 +224,14 @@ class Pool(Keeper):
         self.used_s = time.monotonic()
         return wrong
 
-    def may_have_been_closed(self, request, error):
-        """By the server's own timer; or its end has come meanwhile, and the next connection tells."""
-        is_empty = not isinstance(error, Closed) or str(error) == "after b''"
-        idle_s = request.start_s - self.used_s
-        return is_empty and (idle_s >= answerer.IDLE_S - RACE_S or self.ledger.was_disturbed(
-            self.place.name, self.connected_s, time.monotonic()))
+    def why_closed(self, request, error):
+        """By the server's own timer; or its end has come meanwhile, and the next connection tells.
+        Empty: for no such reason."""
+        if isinstance(error, Closed) and str(error) != "after b''":
+            return ""
+        if request.start_s - self.used_s >= answerer.IDLE_S - RACE_S:
+            return "idle"
+        return self.ledger.disturbance(self.place.name, self.connected_s, time.monotonic()) or ""
 
 
 class Drip(Client):

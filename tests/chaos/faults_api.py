@@ -74,11 +74,10 @@ def catch_up(server):
 
 def api_404(target, step):
     """Who is told that his pod is gone leaves, and is started anew."""
-    with target.lock, target.ledger.window(STALL, step.kind):
+    with target.ledger.window(STALL, step.kind):
         fault = target.host.server.faults.add(POD if step.chance < 0.5 else PATCH, 404)
         pause(step)
         fault.remove()
-        target.ensure_soon()
 
 
 def api_away(target, step):

@@ -61,7 +61,7 @@ class Request:
     outcome: str = None       # "answered", a key of EXCUSED_BY, or what should never be
     least_s: float = 0        # how long the answer takes by itself
     note: str = ""
-    has_retried: bool = False  # a pool did, whose connection had been closed while idle
+    has_retried: str = ""      # a pool did, whose connection had been closed while idle: why
 
     @property
     def took_s(self):
@@ -87,7 +87,7 @@ def judge(request, windows, lags=()):
         limit = limit_s(request, windows, lags)
         if request.took_s > limit:
             return "late", f"answered after {request.took_s:.1f} s, more than {limit:.1f} s"
-        return ("answered, the pool tried again" if request.has_retried else "answered"), None
+        return f"answered{request.has_retried and ' again: '}{request.has_retried}", None
     if request.outcome in NO_LOSS:
         return request.outcome, None
     for window in windows:
@@ -147,11 +147,12 @@ class Ledger:
         with self.lock:
             self.windows = [w for w in self.windows if w.end_s is None or w.end_s > limit]
 
-    def was_disturbed(self, where, start_s, end_s):
-        """Whether the server may have closed a connection that had not been idle for its client."""
+    def disturbance(self, where, start_s, end_s):
+        """What may have let a server close a connection that had not been idle for its client: its
+        timers and its requests come late. None: nothing."""
         with self.lock:
-            return any(w.what in (APP_DOWN, APP_STOPPED, LINK_DOWN) and w.concerns(where) and
-                       w.overlap_s(start_s, end_s) >= 0 for w in self.windows)
+            return next((w.what for w in self.windows if w.what in SLOW and w.concerns(where) and
+                         w.overlap_s(start_s, end_s) >= 0), None)
 
     def count_fault(self, kind):
         with self.lock:

@@ -20,7 +20,6 @@ UP_S = 90  # a daemon that has died often is started after 10 s, and the API ser
 PORTS = (("http", answerer.HTTP_PORT, "TCP"), ("push", answerer.PUSH_PORT, "TCP"),
          ("udp", answerer.UDP_PORT, "UDP"))
 KEPT_DOZES = 6
-LEAVES_S = 1
 
 
 def start_answerer(namespace, procs):
@@ -88,16 +87,25 @@ class PodDozes:
     def ensure(self):
         """A supervisor, and a daemon that has begun its work."""
         with self.lock:
-            if not (self.doze and self.doze.is_alive):
-                self.launch()
-                del self.host.old_doze[:-KEPT_DOZES]
-            wait_until(self.is_up, "doze is ready", UP_S)
+            wait_until(self._is_kept_up, "doze is ready", UP_S)
 
-    def ensure_soon(self):
-        """One that is about to leave has left before it is looked at."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.doze.child.wait(LEAVES_S)
-        self.ensure()
+    def _is_kept_up(self):
+        """As a kubelet does it: what has ended is started anew."""
+        if not (self.doze and self.doze.is_alive):
+            self.launch()
+            del self.host.old_doze[:-KEPT_DOZES]
+        return self.is_up()
+
+    def keep(self):
+        """One that has left by itself, since it was told that its pod is gone, is started anew."""
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            if not self.doze.is_alive:
+                with self.ledger.window(STALL, "doze has left"):
+                    self.ensure()
+        finally:
+            self.lock.release()
 
     def signal_doze(self, number):
         """The daemon; there may be none at this moment."""
@@ -138,6 +146,7 @@ class PodDozes:
         self.wait_asleep()
 
     def daemon_pid(self):
+        self.ensure()
         return wait_until(self._daemon_pid, "a daemon", UP_S)
 
     def _daemon_pid(self):

@@ -107,6 +107,9 @@ class RunTarget:
                 self.dozes.remove(old)
                 self.test.processes.remove(old)
 
+    def keep(self):
+        pass  # it does not leave by itself
+
     def choose_app(self, _):
         return self
 

@@ -59,7 +59,7 @@ CASES = [
     (request("answered", IN_TIME_S + 1), [window(NOTE, 100, 104)], "late", True),
     (request("answered", IN_TIME_S + 9), [LONG], "late", True),
     (request("answered", IN_TIME_S + 1, least_s=2), [], "answered", False),
-    (request("answered", 0.1, has_retried=True), [], "answered, the pool tried again", False),
+    (request("answered", 0.1, has_retried="idle"), [], "answered again: idle", False),
     (request("refused", 0.1), [], "refused", True),
     (request("refused", 0.1), [window(APP_DOWN, 99, 101)], f"refused: {APP_DOWN}", False),
     (request("refused", 0.1), [window(APP_DOWN, 99, None)], f"refused: {APP_DOWN}", False),
