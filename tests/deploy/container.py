@@ -74,6 +74,11 @@ class Container:
         return subprocess.run(["runc", "exec", self.name, *arguments], check=False, timeout=60,
                               capture_output=True, text=True)
 
+    def pid(self):
+        """Of its first process."""
+        return json.loads(subprocess.run(["runc", "state", self.name], check=True,
+                                         capture_output=True).stdout)["pid"]
+
     def __enter__(self):
         return self
 

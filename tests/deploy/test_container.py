@@ -15,6 +15,7 @@ sys.path[:0] = [os.path.join(ROOT, "tests", "e2e"), os.path.join(ROOT, "tests", 
 import container as containers
 import node as nodes
 import yaml
+from confined import differences
 from harness import Skip, check, equal, main, note, test
 from node import NODE, Node
 from pod import Pod, Process, doze_binary, wait_until
@@ -72,6 +73,18 @@ def start_sidecar(t, pod, manifest):
     return container
 
 
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def check_confined(container, name):
+    """Both processes have what the page says, of what the manifest gives."""
+    supervisor = container.pid()
+    for pid in (supervisor, *children_of(supervisor)):
+        equal(differences(pid, name), [], f"pid {pid}")
+
+
 @test()
 def pods_sleep_and_wake_by_a_doze_in_the_container_of_the_daemonset(t):
     node = t.stack.enter_context(Node())
@@ -80,6 +93,7 @@ def pods_sleep_and_wake_by_a_doze_in_the_container_of_the_daemonset(t):
     frozen = node.add_pod("frozen", {"asleep": "freeze"}, uid=65534)
     installed = node.server.install()
     container = start_node(t, node)
+    check_confined(container, "doze node")
     for pod in (slow, frozen):
         pod.wait_asleep()
     check(frozen.is_frozen, "it is not frozen")
@@ -107,7 +121,7 @@ def pods_sleep_and_wake_by_a_doze_in_the_container_of_the_daemonset(t):
 def pod_sleeps_and_wakes_by_a_doze_in_its_sidecar(t):
     """Those of the deployments are the same (test_manifests.py)."""
     pod = t.stack.enter_context(Pod())
-    start_sidecar(t, pod, "pod.yaml")
+    check_confined(start_sidecar(t, pod, "pod.yaml"), "doze sidecar")
     pod.wait_asleep()
     pod.expect_answer()
     pod.until_settled()

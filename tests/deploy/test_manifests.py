@@ -99,6 +99,14 @@ def test_capabilities_are_the_four_that_doze_needs():
         equal(capabilities["drop"], ["ALL"], m.name)
 
 
+def test_the_page_on_security_names_the_capabilities_of_the_manifests():
+    page = text_of("security.md")
+    for process, added in (("doze sidecar", CAPABILITIES),
+                           ("doze node", node_doze()["securityContext"]["capabilities"]["add"])):
+        row = re.search(rf"^\| `{process}` \|([^|]*)\|", page, re.MULTILINE)
+        equal(sorted(re.findall(r"CAP_(\w+)", row.group(1))), sorted(added), process)
+
+
 def test_nothing_is_privileged():
     for m in manifests():
         context = m.doze["securityContext"]

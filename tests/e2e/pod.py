@@ -213,6 +213,10 @@ class Process:
         self.signal(signal.SIGKILL)
         return self.wait()
 
+    def end(self):
+        if self.is_alive:
+            self.kill()
+
 
 class Doze(Process):
     """`doze node` or `doze sidecar`: a supervisor, whose child is the daemon."""

@@ -235,6 +235,31 @@ static int confine_allow_set(scmp_filter_ctx filter, const char *calls)
 	return r;
 }
 
+static int confine_refuse_flags(scmp_filter_ctx filter, uint64_t mask, uint64_t value)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+				SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, mask, value));
+}
+
+/*
+ * The C library blocks all signals around clone(2), and a trap whose signal is blocked kills. So
+ * this call is refused without a trap, and not logged.
+ */
+static int confine_refuse_clone(scmp_filter_ctx filter, enum confine_who who)
+{
+	int r = 0;
+
+	if (who == CONFINE_WATCHDOG)
+		return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 0);
+	for (uint64_t bit = 1; r == 0 && bit <= CLONE_NEWNET; bit <<= 1) {
+		if (bit & NEW_NAMESPACES)
+			r = confine_refuse_flags(filter, bit, bit);
+	}
+	if (r == 0 && who == CONFINE_DAEMON)
+		r = confine_refuse_flags(filter, CLONE_THREAD, 0);
+	return r;
+}
+
 static int confine_fill(scmp_filter_ctx filter, enum confine_who who)
 {
 	int r = 0;
@@ -247,6 +272,8 @@ static int confine_fill(scmp_filter_ctx filter, enum confine_who who)
 		if (confine_cases[i].who & who)
 			r = confine_allow(filter, confine_cases[i].call, &confine_cases[i]);
 	}
+	if (r == 0)
+		r = confine_refuse_clone(filter, who);
 	/* Its flags are in memory, where no filter sees them: the C library then takes clone(2). */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
