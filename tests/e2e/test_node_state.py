@@ -9,13 +9,12 @@ import json
 import os
 import signal
 import socket
-import subprocess
 
 import netns
 import node as nodes
 from harness import check, equal, main, test
 from node import ASLEEP_QUOTA_US, asleep_pod, expect_full_cgroups, make_node, wait_until
-from pod import PROMPT_MS, doze_binary, pods
+from pod import PROMPT_MS, pods
 
 KEPT = ("pod", "quota", "size")  # the state files of a pod, by what comes after its uid
 
@@ -525,6 +524,21 @@ def cgroup_that_is_asleep_although_nothing_was_kept_gets_what_its_spec_says(t, i
     pod.expect_answer(PROMPT_MS)
 
 
+@test()
+def sleeper_whose_object_cannot_be_read_any_more_has_its_full_cgroups_and_is_said(t):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    with node.server.store.lock:
+        found = json.loads(json.dumps(pod.object()))
+        first = found["spec"]["containers"][0]
+        found["spec"]["containers"] += [{**first, "name": f"c{n}"} for n in range(256)]
+        node.server.store.put("pods", found)
+    node.start_doze()
+    expect_full_cgroups(pod)
+    told = node.status()
+    check("default/web: left alone: it has more than 256 containers" in told, told)
+
+
 @test([("burstable", '{"app":{"request":"250m","limit":"1"}}'),
        ("guaranteed", '{"app":{"limit":"1"}}')])
 def sleeper_of_which_nothing_is_known_is_said_with_the_cure(t, qos, full):
@@ -537,8 +551,7 @@ def sleeper_of_which_nothing_is_known_is_said_with_the_cure(t, qos, full):
     check("delete it" in event["message"], event["message"])
     wait_until(lambda: not pod.is_frozen, "it is thawed")
     check(pod.request().is_ok, "lost")
-    told = subprocess.run([doze_binary(), "status", os.path.join(node.directory, "doze.sock")],
-                          check=True, capture_output=True, text=True).stdout
+    told = node.status()
     check("default/web: left alone: container 'app' is asleep already" in told, told)
     pod.annotate(full=full)
     wait_until(lambda: pod.size()[1] != "10m", "the annotation is the other cure")

@@ -255,7 +255,6 @@ static void node_pod_let_go(struct node_pod *np)
 	if (np->backend)
 		backend_pod_let_go(np->backend);
 	pod_seat_close(&np->seat);
-	daemon_remove_refusal(np->shared->daemon, np->kept.uid);
 	node_pod_forget_next(np);
 	node_pod_free_backend(np);
 	np->state = NODE_POD_OUT;
@@ -265,6 +264,7 @@ void node_pod_forget(struct node_pod *np)
 {
 	node_pod_let_go(np);
 	pod_kept_drop(&np->kept);
+	daemon_remove_refusal(np->shared->daemon, np->kept.uid);
 }
 
 /* --- coming in --- */
@@ -511,6 +511,8 @@ void node_pod_abandon(struct node_pod *np)
 {
 	node_pod_fill(np);
 	node_pod_let_go(np);
+	if (np->is_refused) /* else the refusal is of its object, which cannot be read */
+		daemon_remove_refusal(np->shared->daemon, np->kept.uid);
 }
 
 void node_pod_put(struct node_pod *np, struct kube_pod *pod)
