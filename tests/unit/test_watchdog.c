@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -599,6 +601,60 @@ TEST(a_record_that_is_cut_or_no_record_undoes_nothing)
 	put_record(text);
 	record_sweep(records);
 	expect_file("1");
+	assert_int_equal(rmdir(records), 0);
+}
+
+static bool is_cgroup_mounted(const char *point)
+{
+	struct statfs fs;
+
+	return statfs(point, &fs) == 0 &&
+	       (fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC);
+}
+
+static const char *cgroup_mount_point(void)
+{
+	static const char *const points[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/cpu",
+					      "/sys/fs/cgroup/unified" };
+
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		if (is_cgroup_mounted(points[i]))
+			return points[i];
+	}
+	return NULL;
+}
+
+TEST(a_record_of_a_cgroup_that_is_gone_is_removed)
+{
+	const char *point = cgroup_mount_point();
+	char text[256];
+
+	if (!point)
+		skip();
+	snprintf(text, sizeof(text), "undo\t0\t%s/doze-test-gone/run-1/cpu.max\nundo\t0\t%s\n",
+		 point, file);
+	put_record(text);
+	record_sweep(records);
+	expect_file("0");
+	assert_int_equal(access(record_file, F_OK), -1);
+	assert_int_equal(rmdir(records), 0);
+}
+
+/* As of a doze that was killed in another mount namespace than that of the next one. */
+TEST(a_record_whose_cgroups_are_not_mounted_here_stays)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "undo\t0\t%s/hidden/doze/run-1/cpu.max\nundo\t0\t%s\n", root,
+		 file);
+	put_record(text);
+	record_sweep(records);
+	expect_file("0"); /* what can be undone is */
+	assert_int_equal(access(record_file, F_OK), 0);
+	write_new_file(record_file, "undo\t0\tno/such/file\n");
+	record_sweep(records);
+	assert_int_equal(access(record_file, F_OK), 0);
+	assert_int_equal(unlink(record_file), 0);
 	assert_int_equal(rmdir(records), 0);
 }
 

@@ -5,12 +5,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -131,6 +133,52 @@ static void record_parse(struct restores *out, char *text)
 	}
 }
 
+/* The file, or what is there of the directories above it. -errno. */
+static int record_stat_above(const char *path, struct statfs *out)
+{
+	char at[PATH_MAX];
+	char *slash;
+
+	if (snprintf(at, sizeof(at), "%s", path) >= (int)sizeof(at))
+		return -ENAMETOOLONG;
+	while (statfs(at, out) < 0) {
+		slash = strrchr(at, '/');
+		if ((errno != ENOENT && errno != ENOTDIR) || !slash || !slash[1])
+			return -errno;
+		slash[slash == at] = '\0'; /* of "/" itself the slash stays */
+	}
+	return 0;
+}
+
+/*
+ * A cgroup that is gone needs nothing. One whose hierarchy is not mounted here, in a container or
+ * under ip-netns(8), only looks as if it was gone.
+ */
+static bool record_is_out_of_sight(const char *path)
+{
+	struct statfs fs;
+
+	if (access(path, F_OK) == 0)
+		return false;
+	return record_stat_above(path, &fs) < 0 ||
+	       (fs.f_type != CGROUP_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC);
+}
+
+static bool record_has_all_in_sight(const struct restores *all, const char *record)
+{
+	const struct restore *one;
+
+	DL_FOREACH(all->first, one)
+	{
+		if (!record_is_out_of_sight(one->path))
+			continue;
+		log_info("the record of a killed doze stays: its cgroup is not in sight here",
+			 "record=%s file=%s", record, one->path);
+		return false;
+	}
+	return true;
+}
+
 static void record_undo(const char *path)
 {
 	struct restores all = { 0 };
@@ -143,10 +191,9 @@ static void record_undo(const char *path)
 	}
 	record_parse(&all, text);
 	r = restores_write(&all, "a doze and its watchdog were killed");
+	if (r == 0 && record_has_all_in_sight(&all, path))
+		unlink(path);
 	restores_clear(&all);
-	if (r < 0)
-		return;
-	unlink(path);
 }
 
 /* What it says is written with our rights: one of another user is none of a doze's. */

@@ -31,7 +31,8 @@ int record_write(const struct record *record, const struct restores *all);
 void record_close(struct record *record);
 
 /*
- * Undoes and removes what nobody holds the lock of. What cannot be undone stays, for the next time.
+ * Undoes and removes what nobody holds the lock of. What cannot be undone stays, for the next time;
+ * so does what is in a cgroup hierarchy that is not mounted here.
  * Without such a directory there is nothing to do.
  */
 void record_sweep(const char *directory);
