@@ -6,12 +6,12 @@
 set -eu
 
 # build: clang llvm make bpftool and the libraries; test: cmocka iproute2 nftables runc python3, its
-# yaml and h2; bench: iperf3 wrk; check: the linters.
+# yaml and h2; bench: iperf3 wrk; check: the linters; model: spin.
 packages='clang llvm make bpftool pkg-config
 	libbpf-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libssl-dev libevent-dev uthash-dev libcap-dev
 	libmnl-dev libnghttp2-dev libseccomp-dev tzdata
 	libcmocka-dev iproute2 nftables python3 python3-yaml python3-h2 openssl runc iperf3 wrk
-	clang-format clang-tidy clang-tools cppcheck shellcheck'
+	clang-format clang-tidy clang-tools cppcheck shellcheck spin'
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 

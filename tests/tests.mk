@@ -89,6 +89,10 @@ chaos: deps ## everything goes wrong for SECONDS (120), as SEED (a random one) h
 	@$(MAKE) --no-print-directory doze $(B)/tests/chaos/clock_jump.so >/dev/null
 	@python3 tests/chaos/chaos.py "$(SECONDS)" "$(SEED)" $(ONLY)
 
+.PHONY: model
+model: deps ## search a model of doze in every order, and for seeded mistakes
+	@tests/model/run.py $(MODEL_FLAGS)
+
 .PHONY: kernels
 kernels: deps ## test on other kernels, under qemu (downloads them)
 	@$(MAKE) --no-print-directory doze $(KERNEL_TESTS) >/dev/null
