@@ -16,7 +16,7 @@ is what it tests.
 Before the steps:
 
     timeouts: short|long|never...  the server's own idle timeouts: 1 s with an idle time of 2.5 s,
-                                   4 s with one of 0.3 s, 60 s with one of 0.3 s; one run for each
+                                   6 s with one of 0.3 s, 60 s with one of 0.3 s; one run for each
     only: SERVER...                for these servers; not: SERVER... for all but these. Whoever does
                                    not know one of the messages is left out by itself.
     flags: FLAG...                 more flags of doze

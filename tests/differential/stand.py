@@ -19,7 +19,7 @@ from servers import server as servers_server
 from view import SILENCE, View
 
 # The server's idle timeout, and how long doze waits: one shorter than the other, by far.
-TIMEOUTS = {"short": (1, "2500ms"), "long": (4, "300ms"), "never": (60, "300ms")}
+TIMEOUTS = {"short": (1, "2500ms"), "long": (6, "300ms"), "never": (60, "300ms")}
 WAKE_TIMEOUT_S = 30
 WATCHED = ("8080", "8081")
 SLEEP_LIMIT_S = 60
