@@ -40,6 +40,7 @@ class Http:
             "push": ask("GET", "/push"),
             "later": ask("GET", "/later"),
             "pooled": ask("GET", "/pooled"),
+            "reused": ask("GET", "/reused"),
             "checked": ask("GET", "/checked"),
         }
 

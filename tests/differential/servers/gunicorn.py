@@ -7,7 +7,7 @@ from .server import HERE, PORT, Server
 class Gunicorn(Server):
     name = program = package = "gunicorn"
     protocol = Http()
-    unknown = ("pooled", "checked")
+    unknown = ("pooled", "reused", "checked")
 
     def command(self, directory, timeout_s):
         return [self.program, "--worker-class=gthread", "--threads=16",

@@ -12,7 +12,7 @@ class Java(Server):
     name = program = "java"
     package = "default-jre-headless"
     protocol = Http()
-    unknown = ("pooled", "checked")
+    unknown = ("pooled", "reused", "checked")
 
     def __init__(self):
         self.classes = None

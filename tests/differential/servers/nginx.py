@@ -18,7 +18,7 @@ def ticks(count):
 class Nginx(Server):
     name = program = package = "nginx"
     protocol = Http()
-    unknown = ("checked",)
+    unknown = ("reused", "checked",)
     has_upstream = True
     listen_flags = ""
 

@@ -10,7 +10,7 @@ class Nodejs(Server):
     name = package = "nodejs"
     program = "node"
     protocol = Http()
-    unknown = ("pooled", "checked")
+    unknown = ("pooled", "reused", "checked")
 
     def command(self, directory, timeout_s):
         return [self.program, os.path.join(HERE, "server.js"), str(PORT), str(timeout_s * 1000)]
