@@ -84,54 +84,54 @@ static const struct confine_set {
 /* Calls with some arguments alone: one of the rows has to hold. */
 static const struct confine_case {
 	unsigned int who;
+	unsigned int argument; /* counted from 0 */
 	const char *call;
-	unsigned int argument;	/* counted from 0 */
-	uint64_t mask, value;	/* argument & mask == value */
+	uint64_t mask, value; /* argument & mask == value */
 } confine_cases[] = {
 	/* No memory that code of somebody else could be written into, or be mapped from a file. */
-	{ CONFINE_SETTLED, "mmap", 2, PROT_EXEC, 0 },
-	{ CONFINE_SETTLED, "mmap2", 2, PROT_EXEC, 0 },
-	{ CONFINE_SETTLED, "mprotect", 2, PROT_EXEC, 0 },
+	{ CONFINE_SETTLED, 2, "mmap", PROT_EXEC, 0 },
+	{ CONFINE_SETTLED, 2, "mmap2", PROT_EXEC, 0 },
+	{ CONFINE_SETTLED, 2, "mprotect", PROT_EXEC, 0 },
 	/* A thread (libcurl looks up names in one), or a child; no namespaces. */
-	{ CONFINE_PARENTS, "clone", 0, NEW_NAMESPACES, 0 },
-	{ CONFINE_DAEMON, "clone", 0, NEW_NAMESPACES | CLONE_THREAD, CLONE_THREAD },
+	{ CONFINE_PARENTS, 0, "clone", NEW_NAMESPACES, 0 },
+	{ CONFINE_DAEMON, 0, "clone", NEW_NAMESPACES | CLONE_THREAD, CLONE_THREAD },
 	/* The network namespace of a pod, and no other kind. */
-	{ CONFINE_WORKERS, "setns", 1, EXACTLY, CLONE_NEWNET },
-	{ CONFINE_WORKERS, "socket", 0, EXACTLY, AF_UNIX },
-	{ CONFINE_WORKERS, "socket", 0, EXACTLY, AF_INET },
-	{ CONFINE_WORKERS, "socket", 0, EXACTLY, AF_INET6 },
-	{ CONFINE_WORKERS, "socket", 0, EXACTLY, AF_NETLINK },
+	{ CONFINE_WORKERS, 1, "setns", EXACTLY, CLONE_NEWNET },
+	{ CONFINE_WORKERS, 0, "socket", EXACTLY, AF_UNIX },
+	{ CONFINE_WORKERS, 0, "socket", EXACTLY, AF_INET },
+	{ CONFINE_WORKERS, 0, "socket", EXACTLY, AF_INET6 },
+	{ CONFINE_WORKERS, 0, "socket", EXACTLY, AF_NETLINK },
 	/* What drivers and terminals can do is left out, such as TIOCSTI. */
-	{ CONFINE_WORKERS, "ioctl", 1, EXACTLY, SIOCETHTOOL },
-	{ CONFINE_WORKERS, "ioctl", 1, EXACTLY, SIOCGIFHWADDR },
-	{ CONFINE_WORKERS, "ioctl", 1, EXACTLY, SIOCGIFINDEX },
-	{ CONFINE_WORKERS, "ioctl", 1, EXACTLY, SIOCGIFNAME },
-	{ CONFINE_WORKERS, "ioctl", 1, EXACTLY, FIONBIO },
-	{ CONFINE_WORKERS, "ioctl", 1, EXACTLY, FIONREAD },
-	{ CONFINE_ANY, "ioctl", 1, EXACTLY, TCGETS },
+	{ CONFINE_WORKERS, 1, "ioctl", EXACTLY, SIOCETHTOOL },
+	{ CONFINE_WORKERS, 1, "ioctl", EXACTLY, SIOCGIFHWADDR },
+	{ CONFINE_WORKERS, 1, "ioctl", EXACTLY, SIOCGIFINDEX },
+	{ CONFINE_WORKERS, 1, "ioctl", EXACTLY, SIOCGIFNAME },
+	{ CONFINE_WORKERS, 1, "ioctl", EXACTLY, FIONBIO },
+	{ CONFINE_WORKERS, 1, "ioctl", EXACTLY, FIONREAD },
+	{ CONFINE_ANY, 1, "ioctl", EXACTLY, TCGETS },
 	/*
 	 * Gates come and go with pods and interfaces. Objects of other programs, which have ids and
 	 * paths (BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET), are out of reach, and nothing of ours is left behind
 	 * (BPF_OBJ_PIN, BPF_PROG_ATTACH).
 	 */
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_MAP_CREATE },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_MAP_LOOKUP_ELEM },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_MAP_UPDATE_ELEM },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_MAP_DELETE_ELEM },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_MAP_GET_NEXT_KEY },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_MAP_LOOKUP_AND_DELETE_ELEM },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_MAP_FREEZE },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_PROG_LOAD },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_PROG_TEST_RUN },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_PROG_BIND_MAP },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_PROG_QUERY },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_OBJ_GET_INFO_BY_FD },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_BTF_LOAD },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_LINK_CREATE },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_LINK_UPDATE },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_LINK_DETACH },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, BPF_ITER_CREATE },
-	{ CONFINE_WORKERS, "bpf", 0, EXACTLY, CONFINE_BPF_TOKEN_CREATE },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_MAP_CREATE },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_MAP_LOOKUP_ELEM },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_MAP_UPDATE_ELEM },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_MAP_DELETE_ELEM },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_MAP_GET_NEXT_KEY },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_MAP_LOOKUP_AND_DELETE_ELEM },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_MAP_FREEZE },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_PROG_LOAD },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_PROG_TEST_RUN },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_PROG_BIND_MAP },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_PROG_QUERY },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_OBJ_GET_INFO_BY_FD },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_BTF_LOAD },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_LINK_CREATE },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_LINK_UPDATE },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_LINK_DETACH },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, BPF_ITER_CREATE },
+	{ CONFINE_WORKERS, 0, "bpf", EXACTLY, CONFINE_BPF_TOKEN_CREATE },
 };
 /* clang-format on */
 

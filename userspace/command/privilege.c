@@ -25,32 +25,35 @@
 
 static const struct {
 	cap_value_t value;
+	bool is_optional;
 	const char *name;
 	const char *use;
 	size_t need; /* offset in struct privilege_needs, or PRIVILEGE_ALWAYS */
-	bool is_optional;
 } privilege_table[] = {
-	{ CAP_BPF, "CAP_BPF", "load the gate", PRIVILEGE_ALWAYS, false },
-	{ CAP_PERFMON, "CAP_PERFMON", "load the gate: its packet pointers need it",
-	  PRIVILEGE_ALWAYS, false },
-	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach the gate to interfaces", PRIVILEGE_ALWAYS,
-	  false },
-	{ CAP_NET_RAW, "CAP_NET_RAW", "replay on lo, through a raw socket",
-	  offsetof(struct privilege_needs, replays_on_lo), false },
-	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "enter the network namespace of --pid, or of a pod",
-	  offsetof(struct privilege_needs, enters_netns), false },
-	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "open /proc/PID/ns/net of another user's process",
-	  offsetof(struct privilege_needs, opens_others), false },
-	{ CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", "listen on a port below 1024",
-	  offsetof(struct privilege_needs, starts), true },
-	{ CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "make a socket in a directory of another user",
-	  offsetof(struct privilege_needs, starts), true },
-	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "read a kubeconfig of another user",
-	  offsetof(struct privilege_needs, reads_others), true },
-	{ CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "make, write and remove cgroups",
-	  offsetof(struct privilege_needs, writes_others), true },
-	{ CAP_KILL, "CAP_KILL", "pass signals on to a command of another user",
-	  offsetof(struct privilege_needs, signals_others), true },
+	{ CAP_BPF, false, "CAP_BPF", "load the gate", PRIVILEGE_ALWAYS },
+	{ CAP_PERFMON, false, "CAP_PERFMON", "load the gate: its packet pointers need it",
+	  PRIVILEGE_ALWAYS },
+	{ CAP_NET_ADMIN, false, "CAP_NET_ADMIN", "attach the gate to interfaces",
+	  PRIVILEGE_ALWAYS },
+	{ CAP_NET_RAW, false, "CAP_NET_RAW", "replay on lo, through a raw socket",
+	  offsetof(struct privilege_needs, replays_on_lo) },
+	{ CAP_SYS_ADMIN, false, "CAP_SYS_ADMIN",
+	  "enter the network namespace of --pid, or of a pod",
+	  offsetof(struct privilege_needs, enters_netns) },
+	{ CAP_SYS_PTRACE, false, "CAP_SYS_PTRACE",
+	  "open /proc/PID/ns/net of another user's process",
+	  offsetof(struct privilege_needs, opens_others) },
+	{ CAP_NET_BIND_SERVICE, true, "CAP_NET_BIND_SERVICE", "listen on a port below 1024",
+	  offsetof(struct privilege_needs, starts) },
+	{ CAP_DAC_OVERRIDE, true, "CAP_DAC_OVERRIDE",
+	  "make a socket in a directory of another user",
+	  offsetof(struct privilege_needs, starts) },
+	{ CAP_DAC_READ_SEARCH, true, "CAP_DAC_READ_SEARCH", "read a kubeconfig of another user",
+	  offsetof(struct privilege_needs, reads_others) },
+	{ CAP_DAC_OVERRIDE, true, "CAP_DAC_OVERRIDE", "make, write and remove cgroups",
+	  offsetof(struct privilege_needs, writes_others) },
+	{ CAP_KILL, true, "CAP_KILL", "pass signals on to a command of another user",
+	  offsetof(struct privilege_needs, signals_others) },
 };
 
 static bool privilege_has(cap_t caps, cap_value_t value)
