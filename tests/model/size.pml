@@ -297,14 +297,7 @@ inline k_on_shrink_check()
 inline k_on_grow_patch()
 {
 	if
-	:: answer == DONE && step == HALF ->
-#ifdef MISTAKE_SHRINK_FORGOTTEN
-		waits = false;
-		may_be_small = false;
-		k_enter(IDLE)
-#else
-		k_grown()
-#endif
+	:: answer == DONE && step == HALF -> k_grown()
 	:: answer == DONE && step == WHOLE -> k_enter(GROW_GRANT); is_timer = true; again = true
 	:: answer == REFUSED -> is_timer = true; k_tell_grow_refused()
 	:: answer == UNKNOWN -> is_timer = true
