@@ -509,6 +509,17 @@ def sleeper_of_which_a_part_is_lost_is_mended(t, *kinds):
     equal(pod.events("CannotSleep"), [], "events")
 
 
+@test()
+def sleeper_whose_size_is_lost_and_whose_container_starts_anew_is_mended(t):
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    lose(pod, "size")
+    pod.restart(ready_ms=None)
+    node.start_doze()
+    pod.until_full()
+    equal(pod.events("CannotSleep"), [], "events")
+
+
 @test([(True,), (False,)])
 def cgroup_that_is_asleep_although_nothing_was_kept_gets_what_its_spec_says(t, is_ready):
     """Frozen, it cannot answer its probes, and would never be ready again."""
