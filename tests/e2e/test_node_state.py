@@ -520,13 +520,13 @@ def sleeper_whose_size_is_lost_and_whose_container_starts_anew_is_mended(t):
     equal(pod.events("CannotSleep"), [], "events")
 
 
-@test([(True,), (False,)])
-def cgroup_that_is_asleep_although_nothing_was_kept_gets_what_its_spec_says(t, is_ready):
+@test([("freeze", True), ("freeze", False), ("throttle", True), ("throttle", False)])
+def cgroup_that_is_asleep_although_nothing_was_kept_gets_what_its_spec_says(t, depth, is_ready):
     """Frozen, it cannot answer its probes, and would never be ready again."""
-    node, pod = asleep_pod(t, {"asleep": "freeze"}, pods.best_effort("web"))
+    node, pod = asleep_pod(t, {"asleep": depth}, pods.best_effort("web"))
     node.doze.kill()
     lose(pod)
-    check(pod.is_frozen, "it was thawed")
+    equal(pod.is_frozen, depth == "freeze", "frozen, as it was left")
     if not is_ready:
         node.server.set_ready("web", "app", False)
     node.start_doze()
