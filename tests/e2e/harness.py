@@ -132,8 +132,8 @@ class Process:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("DOZE_")}
         self.popen = subprocess.Popen(
             command, env={**kept, MARK_NAME: MARK, **sanitized.settings_for(DOZE),
-                          **(environment or {})}, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE)
+                          **(environment or {})}, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.pid = self.popen.pid
         self.stdout = Lines(self.popen.stdout)
         self.stderr = Lines(self.popen.stderr)
