@@ -27,6 +27,6 @@ class Java(Server):
         # clockTick until Java 17, idleTimerScheduleMillis since: how often it looks for them.
         properties = {"idleInterval": timeout_s, "maxReqTime": timeout_s, "clockTick": 200,
                       "idleTimerScheduleMillis": 200, "nodelay": "true"}
-        return [self.program, "-Xmx128m", "-XX:+UseSerialGC",
+        return [self.program, "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                 *(f"-Dsun.net.httpserver.{name}={value}" for name, value in properties.items()),
                 "-cp", self.classes.name, "Server", str(PORT)]

@@ -39,8 +39,8 @@ class Postgresql(Server):
         """A database of which every server has a copy: to make one takes seconds."""
         self.empty = tempfile.TemporaryDirectory(prefix="doze-test-")
         shutil.chown(self.empty.name, USER)
-        subprocess.run(as_user(f"{newest_bin()}/initdb", "--no-sync", "--auth=trust", "-D",
-                               f"{self.empty.name}/data"),
+        subprocess.run(as_user(f"{newest_bin()}/initdb", "--no-sync", "--wal-segsize=1",
+                               "--auth=trust", "-D", f"{self.empty.name}/data"),
                        check=True, stdout=subprocess.DEVNULL)
 
     def command(self, directory, timeout_s):
