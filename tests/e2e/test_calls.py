@@ -127,6 +127,16 @@ def what_comes_by_an_interface_without_a_gate_wakes_with_the_next_heartbeat(t, f
     equal(doze.wait_awake()["reason"], "unseen", "reason")
 
 
+@test([(("--probe-source=127.0.0.1", "--probes=pass"),),
+       (("--ignore-source=127.0.0.1", "--probes=pass"),)])
+def client_where_probes_come_from_wakes_by_a_way_without_a_gate_as_well(t, flags):
+    net = t.net()
+    doze = t.doze(net, "--interface=eth0", *flags)
+    doze.wait_asleep()
+    get(net.path("lo"))
+    equal(doze.wait_awake()["reason"], "unseen", "reason")
+
+
 @test()
 def what_is_redirected_to_the_port_wakes_with_the_next_heartbeat(t):
     """An address that is translated in the same namespace: the gate sees it before."""

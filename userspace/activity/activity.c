@@ -13,6 +13,9 @@
 #include "base/util.h"
 #include "probe/caller_table.h"
 
+/* From one heartbeat to the next, which is not exact. */
+#define ACTIVITY_SUSPECT_NS (900 * NS_PER_MS)
+
 struct activity {
 	struct activity_settings settings;
 	struct caller_table *callers;
@@ -22,6 +25,10 @@ struct activity {
 	struct activity_waiting *waiting;
 	uint64_t wait_ns;
 	bool are_answered;
+	/* One from a source of probes that waits, and is not known for a probe; since when. */
+	struct gate_flow suspect;
+	uint64_t suspect_ns; /* 0: there is none */
+	bool is_suspect_there;
 	bool (*is_ours)(void *arg, const struct gate_flow *flow); /* NULL: none is */
 	void *is_ours_arg;
 };
@@ -173,23 +180,47 @@ void activity_leave_out(struct activity *activity,
 	activity->is_ours_arg = arg;
 }
 
+/*
+ * A probe waits for doze's own answer, and a new connection until doze has accepted it: what is
+ * still there at a later look nobody but the target will take. Who comes from outside wakes nobody.
+ */
+static bool activity_has_waited(struct activity *activity, const struct busy_socket *socket,
+				bool is_probe)
+{
+	bool is_silent = !socket->has_received && socket->state == TCP_ESTABLISHED;
+
+	if ((is_probe && !is_silent) ||
+	    activity_source(activity, &socket->flow) == GATE_SOURCE_OUTSIDE)
+		return false;
+	if (!activity->suspect_ns) {
+		activity->suspect = socket->flow;
+		activity->suspect_ns = activity->look_ns;
+	}
+	if (memcmp(&activity->suspect, &socket->flow, sizeof(socket->flow)) != 0)
+		return false;
+	activity->is_suspect_there = true;
+	return activity->look_ns - activity->suspect_ns >= ACTIVITY_SUSPECT_NS;
+}
+
 static void activity_on_socket(void *arg, const struct busy_socket *socket)
 {
 	struct activity *activity = arg;
 	struct busy_socket client = *socket;
 	bool had_waiting = activity->look->has_waiting;
 	enum busy_probe probe;
+	bool is_probe;
 
 	if (activity->is_ours && activity->is_ours(activity->is_ours_arg, &socket->flow))
 		return;
 	client.is_tls = activity_has_https(activity, GATE_SOURCE_PROBE, socket->flow.dport_be);
-	if (activity_is_probe(activity, socket, &probe))
+	is_probe = activity_is_probe(activity, socket, &probe);
+	if (is_probe)
 		busy_add_probe(activity->look, socket, probe, &activity->settings.busy);
 	else
 		busy_add(activity->look, &client, &activity->settings.busy);
-	/* A probe waits for doze's own answer, and nobody from outside wakes the target. */
-	if (!had_waiting && activity_source(activity, &socket->flow) != GATE_SOURCE_CLIENT)
-		activity->look->has_waiting = false;
+	if (!had_waiting && activity->look->has_waiting &&
+	    activity_source(activity, &socket->flow) != GATE_SOURCE_CLIENT)
+		activity->look->has_waiting = activity_has_waited(activity, socket, is_probe);
 }
 
 int activity_look(struct activity *activity, struct busy_verdict *out)
@@ -199,9 +230,12 @@ int activity_look(struct activity *activity, struct busy_verdict *out)
 	busy_init(out);
 	activity->look = out;
 	activity->look_ns = monotonic_ns();
+	activity->is_suspect_there = false;
 	r = sockdiag_list(activity->sockdiag, activity->settings.ports,
 			  activity->settings.ports_len, activity_on_socket, activity);
 	activity->look = NULL;
+	if (!activity->is_suspect_there)
+		activity->suspect_ns = 0;
 	return r;
 }
 
