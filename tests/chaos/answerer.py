@@ -5,8 +5,8 @@ and says how often that number has come. One thread, so that it is cheap at a hu
 
 usage: answerer.py [FILE-OF-A-CGROUP...]      joins those cgroups, then prints "serving"
 
-8080  GET /short/N     HTTP/1.1: the body is "N TIMES". A connection that was silent for IDLE_S is
-                       closed, as servers do it.
+8080  GET /short/N     HTTP/1.1: the body is "N TIMES". A connection that is silent for IDLE_S after
+                       an answer is closed, as servers do it.
       GET /           a readiness probe's: 200
       GET /drip/N/K    K pieces "N.0 ", "N.1 " and so on, with DRIP_S between two
 8081  push N K         a line; then K lines "N.0" and so on come by themselves, PUSH_S apart
@@ -98,7 +98,7 @@ class Connection:
 class Http(Connection):
     def __init__(self, sock):
         super().__init__(sock)
-        self.look_later()
+        self.has_timer = False
 
     def look_later(self):
         call_at(self.used_s + IDLE_S, self.close_if_idle)
@@ -115,6 +115,9 @@ class Http(Connection):
         while self.is_open and not self.is_busy and b"\r\n\r\n" in self.text:
             head, _, self.text = self.text.partition(b"\r\n\r\n")
             self.answer(head.split(b" ", 2)[1].decode().split("/")[1:])
+            if not self.has_timer:
+                self.has_timer = True
+                self.look_later()
 
     def answer(self, parts):
         kind, number = (parts + [""])[:2]

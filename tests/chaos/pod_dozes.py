@@ -13,7 +13,7 @@ import answerer
 import tmpfs
 from ledger import STALL
 from node import LONG_MS
-from pod import wait_until
+from pod import Failed, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UP_S = 90  # a daemon that has died often is started after 10 s, and the API server may be away
@@ -66,6 +66,7 @@ class PodDozes:
         self.socket_path = os.path.join(host.directory, "doze.sock")
         self.places, self.apps = [], []
         self.ledger = None
+        self.answer = b""  # the last one of doze's
         tmpfs.mount(self.state_directory())
         self.clock_path = os.path.join(host.directory, "clock")
 
@@ -80,14 +81,18 @@ class PodDozes:
                 sock.settimeout(5)
                 sock.connect(self.socket_path)
                 sock.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
-                return b" 200 " in sock.recv(4096)
-        except OSError:
-            return False
+                self.answer = sock.recv(4096)
+        except OSError as error:
+            self.answer = repr(error).encode()
+        return b" 200 " in self.answer
 
     def ensure(self):
         """A supervisor, and a daemon that has begun its work."""
         with self.lock:
-            wait_until(self._is_kept_up, "doze is ready", UP_S)
+            try:
+                wait_until(self._is_kept_up, "doze is ready", UP_S)
+            except Failed as late:
+                raise Failed(f"{late}; it says {self.answer!r}") from None
 
     def _is_kept_up(self):
         """As a kubelet does it: what has ended is started anew."""
@@ -116,14 +121,12 @@ class PodDozes:
         wait_until(lambda: not self.is_up(), "the daemon has ended")
 
     def kill_all_of_doze(self):
-        with contextlib.suppress(IndexError, OSError):
-            self.doze.kill()
-        self.doze.child.wait()
+        self.doze.kill()
 
     def kill_watchdog(self):
         """The daemon is told to end when its supervisor has."""
         self.doze.signal(signal.SIGKILL)
-        self.doze.child.wait()
+        self.doze.wait()
         wait_until(lambda: not self.is_up(), "the daemon has ended", UP_S)
 
     def signal_watchdog(self, number):

@@ -11,6 +11,7 @@ Everything is named doze-test-PID-NUMBER, and removed at the end, also after a f
 """
 import atexit
 import contextlib
+import contextlib
 import itertools
 import json
 import os
@@ -233,7 +234,8 @@ class Doze(Process):
         """Both at once, as the end of a container does: neither sees the other's."""
         if self.is_alive:
             self.signal(signal.SIGSTOP)
-            self.signal_daemon(signal.SIGKILL)
+            with contextlib.suppress(IndexError, OSError):  # it has no daemon at this moment
+                self.signal_daemon(signal.SIGKILL)
         return super().kill()
 
     def end(self):
