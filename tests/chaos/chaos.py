@@ -109,7 +109,8 @@ def main():
     requests, faults = show_requests(done), show_faults(done)
     losses = sum(target.totals["losses"] for target in done)
     failed = sum(claim.startswith("not ") for claim in claims)
-    print(f"chaos: {requests} requests accounted for, {losses} lost, {faults} faults, "
+    sleeps = sum(target.totals["sleeps"] for target in done)
+    print(f"chaos: {requests} requests accounted for, {losses} lost, {faults} faults, {sleeps} sleeps, "
           f"{seconds} s, seed {seed}: {'FAILED' if failed else 'ok'}")
     sys.exit(1 if failed or not requests else 0)
 

@@ -108,12 +108,14 @@ class Chaos:
         except Exception:  # the target is taken back all the same
             self.failures.append(traceback.format_exc())
         self.tide.end()
+        sleeps = self.target.count_sleeps()
         left = self.target.close() + ends.left_on_the_machine()
         self.tell("each request is accounted for",
                   [f"{request.kind} {request.number}: {why}" for request, why in self.ledger.losses])
+        self.tell("it slept", [] if sleeps else ["never"])
         self.tell("each fault was injected, and doze went on", self.failures)
         self.tell("nothing is left behind", left)
-        print("totals " + json.dumps(self.totals()), flush=True)
+        print("totals " + json.dumps(self.totals(sleeps)), flush=True)
 
     def look_at_end(self, start):
         """Nobody calls any more."""
@@ -173,8 +175,9 @@ class Chaos:
             note(f"{self.name}: {one}")
         print(f"{'not ' if wrong else ''}ok - {self.name}: {claim}", flush=True)
 
-    def totals(self):
-        return {"requests": [[*key, n] for key, n in sorted(self.ledger.counts.items())],
+    def totals(self, sleeps):
+        return {"sleeps": sleeps,
+                "requests": [[*key, n] for key, n in sorted(self.ledger.counts.items())],
                 "slowest_s": self.ledger.slowest_s, "faults": self.ledger.faults,
                 "losses": len(self.ledger.losses)}
 

@@ -57,6 +57,10 @@ KINDS = {
     "sidecar": POD,
     "node": POD,
 }
+# In some plans one doze lives from the beginning to the end, so that it shows what it leaks.
+ENDS_DOZE = ("doze_kill", "doze_restart", "doze_and_watchdog_kill", "watchdog_kill", "app_kill",
+             "memory", "api_404")
+SPARED = 0.25
 PAUSE_MS = {"process": (200, 2500), "network": (200, 4000), "resources": (500, 5000),
             "api": (100, 2500)}
 FLOW_MS, LULL_MS = (20, 700), (200, 1600)
@@ -112,9 +116,12 @@ def dice_of(seed, *names):
     return random.Random("/".join(map(str, (seed, *names))))
 
 
-def _kinds_of(target, only):
+def _kinds_of(seed, target, only):
     """lane → its kinds, those that are wanted; no lane is empty."""
-    chosen = {lane: {name: kind for name, kind in kinds.items() if not only or name in only}
+    is_spared = dice_of(seed, target, "spared").random() < SPARED
+    names = only or [name for kinds in KINDS[target].values() for name in kinds
+                     if not (is_spared and name in ENDS_DOZE)]
+    chosen = {lane: {name: kind for name, kind in kinds.items() if name in names}
               for lane, kinds in KINDS[target].items()}
     return {lane: kinds for lane, kinds in chosen.items() if kinds}
 
@@ -122,6 +129,6 @@ def _kinds_of(target, only):
 def make(seed, target, seconds, only=()):
     """lane → its steps, and "tide". only: the kinds of faults, if not all of them."""
     lanes = {lane: _make_lane(dice_of(seed, target, lane), seconds, kinds, PAUSE_MS[lane])
-             for lane, kinds in _kinds_of(target, only).items()}
+             for lane, kinds in _kinds_of(seed, target, only).items()}
     lanes["tide"] = _make_tides(dice_of(seed, target, "tide"), seconds)
     return lanes

@@ -34,6 +34,10 @@ def start_answerer(namespace, procs):
     return child
 
 
+def sleeps_of(doze):
+    return len(doze.lines.matching('msg="asleep"'))
+
+
 class App:
     """One container of the target. begin(): starts its process anew, and tells the kubelet."""
 
@@ -66,6 +70,7 @@ class PodDozes:
         self.socket_path = os.path.join(host.directory, "doze.sock")
         self.places, self.apps = [], []
         self.ledger = None
+        self.slept = 0  # those that are forgotten
         self.answer = b""  # the last one of doze's
         tmpfs.mount(self.state_directory())
         self.clock_path = os.path.join(host.directory, "clock")
@@ -98,6 +103,7 @@ class PodDozes:
         """As a kubelet does it: what has ended is started anew."""
         if not (self.doze and self.doze.is_alive):
             self.launch()
+            self.slept += sum(map(sleeps_of, self.host.old_doze[:-KEPT_DOZES]))
             del self.host.old_doze[:-KEPT_DOZES]
         return self.is_up()
 
@@ -138,6 +144,9 @@ class PodDozes:
 
     def choose_app(self, chance):
         return self.apps[int(chance * len(self.apps))]
+
+    def count_sleeps(self):
+        return self.slept + sum(map(sleeps_of, [*self.host.old_doze, self.doze]))
 
     def logs(self):
         """The lines of the dozes that are remembered, the oldest first."""

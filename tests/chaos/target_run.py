@@ -47,6 +47,7 @@ class RunTarget:
         self.doze = self.app_pid = None
         self.has_adopted = False
         self.dozes = []
+        self.slept = 0  # those that are forgotten
         self.ledger = None
 
     def place(self, link):
@@ -104,6 +105,7 @@ class RunTarget:
         """In hours there are thousands."""
         for old in self.dozes[:-KEPT_DOZES]:
             if old.popen.poll() is not None and not old.cgroup.left():
+                self.slept += old.count("asleep")
                 self.dozes.remove(old)
                 self.test.processes.remove(old)
 
@@ -150,6 +152,9 @@ class RunTarget:
 
     def wait_daemon_end(self):
         self.doze.wait()
+
+    def count_sleeps(self):
+        return self.slept + sum(doze.count("asleep") for doze in self.dozes)
 
     def logs(self):
         """The lines of all dozes that are remembered, the oldest first."""

@@ -39,6 +39,13 @@ def test_a_plan_of_one_kind_has_no_other():
     equal({step.kind for step in lanes["process"]}, {"doze_kill"})
 
 
+def test_some_plans_spare_doze():
+    kinds = [{step.kind for step in plan.make(str(seed), "node", 600)["process"]}
+             for seed in range(20)]
+    spared = [not found & set(plan.ENDS_DOZE) for found in kinds]
+    check(any(spared) and not all(spared))
+
+
 def request(outcome, took_s, where="eth0", connected_s=100.0, **fields):
     """One that began at 100 s."""
     return Request("short", "short-1", where, 100.0, connected_s, 100.0 + took_s, outcome, **fields)
