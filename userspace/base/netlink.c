@@ -15,6 +15,7 @@
 #define NETLINK_TIMEOUT_S 1
 #define NETLINK_TRIES	  4
 #define NETLINK_SEQ	  1
+#define NETLINK_ERRNO_MAX 4095 /* the kernel's MAX_ERRNO */
 
 struct netlink_answer {
 	size_t header_len;
@@ -43,6 +44,8 @@ static int netlink_on_end(const struct nlmsghdr *message, void *arg)
 	if (mnl_nlmsg_get_payload_len(message) >= sizeof(status))
 		memcpy(&status, mnl_nlmsg_get_payload(message), sizeof(status));
 	else if (message->nlmsg_type == NLMSG_ERROR)
+		status = -EBADMSG;
+	if (status < -NETLINK_ERRNO_MAX)
 		status = -EBADMSG;
 	if (status >= 0)
 		return MNL_CB_STOP;
