@@ -21,6 +21,11 @@ def settings_for(binary):
     return {"DOZE_SECCOMP": "off"} if is_sanitized(binary) else {}
 
 
+def end_slack_s(binary):
+    """So much longer an end may take: to look for leaks takes a while, in each process."""
+    return 5 if is_sanitized(binary) else 0
+
+
 def take_reports():
     """What has been reported since the last call."""
     texts = []

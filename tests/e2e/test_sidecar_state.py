@@ -8,7 +8,8 @@ import json
 import signal
 import time
 
-from pod import PROMPT_MS, check, wait_until
+import sanitized
+from pod import DOZE, PROMPT_MS, check, wait_until
 from sidecar import (ASLEEP_SIZE, BURSTABLE, GUARANTEED, REQUEST, check_recovery, main, new_pod,
                      sleeping_pod, test, truncate_state, wait_for_hit, with_asleep_spec,
                      write_state_of_another)
@@ -126,7 +127,7 @@ def sigterm_while_the_api_server_hangs_ends_within_six_seconds():
     pod.doze.signal(signal.SIGTERM)
     pod.expect_answer(2500)  # the gate is open meanwhile
     check(pod.doze.wait() == 0, "exit status")
-    check(time.monotonic() - begun_s < 6, "too late")
+    check(time.monotonic() - begun_s < 6 + sanitized.end_slack_s(DOZE), "too late")
 
 
 @test()
@@ -135,7 +136,7 @@ def sigterm_while_awake_leaves_at_once():
     pod.start_doze(idle="30s")
     begun_s = time.monotonic()
     check(pod.stop_doze() == 0, "exit status")
-    check(time.monotonic() - begun_s < 1, "too late")
+    check(time.monotonic() - begun_s < 1 + sanitized.end_slack_s(DOZE), "too late")
     check(not pod.server.requests.resizes(), "it resized the pod")
 
 
