@@ -56,6 +56,7 @@ class Chaos:
 
     def run_tide(self):
         for tide in self.plan["tide"]:
+            self.tide.number += 1
             self.tide.flows.set()
             if self.tide.is_over.wait(tide.flow_ms / 1000):
                 return

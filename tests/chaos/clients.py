@@ -16,6 +16,7 @@ LIMIT_S = 90          # of one request; much longer than the ledger allows
 DATAGRAM_LIMIT_S = 20
 RACE_S = 0.5          # so long before the server's idle timeout a pool's request may cross its FIN
 PAUSE_S = (0.002, 0.04)
+JOINS, JOINS_ELSE = {"drip": 0.2, "push": 0.2}, 0.6  # how often
 
 numbers = itertools.count(1)
 CLOSED = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
@@ -31,6 +32,7 @@ class Tide:
     def __init__(self):
         self.flows = threading.Event()
         self.is_over = threading.Event()
+        self.number = 0    # of this one
         self.hang_ups = 0  # how often they were told to close what they keep
 
     def wait(self):
@@ -83,12 +85,21 @@ class Client:
     def __init__(self, kind, dice, place, tide, ledger):
         self.kind, self.dice, self.place = kind, dice, place
         self.tide, self.ledger = tide, ledger
+        self.tide_number, self.has_joined = -1, False
 
     def run(self):
         while self.tide.wait():
-            self.ask()
+            if self.joins():
+                self.ask()
             time.sleep(self.dice.uniform(*PAUSE_S))
         self.hang_up()
+
+    def joins(self):
+        """Whether it calls in this tide: what takes long does so in few, lest nothing ever sleeps."""
+        if self.tide_number != self.tide.number:
+            self.tide_number = self.tide.number
+            self.has_joined = self.dice.random() < JOINS.get(self.kind, JOINS_ELSE)
+        return self.has_joined
 
     def hang_up(self):
         pass

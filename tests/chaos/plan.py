@@ -63,7 +63,7 @@ ENDS_DOZE = ("doze_kill", "doze_restart", "doze_and_watchdog_kill", "watchdog_ki
 SPARED = 0.25
 PAUSE_MS = {"process": (200, 2500), "network": (200, 4000), "resources": (500, 5000),
             "api": (100, 2500)}
-FLOW_MS, LULL_MS = (20, 700), (200, 1600)
+FLOW_MS, LULL_MS = (10, 400), (150, 1200)
 
 
 @dataclasses.dataclass
