@@ -42,6 +42,7 @@ BIG = (
     ("wake", "-DFLOWS=1 -DKILLS=1 -DWATCHDOG_KILLS=1 -DHANGS=1", "killed and hung"),
     ("wake", "-DFLOWS=1 -DKILLS=2 -DSLEEPS=2", "killed twice"),
     ("size", "-DREFUSALS=1 -DFAULTS=1", "put off, and a lost answer"),
+    ("size", "-DSLEEPS=2 -DCALLS=2", "two sleeps and two calls"),
     ("size", "-DKILLS=2 -DREFUSALS=1", "killed twice, and put off"),
 )
 MISTAKES = (
@@ -54,6 +55,7 @@ MISTAKES = (
     ("wake", "NO_WATCHDOG", "-DFLOWS=1 -DKILLS=1", "has no watchdog"),
     ("size", "SHRINK_FORGOTTEN", "", "grows while a shrink is in flight, and does not ask again"),
     ("size", "NO_SETTLE", "-DSLEEPS=2", "does not look what the kubelet writes after the wake"),
+    ("size", "NO_DOUBT", "-DFAULTS=1", "takes a patch without an answer for one that never comes"),
     ("size", "STATE_AFTER_SHRINK", "-DKILLS=1", "keeps no state file before it shrinks"),
     ("size", "NO_WATCHDOG", "-DKILLS=1", "leaves what is frozen to the next doze"),
 )

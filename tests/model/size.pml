@@ -34,16 +34,13 @@
 #endif
 
 /*
- * -DLATE_PATCHES: two things that doze does not promise yet, and that the model finds. A patch up
- * without an answer, or cancelled, is carried out behind the patches after it. What a doze that was
+ * -DLATE_PATCHES: what doze does not promise yet, and what the model finds. What a doze that was
  * killed has asked for is carried out when the next one has read the pod.
  */
 #ifdef LATE_PATCHES
-#define CAN_BEGIN	  true
-#define may_be_late(what) true
+#define CAN_BEGIN true
 #else
-#define CAN_BEGIN	  (orphans[0] == 0 && orphans[1] == 0)
-#define may_be_late(what) ((what) == SMALL)
+#define CAN_BEGIN (orphans[0] == 0 && orphans[1] == 0)
 #endif
 
 #include "scaler.pml"
@@ -90,7 +87,7 @@ bool got_observed, got_pending;
 mtype = { IDLE, SHRINK_READ, SHRINK_PATCH, SHRINK_CHECK, KUBE_ASLEEP, GROW_PATCH, GROW_GRANT, RESTORE };
 mtype k_phase = IDLE;
 byte step;
-bool may_be_small, was_small, was_refused, is_grow_refused, waits, is_timer, in_doubt;
+bool may_be_small, was_small, was_refused, is_grow_refused, waits, is_timer, in_doubt, is_last_look;
 bool again; /* the next look is due although nothing has changed */
 
 /* What is due within the same event: goes_on() */
@@ -115,11 +112,18 @@ byte kills = KILLS;
 
 /* --- requests --- */
 
-/* kube_cancel(): a patch may be carried out all the same. */
+/* A patch of ours may still be carried out. */
+#define is_in_flight (orphans[0] != 0 || orphans[1] != 0 || r_state[DOWN] != NONE)
+
+/* kube_cancel(), backend_kube_cancel(): a patch may be carried out all the same. */
 inline kube_cancel(slot)
 {
 	if
-	:: r_state[slot] == SENT && r_is_patch[slot] && may_be_late(r_step[slot]) ->
+	:: r_is_patch[slot] && r_state[slot] != NONE && r_state[slot] != SENT -> in_doubt = true
+	:: r_is_patch[slot] && r_state[slot] == SENT ->
+#ifndef MISTAKE_SHRINK_FORGOTTEN
+		in_doubt = true;
+#endif
 		if
 		:: orphans[0] == 0 -> orphans[0] = 1 + r_step[slot]
 		:: orphans[0] != 0 && orphans[1] == 0 -> orphans[1] = 1 + r_step[slot]
@@ -176,13 +180,16 @@ inline k_start_phase()
 	:: k_phase == SHRINK_PATCH -> kube_resize_patch(SMALL)
 	:: k_phase == GROW_PATCH -> step = FIRST; kube_resize_patch(FIRST)
 	:: k_phase == IDLE
-	:: else -> kube_resize_get()
+	:: else -> is_last_look = !is_in_flight; kube_resize_get()
 	fi
 }
 
 /* backend_kube_settle() */
 inline k_settle()
 {
+#ifdef MISTAKE_NO_DOUBT
+	in_doubt = false;
+#endif
 	k_enter((in_doubt -> RESTORE : IDLE));
 	is_timer = in_doubt
 }
@@ -191,7 +198,6 @@ inline k_settle()
 inline k_shrink()
 {
 	kube_cancel(REQUEST);
-	in_doubt = in_doubt || r_state[DOWN] != NONE;
 	kube_cancel(DOWN);
 	waits = false;
 	k_enter(SHRINK_READ);
@@ -293,14 +299,14 @@ inline k_on_shrink_check()
 	fi
 }
 
-/* backend_kube_on_grow_patch(), backend_kube_on_no_grow() */
+/* backend_kube_on_grow_patch(), backend_kube_on_no_grow(), backend_kube_note_doubt() */
 inline k_on_grow_patch()
 {
 	if
 	:: answer == DONE && step == HALF -> k_grown()
 	:: answer == DONE && step == WHOLE -> k_enter(GROW_GRANT); is_timer = true; again = true
 	:: answer == REFUSED -> is_timer = true; k_tell_grow_refused()
-	:: answer == UNKNOWN -> is_timer = true
+	:: answer == UNKNOWN -> in_doubt = true; is_timer = true
 	fi
 }
 
@@ -316,17 +322,17 @@ inline k_on_grow_grant()
 	fi
 }
 
-/* backend_kube_on_restore_read(), backend_kube_start_restore(), backend_kube_is_restored() */
+/* backend_kube_on_restore_read(), backend_kube_start_restore(), backend_kube_is_restored(), backend_kube_note_look() */
 inline k_on_restore_read()
 {
 	if
-	:: answer == DONE && (got_spec == SMALL || may_be_small && got_spec != WHOLE) ->
+	:: answer == DONE && got_spec != WHOLE ->
 		step = (got_spec == SMALL && !was_refused -> FIRST : WHOLE);
 		may_be_small = true;
 		kube_resize_patch(step)
-	:: answer == DONE && got_spec != SMALL && (!may_be_small || got_spec == WHOLE) &&
-	   (!may_be_small || r_state[DOWN] == NONE && is_actuated(WHOLE)) ->
+	:: answer == DONE && got_spec == WHOLE && (!may_be_small || r_state[DOWN] == NONE && is_actuated(WHOLE)) ->
 		may_be_small = false;
+		in_doubt = in_doubt && !is_last_look;
 		k_settle()
 	:: else -> is_timer = true; again = again || answer != DONE
 	fi
@@ -335,6 +341,7 @@ inline k_on_restore_read()
 /* backend_kube_on_restore_patch() */
 inline k_on_restore_patch()
 {
+	in_doubt = in_doubt || answer == UNKNOWN;
 	is_timer = true;
 	again = true
 }
@@ -370,11 +377,9 @@ inline k_on_answer()
 	fi;
 	answer = NONE;
 	was_patch = false;
+	is_last_look = is_last_look && r_state[REQUEST] != NONE;
 	got_spec = 0; got_allocated = 0; got_actual = 0; got_observed = false; got_pending = false
 }
-
-/* A patch of ours may still be carried out. */
-#define is_in_flight (orphans[0] != 0 || orphans[1] != 0 || r_state[DOWN] != NONE)
 
 /* Whether a look would find anything new; it is left out where it would not. */
 #define look_is_due (is_timer && (k_phase == GROW_PATCH || again || news || st_pending || in_doubt && !is_in_flight))
@@ -561,7 +566,6 @@ end:
 		:: alive && r_state[REQUEST] != NONE && r_state[REQUEST] != SENT -> k_on_answer()
 		:: alive && r_state[DOWN] != NONE && r_state[DOWN] != SENT -> k_on_superseded()
 		:: alive && look_is_due -> /* backend_kube_on_timer() */
-			in_doubt = in_doubt && is_in_flight;
 			must_start = true
 		:: alive && settle_is_due -> backend_pod_settle() /* backend_pod_on_timer() */
 		:: alive && !is_leaving && (TICK_AWAKE || TICK_SETTLING(true) || TICK_RETRY) -> pending = EV_TICK
@@ -620,7 +624,7 @@ end:
 		i = (r_state[DOWN] == SENT -> DOWN : REQUEST);
 		if
 		:: r_is_patch[i] -> apply(r_step[i]); r_state[i] = UNKNOWN
-		:: r_is_patch[i] && orphans[0] == 0 && may_be_late(r_step[i]) -> orphans[0] = 1 + r_step[i]; r_state[i] = UNKNOWN
+		:: r_is_patch[i] && orphans[0] == 0 -> orphans[0] = 1 + r_step[i]; r_state[i] = UNKNOWN
 		:: r_is_patch[i] -> r_state[i] = REFUSED
 		:: r_state[i] = UNKNOWN
 		fi;

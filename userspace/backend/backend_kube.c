@@ -36,7 +36,7 @@
 #define BACKEND_KUBE_REFUSED_MIN_NS (60 * NS_PER_S)
 #define BACKEND_KUBE_REFUSED_MAX_NS (3600 * NS_PER_S)
 
-/* A patch down without an answer may still be carried out, until the API server gives it up. */
+/* A patch without an answer may still be carried out, until the API server gives it up. */
 #define BACKEND_KUBE_DOUBT_NS (60 * NS_PER_S)
 
 #define BACKEND_KUBE_RETRY_AFTER_MAX_S 60
@@ -67,16 +67,18 @@ struct backend_kube {
 	struct timer *timer;
 	enum backend_kube_phase phase;
 	struct kube_request *request; /* of the phase */
+	bool is_patching;	      /* and it is a patch */
 	struct kube_request *down;    /* a patch down that was superseded while in flight */
 	uint64_t poll_ns, shrink_until_ns;
 	uint64_t shrink_not_before_ns; /* Retry-After */
 	uint64_t asked_ns;	       /* when the last patch was answered */
 	uint64_t refused_until_ns, refused_pause_ns;
-	uint64_t doubt_until_ns;
+	uint64_t doubt_until_ns; /* 0: nothing is in doubt */
+	uint64_t looked_ns;	 /* when the last read was begun */
 	bool has_said_pending, is_gone;
 	bool is_grow_refused; /* and not granted since */
 	bool waits;	      /* up: done() was not called yet */
-	enum kube_step step;  /* of the last patch up */
+	enum kube_step step;  /* of the last patch */
 	bool has_said_unread; /* in this phase */
 	bool was_small;	      /* pod.may_be_small, before the last patch down */
 	bool was_refused;     /* the last patch down, by the kubelet */
@@ -157,21 +159,63 @@ static void backend_kube_enter(struct backend_kube *b, enum backend_kube_phase p
 	b->has_said_unread = false;
 }
 
-/* Nothing is left to do. What is in doubt is looked at now and then. */
+/* Nothing is left to do. What is in doubt is looked at now and then: soon, and later seldom. */
 static void backend_kube_settle(struct backend_kube *b)
 {
-	bool is_in_doubt = monotonic_ns() < b->doubt_until_ns;
+	uint64_t since_ns = monotonic_ns() + BACKEND_KUBE_DOUBT_NS - b->doubt_until_ns;
 
-	backend_kube_enter(b, is_in_doubt ? BACKEND_KUBE_RESTORE : BACKEND_KUBE_IDLE);
-	if (is_in_doubt)
-		backend_kube_wait(b, BACKEND_KUBE_ASLEEP_POLL_NS);
+	if (!b->doubt_until_ns) {
+		backend_kube_enter(b, BACKEND_KUBE_IDLE);
+		return;
+	}
+	backend_kube_enter(b, BACKEND_KUBE_RESTORE);
+	backend_kube_wait(b, min_u64(max_u64(since_ns, BACKEND_KUBE_ASLEEP_POLL_NS),
+				     BACKEND_KUBE_POLL_MAX_NS));
 }
 
-/* Only a refusal proves that a patch down will never be carried out. */
+/* --- doubt: a patch that nobody has an answer to may be carried out behind those after it --- */
+
+static void backend_kube_doubt(struct backend_kube *b)
+{
+	b->doubt_until_ns = monotonic_ns() + BACKEND_KUBE_DOUBT_NS;
+}
+
+/* Only a refusal proves that a patch will never be carried out. */
 static void backend_kube_note_doubt(struct backend_kube *b, const struct kube_answer *a)
 {
 	if (a->status == 0 || a->status >= 500)
-		b->doubt_until_ns = monotonic_ns() + BACKEND_KUBE_DOUBT_NS;
+		backend_kube_doubt(b);
+}
+
+/* What a read has found that was begun before the end of the doubt may be changed after it. */
+static void backend_kube_note_look(struct backend_kube *b)
+{
+	if (b->looked_ns >= b->doubt_until_ns)
+		b->doubt_until_ns = 0;
+}
+
+/* One that is given up is in doubt as well. */
+static void backend_kube_cancel(struct backend_kube *b)
+{
+	if (b->request && b->is_patching)
+		backend_kube_doubt(b);
+	b->is_patching = false;
+	kube_cancel(&b->request);
+}
+
+static struct kube_request *backend_kube_get(struct backend_kube *b, kube_answer_fn answer)
+{
+	b->looked_ns = monotonic_ns();
+	b->is_patching = false;
+	return kube_resize_get(&b->pod, answer, b);
+}
+
+static struct kube_request *backend_kube_patch(struct backend_kube *b, enum kube_step step,
+					       kube_answer_fn answer)
+{
+	b->step = step;
+	b->is_patching = true;
+	return kube_resize_patch(&b->pod, step, "", answer, b);
 }
 
 /* --- down --- */
@@ -404,6 +448,7 @@ static void backend_kube_on_grow_patch(void *arg, const struct kube_answer *a)
 	int r = kube_resize_errno(a);
 
 	b->request = NULL;
+	backend_kube_note_doubt(b, a);
 	if (r == -ESRCH) {
 		backend_kube_note_gone(b);
 		backend_kube_grown(b); /* nothing is left to wait for: open the gate */
@@ -446,6 +491,7 @@ static void backend_kube_on_restore_patch(void *arg, const struct kube_answer *a
 	struct backend_kube *b = arg;
 
 	b->request = NULL;
+	backend_kube_note_doubt(b, a);
 	if (kube_resize_errno(a) == -ESRCH) {
 		backend_kube_note_gone(b);
 		backend_kube_enter(b, BACKEND_KUBE_IDLE);
@@ -459,20 +505,31 @@ static void backend_kube_on_restore_patch(void *arg, const struct kube_answer *a
 }
 
 /*
+ * Whether the spec asks for less than full because of us. Once full has been seen, a size that no
+ * patch of ours asks for is somebody else's choice.
+ */
+static bool backend_kube_is_ours(const struct backend_kube *b, const struct kube_pod *pod)
+{
+	if (kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL))
+		return false;
+	return b->pod.may_be_small || kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_ASLEEP) ||
+	       kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_LIMIT);
+}
+
+/*
  * After a patch down that was carried out late the limits come first, as for any wake. One that was
- * refused is taken back as a whole. Once full has been seen, a size that is neither full nor asleep
- * is somebody else's choice.
+ * refused is taken back as a whole.
  */
 static bool backend_kube_start_restore(struct backend_kube *b, const struct kube_pod *pod)
 {
 	bool is_small = kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_ASLEEP);
 
-	b->step = is_small && !b->was_refused ? kube_resize_first_step(&b->pod) : KUBE_STEP_FULL;
-	if (!is_small &&
-	    (!b->pod.may_be_small || kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_FULL)))
+	if (!backend_kube_is_ours(b, pod))
 		return false;
 	b->pod.may_be_small = true;
-	b->request = kube_resize_patch(&b->pod, b->step, "", backend_kube_on_restore_patch, b);
+	b->request = backend_kube_patch(
+		b, is_small && !b->was_refused ? kube_resize_first_step(&b->pod) : KUBE_STEP_FULL,
+		backend_kube_on_restore_patch);
 	return b->request != NULL;
 }
 
@@ -503,6 +560,7 @@ static void backend_kube_on_restore_read(void *arg, const struct kube_answer *a)
 			log_info("the full size is granted", "pod=%s/%s", b->pod.namespace,
 				 b->pod.name);
 		b->pod.may_be_small = false;
+		backend_kube_note_look(b);
 		backend_kube_settle(b);
 		return;
 	}
@@ -518,7 +576,7 @@ static void backend_kube_on_superseded(void *arg, const struct kube_answer *a)
 	backend_kube_note_doubt(b, a);
 	if (b->phase == BACKEND_KUBE_GROW_GRANT || b->phase == BACKEND_KUBE_RESTORE ||
 	    b->phase == BACKEND_KUBE_IDLE) {
-		kube_cancel(&b->request);
+		backend_kube_cancel(b);
 		backend_kube_enter(b, b->phase == BACKEND_KUBE_GROW_GRANT ? BACKEND_KUBE_GROW_GRANT
 									  : BACKEND_KUBE_RESTORE);
 		backend_kube_next(b);
@@ -531,21 +589,20 @@ static struct kube_request *backend_kube_start_phase(struct backend_kube *b)
 {
 	switch (b->phase) {
 	case BACKEND_KUBE_SHRINK_READ:
-		return kube_resize_get(&b->pod, backend_kube_on_shrink_read, b);
+		return backend_kube_get(b, backend_kube_on_shrink_read);
 	case BACKEND_KUBE_SHRINK_PATCH:
-		return kube_resize_patch(&b->pod, KUBE_STEP_ASLEEP, "",
-					 backend_kube_on_shrink_patch, b);
+		return backend_kube_patch(b, KUBE_STEP_ASLEEP, backend_kube_on_shrink_patch);
 	case BACKEND_KUBE_SHRINK_CHECK:
-		return kube_resize_get(&b->pod, backend_kube_on_shrink_check, b);
+		return backend_kube_get(b, backend_kube_on_shrink_check);
 	case BACKEND_KUBE_ASLEEP:
-		return kube_resize_get(&b->pod, backend_kube_on_asleep_read, b);
+		return backend_kube_get(b, backend_kube_on_asleep_read);
 	case BACKEND_KUBE_GROW_PATCH:
-		b->step = kube_resize_first_step(&b->pod);
-		return kube_resize_patch(&b->pod, b->step, "", backend_kube_on_grow_patch, b);
+		return backend_kube_patch(b, kube_resize_first_step(&b->pod),
+					  backend_kube_on_grow_patch);
 	case BACKEND_KUBE_GROW_GRANT:
-		return kube_resize_get(&b->pod, backend_kube_on_grow_grant, b);
+		return backend_kube_get(b, backend_kube_on_grow_grant);
 	case BACKEND_KUBE_RESTORE:
-		return kube_resize_get(&b->pod, backend_kube_on_restore_read, b);
+		return backend_kube_get(b, backend_kube_on_restore_read);
 	case BACKEND_KUBE_IDLE:
 		break;
 	}
@@ -556,7 +613,7 @@ static void backend_kube_next(struct backend_kube *b)
 {
 	if (b->phase == BACKEND_KUBE_IDLE)
 		return;
-	kube_cancel(&b->request);
+	backend_kube_cancel(b);
 	b->request = backend_kube_start_phase(b);
 	if (!b->request)
 		backend_kube_wait_longer(b); /* no memory, or no token to be read: in a while */
@@ -570,9 +627,9 @@ static void backend_kube_shrink(struct backend_kube *b)
 		backend_done(&b->backend, BACKEND_ASLEEP, -EINVAL);
 		return;
 	}
-	kube_cancel(&b->request);
-	if (b->down) /* cancelled, it may still be carried out */
-		b->doubt_until_ns = now_ns + BACKEND_KUBE_DOUBT_NS;
+	backend_kube_cancel(b);
+	if (b->down)
+		backend_kube_doubt(b);
 	kube_cancel(&b->down);
 	b->waits = false;
 	backend_kube_enter(b, BACKEND_KUBE_SHRINK_READ);
@@ -586,7 +643,7 @@ static void backend_kube_shrink(struct backend_kube *b)
 static void backend_kube_grow(struct backend_kube *b)
 {
 	if (!b->pod.may_be_small) {
-		kube_cancel(&b->request);
+		backend_kube_cancel(b);
 		backend_kube_settle(b);
 		backend_done(&b->backend, BACKEND_FULL, 0);
 		return;
@@ -595,6 +652,7 @@ static void backend_kube_grow(struct backend_kube *b)
 	if (b->phase == BACKEND_KUBE_SHRINK_PATCH && b->request) {
 		kube_redirect(b->request, backend_kube_on_superseded, b);
 		b->down = TAKE_PTR(b->request);
+		b->is_patching = false;
 	}
 	backend_kube_enter(b, BACKEND_KUBE_GROW_PATCH);
 	b->waits = true;
