@@ -4,6 +4,7 @@ of them went. Their retries are those that clients have: the kernel's, and a poo
 import contextlib
 import dataclasses
 import itertools
+import select
 import socket
 import struct
 import threading
@@ -15,6 +16,7 @@ import netns
 LIMIT_S = 90          # of one request; much longer than the ledger allows
 DATAGRAM_LIMIT_S = 20
 RACE_S = 0.5          # so long before the server's idle timeout a pool's request may cross its FIN
+LATE_S = 1.5          # so late a server on a busy machine may look at its timers
 PAUSE_S = (0.002, 0.04)
 JOINS, JOINS_ELSE = {"drip": 0.2, "push": 0.2}, 0.6  # how often
 
@@ -207,8 +209,9 @@ class Keeper(Client):
 
 
 class Pool(Keeper):
-    """HTTP. A request on a connection that the server had closed because it was idle is sent again,
-    once, on a new one: a pool does that awake, too."""
+    """HTTP. A connection that the server has closed is not used again. A request that crosses the end
+    of its connection, because the server's timer was just due, is sent again, once, on a new one: a
+    pool does that awake, too."""
 
     def ask_on_it(self):
         number = self.number()
@@ -216,6 +219,8 @@ class Pool(Keeper):
         return self.settle(request, lambda: self.exchange(request, number))
 
     def exchange(self, request, number):
+        if self.has_ended():
+            self.hang_up()
         if self.sock:
             request.connected_s = self.connected_s
             try:
@@ -235,12 +240,17 @@ class Pool(Keeper):
         self.used_s = time.monotonic()
         return wrong
 
+    def has_ended(self):
+        """Nobody says anything unasked but the end."""
+        return self.sock and select.select([self.sock], [], [], 0)[0]
+
     def why_closed(self, request, error):
         """By the server's own timer; or its end has come meanwhile, and the next connection tells.
-        Empty: for no such reason."""
+        Empty: for no such reason. One that was frozen closes all of its connections at the thaw."""
         if isinstance(error, Closed) and str(error) != "after b''":
             return ""
-        if request.start_s - self.used_s >= answerer.IDLE_S - RACE_S:
+        idle_s = request.start_s - self.used_s
+        if answerer.IDLE_S - RACE_S <= idle_s <= answerer.IDLE_S + LATE_S:
             return "idle"
         return self.ledger.disturbance(self.place.name, self.connected_s, time.monotonic()) or ""
 

@@ -64,6 +64,7 @@ SPARED = 0.25
 PAUSE_MS = {"process": (200, 2500), "network": (200, 4000), "resources": (500, 5000),
             "api": (100, 2500)}
 FLOW_MS, LULL_MS = (10, 400), (150, 1200)
+LONG_LULL_MS, LONG_LULLS = (3000, 6000), 0.08  # long enough to freeze, and for servers' timers
 
 
 @dataclasses.dataclass
@@ -107,7 +108,8 @@ def _make_lane(dice, seconds, kinds, pause_ms):
 
 def _make_tides(dice, seconds):
     def make_tide():
-        return Tide(dice.randint(*FLOW_MS), dice.randint(*LULL_MS), dice.random() < 0.4)
+        lull_ms = LONG_LULL_MS if dice.random() < LONG_LULLS else LULL_MS
+        return Tide(dice.randint(*FLOW_MS), dice.randint(*lull_ms), dice.random() < 0.4)
     return _fill(seconds, make_tide, lambda tide: tide.flow_ms + tide.lull_ms)
 
 
