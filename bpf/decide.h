@@ -18,7 +18,7 @@ struct decide_view {
 	bool is_judged;	  /* what has to be judged was judged a moment ago: a client is here */
 	bool is_steered;  /* closed: a connection to the daemon's responder */
 	bool is_let_pass; /* closed: a SYN that the daemon has seen, and does not want */
-	bool was_heard;	  /* closed: nobody listens there now, but somebody did before */
+	bool was_heard;	  /* closed: nobody listens there now, but somebody did, or may later */
 	bool is_martian;  /* no address that TCP has a use for: decide_is_martian() */
 	bool is_repeated; /* its payload was received before */
 	bool is_ping;	  /* its payload is a PING, and those are ignored */
@@ -110,13 +110,19 @@ static __always_inline bool decide_is_ping(const __u8 head[DECIDE_PING_HEAD], __
 	       len == 6U + masked_len;
 }
 
+/* A listener takes it, and no connection has to be there. */
+static __always_inline bool decide_is_first(const struct parse_packet *p)
+{
+	return p->flow.protocol == PARSE_PROTO_UDP || decide_is_syn(p);
+}
+
 /* Whether the target would take it: else the kernel refuses it or throws it away, at once. */
 static __always_inline bool decide_has_taker(const struct parse_packet *p,
 					     const struct decide_view *view)
 {
 	if (view->socket == DECIDE_SOCKET_UNKNOWN || view->socket == DECIDE_SOCKET_CONNECTED)
 		return true;
-	if (p->flow.protocol != PARSE_PROTO_UDP && !decide_is_syn(p))
+	if (!decide_is_first(p))
 		return false;
 	return view->socket != DECIDE_SOCKET_NONE || view->was_heard;
 }

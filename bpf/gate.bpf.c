@@ -444,10 +444,18 @@ static __noinline __u64 gate_find_socket(void *context, __u32 ifindex, const str
 	return facts;
 }
 
-/* Somebody listened when the gate was closed, and has gone: it is being started anew. */
-static __always_inline bool gate_was_heard(__u32 target_id, __be16 port_be, __u32 closing)
+/*
+ * Somebody listened when the gate was closed, and has gone: it is being started anew. Or nobody
+ * listened on any port of the target: it has fallen asleep before it had started.
+ */
+static __always_inline bool gate_was_heard(__u32 target_id, const struct parse_packet *p,
+					   __u32 closing)
 {
-	struct gate_unheard_key key = { .target_id = target_id, .port_be = port_be };
+	struct gate_unheard_key key = {
+		.target_id = target_id,
+		.port_be = p->flow.dport_be,
+		.protocol = p->flow.protocol,
+	};
 	__u32 *of = bpf_map_lookup_elem(&gate_unheard, &key);
 
 	return !of || *of != closing;
@@ -461,8 +469,8 @@ static __always_inline void gate_look_at_socket(const struct gate_frame *f,
 	__u64 facts = gate_forget(gate_find_socket(f->context, f->ifindex, p), now_ns);
 
 	view->socket = facts & GATE_FACT_SOCKET;
-	if (view->socket == DECIDE_SOCKET_NONE && view->is_closed && decide_is_syn(p))
-		view->was_heard = gate_was_heard(target_id, p->flow.dport_be, closing);
+	if (view->socket == DECIDE_SOCKET_NONE && view->is_closed && decide_is_first(p))
+		view->was_heard = gate_was_heard(target_id, p, closing);
 	view->is_repeated = facts & GATE_FACT_REPEATED;
 	view->is_martian = facts & GATE_FACT_MARTIAN;
 }

@@ -214,11 +214,11 @@ struct gate_connection {
 };
 _Static_assert(sizeof(struct gate_connection) == 36, "a hash key without hidden padding");
 
-/* A TCP port that nobody listened on when the gate was closed. */
+/* A port that nobody listened on when the gate was closed, while somebody did on another one. */
 struct gate_unheard_key {
 	__u32 target_id;
 	__be16 port_be;
-	__u16 pad; /* zero: it is part of the key */
+	__u16 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 };
 _Static_assert(sizeof(struct gate_unheard_key) == 8, "a hash key without hidden padding");
 

@@ -87,6 +87,7 @@ class NodePod:
         self.node, self.number, self.ports = node, number, ports
         self.manifest = manifest
         self.name, self.uid = manifest["metadata"]["name"], manifest["metadata"]["uid"]
+        self.namespace = manifest["metadata"].get("namespace", "default")
         self.address = f"10.244.{number // 250}.{number % 250 + 2}"
         self.netns = f"{node.tag}-{number}"
         self.pid = self.log_id = None
@@ -222,7 +223,7 @@ class NodePod:
     # What the API server has of it
 
     def object(self):
-        return self.node.server.pod(self.name)
+        return self.node.server.pod(self.name, self.namespace)
 
     def size(self):
         resources = self.object()["spec"]["containers"][0]["resources"]

@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 import client
@@ -435,6 +436,30 @@ def application_that_restarts_while_frozen_answers_the_syn(t, ready):
         os.kill(before, signal.SIGKILL)  # v1 delivers it at the thaw, v2 at once
         with Http(path) as connection:
             check(connection.get()["pid"] != before, "answered by the old process")
+
+
+@test()
+def application_that_fell_asleep_before_it_listened_again_is_woken_by_who_calls(t):
+    """It is started anew, which takes longer than the idle time. Nobody is refused for good."""
+    net = t.net()
+    gate = os.path.join(t.stack.enter_context(tempfile.TemporaryDirectory()), "gate")
+    os.mkfifo(gate)
+    doze = t.doze(net, command=["sh", "-c", f'"$@"; read -r go <{gate}; exec "$@"', "sh",
+                                *app("http:8080")])
+    doze.wait_asleep()
+    client.get(net.path(), url="/exit/7")
+    with open(gate, "w", encoding="ascii") as starter:
+        doze.wait_asleep()
+        starter.write("go\n")
+        starter.flush()
+        wait_until(lambda: answers(net.path()), "it answers")
+
+
+def answers(path):
+    try:
+        return "pid" in client.get(path)
+    except OSError:
+        return False
 
 
 @test()

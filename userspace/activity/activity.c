@@ -324,7 +324,7 @@ int activity_find_waiting(struct activity *activity, uint64_t wait_ns, bool are_
 	return r;
 }
 
-int activity_is_listening(struct activity *activity, uint16_t port)
+int activity_is_listening(struct activity *activity, uint16_t port, uint8_t protocol)
 {
-	return sockdiag_is_listening(activity->sockdiag, port);
+	return sockdiag_is_listening(activity->sockdiag, port, protocol);
 }

@@ -101,7 +101,7 @@ struct activity_waiting {
 int activity_find_waiting(struct activity *activity, uint64_t wait_ns, bool are_answered,
 			  struct activity_waiting *out);
 
-/* Whether somebody listens on that TCP port. Logs its errors, -errno; else 0 or 1. */
-int activity_is_listening(struct activity *activity, uint16_t port);
+/* As sockdiag_is_listening(). */
+int activity_is_listening(struct activity *activity, uint16_t port, uint8_t protocol);
 
 #endif

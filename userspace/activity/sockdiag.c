@@ -24,6 +24,9 @@
 	 SOCKDIAG_STATE(FIN_WAIT1) | SOCKDIAG_STATE(FIN_WAIT2))
 #define SOCKDIAG_STATES_UPSTREAM (SOCKDIAG_STATE(ESTABLISHED) | SOCKDIAG_STATE(LISTEN))
 
+/* Unconnected, or connected. */
+#define SOCKDIAG_STATES_UDP (SOCKDIAG_STATE(CLOSE) | SOCKDIAG_STATE(ESTABLISHED))
+
 #define SOCKDIAG_EVERY_PORT 0
 #define SOCKDIAG_PORTS	    65536
 
@@ -193,9 +196,35 @@ int sockdiag_list_upstream(struct sockdiag *sockdiag, sockdiag_fn each, void *ar
 	return r;
 }
 
-int sockdiag_is_listening(struct sockdiag *sockdiag, uint16_t port)
+static int sockdiag_on_listener(const struct nlmsghdr *message, void *arg)
 {
-	int r = sockdiag_look(sockdiag, &port, 1, SOCKDIAG_STATE(LISTEN));
+	bool *is_there = arg;
 
-	return r < 0 ? r : sockdiag->len > 0;
+	(void)message;
+	*is_there = true;
+	return MNL_CB_OK;
+}
+
+int sockdiag_is_listening(struct sockdiag *sockdiag, uint16_t port, uint8_t protocol)
+{
+	bool is_udp = protocol == IPPROTO_UDP, is_there = false;
+	struct inet_diag_req_v2 request = {
+		.sdiag_protocol = protocol,
+		.idiag_states = is_udp ? SOCKDIAG_STATES_UDP : SOCKDIAG_STATE(LISTEN),
+		.id.idiag_sport = htons(port),
+	};
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	int r = netns_enter(sockdiag->ns);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(families) && r == 0 && !is_there; i++) {
+		request.sdiag_family = families[i];
+		r = netlink_dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, &request, sizeof(request),
+				 sockdiag_on_listener, &is_there);
+	}
+	netns_leave(sockdiag->ns);
+	if (r < 0 && !(is_udp && r == -ENOENT))
+		log_warn_err(r, "cannot see who listens on port '%u'", port);
+	return r < 0 ? r : is_there;
 }

@@ -41,8 +41,9 @@ int sockdiag_list(struct sockdiag *sockdiag, const uint16_t *ports, size_t ports
 int sockdiag_list_upstream(struct sockdiag *sockdiag, sockdiag_fn each, void *arg);
 
 /*
- * Whether somebody listens on that TCP port, by IPv4 or IPv6. -errno, logged; else 0 or 1.
+ * Whether somebody listens on that TCP port, or takes datagrams on that UDP port, by IPv4 or IPv6:
+ * 0 or 1, else -errno, logged. -ENOENT, not logged: the kernel has no udp_diag.
  */
-int sockdiag_is_listening(struct sockdiag *sockdiag, uint16_t port);
+int sockdiag_is_listening(struct sockdiag *sockdiag, uint16_t port, uint8_t protocol);
 
 #endif

@@ -10,22 +10,39 @@
 #include "base/util.h"
 #include "target/target_depth.h"
 #include "target/target_inner.h"
+#include "target/target_seat.h"
 
 /* After a look at the connections that has failed: it may never succeed. */
 #define TARGET_LOOK_AGAIN_NS (30 * NS_PER_S)
+
+/*
+ * Who calls on a port without a listener is refused at once, and wakes nobody. But where there is
+ * no listener at all the application has not started yet: whoever calls it has to wake it.
+ */
+static void target_effects_note_unheard(const struct target *t)
+{
+	const struct target_port *ports = t->settings.ports;
+	size_t len = min_u64(t->settings.ports_len, TARGET_SEAT_PORTS_MAX);
+	bool are_heard[TARGET_SEAT_PORTS_MAX], is_any = false;
+
+	for (size_t i = 0; i < len; i++) {
+		are_heard[i] = activity_is_listening(t->activity, ports[i].port,
+						     ports[i].protocol) != 0;
+		is_any |= are_heard[i];
+	}
+	for (size_t i = 0; is_any && i < len; i++) {
+		if (!are_heard[i])
+			datapath_set_unheard(t->edges.datapath, t->settings.id, ports[i].port,
+					     ports[i].protocol);
+	}
+}
 
 static void target_effects_close_gate(struct target *t)
 {
 	target_probes_gate_closes(t->probes);
 	heartbeat_join(t->edges.heartbeat, &t->beat);
 	datapath_close_gate(t->edges.datapath, t->settings.id);
-	for (size_t i = 0; i < t->settings.ports_len; i++) {
-		const struct target_port *port = &t->settings.ports[i];
-
-		if (port->protocol == IPPROTO_TCP &&
-		    activity_is_listening(t->activity, port->port) == 0)
-			datapath_set_unheard(t->edges.datapath, t->settings.id, port->port);
-	}
+	target_effects_note_unheard(t);
 }
 
 static void target_effects_shrink(struct target *t)
@@ -93,7 +110,7 @@ bool target_effects_is_listening(void *arg)
 {
 	const struct target *t = arg;
 
-	return activity_is_listening(t->activity, target_effects_ready_port(t)) != 0;
+	return activity_is_listening(t->activity, target_effects_ready_port(t), IPPROTO_TCP) != 0;
 }
 
 /* One that has slept in place still listens: it is ready with its CPU. */
