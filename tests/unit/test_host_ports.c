@@ -6,14 +6,20 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <mntent.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/util.h"
 #include "lib/isolate.h"
 #include "lib/scratch.h"
@@ -185,6 +191,81 @@ TEST(a_process_that_has_ended_has_no_port)
 	waitpid(pid, NULL, 0);
 	rig.other = 0;
 	assert_int_equal(check_port(), -EADDRNOTAVAIL);
+}
+
+/* A cgroup v2 of the test's own, in out; skips the test where there is none. */
+static void make_cgroup(char out[PATH_MAX])
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *entry;
+	bool is_made = false;
+
+	while (mounts && !is_made && (entry = getmntent(mounts))) {
+		snprintf(out, PATH_MAX, "%s/doze-test-%d", entry->mnt_dir, getpid());
+		is_made = strcmp(entry->mnt_type, "cgroup2") == 0 && mkdir(out, 0755) == 0;
+	}
+	if (mounts)
+		endmntent(mounts);
+	if (!is_made) {
+		print_message("skipped: no cgroup v2 to write to\n");
+		skip();
+	}
+}
+
+/* As a container of another user: /proc/PID/fd is that user's. */
+static void listen_in_cgroup(const char *cgroup)
+{
+	char path[PATH_MAX];
+	int ready[2];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	assert_int_equal(pipe(ready), 0);
+	rig.other = fork();
+	assert_true(rig.other >= 0);
+	if (rig.other == 0) {
+		if (file_write(path, "0") < 0)
+			_exit(1);
+		listen_on(AF_INET, SOCK_STREAM, PORT);
+		if (setuid(1000) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0 || write(ready[1], "", 1) < 0)
+			_exit(1);
+		while (true)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], path, 1), 1);
+	close(ready[0]);
+}
+
+static void set_file_capabilities(cap_flag_value_t value)
+{
+	static const cap_value_t list[] = { CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH };
+	cap_t now = cap_get_proc();
+
+	assert_int_equal(cap_set_flag(now, CAP_EFFECTIVE, 2, list, value), 0);
+	assert_int_equal(cap_set_proc(now), 0);
+	cap_free(now);
+}
+
+TEST(with_cgroup_v2_no_process_of_another_user_has_to_be_looked_into)
+{
+	char cgroup[PATH_MAX], other[PATH_MAX + 8];
+	int own, others;
+
+	make_cgroup(cgroup);
+	snprintf(other, sizeof(other), "%s/other", cgroup);
+	assert_int_equal(mkdir(other, 0755), 0);
+	listen_in_cgroup(cgroup);
+	set_file_capabilities(CAP_CLEAR);
+	own = host_ports_check(&rig.ns, cgroup, &WATCHED, 1, rig.error);
+	others = host_ports_check(&rig.ns, other, &WATCHED, 1, rig.error);
+	set_file_capabilities(CAP_SET);
+	kill(rig.other, SIGKILL);
+	waitpid(rig.other, NULL, 0);
+	rig.other = 0;
+	rmdir(other);
+	assert_int_equal(rmdir(cgroup), 0);
+	assert_int_equal(own, 0);
+	assert_int_equal(others, -EADDRINUSE);
 }
 
 TEST(each_port_counts_for_itself)

@@ -145,21 +145,41 @@ bool pod_place_has_pod(const char *root, const char *uid)
 	return pod_place_search(NULL, root, POD_PLACE_ALL, pod_place_is_pod, uid) == 0;
 }
 
-void pod_place_each_process(const char *directory, bool (*each)(void *arg, pid_t pid), void *arg)
+void pod_place_each_directory(const char *directory, bool (*each)(void *arg, const char *path),
+			      void *arg)
 {
 	FTS *walk = pod_place_walk(directory);
 	bool goes_on = true;
 	FTSENT *entry;
 
-	while (walk && goes_on && (entry = fts_read(walk))) {
-		_cleanup_(freep) pid_t *pids = NULL;
-		int len = entry->fts_info == FTS_D ? cgroup_file_pids(&pids, entry->fts_path) : 0;
-
-		for (int i = 0; i < len && goes_on; i++)
-			goes_on = !pids[i] || each(arg, pids[i]);
-	}
+	while (walk && goes_on && (entry = fts_read(walk)))
+		goes_on = entry->fts_info != FTS_D || each(arg, entry->fts_path);
 	if (walk)
 		fts_close(walk);
+}
+
+struct pod_place_processes {
+	bool (*each)(void *arg, pid_t pid);
+	void *arg;
+};
+
+static bool pod_place_on_directory(void *arg, const char *path)
+{
+	const struct pod_place_processes *processes = arg;
+	_cleanup_(freep) pid_t *pids = NULL;
+	int len = cgroup_file_pids(&pids, path);
+	bool goes_on = true;
+
+	for (int i = 0; i < len && goes_on; i++)
+		goes_on = !pids[i] || processes->each(processes->arg, pids[i]);
+	return goes_on;
+}
+
+void pod_place_each_process(const char *directory, bool (*each)(void *arg, pid_t pid), void *arg)
+{
+	struct pod_place_processes processes = { each, arg };
+
+	pod_place_each_directory(directory, pod_place_on_directory, &processes);
 }
 
 static bool pod_place_on_process(void *arg, pid_t pid)

@@ -38,6 +38,10 @@ int pod_place_find(struct pod_place *out, const char *root, const char *id);
 /* Whether the pod with this uid still has a cgroup below root, whichever driver has named it. */
 bool pod_place_has_pod(const char *root, const char *uid);
 
+/* Calls each() for that directory and every one below it, until it returns false. */
+void pod_place_each_directory(const char *directory, bool (*each)(void *arg, const char *path),
+			      void *arg);
+
 /*
  * Calls each() for every process of our PID namespace in that directory, or in those below, until
  * it returns false.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel lists the sockets that listen, each with its inode (sock_diag(7)); the links in
- * /proc/PID/fd lead to the same inodes. This needs no more of the kernel than doze needs anyway:
- * the cgroup of a socket is told from 5.8 on, and of cgroup v2 alone.
+ * The kernel lists the sockets that listen, each with the cgroup v2 that it was made in, and its
+ * inode (sock_diag(7)). Where there is no cgroup v2, the links in /proc/PID/fd lead to the same
+ * inodes; of a process of another user they can be read with CAP_DAC_READ_SEARCH alone.
  */
 #include "pod/host_ports.h"
 
@@ -11,12 +11,15 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/inet_diag.h>
+#include <linux/magic.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/netlink.h"
@@ -29,6 +32,7 @@
 
 struct host_ports_socket {
 	unsigned long inode;
+	uint64_t cgroup; /* the inode of its directory; 0: the kernel does not tell */
 	struct target_port port;
 	bool is_own; /* of the pod */
 };
@@ -48,10 +52,19 @@ static void host_ports_free(struct host_ports *h)
 
 /* --- the sockets --- */
 
+static int host_ports_on_attribute(const struct nlattr *attribute, void *cgroup)
+{
+	if (mnl_attr_get_type(attribute) == INET_DIAG_CGROUP_ID &&
+	    mnl_attr_validate(attribute, MNL_TYPE_U64) == 0)
+		*(uint64_t *)cgroup = mnl_attr_get_u64(attribute);
+	return MNL_CB_OK;
+}
+
 static int host_ports_on_socket(const struct nlmsghdr *message, void *arg)
 {
 	struct host_ports *h = arg;
 	const struct inet_diag_msg *found = mnl_nlmsg_get_payload(message);
+	struct host_ports_socket *socket;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*found)) {
 		errno = EBADMSG;
@@ -68,7 +81,9 @@ static int host_ports_on_socket(const struct nlmsghdr *message, void *arg)
 		h->sockets = grown;
 		h->room = room;
 	}
-	h->sockets[h->len++] = (struct host_ports_socket){ found->idiag_inode, h->asked, false };
+	socket = &h->sockets[h->len++];
+	*socket = (struct host_ports_socket){ .inode = found->idiag_inode, .port = h->asked };
+	mnl_attr_parse(message, sizeof(*found), host_ports_on_attribute, &socket->cgroup);
 	return MNL_CB_OK;
 }
 
@@ -102,6 +117,33 @@ static int host_ports_list_all(struct host_ports *h, const struct netns *ns,
 	}
 	netns_leave(ns);
 	return r;
+}
+
+/* --- the cgroups --- */
+
+static bool host_ports_on_cgroup(void *arg, const char *path)
+{
+	struct host_ports *h = arg;
+	struct stat st;
+
+	for (size_t i = 0; stat(path, &st) == 0 && i < h->len; i++)
+		h->sockets[i].is_own |= h->sockets[i].cgroup == st.st_ino;
+	return true;
+}
+
+/* false: it does not tell. */
+static bool host_ports_ask_cgroups(struct host_ports *h, const char *pod_dir)
+{
+	struct statfs fs;
+
+	if (statfs(pod_dir, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+		return false;
+	for (size_t i = 0; i < h->len; i++) {
+		if (!h->sockets[i].cgroup)
+			return false;
+	}
+	pod_place_each_directory(pod_dir, host_ports_on_cgroup, h);
+	return true;
 }
 
 /* --- the processes --- */
@@ -187,7 +229,8 @@ int host_ports_check(const struct netns *ns, const char *pod_dir, const struct t
 			 r == -ENOENT ? " (tcp_diag and udp_diag: modprobe udp_diag)" : "");
 		return r;
 	}
-	pod_place_each_process(pod_dir, host_ports_on_process, &h);
+	if (!host_ports_ask_cgroups(&h, pod_dir))
+		pod_place_each_process(pod_dir, host_ports_on_process, &h);
 	if (h.r < 0) {
 		snprintf(error, HOST_PORTS_ERROR_MAX,
 			 "the pod is in the node's network, and what its process '%d' has open "
