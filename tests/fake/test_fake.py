@@ -659,7 +659,7 @@ def test_a_watch_breaks_off_within_a_line():
         response = client.send("GET", f"/api/v1/pods?watch=1&resourceVersion={version}")
         _fault_watch(server, "watch-half")
         raises((ConnectionError, http.client.HTTPException, ssl.SSLError, ValueError),
-               lambda: _lines(response))
+               lambda: list(_lines(response)))
 
 
 def test_an_answer_may_be_of_another_object():
