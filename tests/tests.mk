@@ -22,7 +22,8 @@ KUBE_TESTS := $(wildcard tests/fake/test_*.py tests/deploy/test_*.py tests/e2e/t
 ROOT_TESTS := tests/e2e/test_depth.py tests/e2e/test_pid.py
 RUN_TESTS  := $(filter-out $(NODE_TESTS) $(KUBE_TESTS) $(ROOT_TESTS),$(E2E_TESTS))
 # They look at the filter of system calls, which the sanitizers need off.
-CONFINE_TESTS := $(patsubst %,tests/e2e/test_%.py,confine node_flags sidecar_access)
+CONFINE_TESTS := $(patsubst %,tests/e2e/test_%.py,confine node_flags sidecar_access) \
+	tests/deploy/test_container.py
 SANITIZED_OUT := $(if $(filter-out doze,$(DOZE)),$(CONFINE_TESTS))
 # What takes about half of the time.
 LANE_TESTS := $(patsubst %,tests/e2e/test_%.py,probes calls cycles status tun)
