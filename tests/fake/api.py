@@ -32,6 +32,7 @@ class Account:
     rules: set = None
     pod_name: str = None
     installation: object = None  # its rights are those of this one
+    seen_s: float = float("-inf")  # when it was found the last time
 
 
 class Api:

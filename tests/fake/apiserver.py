@@ -44,6 +44,7 @@ from watch import HalfLine, Watch, gone_line
 
 CHUNKED_FROM = 2048  # as Go's net/http: longer bodies are sent without a Content-Length
 HANDSHAKE_S = 30
+TOKEN_SUCCESS_S = 10
 DEFAULT_ADDRESSES = ("127.0.0.1", "::1")
 ROLE_OF_DOZE = (("get", "pods"), ("patch", "pods/resize"), ("create", "events"))
 
@@ -391,13 +392,18 @@ class FakeApiServer:
         """The account may do these (verb, resource) pairs and nothing else; None: everything."""
         (account or self.account).rules = None if rules is None else {tuple(r) for r in rules}
 
+    def _is_there(self, account):
+        """A token that was good is taken for good for ten seconds: TokenSuccessCacheTTL (k8s.io/
+        kubernetes pkg/kubeapiserver/options/authentication.go)."""
+        if not account.installation or account.installation.has_account():
+            account.seen_s = time.monotonic()
+        return time.monotonic() - account.seen_s < TOKEN_SUCCESS_S
+
     def authenticate(self, headers, connection):
         kind, _, token = headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
             account, end = self._tokens.get(token.strip(), (None, None))
-            is_there = account and not (account.installation and
-                                        not account.installation.has_account())
-            if is_there and (end is None or time.monotonic() < end):
+            if account and self._is_there(account) and (end is None or time.monotonic() < end):
                 return account
             raise objects.unauthorized()
         get_certificate = getattr(connection, "getpeercert", dict)  # a stream of HTTP/2 has none
