@@ -142,6 +142,24 @@ def last_size_that_somebody_asks_for_meanwhile_is_the_full_one_from_then_on(t, d
 
 
 @test()
+def size_that_somebody_asks_for_while_doze_is_away_is_the_full_one_from_then_on(t):
+    """What was kept of the pod is older."""
+    node, pod = asleep_pod(t)
+    node.doze.kill()
+    resize_by_somebody(pod, "300m", "1500m")
+    wait_until(lambda: pod.quota_us() == 150000, "the kubelet has done it")
+    before = len(node.server.requests.resizes("up"))
+    node.start_doze()
+    pod.wait_asleep()
+    pod.expect_answer(PROMPT_MS)
+    wait_until(lambda: pod.size() == ("300m", "1500m") and pod.quota_us() == 150000,
+               "what was asked for is full")
+    asked = [r.body["spec"]["containers"][0]["resources"]["limits"]["cpu"]
+             for r in node.server.requests.resizes("up")[before:]]
+    check(set(asked) <= {"1500m"}, f"asked for: {asked}")
+
+
+@test()
 def who_calls_in_between_is_found_by_the_next_doze(t):
     """When its supervisor was killed as well, as with the container."""
     node, pod = asleep_pod(t, {"asleep": "freeze"})

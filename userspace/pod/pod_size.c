@@ -307,6 +307,13 @@ static int pod_size_make_backend(struct pod_size_search *s)
 	return r;
 }
 
+/* Nothing of it sleeps: what full is by now, the API server alone knows. */
+static bool pod_size_is_awake(const struct pod_size_search *s)
+{
+	return !s->out->is_asleep && !pod_cgroups_is_any_freezing(s->cgroups) &&
+	       !pod_size_is_throttled(s->cgroups, s->pod, s->settings->config->asleep_millicpu);
+}
+
 int pod_size_find(struct pod_size *out, const struct pod_size_settings *settings,
 		  const struct kube_pod *pod, const struct node_plan *plan,
 		  char error[POD_SIZE_ERROR_MAX])
@@ -329,13 +336,12 @@ int pod_size_find(struct pod_size *out, const struct pod_size_settings *settings
 		pod_kept_read(settings->kept, &s.kept_pod);
 	r = pod_size_find_cgroups(&s);
 	s.was_kept |= r == 0 && pod_cgroups_is_any_freezing(s.cgroups);
-	if (r == 0 && pod->is_kept && !s.was_kept &&
-	    !pod_size_is_throttled(s.cgroups, pod, settings->config->asleep_millicpu))
-		return -EALREADY;
-	if (r == 0) {
+	if (r == 0)
 		pod_size_recall(&s);
+	if (r == 0 && pod->is_kept && pod_size_is_awake(&s))
+		return -EALREADY;
+	if (r == 0)
 		r = pod_size_find_spec(&s);
-	}
 	if (r == 0)
 		r = pod_size_make_backend(&s);
 	if (r < 0 && !*error)
