@@ -338,6 +338,8 @@ static void backend_kube_on_shrink_check(void *arg, const struct kube_answer *a)
 						      b->pod.namespace, b->pod.name));
 	} else if (pod && !kube_size_is_asked(&b->pod.sizes, pod, KUBE_STEP_ASLEEP)) {
 		/* Somebody has asked for another size after us: that is full from now on. */
+		kube_resize_plan_aloud(&b->pod, pod);
+		kube_resize_keep(&b->pod);
 		backend_kube_enter(b, BACKEND_KUBE_SHRINK_READ);
 		backend_kube_wait(b, BACKEND_KUBE_RELEARN_NS);
 	} else {
@@ -730,6 +732,11 @@ const struct kube_sizes *backend_kube_sizes(const struct backend_kube *b)
 bool backend_kube_is_full(const struct backend_kube *b)
 {
 	return !b->pod.may_be_small;
+}
+
+bool backend_kube_is_settled(const struct backend_kube *b)
+{
+	return !b->pod.may_be_small && (!b->doubt_until_ns || b->is_gone);
 }
 
 int backend_kube_adopt(struct backend_kube *b, const struct kube_pod *pod,

@@ -74,4 +74,7 @@ const struct kube_sizes *backend_kube_sizes(const struct backend_kube *b);
 /* Whether the pod has its full size, requests and all, as far as is known. */
 bool backend_kube_is_full(const struct backend_kube *b);
 
+/* The same, and no patch of ours may be carried out later. Bounded by the time of a doubt. */
+bool backend_kube_is_settled(const struct backend_kube *b);
+
 #endif

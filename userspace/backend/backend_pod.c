@@ -448,7 +448,7 @@ int backend_pod_new(struct backend_pod **out, struct event_base *base, struct po
 
 bool backend_pod_is_settled(const struct backend_pod *b)
 {
-	return b->phase == BACKEND_POD_FULL && backend_pod_is_kube_full(b);
+	return b->phase == BACKEND_POD_FULL && (!b->kube || backend_kube_is_settled(b->kube));
 }
 
 void backend_pod_resume(struct backend_pod *b)
