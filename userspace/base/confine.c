@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -181,7 +182,7 @@ static void confine_on_refused(int signal, siginfo_t *info, void *context)
 
 	(void)signal;
 	__atomic_add_fetch(&confine_count, 1, __ATOMIC_RELAXED);
-	if (is_known)
+	if (is_known && gettid() == getpid()) /* the log is for one thread */
 		confine_tell(call);
 	confine_set_result(context, is_known && confine_known[call].is_partly ? -EPERM : -ENOSYS);
 	errno = saved;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/capability.h>
+#include <sys/resource.h>
 
 #include "base/confine.h"
 #include "base/file.h"
@@ -125,6 +126,17 @@ static bool privilege_lives_by_admin(void)
 	return does;
 }
 
+/*
+ * Before 5.11 maps count as locked memory, which libbpf asks for when it loads: then it is too
+ * late, without CAP_SYS_RESOURCE. Without it from the start the limit stays, as it did.
+ */
+static void privilege_unlock_memory(void)
+{
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+
+	setrlimit(RLIMIT_MEMLOCK, &all);
+}
+
 void privilege_keep(const struct privilege_needs *needs)
 {
 	int kept[ARRAY_LEN(privilege_table) + 1];
@@ -136,5 +148,7 @@ void privilege_keep(const struct privilege_needs *needs)
 	}
 	if (privilege_lives_by_admin())
 		kept[len++] = CAP_SYS_ADMIN;
+	if (needs->starts)
+		privilege_unlock_memory();
 	confine_capabilities(kept, len);
 }
