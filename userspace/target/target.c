@@ -192,6 +192,8 @@ static void target_on_beat(void *arg, bool was_silent)
 	/* What the ring has comes with the name of its client. */
 	datapath_consume(t->edges.datapath);
 	target_act(t);
+	/* Earlier by now, if a frame of the ring was none of a client. */
+	activity_ns = min_u64(activity_ns, target_activity_ns(t));
 	if (target_is_asleep(t))
 		target_look_asleep(t);
 	if (!target_has_missed_traffic(t, activity_ns)) {
