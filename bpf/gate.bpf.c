@@ -446,31 +446,33 @@ static __noinline __u64 gate_find_socket(void *context, __u32 ifindex, const str
 
 /*
  * Somebody listened when the gate was closed, and has gone: it is being started anew. Or nobody
- * listened on any port of the target: it has fallen asleep before it had started.
+ * listened on any port of the target: it has fallen asleep before it had started. Datagrams without
+ * a socket are many, and most for somebody else: they count in the second case alone.
  */
 static __always_inline bool gate_was_heard(__u32 target_id, const struct parse_packet *p,
-					   __u32 closing)
+					   const struct gate_control *control)
 {
-	struct gate_unheard_key key = {
-		.target_id = target_id,
-		.port_be = p->flow.dport_be,
-		.protocol = p->flow.protocol,
-	};
-	__u32 *of = bpf_map_lookup_elem(&gate_unheard, &key);
+	struct gate_unheard_key key = { .target_id = target_id, .port_be = p->flow.dport_be };
+	__u32 *of;
 
-	return !of || *of != closing;
+	if (control->is_unheard)
+		return true;
+	if (p->flow.protocol == PARSE_PROTO_UDP)
+		return false;
+	of = bpf_map_lookup_elem(&gate_unheard, &key);
+	return !of || *of != control->closing;
 }
 
 static __always_inline void gate_look_at_socket(const struct gate_frame *f,
 						const struct parse_packet *p, __u32 target_id,
-						__u32 closing, struct decide_view *view,
-						__u64 now_ns)
+						const struct gate_control *control,
+						struct decide_view *view, __u64 now_ns)
 {
 	__u64 facts = gate_forget(gate_find_socket(f->context, f->ifindex, p), now_ns);
 
 	view->socket = facts & GATE_FACT_SOCKET;
 	if (view->socket == DECIDE_SOCKET_NONE && view->is_closed && decide_is_first(p))
-		view->was_heard = gate_was_heard(target_id, p, closing);
+		view->was_heard = gate_was_heard(target_id, p, control);
 	view->is_repeated = facts & GATE_FACT_REPEATED;
 	view->is_martian = facts & GATE_FACT_MARTIAN;
 }
@@ -572,7 +574,7 @@ static __always_inline enum gate_verdict gate_target(const struct gate_frame *f,
 	if (decide_is_activity(p) &&
 	    (view.is_closed || now_ns - activity->last_ns >= GATE_STAMP_NS)) {
 		gate_look_at_source(p, target_id, control, &view, now_ns);
-		gate_look_at_socket(f, p, target_id, control->closing, &view, now_ns);
+		gate_look_at_socket(f, p, target_id, control, &view, now_ns);
 		if (control->ignores_pings)
 			gate_look_at_payload(f, p, &view);
 	}

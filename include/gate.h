@@ -201,7 +201,8 @@ struct gate_control {
 	__u8 judges_all;    /* payload of any client may be a probe: --ignore-http */
 	__u8 ignores_pings; /* PING frames of HTTP/2 and WebSocket are no activity */
 	__u8 has_outside;   /* gate_sources has GATE_SOURCE_OUTSIDE for this target */
-	__u8 pad[6];
+	__u8 is_unheard;    /* nobody listened on any of its ports when the gate was closed */
+	__u8 pad[5];
 };
 _Static_assert(sizeof(struct gate_control) == 24, "shared layout");
 
@@ -214,11 +215,12 @@ struct gate_connection {
 };
 _Static_assert(sizeof(struct gate_connection) == 36, "a hash key without hidden padding");
 
-/* A port that nobody listened on when the gate was closed, while somebody did on another one. */
+/* A TCP port that nobody listened on when the gate was closed, while somebody did on another one.
+ */
 struct gate_unheard_key {
 	__u32 target_id;
 	__be16 port_be;
-	__u16 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u16 pad; /* zero: it is part of the key */
 };
 _Static_assert(sizeof(struct gate_unheard_key) == 8, "a hash key without hidden padding");
 

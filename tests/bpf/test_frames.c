@@ -293,8 +293,7 @@ static void gate_add_target(void)
 	const uint32_t ids[] = { TARGET, TARGET_EXACT };
 	const uint32_t closing = CLOSING;
 	const struct gate_unheard_key unheard = { .target_id = TARGET,
-						  .port_be = htons(PORT_UNHEARD),
-						  .protocol = IPPROTO_TCP };
+						  .port_be = htons(PORT_UNHEARD) };
 
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++)
 		map_set(rig.skel->maps.gate_controls, &ids[i], &(struct gate_control){ 0 });

@@ -246,13 +246,14 @@ void datapath_set_ready_port(struct datapath *d, uint32_t target_id, uint16_t po
 	__atomic_store_n(&d->controls[target_id].ready_port_be, htons(port), __ATOMIC_SEQ_CST);
 }
 
-void datapath_set_unheard(struct datapath *d, uint32_t target_id, uint16_t port, uint8_t protocol)
+void datapath_set_unheard(struct datapath *d, uint32_t target_id, bool is_unheard)
 {
-	const struct gate_unheard_key key = {
-		.target_id = target_id,
-		.port_be = htons(port),
-		.protocol = protocol,
-	};
+	__atomic_store_n(&d->controls[target_id].is_unheard, is_unheard, __ATOMIC_SEQ_CST);
+}
+
+void datapath_set_port_unheard(struct datapath *d, uint32_t target_id, uint16_t port)
+{
+	const struct gate_unheard_key key = { .target_id = target_id, .port_be = htons(port) };
 	int fd = bpf_map__fd(d->skel->maps.gate_unheard);
 
 	if (bpf_map_update_elem(fd, &key, &d->controls[target_id].closing, BPF_ANY) < 0)

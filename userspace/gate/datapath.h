@@ -72,8 +72,11 @@ int datapath_share_maps(const struct datapath *d, struct bpf_object *with);
 /* Connections from this local port pass the closed gate; 0 ends that. */
 void datapath_set_ready_port(struct datapath *d, uint32_t target_id, uint16_t port);
 
-/* Nobody listens on that port: who calls there is refused as awake until the gate closes anew. */
-void datapath_set_unheard(struct datapath *d, uint32_t target_id, uint16_t port, uint8_t protocol);
+/* Nobody listens on that TCP port: a SYN to it is refused as awake until the gate closes anew. */
+void datapath_set_port_unheard(struct datapath *d, uint32_t target_id, uint16_t port);
+
+/* Whether nobody listens on any port of the target: then whoever calls wakes it. */
+void datapath_set_unheard(struct datapath *d, uint32_t target_id, bool is_unheard);
 
 /* From the next SYN on, this connection passes until the gate closes anew. Logs its errors. */
 void datapath_let_pass(struct datapath *d, uint32_t target_id, const struct gate_flow *flow);

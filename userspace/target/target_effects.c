@@ -30,10 +30,10 @@ static void target_effects_note_unheard(const struct target *t)
 						     ports[i].protocol) != 0;
 		is_any |= are_heard[i];
 	}
+	datapath_set_unheard(t->edges.datapath, t->settings.id, !is_any);
 	for (size_t i = 0; is_any && i < len; i++) {
-		if (!are_heard[i])
-			datapath_set_unheard(t->edges.datapath, t->settings.id, ports[i].port,
-					     ports[i].protocol);
+		if (!are_heard[i] && ports[i].protocol == IPPROTO_TCP)
+			datapath_set_port_unheard(t->edges.datapath, t->settings.id, ports[i].port);
 	}
 }
 
