@@ -345,6 +345,14 @@ static void rig_set_control(struct rig *r, __u32 target_id, bool is_closed, __u1
 	map_set(r->skel->maps.gate_controls, &target_id, &control);
 }
 
+/* Closed, and nobody listened on any port then. */
+static void rig_set_unheard(struct rig *r, __u32 target_id)
+{
+	const struct gate_control control = { .closing = 1, .is_unheard = 1 };
+
+	map_set(r->skel->maps.gate_controls, &target_id, &control);
+}
+
 static void rig_set_heartbeat(struct rig *r, __u64 heartbeat_ns)
 {
 	__u32 zero = 0;
@@ -1214,6 +1222,15 @@ TEST(what_nobody_listens_for_is_refused_as_awake)
 		packet_build(&p, &specs[i]);
 		assert_all_hooks(r, &p, GATE_PASS_NO_LISTENER);
 	}
+	rig_set_unheard(r, TARGET);
+	for (size_t i = 0; i < COUNT(specs); i++) {
+		struct packet p;
+
+		packet_build(&p, &specs[i]);
+		/* It has not started yet: who calls wakes it. */
+		assert_all_hooks(r, &p, i < 2 ? GATE_HOLD_SYN : GATE_WAKE_DATAGRAM);
+	}
+	rig_set_state(r, CLOSED);
 	app_listen(&app);
 	app_connect(&app, false);
 	app_connect(&app, true);
