@@ -55,6 +55,13 @@ static void on_gone(void *arg, const char *uid)
 	world.known &= ~bit_of(uid);
 }
 
+/* One that has no uid could not be told of again. */
+static void on_unreadable(void *arg, const struct pod_watch_unreadable *pod)
+{
+	(void)arg;
+	FUZZ_CHECK(*pod->name->uid && *pod->why && pod->text);
+}
+
 static void on_listed(void *arg)
 {
 	(void)arg;
@@ -267,6 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.node = "node 1",
 		.put = on_put,
 		.gone = on_gone,
+		.unreadable = on_unreadable,
 		.listed = on_listed,
 		.refused = on_refused,
 	};
