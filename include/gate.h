@@ -215,8 +215,7 @@ struct gate_connection {
 };
 _Static_assert(sizeof(struct gate_connection) == 36, "a hash key without hidden padding");
 
-/* A TCP port that nobody listened on when the gate was closed, while somebody did on another one.
- */
+/* A TCP port that nobody listened on when the gate was closed; on another one somebody did. */
 struct gate_unheard_key {
 	__u32 target_id;
 	__be16 port_be;
